@@ -1,0 +1,1 @@
+"""BuildKit's container and config, buildx's plugin and instances."""

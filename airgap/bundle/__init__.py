@@ -1,0 +1,1 @@
+"""The carried thing: contents, tar framing, checksums, files."""

@@ -1,0 +1,1 @@
+"""The connected workstation: resolve, plan, fetch."""

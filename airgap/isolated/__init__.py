@@ -1,0 +1,1 @@
+"""The isolated host: preconditions, steps, probe."""

@@ -1,0 +1,1 @@
+"""The registry's storage on disk: seed, read, verify."""

@@ -1,0 +1,1 @@
+"""Keys and signatures, and the host's decisions about them."""

@@ -1,0 +1,1 @@
+"""What install does, one file a step: check, apply, undo."""

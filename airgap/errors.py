@@ -1,0 +1,107 @@
+"""One tree of errors: each says what happened, what it means and what to do.
+
+The exit codes are a contract with scripts; `ExitCode` is the only list of them in the code.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """What the process's exit status means."""
+
+    DONE = 0
+    INTERNAL = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    UPSTREAM = 4
+    CREDENTIALS = 5
+    INTEGRITY = 6
+    TRUST = 7
+    SPACE = 8
+    HOST = 9
+    BUILD = 10
+    INTERRUPTED = 130
+
+
+class AirgapError(Exception):
+    """Base of every foreseeable error.
+
+    Args:
+        message: What happened, one sentence, with the names involved.
+        meaning: What that means for the person who reads it (may be empty).
+        remedy: What to do, ideally a command (may be empty).
+    """
+
+    exit_code: ClassVar[ExitCode] = ExitCode.INTERNAL
+
+    def __init__(self, message: str, *, meaning: str = "", remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.meaning = meaning
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        """All three parts, a line each."""
+        lines = [self.message]
+        if self.meaning:
+            lines.append(f"  {self.meaning}")
+        if self.remedy:
+            lines.append(f"  -> {self.remedy}")
+        return "\n".join(lines)
+
+
+class UsageError(AirgapError):
+    """The command line, a spec or a configuration file is wrong (exit 2)."""
+
+    exit_code = ExitCode.USAGE
+
+
+class NotFoundError(AirgapError):
+    """An image or platform is not upstream, or not in the bundle (exit 3)."""
+
+    exit_code = ExitCode.NOT_FOUND
+
+
+class UpstreamError(AirgapError):
+    """A registry is unreachable, or refused (exit 4)."""
+
+    exit_code = ExitCode.UPSTREAM
+
+
+class CredentialsError(AirgapError):
+    """A registry wants other credentials, or a passphrase is wrong (exit 5)."""
+
+    exit_code = ExitCode.CREDENTIALS
+
+
+class IntegrityError(AirgapError):
+    """Bytes are not what their digest, or the format, says (exit 6)."""
+
+    exit_code = ExitCode.INTEGRITY
+
+
+class TrustError(AirgapError):
+    """A signature is missing, unknown or not enough, or the bundle is too old (exit 7)."""
+
+    exit_code = ExitCode.TRUST
+
+
+class SpaceError(AirgapError):
+    """A disk has not enough room (exit 8)."""
+
+    exit_code = ExitCode.SPACE
+
+
+class HostError(AirgapError):
+    """The host lacks something, or is not as it should be (exit 9)."""
+
+    exit_code = ExitCode.HOST
+
+
+class BuildError(AirgapError):
+    """A build failed (exit 10)."""
+
+    exit_code = ExitCode.BUILD

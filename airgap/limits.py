@@ -1,0 +1,39 @@
+"""Limits on everything that is read from a registry or a medium, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most that is read or accepted of each thing. Sizes are bytes.
+
+    `manifest_bytes` is the size that registries must accept at least (OCI distribution spec,
+    "Pushing Manifests"); larger manifests cannot be relied on to exist.
+    """
+
+    manifest_bytes: int = 4 * MIB
+    manifest_entries: int = 1_000
+    response_bytes: int = 1 * MIB
+    config_bytes: int = 8 * MIB
+    json_depth: int = 32
+    contents_bytes: int = 64 * MIB
+    checksums_bytes: int = 1 * MIB
+    signature_bytes: int = 16 * KIB
+    key_bytes: int = 16 * KIB
+    spec_bytes: int = 1 * MIB
+    tool_bytes: int = 256 * MIB
+    images: int = 100_000
+    blobs: int = 1_000_000
+    volumes: int = 1_000
+    blob_bytes: int = 1024 * GIB
+    archive_bytes: int = 1024 * 1024 * GIB
+    emulator_bytes: int = 64 * MIB
+
+
+LIMITS = Limits()

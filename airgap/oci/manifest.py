@@ -1,0 +1,195 @@
+"""Manifests and indexes as data. The bytes that were served stay the source of truth.
+
+Formats: OCI image spec `manifest.md`, `image-index.md`, `descriptor.md`; Docker image manifest
+version 2, schema 2.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airgap.errors import IntegrityError
+from airgap.limits import LIMITS
+from airgap.oci.digest import is_digest
+from airgap.oci.platform import Platform
+
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+INDEX_TYPES = (OCI_INDEX, DOCKER_INDEX)
+MANIFEST_TYPES = (OCI_MANIFEST, DOCKER_MANIFEST)
+
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9!#$&^_.+-]{1,127}")
+# How BuildKit marks attestations in an index (docs/attestations/attestation-storage.md).
+_ATTESTATION_OF = "vnd.docker.reference.digest"
+_ATTESTATION_TYPE = ("vnd.docker.reference.type", "attestation-manifest")
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """A pointer to content.
+
+    Attributes:
+        media_type: Of the content.
+        digest: Of the content.
+        size: Of the content, in bytes.
+        platform: For an index's children, if stated.
+        annotations: Name to value.
+    """
+
+    media_type: str
+    digest: str
+    size: int
+    platform: Platform | None = None
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def attests(self) -> str | None:
+        """The digest of the manifest that this attestation manifest is about, if it is one."""
+        key, value = _ATTESTATION_TYPE
+        if self.annotations.get(key) != value:
+            return None
+        return self.annotations.get(_ATTESTATION_OF)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """An image manifest: its config and layers, in order."""
+
+    media_type: str
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+
+    @property
+    def blobs(self) -> tuple[Descriptor, ...]:
+        """Config first, then layers."""
+        return (self.config, *self.layers)
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An image index (Docker: manifest list)."""
+
+    media_type: str
+    manifests: tuple[Descriptor, ...]
+
+
+def parse(body: bytes, media_type: str, what: str) -> Manifest | Index:
+    """Reads the bytes of a manifest or an index.
+
+    Args:
+        body: The bytes, their digest already checked.
+        media_type: As the registry or the descriptor states it; the body's own must agree.
+        what: The name to use in errors.
+
+    Raises:
+        IntegrityError: The bytes are not a manifest or index of that type, or pass a limit.
+    """
+    document = load_json(body, what, LIMITS.manifest_bytes)
+    stated = document.get("mediaType", media_type)
+    if stated != media_type:
+        raise _broken(what, f"says it is {stated!r} and was served as {media_type!r}")
+    if media_type in INDEX_TYPES:
+        entries = _list(document, "manifests", what)
+        return Index(media_type, tuple(_descriptor(entry, what) for entry in entries))
+    if media_type in MANIFEST_TYPES:
+        layers = _list(document, "layers", what)
+        return Manifest(
+            media_type,
+            _descriptor(document.get("config"), what),
+            tuple(_descriptor(layer, what) for layer in layers),
+        )
+    raise _broken(what, f"is of the media type {media_type!r}, which is none of image or index")
+
+
+def config_platform(body: bytes, what: str) -> Platform:
+    """The platform that an image config states (OCI image spec `config.md`).
+
+    Raises:
+        IntegrityError: The bytes are not an image config.
+    """
+    document = load_json(body, what, LIMITS.config_bytes)
+    fields = [document.get(key, "") for key in ("os", "architecture", "variant")]
+    if not all(isinstance(value, str) for value in fields) or not fields[0] or not fields[1]:
+        raise _broken(what, "states no platform")
+    return Platform.of(*fields)
+
+
+def load_json(body: bytes, what: str, limit: int) -> dict[str, Any]:
+    """Reads one JSON object within limits of size and depth.
+
+    Raises:
+        IntegrityError: Not a JSON object, too large, or too deep.
+    """
+    if len(body) > limit:
+        raise _broken(what, f"is larger than {limit} bytes")
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise _broken(what, f"is not JSON ({error})") from error
+    if not isinstance(document, dict):
+        raise _broken(what, "is not a JSON object")
+    if _depth(document) > LIMITS.json_depth:
+        raise _broken(what, f"is nested deeper than {LIMITS.json_depth} levels")
+    return document
+
+
+def _depth(value: object) -> int:
+    """Levels of nesting, counted without recursion: the input is not trusted yet."""
+    depth, level = 0, [value]
+    while level and depth <= LIMITS.json_depth:
+        depth += 1
+        inner: list[object] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner.extend(item.values())
+            elif isinstance(item, list):
+                inner.extend(item)
+        level = inner
+    return depth
+
+
+def _list(document: dict[str, Any], key: str, what: str) -> list[Any]:
+    value = document.get(key)
+    if not isinstance(value, list) or len(value) > LIMITS.manifest_entries:
+        raise _broken(what, f"has no list {key!r} of at most {LIMITS.manifest_entries} entries")
+    return value
+
+
+def _descriptor(entry: object, what: str) -> Descriptor:
+    if not isinstance(entry, dict):
+        raise _broken(what, "has a descriptor that is not an object")
+    media_type, digest, size = entry.get("mediaType"), entry.get("digest"), entry.get("size")
+    if not isinstance(media_type, str) or not _MEDIA_TYPE.fullmatch(media_type):
+        raise _broken(what, f"has a descriptor with the media type {media_type!r}")
+    if not isinstance(digest, str) or not is_digest(digest):
+        raise _broken(what, f"has a descriptor with the digest {digest!r}")
+    if type(size) is not int or not 0 <= size <= LIMITS.blob_bytes:
+        raise _broken(what, f"has a descriptor with the size {size!r}")
+    annotations = entry.get("annotations") or {}
+    if not isinstance(annotations, dict) or not all(
+        isinstance(value, str) for value in annotations.values()
+    ):
+        raise _broken(what, "has annotations that are not a mapping of text to text")
+    return Descriptor(media_type, digest, size, _platform(entry, what), annotations)
+
+
+def _platform(entry: dict[str, Any], what: str) -> Platform | None:
+    value = entry.get("platform")
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise _broken(what, "has a platform that is not an object")
+    fields = [value.get(key, "") for key in ("os", "architecture", "variant")]
+    if not all(isinstance(part, str) for part in fields):
+        raise _broken(what, "has a platform whose fields are not text")
+    return Platform.of(*fields)
+
+
+def _broken(what: str, why: str) -> IntegrityError:
+    return IntegrityError(f"{what[:300]} {why}", meaning="It cannot be used.")

@@ -1,0 +1,72 @@
+"""Platforms: `os/architecture[/variant]`, normalised as containerd does (`platforms` package)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from airgap.errors import UsageError
+
+_PART = re.compile(r"[a-z0-9_.-]{1,32}")
+_ARCHITECTURES = {
+    "x86_64": "amd64",
+    "x86-64": "amd64",
+    "aarch64": "arm64",
+    "i386": "386",
+    "i686": "386",
+    "armhf": "arm",
+    "armel": "arm",
+}
+_DEFAULT_VARIANTS = {"arm64": "v8", "arm": "v7"}
+# uname -m, as a kernel (or qemu's user mode) prints it for each architecture.
+_MACHINES = {
+    "amd64": "x86_64",
+    "arm64": "aarch64",
+    "386": "i686",
+    "arm": "armv7l",
+    "ppc64le": "ppc64le",
+    "riscv64": "riscv64",
+    "s390x": "s390x",
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Platform:
+    """One platform. `variant` is empty where it is the architecture's usual one for arm64."""
+
+    os: str
+    architecture: str
+    variant: str = ""
+
+    def __str__(self) -> str:
+        """`linux/arm64` or `linux/arm/v7`."""
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+    @property
+    def machine(self) -> str:
+        """What `uname -m` prints on it; the architecture's name where that is not known."""
+        return _MACHINES.get(self.architecture, self.architecture)
+
+    @classmethod
+    def of(cls, os: str, architecture: str, variant: str = "") -> Platform:
+        """A normalised platform from the fields of a descriptor or an image config."""
+        architecture = _ARCHITECTURES.get(architecture.lower(), architecture.lower())
+        variant = variant.lower() or _DEFAULT_VARIANTS.get(architecture, "")
+        if architecture == "arm64" and variant == "v8":
+            variant = ""
+        return cls(os.lower(), architecture, variant)
+
+
+def parse_platform(text: str) -> Platform:
+    """Reads `linux/arm64`, `linux/arm/v7` and the aliases that Docker accepts.
+
+    Raises:
+        UsageError: `text` is not of that form.
+    """
+    parts = text.lower().split("/")
+    if len(parts) not in (2, 3) or not all(_PART.fullmatch(part) for part in parts):
+        raise UsageError(
+            f"{text!r} is not a platform",
+            remedy="write os/architecture or os/architecture/variant, such as linux/arm64",
+        )
+    return Platform.of(*parts)

@@ -1,0 +1,113 @@
+"""Image references, normalised as Docker does.
+
+Source of the rules: the grammar in distribution's `reference/reference.go` and the
+normalisation in `reference/normalize.go`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from airgap.errors import UsageError
+from airgap.oci.digest import is_digest
+
+DOCKER_HUB = "docker.io"
+DEFAULT_TAG = "latest"
+
+_MAX_REPOSITORY = 255
+_HOST = re.compile(
+    r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*"
+    r"|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
+)
+_COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Reference:
+    """A fully qualified image reference.
+
+    Attributes:
+        host: Registry host, with port where one was given (`docker.io`, `localhost:5000`).
+        repository: Path on that host (`library/alpine`).
+        tag: Empty where only a digest was given.
+        digest: `sha256:HEX`, or empty.
+    """
+
+    host: str
+    repository: str
+    tag: str = ""
+    digest: str = ""
+
+    def __str__(self) -> str:
+        """The fully qualified text, `docker.io/library/alpine:latest`."""
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.name}{tag}{digest}"
+
+    @property
+    def name(self) -> str:
+        """Host and repository, without tag and digest."""
+        return f"{self.host}/{self.repository}"
+
+    @property
+    def familiar(self) -> str:
+        """As people write it: `alpine:latest`."""
+        text = str(self).removeprefix(f"{DOCKER_HUB}/")
+        return text.removeprefix("library/") if text != str(self) else text
+
+    @property
+    def target(self) -> str:
+        """What a registry is asked for: the digest where there is one, else the tag."""
+        return self.digest or self.tag
+
+
+def parse_reference(text: str) -> Reference:
+    """Reads an image reference.
+
+    Raises:
+        UsageError: `text` is not one, or its digest is not sha256.
+    """
+    rest, at, digest = text.partition("@")
+    if at and not is_digest(digest):
+        raise _invalid(text, f"{digest!r} is not a sha256 digest (sha256: and 64 hex digits)")
+    name, tag = _split_tag(rest)
+    if tag is not None and not _TAG.fullmatch(tag):
+        raise _invalid(text, f"{tag!r} is not a tag")
+    host, repository = _split_host(name)
+    if not _HOST.fullmatch(host):
+        raise _invalid(text, f"{host!r} is not a registry host")
+    if not all(_COMPONENT.fullmatch(part) for part in repository.split("/")):
+        raise _invalid(text, f"{repository!r} is not a repository (lower case, digits, . _ - /)")
+    if len(host) + 1 + len(repository) > _MAX_REPOSITORY:
+        raise _invalid(text, f"host and repository are longer than {_MAX_REPOSITORY} characters")
+    return Reference(host, repository, tag or ("" if digest else DEFAULT_TAG), digest)
+
+
+def _split_tag(text: str) -> tuple[str, str | None]:
+    """Cuts at the last colon, unless it belongs to the host's port."""
+    name, colon, tag = text.rpartition(":")
+    if not colon or "/" in tag:
+        return text, None
+    return name, tag
+
+
+def _split_host(name: str) -> tuple[str, str]:
+    """The first part is a host if it looks like one, else Docker Hub is meant."""
+    first, slash, rest = name.partition("/")
+    looks_like_host = "." in first or ":" in first or first == "localhost" or first.lower() != first
+    if not slash or not looks_like_host:
+        first, rest = DOCKER_HUB, name
+    if first == "index.docker.io":
+        first = DOCKER_HUB
+    if first == DOCKER_HUB and "/" not in rest:
+        rest = f"library/{rest}"
+    return first, rest
+
+
+def _invalid(text: str, why: str) -> UsageError:
+    return UsageError(
+        f"{text[:300]!r} is not an image reference: {why}",
+        remedy="write it as for docker pull, such as alpine:3.20 or ghcr.io/org/app@sha256:…",
+    )

@@ -1,0 +1,129 @@
+"""Progress as an observer: work reports what it does, one of these shows it.
+
+`TqdmProgress` is for terminals, `LineProgress` for logs, `Progress` itself says nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from tqdm import tqdm
+
+
+class Progress:
+    """The silent observer, and the interface of the others. Safe to call from threads."""
+
+    def message(self, text: str) -> None:
+        """Something worth a line has happened."""
+
+    def start(self, what: str, total: int) -> None:
+        """Work of `total` bytes begins; any earlier work has ended."""
+
+    def advance(self, count: int) -> None:
+        """`count` more bytes are done."""
+
+    def finish(self) -> None:
+        """The work that was started has ended, well or not."""
+
+    def __enter__(self) -> Progress:
+        """So that a display ends on every way out."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Ends the display."""
+        self.finish()
+
+
+class LineProgress(Progress):
+    """Plain lines, at most one every few seconds, for logs and pipes."""
+
+    SECONDS_BETWEEN_LINES = 5.0
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._lock = threading.Lock()
+        self._what = ""
+        self._total = self._done = 0
+        self._last_line = 0.0
+
+    def message(self, text: str) -> None:
+        """Prints the line."""
+        with self._lock:
+            print(text, file=self._stream, flush=True)
+
+    def start(self, what: str, total: int) -> None:
+        """Prints what begins."""
+        self._what, self._total, self._done = what, total, 0
+        self._last_line = time.monotonic()
+        self.message(f"{what}: {format_bytes(total)}")
+
+    def advance(self, count: int) -> None:
+        """Prints how far it is, now and then."""
+        now = time.monotonic()
+        with self._lock:
+            self._done += count
+            due = now - self._last_line >= self.SECONDS_BETWEEN_LINES
+            if due:
+                self._last_line = now
+        if due:
+            percent = 100 * self._done // self._total if self._total else 100
+            self.message(f"{self._what}: {percent} % of {format_bytes(self._total)}")
+
+
+class TqdmProgress(Progress):
+    """A bar on a terminal."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Any] | None = None
+
+    def message(self, text: str) -> None:
+        """Prints above the bar."""
+        from tqdm import tqdm
+
+        tqdm.write(text, file=sys.stderr)
+
+    def start(self, what: str, total: int) -> None:
+        """Shows a new bar."""
+        from tqdm import tqdm
+
+        self.finish()
+        self._bar = tqdm(total=total, desc=what, unit="B", unit_scale=True, unit_divisor=1024)
+
+    def advance(self, count: int) -> None:
+        """Moves the bar."""
+        if self._bar is not None:
+            self._bar.update(count)
+
+    def finish(self) -> None:
+        """Leaves the bar as it is and the cursor below it."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def choose_progress(*, quiet: bool) -> Progress:
+    """The observer for this process: none if `quiet`, a bar on a terminal, else lines."""
+    if quiet:
+        return Progress()
+    return TqdmProgress() if sys.stderr.isatty() else LineProgress()
+
+
+def format_bytes(count: int) -> str:
+    """`1536` as `1.5 KiB`."""
+    size = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:  # noqa: PLR2004 - the unit's own size
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
