@@ -1,0 +1,192 @@
+"""The framing of `images.tar`: everything in it that is not a blob.
+
+All of it follows from the contents and the manifests, so writer and reader compute the same
+bytes and a reader refuses any difference. The tar is an OCI image layout (OCI image spec
+`image-layout.md`) with a `manifest.json` for classic `docker load`:
+
+    oci-layout  index.json  manifest.json  blobs/sha256/HEX ...
+
+Headers are GNU ones: sizes over 8 GiB are base-256, which Docker, skopeo and GNU tar all read,
+and every header is exactly one block.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from airgap.bundle.contents import BlobEntry, ImageEntry, broken, canonical
+from airgap.oci.digest import hex_of
+from airgap.oci.manifest import OCI_INDEX, Index, Manifest
+from airgap.oci.platform import Platform, parse_platform
+
+BLOCK = 512
+END_BYTES = 2 * BLOCK
+# containerd and Docker read the first, skopeo and the OCI layout the second.
+_CONTAINERD_NAME = "io.containerd.image.name"
+_REF_NAME = "org.opencontainers.image.ref.name"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes of framing and where in the tar they lie."""
+
+    offset: int
+    data: bytes
+
+
+def padding(size: int) -> int:
+    """How many zero bytes follow `size` bytes to fill the block."""
+    return -size % BLOCK
+
+
+def place_blobs(head_size: int, blobs: Iterable[tuple[str, int]]) -> tuple[BlobEntry, ...]:
+    """Gives each blob its offset.
+
+    Args:
+        head_size: Bytes before the first blob's header.
+        blobs: Digest and size of each, in order.
+    """
+    placed, position = [], head_size
+    for digest, size in blobs:
+        offset = position + BLOCK
+        placed.append(BlobEntry(digest, size, offset))
+        position = offset + size + padding(size)
+    return tuple(placed)
+
+
+def end_of(head_size: int, blobs: Sequence[BlobEntry]) -> int:
+    """Where the tar's closing blocks begin."""
+    if not blobs:
+        return head_size
+    last = blobs[-1]
+    return last.offset + last.size + padding(last.size)
+
+
+def head(
+    images: Sequence[ImageEntry],
+    documents: Mapping[str, Manifest | Index],
+    sizes: Mapping[str, int],
+    host_platforms: Sequence[str],
+    mtime: int,
+) -> bytes:
+    """The tar's first three files, with headers and padding.
+
+    Args:
+        images: What the tar holds.
+        documents: Digest to manifest or index, of every one that is carried.
+        sizes: Digest to size in bytes, of every image's own digest.
+        host_platforms: Preferred for the single platform that `manifest.json` can name.
+        mtime: Unix seconds for the headers.
+    """
+    files = {
+        "oci-layout": canonical({"imageLayoutVersion": "1.0.0"}),
+        "index.json": _index_json(images, sizes),
+        "manifest.json": _manifest_json(images, documents, host_platforms),
+    }
+    out = io.BytesIO()
+    for name, data in files.items():
+        out.write(_header(name, len(data), mtime) + data + bytes(padding(len(data))))
+    return out.getvalue()
+
+
+def pieces(head_bytes: bytes, blobs: Sequence[BlobEntry], mtime: int) -> Iterable[Piece]:
+    """All framing of the tar, in order of offset."""
+    yield Piece(0, head_bytes)
+    previous = len(head_bytes)
+    for blob in blobs:
+        header = blob_header(blob.digest, blob.size, mtime)
+        data = bytes(blob.offset - BLOCK - previous) + header
+        yield Piece(previous, data)
+        previous = blob.offset + blob.size
+    end = end_of(len(head_bytes), blobs)
+    yield Piece(previous, bytes(end - previous + END_BYTES))
+
+
+def blob_path(digest: str) -> str:
+    """A blob's path in an OCI image layout."""
+    return f"blobs/sha256/{hex_of(digest)}"
+
+
+def blob_header(digest: str, size: int, mtime: int) -> bytes:
+    """The block before a blob."""
+    return _header(blob_path(digest), size, mtime)
+
+
+def _header(name: str, size: int, mtime: int) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size, info.mtime, info.mode = size, mtime, 0o644
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def _index_json(images: Sequence[ImageEntry], sizes: Mapping[str, int]) -> bytes:
+    manifests = [
+        {
+            "mediaType": image.media_type,
+            "digest": image.digest,
+            "size": sizes[image.digest],
+            "annotations": {_CONTAINERD_NAME: image.name, _REF_NAME: image.name},
+        }
+        for image in images
+    ]
+    return canonical({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests})
+
+
+def _manifest_json(
+    images: Sequence[ImageEntry],
+    documents: Mapping[str, Manifest | Index],
+    host_platforms: Sequence[str],
+) -> bytes:
+    entries = []
+    for image in images:
+        manifest = _for_classic_load(image, documents, host_platforms)
+        if manifest is not None:
+            tagged = replace(image.reference, digest="")
+            entries.append(
+                {
+                    "Config": blob_path(manifest.config.digest),
+                    "RepoTags": [tagged.familiar] if tagged.tag else None,
+                    "Layers": [blob_path(layer.digest) for layer in manifest.layers],
+                }
+            )
+    return canonical(entries)
+
+
+def _for_classic_load(
+    image: ImageEntry, documents: Mapping[str, Manifest | Index], host_platforms: Sequence[str]
+) -> Manifest | None:
+    """The one manifest that an engine without multi-platform images can load."""
+    document = documents.get(image.digest)
+    if not isinstance(document, Index):
+        return document
+    carried = manifests_of(document, documents)
+    wanted = [parse_platform(text) for text in (*host_platforms, *image.platforms)]
+    return next((carried[platform] for platform in wanted if platform in carried), None)
+
+
+def manifests_of(
+    index: Index, documents: Mapping[str, Manifest | Index]
+) -> dict[Platform, Manifest]:
+    """Platform to manifest, for those children of `index` that are carried."""
+    found: dict[Platform, Manifest] = {}
+    for child in index.manifests:
+        document = documents.get(child.digest)
+        if child.platform and child.attests is None and isinstance(document, Manifest):
+            found.setdefault(child.platform, document)
+    return found
+
+
+def check_places(contents_blobs: Sequence[BlobEntry], head_size: int, tar_size: int) -> None:
+    """Compares stated offsets with those that the framing gives.
+
+    Raises:
+        IntegrityError: They differ, so somebody else wrote the tar or its contents.
+    """
+    expected = place_blobs(head_size, ((blob.digest, blob.size) for blob in contents_blobs))
+    for stated, computed in zip(contents_blobs, expected, strict=True):
+        if stated != computed:
+            raise broken(f"{stated.digest} is said to lie at {stated.offset}")
+    if end_of(head_size, expected) + END_BYTES != tar_size:
+        raise broken(f"the tar is said to have {tar_size} bytes")

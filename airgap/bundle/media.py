@@ -1,0 +1,122 @@
+"""The folders that together hold one bundle, possibly on several media.
+
+Files are opened without following links, regular ones only, and are never read past a limit.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from airgap.bundle.checksums import CHECKSUMS_NAME
+from airgap.errors import HostError, IntegrityError
+
+_READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_READ_FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class Media:
+    """Reads the named files of a bundle from the folders given.
+
+    Raises:
+        HostError: A folder does not exist or cannot be read.
+        IntegrityError: None of them holds a bundle.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.folders = tuple(folders)
+        for folder in self.folders:
+            if not folder.is_dir():
+                raise HostError(
+                    f"{folder} is not a folder",
+                    remedy="is the medium mounted? Give the folder that holds bundle.json",
+                )
+        if not self.holds(CHECKSUMS_NAME):
+            raise IntegrityError(
+                f"there is no finished bundle in {', '.join(map(str, self.folders))}",
+                meaning=f"It has no {CHECKSUMS_NAME}, which is written last.",
+                remedy="finish it by giving the same airgap bundle command again, or copy it whole",
+            )
+
+    def holds(self, name: str) -> bool:
+        """Whether one of the folders has something of that name."""
+        return any(os.path.lexists(folder / name) for folder in self.folders)
+
+    def open(self, name: str) -> int:
+        """Opens a file of the bundle; the caller closes the descriptor.
+
+        Raises:
+            IntegrityError: It is missing, or not a regular file.
+            HostError: The medium cannot be read.
+        """
+        for folder in self.folders:
+            if os.path.lexists(folder / name):
+                return _open_beneath(folder, name)
+        raise IntegrityError(
+            f"{name} is missing from {', '.join(map(str, self.folders))}",
+            meaning="The bundle was not copied whole.",
+            remedy="copy it again, or give all media: airgap verify DIR DIR…",
+        )
+
+    def read(self, name: str, limit: int) -> bytes:
+        """All bytes of a small file.
+
+        Raises:
+            IntegrityError: Missing, not regular, or larger than `limit` bytes.
+            HostError: The medium cannot be read.
+        """
+        with os.fdopen(self.open(name), "rb") as file:
+            try:
+                data = file.read(limit + 1)
+            except OSError as error:
+                raise unreadable(name, error) from error
+        if len(data) > limit:
+            raise IntegrityError(f"{name} is larger than {limit} bytes, which none can be")
+        return data
+
+    def unlisted(self, names: Iterable[str]) -> list[Path]:
+        """Files that are there but are none of `names`. They are only named, never opened."""
+        known = set(names)
+        found = []
+        for folder in self.folders:
+            for parent, folders, files in os.walk(folder):
+                links = [name for name in folders if (Path(parent) / name).is_symlink()]
+                for name in sorted(files + links):
+                    path = Path(parent) / name
+                    if str(PurePosixPath(path.relative_to(folder))) not in known:
+                        found.append(path)
+        return found
+
+
+def unreadable(what: str, error: OSError) -> HostError:
+    """The error for a medium that fails while it is read."""
+    return HostError(
+        f"cannot read {what}: {error.strerror}",
+        meaning="The medium may be damaged, or was pulled out.",
+        remedy="put it back and give the same command again: what was finished is kept",
+    )
+
+
+def _open_beneath(folder: Path, name: str) -> int:
+    """Opens each part of `name` without following links."""
+    *parents, last = PurePosixPath(name).parts
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in parents:
+            inner = os.open(part, _READ_FOLDER, dir_fd=opened)
+            os.close(opened)
+            opened = inner
+        descriptor = os.open(last, _READ_FILE, dir_fd=opened)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENXIO):
+            raise IntegrityError(f"{folder / name} is not a regular file") from error
+        raise unreadable(str(folder / name), error) from error
+    finally:
+        os.close(opened)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise IntegrityError(f"{folder / name} is not a regular file")
+    return descriptor

@@ -1,0 +1,205 @@
+"""Keys: ECDSA P-256 (the default) and Ed25519, as PKCS#8 and SPKI PEM files.
+
+Nothing else is accepted: both are checked by stock openssl, and no weaker key can slip in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+from airgap.errors import CredentialsError, TrustError, UsageError
+from airgap.limits import LIMITS
+
+ALGORITHMS = ("ecdsa-p256", "ed25519")
+_Private = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+_Public = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A key that signatures are checked with.
+
+    Attributes:
+        name: What people call it: its file's name without suffix.
+        key: The key itself.
+    """
+
+    name: str
+    key: _Public
+
+    @property
+    def fingerprint(self) -> str:
+        """`sha256:HEX` of the SPKI DER, as openssl and sha256sum compute it."""
+        der = self.key.public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        return f"sha256:{hashlib.sha256(der).hexdigest()}"
+
+    @property
+    def algorithm(self) -> str:
+        """One of `ALGORITHMS`."""
+        return "ed25519" if isinstance(self.key, ed25519.Ed25519PublicKey) else "ecdsa-p256"
+
+    def pem(self) -> bytes:
+        """SPKI PEM."""
+        return self.key.public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+
+    def signed(self, data: bytes, signature: bytes) -> bool:
+        """Whether `signature` over `data` was made with this key's private half."""
+        try:
+            if isinstance(self.key, ed25519.Ed25519PublicKey):
+                self.key.verify(signature, data)
+            else:
+                self.key.verify(signature, data, ec.ECDSA(hashes.SHA256()))
+        except InvalidSignature:
+            return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateKey:
+    """A key that bundles are signed with."""
+
+    name: str
+    key: _Private
+
+    @property
+    def public(self) -> PublicKey:
+        """Its public half."""
+        return PublicKey(self.name, self.key.public_key())
+
+    def sign(self, data: bytes) -> bytes:
+        """A signature as openssl checks it: DER for ECDSA, 64 raw bytes for Ed25519."""
+        if isinstance(self.key, ed25519.Ed25519PrivateKey):
+            return self.key.sign(data)
+        return self.key.sign(data, ec.ECDSA(hashes.SHA256()))
+
+    def pem(self, passphrase: bytes | None) -> bytes:
+        """PKCS#8 PEM, encrypted if there is a passphrase."""
+        encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
+        if passphrase:
+            encryption = serialization.BestAvailableEncryption(passphrase)
+        return self.key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
+        )
+
+
+def generate(name: str, algorithm: str) -> PrivateKey:
+    """A new key of one of `ALGORITHMS`."""
+    if algorithm == "ed25519":
+        return PrivateKey(name, ed25519.Ed25519PrivateKey.generate())
+    return PrivateKey(name, ec.generate_private_key(ec.SECP256R1()))
+
+
+def write_new_pair(key: PrivateKey, path: Path, passphrase: bytes | None) -> tuple[Path, Path]:
+    """Writes `PATH.key` (mode 0600) and `PATH.pub`.
+
+    Returns:
+        Both paths, the private key's first.
+
+    Raises:
+        UsageError: One of them exists, or the folder cannot be written to.
+    """
+    private, public = Path(f"{path}.key"), Path(f"{path}.pub")
+    for existing in (private, public):
+        if existing.exists():
+            raise UsageError(
+                f"{existing} exists already",
+                meaning="A key is never overwritten: bundles signed with it could not be checked.",
+                remedy="choose another name",
+            )
+    try:
+        _write(private, key.pem(passphrase), 0o600)
+        _write(public, key.public.pem(), 0o644)
+    except OSError as error:
+        raise UsageError(f"cannot write {error.filename}: {error.strerror}") from error
+    return private, public
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def is_encrypted(path: Path) -> bool:
+    """Whether the private key in `path` needs a passphrase.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    return b"BEGIN ENCRYPTED PRIVATE KEY" in _read(path, UsageError)
+
+
+def load_private(path: Path, passphrase: bytes | None) -> PrivateKey:
+    """Reads a PKCS#8 PEM private key.
+
+    Raises:
+        UsageError: It cannot be read, is not a private key, or not of `ALGORITHMS`.
+        CredentialsError: The passphrase is wrong or missing.
+    """
+    data = _read(path, UsageError)
+    encrypted = b"BEGIN ENCRYPTED PRIVATE KEY" in data
+    try:
+        key = serialization.load_pem_private_key(data, passphrase if encrypted else None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        if encrypted:
+            raise CredentialsError(f"the passphrase for {path} is wrong or missing") from error
+        raise UsageError(
+            f"{path} is not a PKCS#8 PEM private key", remedy="make one: airgap keygen NAME"
+        ) from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) or not _strong(
+        key.public_key()
+    ):
+        raise UsageError(
+            f"{path} is neither an ECDSA P-256 nor an Ed25519 key",
+            remedy="make one: airgap keygen NAME",
+        )
+    return PrivateKey(path.stem, key)
+
+
+def load_public(path: Path) -> PublicKey:
+    """Reads an SPKI PEM public key.
+
+    Raises:
+        TrustError: It cannot be read, is not a public key, or not of `ALGORITHMS`.
+    """
+    data = _read(path, TrustError)
+    try:
+        key = serialization.load_pem_public_key(data)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise TrustError(
+            f"{path} is not a public key in PEM form",
+            remedy="give the .pub file that airgap keygen wrote",
+        ) from error
+    if not isinstance(key, ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey) or not _strong(
+        key
+    ):
+        raise TrustError(f"{path} is neither an ECDSA P-256 nor an Ed25519 key")
+    return PublicKey(path.stem, key)
+
+
+def _strong(key: _Public) -> bool:
+    return isinstance(key, ed25519.Ed25519PublicKey) or isinstance(key.curve, ec.SECP256R1)
+
+
+def _read(path: Path, error_type: type[UsageError | TrustError]) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(LIMITS.key_bytes + 1)
+    except OSError as error:
+        raise error_type(f"cannot read the key {path}: {error.strerror}") from error
+    if len(data) > LIMITS.key_bytes:
+        raise error_type(f"{path} is too large to be a key")
+    return data

@@ -1,0 +1,130 @@
+"""The host's decisions about a bundle: pure functions over data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from airgap.errors import TrustError
+from airgap.trust.keys import PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A bundle that this host has seen before.
+
+    Attributes:
+        name: The bundle's name.
+        serial: Its serial.
+        created: When it was made.
+        digest: Of its `SHA256SUMS`.
+        tags: Fully qualified reference to digest, for each image of it.
+    """
+
+    name: str
+    serial: int
+    created: datetime
+    digest: str
+    tags: Mapping[str, str]
+
+
+def signers(
+    checksums: bytes, signatures: Sequence[bytes], keys: Sequence[PublicKey]
+) -> tuple[PublicKey, ...]:
+    """The trusted keys that signed, each counted once whatever files it signed in.
+
+    Raises:
+        TrustError: No key is trusted, there is no signature, or none is by a trusted key.
+    """
+    if not keys:
+        raise TrustError(
+            "this host trusts no key yet",
+            meaning="Without one nobody can tell who made this bundle.",
+            remedy="airgap trust add SITE.pub, or --trust SITE.pub, with a key that came "
+            "another way than the medium",
+        )
+    if not signatures:
+        raise TrustError(
+            "the bundle has no signature (SHA256SUMS.sig)",
+            meaning="Nobody vouches for it. Nothing of it was used.",
+        )
+    found: dict[str, PublicKey] = {}
+    for key in keys:
+        if any(key.signed(checksums, signature) for signature in signatures):
+            found.setdefault(key.fingerprint, key)
+    if not found:
+        raise TrustError(
+            "the bundle is not signed by a key that is trusted here "
+            f"({', '.join(sorted(key.name for key in keys))})",
+            meaning="It was signed by somebody else, or changed after signing. "
+            "Nothing of it was used.",
+            remedy="if the signer is right, take in the key: airgap trust add FILE",
+        )
+    return tuple(found.values())
+
+
+def check_expiry(expires: datetime | None, now: datetime, history: Sequence[Known]) -> None:
+    """Refuses an expired bundle.
+
+    The clock of an isolated host may be slow: the newest bundle ever seen is its floor.
+
+    Raises:
+        TrustError: It has expired.
+    """
+    floor = max([now, *(known.created for known in history)])
+    if expires is not None and expires < floor:
+        raise TrustError(
+            f"the bundle expired on {expires:%Y-%m-%d %H:%M} UTC",
+            remedy="bring a newer one",
+        )
+
+
+def check_rollback(
+    candidate: Known, history: Sequence[Known], *, mirror_has_content: bool, allow_older: bool
+) -> None:
+    """Refuses what would silently bring back old images.
+
+    Args:
+        candidate: The bundle to install.
+        history: Bundles that were installed (or begun), oldest first.
+        mirror_has_content: Whether the mirror holds images already.
+        allow_older: The operator asked for it.
+
+    Raises:
+        TrustError: The rule that is broken, with both bundles named.
+    """
+    for known in history:
+        same = (known.name, known.serial) == (candidate.name, candidate.serial)
+        if same and known.digest != candidate.digest:
+            raise TrustError(
+                f"another bundle {candidate.name} with the serial {candidate.serial} was "
+                "installed before",
+                meaning="Two different bundles never share name and serial: one is not genuine, "
+                "or was made twice.",
+                remedy="make it again, with a new serial",
+            )
+    if allow_older:
+        return
+    if mirror_has_content and not history:
+        raise TrustError(
+            "the mirror holds images, but the receipts of what brought them are gone",
+            meaning="It cannot be told whether this bundle is older than what is there.",
+            remedy="if that is all right: --allow-older",
+        )
+    _check_tags(candidate, history)
+
+
+def _check_tags(candidate: Known, history: Sequence[Known]) -> None:
+    """No tag may move to a bundle that was made before the one that set it."""
+    for reference, digest in candidate.tags.items():
+        setter = next((known for known in reversed(history) if reference in known.tags), None)
+        if setter is None or setter.tags[reference] == digest:
+            continue
+        if candidate.created < setter.created:
+            raise TrustError(
+                f"{reference} would go back to an older state: it was set by "
+                f"{setter.name} {setter.serial} of {setter.created:%Y-%m-%d %H:%M}, and this "
+                f"bundle is of {candidate.created:%Y-%m-%d %H:%M}",
+                remedy="if that is what you want: --allow-older",
+            )
