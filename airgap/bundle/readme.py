@@ -1,0 +1,69 @@
+"""`README.txt`: how to check a bundle with stock tools, and then install it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from airgap.bundle.contents import Contents
+from airgap.trust.keys import PublicKey
+
+_CHECK = {
+    "ecdsa-p256": "openssl dgst -sha256 -verify {key}.pub -signature SHA256SUMS.sig SHA256SUMS",
+    "ed25519": "openssl pkeyutl -verify -pubin -inkey {key}.pub -rawin -in SHA256SUMS "
+    "-sigfile SHA256SUMS.sig",
+}
+_TEXT = """\
+airgap bundle {name}, serial {serial}, made {created}
+{count} images for hosts of {hosts}
+
+Nothing on this medium can vouch for itself. You need {key}.pub, the public key of
+whoever made the bundle, from another way than this medium. Its fingerprint is
+what whoever made it tells you; this file does not count as saying it.
+
+1. First visit: check before anything from here runs. As root, in a folder of root's own:
+
+   install -d -m 0700 /root/airgap && cd /root/airgap
+   cp MEDIUM/SHA256SUMS MEDIUM/SHA256SUMS.sig .
+   install -D MEDIUM/tool/airgap.pyz tool/airgap.pyz
+   {check}
+   sha256sum --ignore-missing -c SHA256SUMS
+
+2. Then install, with the tool that was just checked:
+
+   python3 -I tool/airgap.pyz trust add {key}.pub
+   python3 -I tool/airgap.pyz install MEDIUM
+
+   Later visits need only:  airgap install MEDIUM
+
+3. Build:
+
+   docker buildx build --builder airgap --platform linux/amd64,linux/arm64 \\
+     -t 127.0.0.1:5000/you/app --push .
+
+To check every file of the medium (all media, if there are several, one at a time):
+
+   sha256sum --ignore-missing -c SHA256SUMS
+
+Images without any of this:  docker load -i images.tar{volumes}
+"""
+
+
+def render(contents: Contents, key: PublicKey, volumes: Sequence[str]) -> str:
+    """The text, with this bundle's names filled in.
+
+    Args:
+        contents: What the bundle is.
+        key: The signer's.
+        volumes: File names that joined are the tar.
+    """
+    joined = "" if len(volumes) == 1 else f" (first: cat {' '.join(volumes)} > images.tar)"
+    return _TEXT.format(
+        name=contents.name,
+        serial=contents.serial,
+        created=contents.created,
+        count=len(contents.images),
+        hosts=", ".join(contents.host_platforms),
+        key=key.name,
+        check=_CHECK[key.algorithm].format(key=key.name),
+        volumes=joined,
+    )

@@ -1,0 +1,128 @@
+"""`airgap bundle`."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from airgap.cli.keygen import read_passphrase
+from airgap.cli.settings import Settings, pass_settings
+from airgap.errors import UsageError
+from airgap.oci.platform import parse_platform
+from airgap.oci.reference import parse_reference
+from airgap.spec.bundle_spec import BundleSpec, ImageSpec, Request, load_spec, make_request
+
+
+@click.command(name="bundle")
+@click.argument("wanted", metavar="[SPEC.toml…] [IMAGE…]", nargs=-1, required=True)
+@click.option("--key", type=click.Path(path_type=Path), help="Private key to sign with.")
+@click.option("--passphrase-file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
+@click.option("--name", default="", help="The bundle's name [default: the spec's, or images].")
+@click.option("--platform", multiple=True, help="What images are carried for; repeatable.")
+@click.option("--all-platforms", is_flag=True, help="Carry every platform of every index.")
+@click.option("--no-roles", is_flag=True, help="Carry the named images alone.")
+@click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="Hosts refuse it after that.")
+@click.option(
+    "--registries",
+    type=click.Path(path_type=Path),
+    help="TOML file with mirrors, replacements, plain HTTP and CA files.",
+)
+@click.option("--timeout", default=30.0, help="Seconds to wait for a registry.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@pass_settings
+def command(  # noqa: PLR0913, PLR0917 - one parameter an option
+    settings: Settings,
+    wanted: tuple[str, ...],
+    key: Path | None,
+    passphrase_file: Path | None,
+    output: Path,
+    name: str,
+    platform: tuple[str, ...],
+    all_platforms: bool,
+    no_roles: bool,
+    expires: datetime | None,
+    registries: Path | None,
+    timeout: float,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Fetch images and the parts of a builder, and pack them into a signed bundle.
+
+    \b
+    Examples:
+      airgap bundle bundles/arm64-builder.toml --key site.key -o /media/usb/airgap
+      airgap bundle golang:alpine alpine --no-roles --key site.key -o ./images
+      airgap bundle my.toml --dry-run -o ./out
+    """
+    from airgap.connected.make_bundle import plan_bundle, write_bundle
+    from airgap.connected.plan import describe, document
+    from airgap.oci.credentials import Credentials
+    from airgap.oci.registries import Registries, load_registries
+    from airgap.oci.registry import RegistryClient
+    from airgap.tool.build import build_tool
+    from airgap.trust.keys import PrivateKey, is_encrypted, load_private
+
+    request = _request(wanted, name, platform, all_platforms, no_roles)
+    if key is None and not dry_run:
+        raise UsageError("--key is missing", remedy="make one: airgap keygen site")
+    encrypted = key is not None and is_encrypted(key)
+    config = load_registries(registries) if registries else Registries()
+    client = RegistryClient(config, Credentials(), timeout=timeout)
+    deadline = expires.replace(tzinfo=UTC) if expires else None
+    with settings.progress() as progress:
+        progress.message(f"resolving {len(request.images)} images")
+        draft = plan_bundle(request, output, deadline, client)
+        click.echo(json.dumps(document(draft.plan)) if as_json else describe(draft.plan))
+        if dry_run or key is None:
+            return
+
+        def open_key() -> PrivateKey:
+            passphrase = read_passphrase(passphrase_file)
+            if encrypted and passphrase is None:
+                passphrase = click.prompt(f"Passphrase for {key}", hide_input=True).encode()
+            return load_private(key, passphrase)
+
+        contents = write_bundle(
+            draft,
+            client,
+            lambda hosts, shown: build_tool(hosts, progress=shown),
+            open_key,
+            progress,
+        )
+    if not as_json:
+        click.echo(f"{output}: bundle {contents.name}, serial {contents.serial}, is signed")
+        click.echo(f"check it: airgap verify {output} --trust {key.with_suffix('.pub')}")
+
+
+def _request(
+    wanted: tuple[str, ...],
+    name: str,
+    platform: tuple[str, ...],
+    all_platforms: bool,
+    no_roles: bool,
+) -> Request:
+    specs = [load_spec(Path(text)) for text in wanted if text.endswith(".toml")]
+    named = tuple(ImageSpec(parse_reference(text)) for text in wanted if not text.endswith(".toml"))
+    if named and specs:
+        # Images named beside specs are carried for what the first spec is.
+        specs.append(
+            BundleSpec(
+                platforms=specs[0].platforms,
+                host_platforms=specs[0].host_platforms,
+                images=named,
+            )
+        )
+    elif named:
+        specs.append(BundleSpec(images=named))
+    return make_request(
+        specs,
+        name=name,
+        platforms=[parse_platform(text) for text in platform],
+        with_roles=not no_roles,
+        all_platforms=all_platforms,
+    )

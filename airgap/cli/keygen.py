@@ -1,0 +1,42 @@
+"""`airgap keygen`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from airgap.trust.keys import ALGORITHMS, generate, write_new_pair
+
+
+@click.command(name="keygen")
+@click.argument("name", type=click.Path(path_type=Path))
+@click.option("--algorithm", type=click.Choice(ALGORITHMS), default=ALGORITHMS[0])
+@click.option("--passphrase/--no-passphrase", "ask", default=False, help="Ask for a passphrase.")
+@click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Take the passphrase from a file's first line.",
+)
+def command(name: Path, algorithm: str, ask: bool, passphrase_file: Path | None) -> None:
+    """Make a pair of keys: NAME.key to sign bundles with, NAME.pub for the hosts.
+
+    \b
+    Example:
+      airgap keygen site --passphrase
+    """
+    passphrase = read_passphrase(passphrase_file)
+    if passphrase is None and ask:
+        passphrase = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True).encode()
+    key = generate(name.name, algorithm)
+    private, public = write_new_pair(key, name, passphrase)
+    click.echo(f"{private}  (private: keep it here, mode 0600)")
+    click.echo(f"{public}  (public: give it to the hosts, another way than the bundles)")
+    click.echo(f"fingerprint {key.public.fingerprint}")
+
+
+def read_passphrase(path: Path | None) -> bytes | None:
+    """The first line of a file, if one is named."""
+    if path is None:
+        return None
+    return path.read_bytes().partition(b"\n")[0] or None

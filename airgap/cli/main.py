@@ -1,0 +1,107 @@
+"""The `airgap` command: global options, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from airgap import __version__
+from airgap.cli.settings import Settings
+from airgap.errors import AirgapError, ExitCode
+
+# Verb to the file and function that has it, so that `airgap --version` imports none of them.
+_VERBS = {
+    "bundle": "bundle",
+    "completion": "completion",
+    "enable": "enable",
+    "env": "env",
+    "inspect": "inspect",
+    "install": "install",
+    "keygen": "keygen",
+    "load": "load",
+    "status": "status",
+    "trust": "trust",
+    "uninstall": "uninstall",
+    "verify": "verify",
+}
+
+
+class _LazyGroup(click.Group):
+    """Imports a verb's file when the verb is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _VERBS:
+            return None
+        module = importlib.import_module(f"airgap.cli.{_VERBS[cmd_name]}")
+        command: click.Command = module.command
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="airgap")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="AIRGAP_ROOT",
+    help="Where the isolated host keeps its state [default: /var/lib/airgap as root].",
+)
+@click.option(
+    "--trust-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="AIRGAP_TRUST_DIR",
+    help="Where trusted keys are kept [default: /etc/airgap/trust as root].",
+)
+@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@click.pass_context
+def cli(context: click.Context, root: Path | None, trust_dir: Path | None, quiet: bool) -> None:
+    """Build container images for any platform on machines that have no network.
+
+    \b
+    On a connected workstation:
+      airgap keygen site
+      airgap bundle bundles/arm64-builder.toml --key site.key -o /media/usb/airgap
+    On the isolated host:
+      airgap trust add site.pub
+      airgap install /media/usb/airgap
+    """
+    context.obj = Settings.choose(root, trust_dir, quiet=quiet)
+
+
+def main() -> None:
+    """Runs the command and exits with the code that `ExitCode` documents."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """The command as a function: its exit code, errors on standard error."""
+    try:
+        cli.main(arguments, prog_name="airgap", standalone_mode=False)
+    except AirgapError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
+    except (KeyboardInterrupt, click.Abort):
+        print("interrupted: what was finished is kept; the same command goes on", file=sys.stderr)
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has closed it; so that Python does not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return ExitCode.DONE
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,44 @@
+"""What the global options come to."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from airgap.progress import Progress, choose_progress
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Global settings.
+
+    Attributes:
+        root: State of the isolated host.
+        trust_dir: Trusted keys.
+        quiet: No progress.
+    """
+
+    root: Path
+    trust_dir: Path
+    quiet: bool
+
+    @classmethod
+    def choose(cls, root: Path | None, trust_dir: Path | None, *, quiet: bool) -> Settings:
+        """The defaults: the system's folders for root, else the user's own."""
+        if os.geteuid() == 0:
+            data, config = Path("/var/lib/airgap"), Path("/etc/airgap")
+        else:
+            from platformdirs import user_config_path, user_data_path
+
+            data, config = user_data_path("airgap"), user_config_path("airgap")
+        return cls((root or data).absolute(), (trust_dir or config / "trust").absolute(), quiet)
+
+    def progress(self) -> Progress:
+        """The progress observer for this process."""
+        return choose_progress(quiet=self.quiet)
+
+
+pass_settings = click.make_pass_decorator(Settings)

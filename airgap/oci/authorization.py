@@ -1,0 +1,113 @@
+"""How a registry wants to be asked: anonymous, basic, or bearer tokens.
+
+Source: distribution spec, and `docs/content/spec/auth/{token,oauth}.md` in distribution.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from threading import Lock
+from urllib.parse import urlsplit
+
+import requests
+
+from airgap.errors import CredentialsError, UpstreamError
+from airgap.limits import LIMITS
+from airgap.oci.credentials import Credential, Credentials
+from airgap.oci.manifest import load_json
+from airgap.oci.registries import Endpoint
+
+_PARAMETER = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]+))')
+
+
+class Authorization:
+    """Finds and keeps the `Authorization` header for each server and repository."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+        self._headers: dict[tuple[str, str], str] = {}
+        self._lock = Lock()
+
+    def header(self, endpoint: Endpoint) -> Mapping[str, str]:
+        """What to send; nothing while the server has not asked for anything."""
+        with self._lock:
+            known = self._headers.get((endpoint.server, endpoint.repository))
+        return {"Authorization": known} if known else {}
+
+    def answer(self, endpoint: Endpoint, challenge: str, session: requests.Session) -> None:
+        """Answers a 401 with its `WWW-Authenticate` value.
+
+        Raises:
+            CredentialsError: There are no credentials, or they were refused.
+            UpstreamError: The token server does not answer as it should.
+        """
+        scheme, _, rest = challenge.partition(" ")
+        credential = self._credentials.find(endpoint.name)
+        if scheme.lower() == "bearer":
+            values = {key: quoted or bare for key, quoted, bare in _PARAMETER.findall(rest)}
+            header = f"Bearer {self._token(endpoint, values, credential, session)}"
+        elif scheme.lower() == "basic" and credential is not None:
+            header = _basic(credential)
+        else:
+            raise refused(endpoint)
+        with self._lock:
+            self._headers[(endpoint.server, endpoint.repository)] = header
+
+    def _token(
+        self,
+        endpoint: Endpoint,
+        values: Mapping[str, str],
+        credential: Credential | None,
+        session: requests.Session,
+    ) -> str:
+        realm = values.get("realm", "")
+        parts = urlsplit(realm)
+        plain_is_fine = endpoint.http or endpoint.is_loopback
+        if parts.scheme != "https" and not (parts.scheme == "http" and plain_is_fine):
+            raise UpstreamError(
+                f"{endpoint.name} sends to a token server that is not HTTPS",
+                meaning="Credentials are not sent over an open connection.",
+            )
+        fields = {
+            "service": values.get("service", ""),
+            "scope": values.get("scope", f"repository:{endpoint.repository}:pull"),
+        }
+        if credential is not None and credential.identity_token:
+            form = fields | {
+                "grant_type": "refresh_token",
+                "refresh_token": credential.identity_token,
+                "client_id": "airgap",
+            }
+            response = session.post(realm, data=form, stream=True)
+        else:
+            headers = {"Authorization": _basic(credential)} if credential else {}
+            response = session.get(realm, params=fields, headers=headers, stream=True)
+        with response:
+            if response.status_code in (400, 401, 403):
+                raise refused(endpoint)
+            if not response.ok:
+                raise UpstreamError(
+                    f"the token server of {endpoint.name} answered {response.status_code}"
+                )
+            body = response.raw.read(LIMITS.response_bytes, decode_content=True)
+        document = load_json(body, f"the token of {endpoint.name}", LIMITS.response_bytes)
+        token = document.get("token") or document.get("access_token")
+        if not isinstance(token, str):
+            raise UpstreamError(f"the token server of {endpoint.name} gave no token")
+        return token
+
+
+def refused(endpoint: Endpoint) -> CredentialsError:
+    """The error for a server that refuses what it was asked with."""
+    return CredentialsError(
+        f"{endpoint.name} refuses {endpoint.repository}",
+        meaning="The repository does not exist, is private, or the credentials are wrong.",
+        remedy=f"check the name; if it is private: docker login {endpoint.name}",
+    )
+
+
+def _basic(credential: Credential) -> str:
+    pair = f"{credential.username}:{credential.password}".encode()
+    return f"Basic {base64.b64encode(pair).decode()}"

@@ -1,0 +1,154 @@
+"""Which servers are asked for a registry host, from a TOML file (`--registries FILE`).
+
+    [registry."docker.io"]
+    mirrors = ["harbor.example.internal/dockerhub"]  # asked first, in order: HOST[:PORT][/PREFIX]
+    # or, so that docker.io itself is never asked:
+    # replace = "harbor.example.internal/dockerhub"
+
+    [registry."harbor.example.internal"]
+    http = true           # plain HTTP
+    ca = "site-ca.pem"    # checked against this file alone; relative to the TOML file
+
+A mirror reads its own section, keyed by host and port without a path, as in buildkitd.toml.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from airgap.errors import UsageError
+from airgap.limits import LIMITS
+from airgap.oci.reference import DOCKER_HUB, Reference
+
+_KEYS = ("mirrors", "replace", "http", "ca")
+_SERVER = re.compile(r"[A-Za-z0-9._\[\]-]+(?::[0-9]{1,5})?(?:/[a-z0-9._/-]+)?")
+# Docker Hub's name is not the name of the server that has its API.
+_API_HOSTS = {DOCKER_HUB: "registry-1.docker.io"}
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryConfig:
+    """One `[registry."HOST"]` section."""
+
+    mirrors: tuple[str, ...] = ()
+    replace: str = ""
+    http: bool = False
+    ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One place to ask for a repository.
+
+    Attributes:
+        name: The host as people and credentials know it (`docker.io`).
+        server: Host and port to connect to.
+        repository: The repository's path there.
+        http: Plain HTTP was asked for.
+        ca: A CA file for this server alone.
+    """
+
+    name: str
+    server: str
+    repository: str
+    http: bool = False
+    ca: Path | None = None
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the server is this machine: then HTTP and HTTPS are both tried."""
+        host = self.server.rsplit(":", 1)[0] if not self.server.endswith("]") else self.server
+        return host in ("localhost", "[::1]") or re.fullmatch(r"127(\.\d+){3}", host) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Registries:
+    """The whole configuration: host to its section."""
+
+    sections: Mapping[str, RegistryConfig] = field(default_factory=dict)
+
+    def endpoints(self, reference: Reference) -> list[Endpoint]:
+        """The places to ask for a reference, in order."""
+        section = self.sections.get(reference.host, RegistryConfig())
+        if section.replace:
+            return [self._prefixed(section.replace, reference.repository)]
+        mirrors = [self._prefixed(mirror, reference.repository) for mirror in section.mirrors]
+        return [*mirrors, self._endpoint(reference.host, reference.repository)]
+
+    def _prefixed(self, mirror: str, repository: str) -> Endpoint:
+        host, _, prefix = mirror.partition("/")
+        return self._endpoint(host, f"{prefix}/{repository}" if prefix else repository)
+
+    def _endpoint(self, host: str, repository: str) -> Endpoint:
+        section = self.sections.get(host, RegistryConfig())
+        server = _API_HOSTS.get(host, host)
+        return Endpoint(host, server, repository, section.http, section.ca)
+
+
+def load_registries(path: Path) -> Registries:
+    """Reads the file.
+
+    Raises:
+        UsageError: It cannot be read, or says something that is not allowed; the message names
+            the file and the line or key.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(LIMITS.spec_bytes + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    if len(data) > LIMITS.spec_bytes:
+        raise UsageError(f"{path} is larger than {LIMITS.spec_bytes} bytes")
+    try:
+        document = tomllib.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is not TOML: {error}") from error
+    unknown = sorted(set(document) - {"registry"})
+    sections = document.get("registry", {})
+    if unknown or not isinstance(sections, dict):
+        raise UsageError(f'{path}: write sections [registry."HOST"], nothing else')
+    return Registries({host: _section(value, host, path) for host, value in sections.items()})
+
+
+def _section(value: object, host: str, path: Path) -> RegistryConfig:
+    where = f'{path}: registry."{host}"'
+    if not isinstance(value, dict):
+        raise UsageError(f"{where} must be a table", remedy=f"allowed keys: {', '.join(_KEYS)}")
+    unknown = sorted(set(value) - set(_KEYS))
+    if unknown:
+        raise UsageError(
+            f"{where}: unknown key {unknown[0]}", remedy=f"allowed keys: {', '.join(_KEYS)}"
+        )
+    mirrors, replace = value.get("mirrors", []), value.get("replace", "")
+    if not isinstance(mirrors, list) or not all(_is_server(mirror) for mirror in mirrors):
+        raise UsageError(f'{where}: mirrors must be a list of "HOST[:PORT][/PREFIX]"')
+    if replace and not _is_server(replace):
+        raise UsageError(f'{where}: replace must be "HOST[:PORT][/PREFIX]"')
+    if replace and mirrors:
+        raise UsageError(f"{where}: replace and mirrors exclude each other")
+    return RegistryConfig(tuple(mirrors), replace, _http(value, where), _ca(value, where, path))
+
+
+def _http(section: dict[str, Any], where: str) -> bool:
+    value = section.get("http", False)
+    if not isinstance(value, bool):
+        raise UsageError(f"{where}: http must be true or false")
+    return value
+
+
+def _ca(section: dict[str, Any], where: str, path: Path) -> Path | None:
+    value = section.get("ca")
+    if value is None:
+        return None
+    if not isinstance(value, str) or not (path.parent / value).is_file():
+        raise UsageError(f"{where}: ca must name a file, and {value!r} does not")
+    return path.parent / value
+
+
+def _is_server(value: object) -> bool:
+    return isinstance(value, str) and _SERVER.fullmatch(value) is not None

@@ -1,0 +1,62 @@
+"""Where the CNCF distribution registry keeps things on disk.
+
+Source: `registry/storage/paths.go` in distribution, where the layout is documented.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from airgap.oci.digest import hex_of
+from airgap.oci.reference import DOCKER_HUB, Reference
+
+_V2 = Path("docker/registry/v2")
+
+
+def blob_data(digest: str) -> Path:
+    """A blob's bytes."""
+    value = hex_of(digest)
+    return _V2 / "blobs" / "sha256" / value[:2] / value / "data"
+
+
+def layer_link(repository: str, digest: str) -> Path:
+    """Makes a blob readable through a repository."""
+    return _repository(repository) / "_layers" / "sha256" / hex_of(digest) / "link"
+
+
+def revision_link(repository: str, digest: str) -> Path:
+    """Makes a manifest or index readable through a repository."""
+    return _repository(repository) / "_manifests" / "revisions" / "sha256" / hex_of(digest) / "link"
+
+
+def tag_index_link(repository: str, tag: str, digest: str) -> Path:
+    """One of the digests that a tag has had."""
+    tags = _repository(repository) / "_manifests" / "tags" / tag
+    return tags / "index" / "sha256" / hex_of(digest) / "link"
+
+
+def tag_link(repository: str, tag: str) -> Path:
+    """What a tag means now. Writing it publishes the image."""
+    return _repository(repository) / "_manifests" / "tags" / tag / "current" / "link"
+
+
+def mirror_host(host: str) -> str:
+    """The first part of the path under which the mirror holds a host's repositories."""
+    return re.sub(r"[^a-z0-9.-]+", "_", host.lower()).strip("_")
+
+
+def mirror_repositories(reference: Reference) -> tuple[str, ...]:
+    """The mirror's repositories that hold an image.
+
+    The upstream host comes first in the path. Repositories of Docker Hub are there a second time
+    without it, because dockerd's own mirror setting takes no path.
+    """
+    prefixed = f"{mirror_host(reference.host)}/{reference.repository}"
+    if reference.host == DOCKER_HUB:
+        return (prefixed, reference.repository)
+    return (prefixed,)
+
+
+def _repository(repository: str) -> Path:
+    return _V2 / "repositories" / repository

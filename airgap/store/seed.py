@@ -1,0 +1,79 @@
+"""Filling the store from a bundle: each blob is read once, hashed as it is written."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from threading import Event
+
+from airgap.bundle.archive import Archive
+from airgap.bundle.contents import BlobEntry
+from airgap.errors import HostError, SpaceError
+from airgap.progress import Progress
+from airgap.store.store import Store
+
+_WORKERS = 4
+
+
+def missing_blobs(store: Store, archive: Archive) -> list[BlobEntry]:
+    """The blobs of a bundle that the store has not, in the order in which they lie."""
+    return [blob for blob in archive.contents.blobs if not store.has_blob(blob.digest, blob.size)]
+
+
+def seed(store: Store, archive: Archive, progress: Progress) -> None:
+    """Brings all images of the bundle into the store.
+
+    Raises:
+        IntegrityError: A blob or the framing is damaged; no tag was changed.
+        HostError: The medium cannot be read, or the store not written.
+        SpaceError: The disk is full; finished blobs stay.
+    """
+    documents = archive.documents()
+    archive.check_framing(documents)
+    blobs = missing_blobs(store, archive)
+    progress.start("seeding the mirror", sum(blob.size for blob in blobs))
+    try:
+        _write_all(store, archive, blobs, progress)
+        for image in archive.contents.images:
+            reached = store.documents(image)
+            store.link_image(image, reached)
+        for image in archive.contents.images:
+            store.tag_image(image)
+    except OSError as error:
+        raise _not_written(store, error) from error
+    finally:
+        progress.finish()
+
+
+def _write_all(store: Store, archive: Archive, blobs: list[BlobEntry], progress: Progress) -> None:
+    stop = Event()
+
+    def chunks(blob: BlobEntry) -> Iterator[memoryview]:
+        for chunk in archive.blob(blob):
+            if stop.is_set():
+                raise InterruptedError
+            yield chunk
+            progress.advance(len(chunk))
+
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        futures = [pool.submit(store.write_blob, blob.digest, chunks(blob)) for blob in blobs]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        finally:
+            failed = [future for future in futures if future.done() and future.exception()]
+            if failed or not all(future.done() for future in futures):
+                stop.set()
+                pool.shutdown(cancel_futures=True)
+        for future in failed:
+            future.result()
+
+
+def _not_written(store: Store, error: OSError) -> HostError | SpaceError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return SpaceError(
+            f"the disk of {store.root} is full",
+            meaning="The blobs that were finished are kept; no tag was changed.",
+            remedy="make room and give the same command again",
+        )
+    return HostError(f"cannot write to {store.root}: {error.strerror}")

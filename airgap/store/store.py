@@ -1,0 +1,185 @@
+"""The mirror's storage, filled on disk while its registry serves it read-only.
+
+A blob becomes visible by a rename, only after its bytes were hashed and synced; a tag is written
+after everything that it needs. So a killed install never shows half an image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from airgap.bundle.contents import ImageEntry
+from airgap.errors import IntegrityError, NotFoundError
+from airgap.limits import LIMITS, MIB
+from airgap.oci import manifest
+from airgap.oci.digest import hex_of
+from airgap.oci.manifest import Index, Manifest
+from airgap.store import layout
+
+
+class Store:
+    """A registry's storage folder.
+
+    Args:
+        root: The folder that the registry mounts as its root directory.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def has_content(self) -> bool:
+        """Whether anything was ever seeded."""
+        return (self.root / "docker").is_dir()
+
+    def has_blob(self, digest: str, size: int) -> bool:
+        """Whether the blob is in place, whole (its rename came after its hash)."""
+        try:
+            return (self.root / layout.blob_data(digest)).stat().st_size == size
+        except OSError:
+            return False
+
+    def write_blob(self, digest: str, chunks: Iterable[memoryview | bytes]) -> None:
+        """Writes a blob and makes it visible if its digest holds.
+
+        Raises:
+            IntegrityError: The bytes are others.
+        """
+        path = self.root / layout.blob_data(digest)
+        actual = hashlib.sha256()
+        with _Replacement(path) as file:
+            for chunk in chunks:
+                actual.update(chunk)
+                file.write(chunk)
+            if actual.hexdigest() != hex_of(digest):
+                raise IntegrityError(
+                    f"the bytes for {digest} are others",
+                    remedy="copy the bundle again from where it was made",
+                )
+            file.publish()
+
+    def blob(self, digest: str) -> Iterator[bytes]:
+        """The bytes of a blob in pieces, hashed as they are read.
+
+        Raises:
+            NotFoundError: It is not here.
+            IntegrityError: It was damaged on this disk.
+        """
+        actual = hashlib.sha256()
+        try:
+            with (self.root / layout.blob_data(digest)).open("rb") as file:
+                while chunk := file.read(MIB):
+                    actual.update(chunk)
+                    yield chunk
+        except FileNotFoundError as error:
+            raise NotFoundError(
+                f"the mirror's storage lacks {digest}", remedy="install the bundle again"
+            ) from error
+        if actual.hexdigest() != hex_of(digest):
+            raise IntegrityError(
+                f"the mirror's storage is damaged at {digest}",
+                meaning="This disk, or something on this host, changed it after the install.",
+                remedy="delete that file and install the bundle again",
+            )
+
+    def small_blob(self, digest: str, limit: int) -> bytes:
+        """All bytes of a manifest or config.
+
+        Raises:
+            NotFoundError: It is not here.
+            IntegrityError: It was damaged, or is larger than `limit` bytes.
+        """
+        path = self.root / layout.blob_data(digest)
+        if path.exists() and path.stat().st_size > limit:
+            raise IntegrityError(f"{digest} is larger than {limit} bytes")
+        return b"".join(self.blob(digest))
+
+    def documents(self, image: ImageEntry) -> dict[str, Manifest | Index]:
+        """Digest to manifest or index, of all that the image reaches and the store holds."""
+        body = self.small_blob(image.digest, LIMITS.manifest_bytes)
+        top = manifest.parse(body, image.media_type, image.name)
+        found: dict[str, Manifest | Index] = {image.digest: top}
+        if isinstance(top, Index):
+            for child in top.manifests:
+                if child.media_type in manifest.MANIFEST_TYPES and self.has_blob(
+                    child.digest, child.size
+                ):
+                    body = self.small_blob(child.digest, LIMITS.manifest_bytes)
+                    found[child.digest] = manifest.parse(body, child.media_type, image.name)
+        return found
+
+    def link_image(self, image: ImageEntry, documents: dict[str, Manifest | Index]) -> None:
+        """Makes an image readable by digest through its repositories."""
+        for repository in layout.mirror_repositories(image.reference):
+            for digest in documents:
+                self._link(layout.revision_link(repository, digest), digest)
+            for document in documents.values():
+                if isinstance(document, Manifest):
+                    for blob in document.blobs:
+                        self._link(layout.layer_link(repository, blob.digest), blob.digest)
+
+    def tag_image(self, image: ImageEntry) -> None:
+        """Publishes an image under its tag; everything that it needs is in place by now."""
+        tag = image.reference.tag
+        for repository in layout.mirror_repositories(image.reference) if tag else ():
+            self._link(layout.tag_index_link(repository, tag, image.digest), image.digest)
+            self._link(layout.tag_link(repository, tag), image.digest)
+
+    def is_tagged(self, image: ImageEntry) -> bool:
+        """Whether the image's name means its digest here (by revision where it has no tag)."""
+        tag = image.reference.tag
+        return all(
+            self._read_link(
+                layout.tag_link(repository, tag)
+                if tag
+                else layout.revision_link(repository, image.digest)
+            )
+            == image.digest
+            for repository in layout.mirror_repositories(image.reference)
+        )
+
+    def _link(self, relative: Path, digest: str) -> None:
+        if self._read_link(relative) == digest:
+            return
+        with _Replacement(self.root / relative) as file:
+            file.write(digest.encode())
+            file.publish()
+
+    def _read_link(self, relative: Path) -> str:
+        try:
+            return (self.root / relative).read_text()
+        except OSError:
+            return ""
+
+
+class _Replacement:
+    """A new version of a file, in the same folder; visible after `publish`, else removed."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self._path = path
+        self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        self._file = self._temporary.open("xb", buffering=0)
+        self._published = False
+
+    def __enter__(self) -> _Replacement:
+        return self
+
+    def write(self, data: bytes | memoryview) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[self._file.write(view) or 0 :]
+
+    def publish(self) -> None:
+        self._temporary.chmod(0o644)
+        os.fsync(self._file.fileno())
+        self._temporary.replace(self._path)
+        self._published = True
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        if not self._published:
+            self._temporary.unlink(missing_ok=True)

@@ -1,0 +1,59 @@
+"""What isolated hosts are made of: a Debian, and a Docker Engine 29 laid over it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tests.lab import debian
+from tests.lab.cache import cached
+from tests.lab.parts import program
+
+_ENGINE = ("dockerd", "docker-proxy", "containerd", "containerd-shim-runc-v2", "runc")
+_PACKAGES = ("iproute2", "iptables", "mount", "openssl", "python3")
+
+_PASSWD = """root:x:0:0:root:/root:/bin/bash
+daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin
+_apt:x:42:65534::/nonexistent:/usr/sbin/nologin
+nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
+alice:x:1000:1000:Alice:/home/alice:/bin/bash
+"""
+_GROUPS = {"alice": "alice:x:1000:", "docker": "docker:x:999:alice"}
+
+
+def lower_folders(suite: str) -> list[Path]:
+    """Folders that overlayfs lays over each other, the uppermost first.
+
+    Args:
+        suite: `trixie` (Python 3.13) or `bookworm` (Python 3.11).
+    """
+    packages = [*_PACKAGES, "docker-cli"] if suite == debian.TRIXIE else list(_PACKAGES)
+    system = debian.root_file_system(suite, variant="essential", include=packages)
+    programs = {name: program(name) for name in _ENGINE}
+    programs["docker-init"] = Path("/usr/bin/tini-static")
+    if suite != debian.TRIXIE:  # which knows no package with the client alone
+        client = debian.unpacked("docker-cli", suite=debian.TRIXIE)
+        programs["docker"] = client / "usr" / "bin" / "docker"
+
+    def make(folder: Path) -> None:
+        folder.chmod(0o755)
+        binaries = folder / "usr" / "bin"
+        binaries.mkdir(parents=True)
+        for name, source in programs.items():
+            shutil.copy2(source, binaries / name)
+        _write_accounts(system, folder)
+
+    made_from = [f"{name} {source}" for name, source in programs.items()]
+    accounts = [_PASSWD, *_GROUPS.values(), str(system)]
+    return [cached(f"engine for {suite}", [*made_from, *accounts], make), system]
+
+
+def _write_accounts(system: Path, folder: Path) -> None:
+    """Adds a user without privileges, alice, who may use Docker."""
+    (folder / "etc").mkdir()
+    groups = (system / "etc" / "group").read_text().splitlines()
+    (folder / "etc" / "group").write_text("\n".join([*groups, *_GROUPS.values(), ""]))
+    (folder / "etc" / "passwd").write_text(_PASSWD)
+    home = folder / "home" / "alice"
+    home.mkdir(parents=True)
+    shutil.chown(home, 1000, 1000)

@@ -1,0 +1,80 @@
+"""Media: file systems of a given size, written on one side and read-only on the other."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.lab.cache import cache_root
+from tests.lab.leftovers import removed_at_end
+from tests.lab.run import run
+
+_numbers = itertools.count(1)
+
+
+class Medium:
+    """A loop-mounted ext4 file system, as on a drive of this size.
+
+    Attributes:
+        path: Where it is mounted on the connected side: writable, until it is sealed.
+        device: The block device that an isolated host mounts.
+    """
+
+    def __init__(self, size: int) -> None:
+        """Describes a medium; entering the context makes it.
+
+        Args:
+            size: Of the drive in bytes; the file system itself takes a few percent of it.
+        """
+        self._size = size
+        self._folder = cache_root() / "media" / f"{os.getpid()}-{next(_numbers)}"
+        self._image = self._folder / "image"
+        self._resources = ExitStack()
+        self.path = self._folder / "mounted"
+        self.device = ""
+
+    def __enter__(self) -> Self:
+        """Makes the file system, with an empty root folder, and mounts it writable."""
+        try:
+            self._make()
+        except BaseException:
+            self._resources.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Unmounts and deletes it."""
+        self._resources.close()
+
+    def _make(self) -> None:
+        self._resources.enter_context(removed_at_end("folder", str(self._folder)))
+        self.path.mkdir(parents=True)
+        with self._image.open("wb") as image:
+            image.truncate(self._size)
+        run(["mkfs.ext4", "-q", "-F", "-m", "0", self._image])
+        self._resources.enter_context(removed_at_end("loop", str(self._image)))
+        self.device = run(["losetup", "--find", "--show", self._image]).strip()
+        self._resources.enter_context(removed_at_end("mount", str(self.path)))
+        run(["mount", self.device, self.path])
+        (self.path / "lost+found").rmdir()
+
+    def seal(self) -> None:
+        """Mounts it read-only, as it has to be before a host takes it."""
+        self._mount_again("ro")
+
+    def unseal(self) -> None:
+        """Mounts it writable again, to change it between two hosts."""
+        self._mount_again("rw")
+
+    def _mount_again(self, mode: str) -> None:
+        run(["umount", self.path])
+        run(["mount", "-o", mode, self.device, self.path])
