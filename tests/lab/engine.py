@@ -10,7 +10,7 @@ from tests.lab.cache import cached
 from tests.lab.parts import program
 
 _ENGINE = ("dockerd", "docker-proxy", "containerd", "containerd-shim-runc-v2", "runc")
-_PACKAGES = ("iproute2", "iptables", "mount", "openssl", "python3")
+_PACKAGES = ("iproute2", "iptables", "mount", "openssl", "procps", "python3")
 
 _PASSWD = """root:x:0:0:root:/root:/bin/bash
 daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -24,6 +23,9 @@ from tests.lab.medium import Medium
 Profile = Literal["loopback", "blackhole"]
 Suite = Literal["trixie", "bookworm"]
 ImageStore = Literal["containerd", "classic"]
+
+MOUNT_POINT = "/media/airgap"
+"""Where a host mounts a medium."""
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DOCUMENTATION_ADDRESS = "192.0.2.1"
@@ -82,7 +84,7 @@ class IsolatedHost:
             self._start(lower)
             self._configure_docker()
         except BaseException:
-            self._resources.close()
+            self._end()
             raise
         return self
 
@@ -93,7 +95,12 @@ class IsolatedHost:
         traceback: TracebackType | None,
     ) -> None:
         """Ends every process of the host and removes all it had."""
+        self._end()
+
+    def _end(self) -> None:
         self._resources.close()
+        if self._dockerd is not None:
+            self._dockerd.wait()
 
     def _make_folders(self) -> None:
         self._resources.enter_context(removed_at_end("folder", str(self._folder)))
@@ -118,7 +125,7 @@ class IsolatedHost:
         namespaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--fork", "--kill-child"]
         script = Path(__file__).with_name("host-init.sh")
         layers = ":".join(str(folder) for folder in lower)
-        begun = ["sh", script, self.name, self._folder, layers, self.profile]
+        begun = ["sh", str(script), self.name, str(self._folder), layers, self.profile]
         launcher = subprocess.Popen(
             ["unshare", *namespaces, *begun],
             stdin=subprocess.DEVNULL,
@@ -176,7 +183,7 @@ class IsolatedHost:
         argv: Sequence[str],
         *,
         check: bool = True,
-        input: str | None = None,  # noqa: A002 - as subprocess.run calls it
+        input: str | None = None,
         timeout: float = 300,
         user: str = "root",
         env: Mapping[str, str] | None = None,
@@ -211,12 +218,12 @@ class IsolatedHost:
             raise AssertionError(message)
         return done
 
-    def attach(self, medium: Medium, mount_point: str = "/media/airgap") -> None:
+    def attach(self, medium: Medium, mount_point: str = MOUNT_POINT) -> None:
         """Plugs a sealed medium in: mounted read-only on the host."""
         self.run(["mkdir", "-p", mount_point])
         self.run(["mount", "-o", "ro,nodev,nosuid", medium.device, mount_point])
 
-    def detach(self, mount_point: str = "/media/airgap") -> None:
+    def detach(self, mount_point: str = MOUNT_POINT) -> None:
         """Pulls a medium out."""
         self.run(["umount", mount_point])
 
@@ -228,9 +235,12 @@ class IsolatedHost:
         """
         with self.path("/var/log/docker.log").open("ab") as log:
             self._dockerd = subprocess.Popen(
-                self.command(["dockerd"]), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self.command(["dockerd"]),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
-        self._resources.push(self._dockerd)
         deadline = time.monotonic() + _PATIENCE
         while self.run(["docker", "version"], check=False).returncode != 0:
             if self._dockerd.poll() is not None or time.monotonic() > deadline:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 

@@ -67,7 +67,12 @@ PARTS = {
         Part("registry", _REGISTRY, "cmd/registry"),
         Part("buildkit", _BUILDKIT, "cmd/buildkitd", f"{_BUILDKIT}/version.Version"),
         Part("buildkit", _BUILDKIT, "cmd/buildctl", f"{_BUILDKIT}/version.Version"),
-        Part("buildkit", _BUILDKIT, "frontend/dockerfile/cmd/dockerfile-frontend"),
+        Part(
+            "buildkit",
+            _BUILDKIT,
+            "frontend/dockerfile/cmd/dockerfile-frontend",
+            f"{_BUILDKIT}/version.Version",
+        ),
         Part("runc", "github.com/opencontainers/runc", "", static_cgo=True),
         Part("containerd", _CONTAINERD, "cmd/containerd", f"{_CONTAINERD}/version.Version"),
         Part("containerd", _CONTAINERD, "cmd/containerd-shim-runc-v2"),
@@ -122,14 +127,19 @@ def program(name: str, arch: str = "amd64") -> Path:
 def _flags(part: Part) -> list[str]:
     linker = ["-s", "-w"]
     if part.version_variable:
-        version = ENGINE_VERSION if part.name == "dockerd" else part.version
-        bare = part.name in ("dockerd", "containerd")
-        linker.append(f"-X {part.version_variable}={version.removeprefix('v') if bare else version}")
+        linker.append(f"-X {part.version_variable}={_shown_version(part)}")
     tags = []
     if part.static_cgo:
         linker.append("-extldflags -static")
         tags = ["-tags", "seccomp netgo osusergo"]
     return ["-trimpath", *tags, "-ldflags", " ".join(linker)]
+
+
+def _shown_version(part: Part) -> str:
+    """What a program says of itself: the Engine and containerd go without the `v`."""
+    if part.name == "dockerd":
+        return ENGINE_VERSION
+    return part.version.removeprefix("v") if part.name == "containerd" else part.version
 
 
 def go_version() -> str:

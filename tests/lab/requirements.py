@@ -12,6 +12,7 @@ from tests.lab.cache import locked, say
 from tests.lab.run import run
 
 PACKAGES = {
+    "apache2-utils": "htpasswd, for registries with accounts",
     "arch-test": "tells mmdebstrap whether an architecture runs here",
     "busybox-static": "the user land of the small images",
     "e2fsprogs": "file systems for media",

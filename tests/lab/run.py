@@ -32,7 +32,7 @@ def run(
     """
     command = [str(part) for part in argv]
     try:
-        done = subprocess.run(  # noqa: S603 - the lab's own commands
+        done = subprocess.run(
             command,
             cwd=cwd,
             env={**os.environ, **env} if env else None,

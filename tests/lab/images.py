@@ -1,0 +1,270 @@
+"""The images of the upstream: made of real parts, under the names that everybody uses.
+
+They stand below `docker.io/` and `ghcr.io/` in one registry, as a company's mirror has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.lab import debian
+from tests.lab.bases import (
+    AMD64,
+    ARM64,
+    ARMV7,
+    alpine,
+    busybox,
+    debian_architecture,
+    debian_slim,
+    golang,
+    shared_libraries,
+)
+from tests.lab.cache import cached, say
+from tests.lab.layers import Layer
+from tests.lab.parts import ARM64_PARTS, go_version, program
+from tests.lab.publish import DOCKER, OCI, Image, Media, Publisher
+from tests.lab.run import run
+from tests.lab.upstream import Upstream
+
+_FILES = Path(__file__).parent / "files"
+_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SHELL = {"Cmd": ["sh"], "Env": [_PATH]}
+
+LayerMaker = Callable[[str], Layer]
+"""Makes a layer for a platform."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How one repository's image is made.
+
+    Attributes:
+        repository: Its path in the upstream, with the host it is known under.
+        tags: All of the same image.
+        layers: From the lowest to the uppermost.
+        config: As in `Image`.
+        platforms: An index has one image for each.
+        media: The family of media types.
+        attested: The index carries attestations.
+        single: There is no index, only the image of the single platform.
+    """
+
+    repository: str
+    tags: Sequence[str]
+    layers: Sequence[LayerMaker]
+    config: Mapping[str, object] = field(default_factory=dict)
+    platforms: Sequence[str] = (AMD64, ARM64)
+    media: Media = OCI
+    attested: bool = False
+    single: bool = False
+
+
+def _buildkit(platform: str) -> Layer:
+    arch = debian_architecture(platform)
+    layer = Layer()
+    if platform == AMD64:
+        layer.program("usr/bin/buildkit-runc", program("runc"))
+    else:  # needs C: Debian's, with its libraries
+        layer = shared_libraries("runc", platform)
+        layer.program("usr/bin/buildkit-runc", debian.unpacked("runc", arch=arch) / "usr/bin/runc")
+    layer.program("usr/bin/buildkitd", program("buildkitd", arch))
+    return layer.program("usr/bin/buildctl", program("buildctl", arch))
+
+
+def _frontend(platform: str) -> Layer:
+    binary = program("dockerfile-frontend", debian_architecture(platform))
+    return Layer().program("bin/dockerfile-frontend", binary)
+
+
+def _buildx(platform: str) -> Layer:
+    return Layer().program("buildx", program("buildx", debian_architecture(platform)))
+
+
+def _registry(platform: str) -> Layer:
+    config = "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: /var/lib/registry\n"
+    config += "http:\n  addr: :5000\n"
+    layer = Layer().program("bin/registry", program("registry", debian_architecture(platform)))
+    return layer.file("etc/distribution/config.yml", config)
+
+
+def _emulators(platform: str) -> Layer:
+    arch = debian_architecture(platform)
+    emulated = ("aarch64", "arm") if platform == AMD64 else ("x86_64",)
+    root = debian.unpacked("qemu-user-static", arch=arch)
+    layer = Layer().program("usr/bin/binfmt", _FILES / "binfmt")
+    for machine in emulated:
+        layer.program(f"usr/bin/qemu-{machine}", root / f"usr/bin/qemu-{machine}-static")
+    return layer
+
+
+def _old_emulator(platform: str) -> Layer:
+    qemu = "usr/bin/qemu-aarch64-static"
+    root = debian.unpacked("qemu-user-static", arch=debian_architecture(platform))
+    return Layer().program(qemu, root / qemu)
+
+
+def _old_register(_: str) -> Layer:
+    return Layer().program("register", _FILES / "register")
+
+
+_CAPABILITIES = ",".join(
+    f"moby.buildkit.frontend.{name}" for name in ("inputs", "subrequests", "contexts")
+)
+
+RECIPES = (
+    Recipe(
+        "docker.io/moby/buildkit",
+        ["buildx-stable-1", "latest"],
+        [busybox, _buildkit],
+        {"Entrypoint": ["buildkitd"], "Env": [_PATH], "Volumes": {"/var/lib/buildkit": {}}},
+    ),
+    Recipe(
+        "docker.io/docker/dockerfile",
+        ["1", "1.10"],
+        [_frontend],
+        {
+            "Entrypoint": ["/bin/dockerfile-frontend"],
+            "Labels": {
+                "moby.buildkit.frontend.network.none": "true",
+                "moby.buildkit.frontend.caps": _CAPABILITIES,
+            },
+        },
+    ),
+    Recipe("docker.io/docker/buildx-bin", ["latest"], [_buildx]),
+    Recipe(
+        "docker.io/library/registry",
+        ["3"],
+        [busybox, _registry],
+        {
+            "Entrypoint": ["registry"],
+            "Cmd": ["serve", "/etc/distribution/config.yml"],
+            "Env": [_PATH, "OTEL_TRACES_EXPORTER=none"],
+            "ExposedPorts": {"5000/tcp": {}},
+            "Volumes": {"/var/lib/registry": {}},
+        },
+    ),
+    Recipe(
+        "docker.io/tonistiigi/binfmt",
+        ["latest"],
+        [busybox, _emulators],
+        {"Entrypoint": ["/usr/bin/binfmt"], "Env": [_PATH]},
+    ),
+    Recipe(
+        "docker.io/library/alpine",
+        ["latest", "3.20"],
+        [alpine],
+        _SHELL,
+        platforms=(AMD64, ARM64, ARMV7),
+    ),
+    Recipe(
+        "docker.io/library/busybox",
+        ["latest"],
+        [busybox],
+        _SHELL,
+        platforms=(AMD64, ARM64, ARMV7),
+        attested=True,
+    ),
+    Recipe(
+        "docker.io/multiarch/qemu-user-static",
+        ["register"],
+        [busybox, _old_register],
+        {"Entrypoint": ["/register"], "Env": [_PATH]},
+        platforms=[AMD64],
+        media=DOCKER,
+        single=True,
+    ),
+    Recipe(
+        "docker.io/multiarch/qemu-user-static",
+        ["x86_64-aarch64"],
+        [_old_emulator],
+        platforms=[AMD64],
+        media=DOCKER,
+        single=True,
+    ),
+    Recipe(
+        "docker.io/arm64v8/alpine",
+        ["latest"],
+        [alpine],
+        _SHELL,
+        platforms=[ARM64],
+        media=DOCKER,
+        single=True,
+    ),
+    Recipe("ghcr.io/example/base", ["1"], [alpine], _SHELL),
+    Recipe(
+        "docker.io/library/golang",
+        ["alpine"],
+        [alpine, golang],
+        {
+            "Cmd": ["sh"],
+            "Env": [f"{_PATH}:/usr/local/go/bin:/go/bin", "GOPATH=/go", "CGO_ENABLED=0"],
+            "WorkingDir": "/go",
+        },
+    ),
+    Recipe(
+        "docker.io/library/debian",
+        ["bookworm-slim"],
+        [debian_slim],
+        {"Cmd": ["bash"], "Env": [_PATH]},
+        media=DOCKER,
+    ),
+)
+
+
+def storage() -> Path:
+    """The storage folder of a registry with all the images; it must not be changed."""
+
+    def make(folder: Path) -> None:
+        with Upstream() as registry, TemporaryDirectory(dir=folder) as scratch:
+            publisher = registry.publisher()
+            for recipe in RECIPES:
+                say(f"image {recipe.repository}:{recipe.tags[0]}")
+                publish(publisher, recipe, Path(scratch))
+            run(["cp", "--archive", "--link", registry.storage, folder / "storage"])
+
+    return cached("upstream images", _ingredients(), make) / "storage"
+
+
+def publish(publisher: Publisher, recipe: Recipe, scratch: Path) -> str:
+    """Makes the images of a recipe and pushes them.
+
+    Args:
+        publisher: Of a registry that takes pushes.
+        recipe: What to make.
+        scratch: A folder for the layers, which are made once each.
+
+    Returns:
+        The digest of what the tags name.
+    """
+    images = [
+        Image(
+            platform,
+            [_written(make, platform, scratch) for make in recipe.layers],
+            recipe.config,
+        )
+        for platform in recipe.platforms
+    ]
+    if recipe.single:
+        (image,) = images
+        return publisher.publish_single(recipe.repository, recipe.tags, image, media=recipe.media)
+    return publisher.publish(
+        recipe.repository, recipe.tags, images, media=recipe.media, attested=recipe.attested
+    )
+
+
+def _written(make: LayerMaker, platform: str, scratch: Path) -> Path:
+    target = scratch / f"{make.__name__}-{platform.replace('/', '-')}.tar.gz"
+    return target if target.exists() else make(platform).write(target)
+
+
+def _ingredients() -> list[str]:
+    """The recipes' own text, and every program that goes into an image."""
+    here = Path(__file__).parent
+    modules = ("images.py", "bases.py", "layers.py", "publish.py", "debian.py")
+    texts = [(here / name).read_text() for name in modules]
+    texts += [path.read_text() for path in sorted(_FILES.iterdir())]
+    programs = [str(program(name, arch)) for name in ARM64_PARTS for arch in ("amd64", "arm64")]
+    return [*texts, *programs, str(program("runc")), go_version()]
