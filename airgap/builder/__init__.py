@@ -1,1 +1,1 @@
-"""BuildKit's container and config, buildx's plugin and instances."""
+"""BuildKit's container and config, and buildx instances."""

@@ -27,10 +27,9 @@ class Settings:
 
     @classmethod
     def choose(cls, root: Path | None, trust_dir: Path | None, *, quiet: bool) -> Settings:
-        """The defaults: the system's folders for root, else the user's own."""
-        if os.geteuid() == 0:
-            data, config = Path("/var/lib/airgap"), Path("/etc/airgap")
-        else:
+        """The defaults: the system's folders for root or where there are any, else the user's."""
+        data, config = Path("/var/lib/airgap"), Path("/etc/airgap")
+        if os.geteuid() != 0 and not data.exists() and not config.exists():
             from platformdirs import user_config_path, user_data_path
 
             data, config = user_data_path("airgap"), user_config_path("airgap")

@@ -76,6 +76,14 @@ class Upstream:
         """Its whole address, with the scheme."""
         return f"{'https' if self._tls else 'http'}://{self.address}"
 
+    def registries(self) -> str:
+        """A file for `airgap bundle --registries`, by which this stands for the public ones."""
+        sections = (
+            f'[registry."{host}"]\nreplace = "{self.address}/{host}"\n'
+            for host in ("docker.io", "ghcr.io")
+        )
+        return "\n".join(sections)
+
     def __enter__(self) -> Self:
         """Starts it and waits until it answers.
 

@@ -1,1 +1,29 @@
-"""What install does, one file a step: check, apply, undo."""
+"""The one list of steps. Install applies it in this order, uninstall undoes it in reverse."""
+
+from __future__ import annotations
+
+from airgap.isolated.step import Step
+from airgap.isolated.steps.builder import BuilderStep
+from airgap.isolated.steps.buildx import BuildxStep
+from airgap.isolated.steps.docker_mirror import DockerMirrorStep
+from airgap.isolated.steps.emulator import EmulatorStep
+from airgap.isolated.steps.enable import EnableStep
+from airgap.isolated.steps.load import LoadStep
+from airgap.isolated.steps.mirror import MirrorStep
+from airgap.isolated.steps.registry import RegistryStep
+from airgap.isolated.steps.seed import SeedStep
+from airgap.isolated.steps.tool import ToolStep
+
+STEPS: tuple[Step, ...] = (
+    ToolStep(),
+    SeedStep(),
+    LoadStep(),
+    EmulatorStep(),
+    MirrorStep(),
+    RegistryStep(),
+    BuilderStep(),
+    BuildxStep(),
+    EnableStep(),
+    DockerMirrorStep(),
+)
+STEP_NAMES = tuple(step.name for step in STEPS)

@@ -1,0 +1,35 @@
+# make demo   the whole path on real parts, narrated: bundle, carry, install, build, run
+# make test   all tests
+# make check  format, lint and types
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test unit integration e2e check clean
+
+demo: .venv/ready
+	$(BIN)/python scripts/demo
+
+test: unit integration e2e
+
+# Without a network: a test that needs one is no unit test.
+unit: .venv/ready
+	unshare --net $(BIN)/pytest -q tests/unit
+
+integration: .venv/ready
+	$(BIN)/pytest -q tests/integration
+
+e2e: .venv/ready
+	$(BIN)/pytest -q tests/e2e
+
+check: .venv/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv

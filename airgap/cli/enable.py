@@ -1,0 +1,43 @@
+"""`airgap enable`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import click
+
+from airgap.cli.settings import Settings, pass_settings
+
+
+@click.command(name="enable")
+@click.option("--user", "name", default="", help="For another user; only root can.")
+@click.option(
+    "--use/--no-use",
+    "select",
+    default=None,
+    help="Select our builder [default: if none was selected].",
+)
+@click.option("--undo", is_flag=True, help="Take it back.")
+@pass_settings
+def command(settings: Settings, name: str, select: bool | None, undo: bool) -> None:
+    """Let a user build on this host: their buildx gets the builder `airgap`.
+
+    \b
+    Example:
+      airgap enable
+    """
+    from airgap.isolated.host import User
+    from airgap.isolated.state import State
+    from airgap.isolated.status import standing_work
+    from airgap.isolated.step import Options
+    from airgap.isolated.steps.enable import disable, enable
+
+    user = User.called(name) if name else User.behind_this_process()
+    with settings.progress() as progress:
+        work = standing_work(State(settings.root), user, progress)
+        work = replace(work, options=Options(select=select))
+        if undo:
+            disable(user)
+            click.echo(f"{user.name} no longer has the builder airgap")
+        else:
+            click.echo(enable(work).detail)

@@ -1,0 +1,117 @@
+"""`airgap install`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import click
+
+from airgap.cli.settings import Settings, pass_settings
+from airgap.errors import UsageError
+
+
+@click.command(name="install")
+@click.argument("folders", metavar="DIR…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--trust", type=click.Path(path_type=Path), multiple=True, help="A public key.")
+@click.option("--only", default="", metavar="STEP,…", help="Do these steps alone.")
+@click.option("--load", multiple=True, metavar="NAME", help="An image that Docker is to have too.")
+@click.option("--allow-older", is_flag=True, help="Tags may go back to an older bundle's.")
+@click.option("--mirror-port", type=click.IntRange(1, 65535), help="[default: 5001]")
+@click.option("--registry-port", type=click.IntRange(1, 65535), help="[default: 5000]")
+@click.option(
+    "--site-registry",
+    multiple=True,
+    metavar="HOST[:PORT]",
+    help="A registry of your site that builds may use.",
+)
+@click.option(
+    "--use/--no-use",
+    "select",
+    default=None,
+    help="Select our builder [default: if you have not selected one yourself].",
+)
+@click.option("--restart-docker", is_flag=True, help="Docker may be restarted.")
+@click.option("--json", "as_json", is_flag=True)
+@pass_settings
+def command(  # noqa: PLR0913, PLR0917 - one parameter an option
+    settings: Settings,
+    folders: tuple[Path, ...],
+    trust: tuple[Path, ...],
+    only: str,
+    load: tuple[str, ...],
+    allow_older: bool,
+    mirror_port: int | None,
+    registry_port: int | None,
+    site_registry: tuple[str, ...],
+    select: bool | None,
+    restart_docker: bool,
+    as_json: bool,
+) -> None:
+    """Check a bundle and set this host up with it, so that it builds without a network.
+
+    \b
+    Examples:
+      airgap install /media/usb/airgap
+      airgap install /media/usb/airgap --load arm64v8/alpine
+      airgap install /media/usb/airgap --only seed
+    """
+    from airgap.isolated.host import User
+    from airgap.isolated.install import Order, Outcome, install
+    from airgap.isolated.state import State
+    from airgap.isolated.step import Options
+    from airgap.isolated.steps import STEP_NAMES
+    from airgap.trust.folder import refuse_key_on_medium, trusted_keys
+    from airgap.trust.keys import load_public
+
+    for path in (*trust, *([settings.trust_dir] if settings.trust_dir.exists() else [])):
+        refuse_key_on_medium(folders, path)
+    keys = [load_public(path) for path in trust] or list(trusted_keys(settings.trust_dir))
+    state = State(settings.root)
+    chosen = {
+        "mirror_port": mirror_port,
+        "registry_port": registry_port,
+        "site_registries": site_registry or None,
+    }
+    given = {key: value for key, value in chosen.items() if value is not None}
+    order = Order(
+        folders,
+        keys,
+        only=_steps(only, STEP_NAMES),
+        allow_older=allow_older,
+        settings=replace(state.settings(), **given) if given else None,  # type: ignore[arg-type]
+        options=Options(load, select, restart_docker),
+    )
+
+    def show(outcome: Outcome) -> None:
+        if not as_json:
+            done = "done" if outcome.changed else "ok"
+            click.echo(f"{done:5} {outcome.name:14} {outcome.detail}")
+
+    with settings.progress() as progress:
+        report = install(state, order, User.behind_this_process(), progress, show)
+    contents = report.contents
+    for path in report.unlisted:
+        click.echo(f"not part of the bundle, not opened: {path}", err=True)
+    if as_json:
+        document = {
+            "bundle": contents.identity,
+            "changed": report.changed,
+            "steps": [asdict(outcome) for outcome in report.outcomes],
+            "unlisted": [str(path) for path in report.unlisted],
+        }
+        click.echo(json.dumps(document))
+    elif report.changed:
+        click.echo(f"installed: {contents.name}, serial {contents.serial}")
+    else:
+        click.echo(f"nothing to change: {contents.name}, serial {contents.serial}, is installed")
+
+
+def _steps(text: str, names: Iterable[str]) -> tuple[str, ...]:
+    steps = tuple(step for step in text.split(",") if step)
+    for step in steps:
+        if step not in names:
+            raise UsageError(f"there is no step {step!r}", remedy=f"choose from {', '.join(names)}")
+    return steps

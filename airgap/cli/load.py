@@ -1,0 +1,31 @@
+"""`airgap load`."""
+
+from __future__ import annotations
+
+import click
+
+from airgap.cli.settings import Settings, pass_settings
+
+
+@click.command(name="load")
+@click.argument("names", metavar="NAME…", nargs=-1, required=True)
+@pass_settings
+def command(settings: Settings, names: tuple[str, ...]) -> None:
+    """Bring images of the mirror into Docker's own store, as plain docker build needs them.
+
+    \b
+    Example:
+      airgap load arm64v8/alpine multiarch/qemu-user-static:x86_64-aarch64
+    """
+    from airgap.isolated.host import User
+    from airgap.isolated.state import State
+    from airgap.isolated.status import standing_work
+    from airgap.isolated.steps.load import load_image
+
+    with settings.progress() as progress:
+        work = standing_work(State(settings.root), User.behind_this_process(), progress)
+        work.engine.check()
+        for image in [work.wanted.image(name) for name in names]:
+            if not work.engine_id(image):
+                load_image(work, image)
+            click.echo(f"Docker has {image.reference.familiar}")

@@ -1,0 +1,52 @@
+"""`airgap status`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from airgap.cli.settings import Settings, pass_settings
+from airgap.errors import HostError
+
+
+@click.command(name="status")
+@click.option("--json", "as_json", is_flag=True)
+@pass_settings
+def command(settings: Settings, as_json: bool) -> None:
+    """Check every part of this host's set-up; exit status 9 if one is not well.
+
+    \b
+    Example:
+      airgap status
+    """
+    from airgap.cli.table import table
+    from airgap.isolated.host import User
+    from airgap.isolated.state import State
+    from airgap.isolated.status import standing_work, status
+
+    with settings.progress() as progress:
+        work = standing_work(State(settings.root), User.behind_this_process(), progress)
+        findings = status(work)
+    if as_json:
+        document = {
+            "images": {image.name: asdict(image) for image in work.wanted.images.values()},
+            "steps": {step: asdict(finding) for step, finding in findings.items()},
+        }
+        click.echo(json.dumps(document))
+    else:
+        click.echo(
+            table(
+                [
+                    ("ok" if finding.well else "NOT OK", step, finding.detail)
+                    for step, finding in findings.items()
+                ]
+            )
+        )
+    unwell = [step for step, finding in findings.items() if not finding.well]
+    if unwell:
+        raise HostError(
+            f"not well: {', '.join(unwell)}",
+            remedy="mend it by giving the bundle again: airgap install DIR",
+        )

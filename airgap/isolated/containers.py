@@ -1,0 +1,148 @@
+"""The containers that run on the isolated host, as they should be."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from airgap.builder.config import buildkitd_toml
+from airgap.errors import HostError
+from airgap.isolated.engine import ContainerSpec
+from airgap.isolated.state import write_file
+from airgap.isolated.step import Finding, Work
+
+MIRROR = "airgap-mirror"
+REGISTRY = "airgap-registry"
+BUILDER = "airgap-buildkitd"
+CACHE_VOLUME = "airgap-buildkitd"
+
+_REGISTRY_CONFIG = "/etc/airgap/registry.yml"
+_REGISTRY_STORAGE = "/var/lib/registry"
+_BUILDER_CONFIG = "/etc/buildkit/buildkitd.toml"
+# Nothing listens there: what BuildKit would ask an upstream fails at once, also on a host whose
+# packets are dropped.
+_CLOSED_PROXY = "http://127.0.0.1:9"
+
+
+def mirror_spec(work: Work) -> ContainerSpec:
+    """The mirror: read-only in every way, for this host and for containers on its bridge."""
+    gateway = work.engine.bridge_gateway()
+    addresses = ["127.0.0.1", *([gateway] if gateway else [])]
+    return _registry_spec(
+        work, MIRROR, work.state.mirror.root, addresses, work.settings.mirror_port, read_only=True
+    )
+
+
+def registry_spec(work: Work) -> ContainerSpec:
+    """The registry for what people push, for this host alone."""
+    port = work.settings.registry_port
+    return _registry_spec(work, REGISTRY, work.state.pushed, ["127.0.0.1"], port, read_only=False)
+
+
+def builder_spec(work: Work) -> ContainerSpec:
+    """BuildKit. It reaches loopback and the site's own registries, and nothing else."""
+    config, digest = _config(work, BUILDER)
+    return ContainerSpec(
+        name=BUILDER,
+        image=image_id(work, "builder"),
+        environment={
+            "HTTP_PROXY": _CLOSED_PROXY,
+            "HTTPS_PROXY": _CLOSED_PROXY,
+            "NO_PROXY": ",".join(["127.0.0.1", "localhost", "::1", *work.settings.site_registries]),
+        },
+        binds={CACHE_VOLUME: "/var/lib/buildkit:rw", str(config): f"{_BUILDER_CONFIG}:ro,z"},
+        privileged=True,
+        host_network=True,
+        config_digest=digest,
+    )
+
+
+def check_container(work: Work, spec: ContainerSpec) -> Finding:
+    """Whether a container runs as it should, with its configuration as it should be."""
+    path, _ = _config(work, spec.name)
+    try:
+        same = path.read_text() == config_text(work, spec.name)
+    except OSError:
+        same = False
+    if not same:
+        return Finding(False, f"{path} is not as it should be")
+    problem = work.engine.container_problem(spec)
+    return Finding(not problem, problem or "running")
+
+
+def run_container(work: Work, spec: ContainerSpec) -> None:
+    """Writes a container's configuration and runs it."""
+    path, _ = _config(work, spec.name)
+    write_file(path, config_text(work, spec.name).encode())
+    work.progress.message(f"starting {spec.name}")
+    work.engine.run(spec)
+
+
+def config_text(work: Work, container: str) -> str:
+    """The configuration file of one of our containers."""
+    if container == BUILDER:
+        return buildkitd_toml(work.wanted.hosts, [work.settings.mirror], [work.settings.registry])
+    return _registry_yml(read_only=container == MIRROR)
+
+
+def _registry_spec(
+    work: Work, name: str, storage: Path, addresses: list[str], port: int, *, read_only: bool
+) -> ContainerSpec:
+    config, digest = _config(work, name)
+    return ContainerSpec(
+        name=name,
+        image=image_id(work, "registry"),
+        command=["serve", _REGISTRY_CONFIG],
+        environment={"OTEL_TRACES_EXPORTER": "none"},
+        binds={
+            str(storage): f"{_REGISTRY_STORAGE}:{'ro' if read_only else 'rw'},z",
+            str(config): f"{_REGISTRY_CONFIG}:ro,z",
+        },
+        ports={5000: [(address, port) for address in addresses]},
+        read_only=read_only,
+        config_digest=digest,
+    )
+
+
+def _registry_yml(*, read_only: bool) -> str:
+    """Configuration for distribution 2.x and 3.x (its `docs/content/about/configuration.md`)."""
+    return f"""\
+version: 0.1
+log:
+  level: warn
+storage:
+  filesystem:
+    rootdirectory: {_REGISTRY_STORAGE}
+  delete:
+    enabled: {str(not read_only).lower()}
+  maintenance:
+    uploadpurging:
+      enabled: {str(not read_only).lower()}
+    readonly:
+      enabled: {str(read_only).lower()}
+http:
+  addr: :5000
+"""
+
+
+def _config(work: Work, container: str) -> tuple[Path, str]:
+    """The configuration file of a container, and the digest of what it should hold."""
+    suffix = "toml" if container == BUILDER else "yml"
+    digest = hashlib.sha256(config_text(work, container).encode()).hexdigest()
+    return work.state.config / f"{container}.{suffix}", digest
+
+
+def image_id(work: Work, role: str) -> str:
+    """Docker's id of the image for a role.
+
+    Raises:
+        HostError: No bundle brought one, or it is not loaded.
+    """
+    image = work.wanted.role(role)
+    found = work.engine_id(image)
+    if not found:
+        raise HostError(
+            f"Docker has not the image {image.reference.familiar}",
+            remedy="airgap install DIR --only load",
+        )
+    return found

@@ -1,0 +1,325 @@
+"""Docker on this host, through docker-py. It is never asked to pull anything."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airgap.bundle.contents import canonical
+from airgap.errors import HostError
+from airgap.limits import LIMITS
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from docker.models.containers import Container
+
+SPEC_LABEL = "airgap.spec"
+"""On every container of ours: the digest of the `ContainerSpec` that it was made from."""
+
+_SECONDS = 600
+_STOP_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """A container that this host is to run, always.
+
+    Attributes:
+        name: Of the container.
+        image: Id of its image, so that a new image means a new container.
+        command: Its arguments; empty for the image's own.
+        entrypoint: In place of the image's, if given.
+        environment: Variables.
+        binds: Path on the host, or volume, to `PATH:MODE` in the container.
+        ports: Port in the container to the addresses of the host where it is published.
+        privileged: All capabilities and devices.
+        host_network: The host's network in place of its own.
+        read_only: Its root file system cannot be written to.
+        config_digest: Of the file that it reads at start, so that a change means a new container.
+    """
+
+    name: str
+    image: str
+    command: Sequence[str] = ()
+    entrypoint: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    binds: Mapping[str, str] = field(default_factory=dict)
+    ports: Mapping[int, list[tuple[str, int]]] = field(default_factory=dict)
+    privileged: bool = False
+    host_network: bool = False
+    read_only: bool = False
+    config_digest: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Identifies all of the above."""
+        return hashlib.sha256(canonical(asdict(self))).hexdigest()
+
+
+class Engine:
+    """The Docker Engine that this process would talk to."""
+
+    @cached_property
+    def _client(self) -> DockerClient:
+        import docker
+
+        return docker.from_env(timeout=_SECONDS)
+
+    def check(self) -> None:
+        """Makes sure that it answers.
+
+        Raises:
+            HostError: It does not.
+        """
+        with _docker_errors("Docker does not answer"):
+            self._client.ping()
+
+    def root_folder(self) -> str:
+        """Where it keeps its images."""
+        return str(self._info().get("DockerRootDir", "/var/lib/docker"))
+
+    def registry_mirrors(self) -> list[str]:
+        """The mirrors of Docker Hub that the running daemon uses."""
+        config = self._info().get("RegistryConfig") or {}
+        return [str(mirror).rstrip("/") for mirror in config.get("Mirrors") or ()]
+
+    def _info(self) -> dict[str, Any]:
+        with _docker_errors("Docker does not answer"):
+            return dict(self._client.info())
+
+    def bridge_gateway(self) -> str:
+        """The host's address on the default bridge; empty if there is no such network."""
+        from docker.errors import NotFound
+
+        with _docker_errors("Docker's networks cannot be read"):
+            try:
+                network = self._client.networks.get("bridge")
+            except NotFound:
+                return ""
+            configs = (network.attrs.get("IPAM") or {}).get("Config") or []
+        gateways = [
+            config["Gateway"] for config in configs if ":" not in config.get("Gateway", ":")
+        ]
+        return str(gateways[0]) if gateways else ""
+
+    def image_id(self, name: str) -> str:
+        """The id of an image, by name or id; empty if it is not there."""
+        from docker.errors import ImageNotFound
+
+        with _docker_errors(f"the image {name} cannot be read"):
+            try:
+                return str(self._client.images.get(name).id)
+            except ImageNotFound:
+                return ""
+
+    def load(self, name: str, chunks: Iterable[bytes]) -> None:
+        """Loads an image, as `docker load` does.
+
+        Raises:
+            HostError: Docker refuses it.
+        """
+        with _docker_errors(f"the image {name} cannot be loaded"):
+            lines = self._client.api.load_image(chunks)  # type: ignore[no-untyped-call]
+            for line in lines:
+                if "error" in line:
+                    raise HostError(f"Docker cannot load {name}: {line['error']}")
+
+    def remove_image(self, name: str) -> None:
+        """Removes an image's name, and the image with its last name; one in use stays."""
+        from docker.errors import APIError, ImageNotFound
+
+        with _docker_errors(f"the image {name} cannot be removed"):
+            try:
+                self._client.images.remove(name)
+            except ImageNotFound:
+                return
+            except APIError as error:
+                if not error.is_client_error():
+                    raise
+
+    def read_file(self, image: str, paths: Sequence[str]) -> bytes | None:
+        """The bytes of the first of these files that an image has, without running it.
+
+        Raises:
+            HostError: Docker fails, or what is there is no regular file of acceptable size.
+        """
+        from docker.errors import NotFound
+
+        with _docker_errors(f"the image {image} cannot be read"):
+            container = self._client.containers.create(image, command=["none"])
+            try:
+                for path in paths:
+                    try:
+                        stream, _ = container.get_archive(path)
+                    except NotFound:
+                        continue
+                    return _only_file(b"".join(_limited(stream, path)), path)
+            finally:
+                container.remove(force=True)
+        return None
+
+    def container_problem(self, spec: ContainerSpec) -> str:
+        """What is wrong with a container that should run; empty if nothing is."""
+        container = self._container(spec.name)
+        if container is None:
+            return "there is no such container"
+        if container.labels.get(SPEC_LABEL) != spec.digest:
+            return "it was made from another image or configuration"
+        return "" if container.status == "running" else f"it is {container.status}"
+
+    def run(self, spec: ContainerSpec) -> None:
+        """Makes and starts a container, in place of an older one of ours.
+
+        Raises:
+            HostError: Docker refuses, or somebody else's container has the name.
+        """
+        self.remove_container(spec.name)
+        with _docker_errors(f"the container {spec.name} cannot be started"):
+            container = self._client.containers.create(
+                spec.image,
+                command=list(spec.command) or None,
+                entrypoint=list(spec.entrypoint) or None,
+                name=spec.name,
+                environment=dict(spec.environment),
+                volumes=[f"{source}:{target}" for source, target in spec.binds.items()],
+                ports={
+                    # docker-py takes lists of pairs too, which its stubs do not know.
+                    f"{port}/tcp": addresses  # type: ignore[misc]
+                    for port, addresses in spec.ports.items()
+                },
+                privileged=spec.privileged,
+                network_mode="host" if spec.host_network else None,
+                read_only=spec.read_only,
+                userns_mode="host",
+                init=True,
+                restart_policy={"Name": "always"},
+                labels={SPEC_LABEL: spec.digest},
+            )
+            try:
+                container.start()
+            except BaseException:
+                container.remove(force=True)
+                raise
+
+    def is_ours(self, name: str) -> bool:
+        """Whether there is a container of that name and airgap made it."""
+        container = self._container(name)
+        return container is not None and SPEC_LABEL in container.labels
+
+    def remove_container(self, name: str) -> None:
+        """Stops and removes a container of ours, if there is one.
+
+        Raises:
+            HostError: Docker refuses, or the container is somebody else's.
+        """
+        container = self._container(name)
+        if container is None:
+            return
+        if SPEC_LABEL not in container.labels:
+            raise HostError(
+                f"there is a container {name} that airgap did not make",
+                remedy=f"rename it: docker rename {name} OTHER",
+            )
+        with _docker_errors(f"the container {name} cannot be removed"):
+            container.stop(timeout=_STOP_SECONDS)
+            container.remove(force=True, v=True)
+
+    def output(self, name: str, argv: Sequence[str]) -> str:
+        """What a command prints in a running container.
+
+        Raises:
+            HostError: It fails, or the container does not run.
+        """
+        container = self._container(name)
+        if container is None:
+            raise HostError(f"there is no container {name}")
+        with _docker_errors(f"{name} does not answer"):
+            status, output = container.exec_run(list(argv), stream=False)
+        text = bytes(output).decode(errors="replace").strip()  # type: ignore[arg-type]
+        if status != 0:
+            raise HostError(f"{argv[0]} fails in {name}: {text}")
+        return text
+
+    def logs(self, name: str) -> str:
+        """The end of what a container printed."""
+        container = self._container(name)
+        if container is None:
+            return ""
+        with _docker_errors(f"the log of {name} cannot be read"):
+            return bytes(container.logs(tail=10)).decode(errors="replace").strip()
+
+    def remove_volume(self, name: str) -> None:
+        """Removes a volume, if there is one."""
+        from docker.errors import NotFound
+
+        with _docker_errors(f"the volume {name} cannot be removed"):
+            try:
+                self._client.volumes.get(name).remove()
+            except NotFound:
+                return
+
+    def publisher_of(self, port: int) -> str:
+        """The name of the container that publishes a port of this host; empty if none does."""
+        with _docker_errors("Docker's containers cannot be read"):
+            for container in self._client.containers.list():
+                for bindings in (container.ports or {}).values():
+                    if any(binding["HostPort"] == str(port) for binding in bindings or ()):
+                        return str(container.name)
+        return ""
+
+    def _container(self, name: str) -> Container | None:
+        from docker.errors import NotFound
+
+        with _docker_errors("Docker's containers cannot be read"):
+            try:
+                return self._client.containers.get(name)
+            except NotFound:
+                return None
+
+
+def _limited(stream: Iterable[bytes], path: str) -> Iterator[bytes]:
+    left = LIMITS.emulator_bytes
+    for chunk in stream:
+        left -= len(chunk)
+        if left < 0:
+            raise HostError(f"{path} in the image is larger than any should be")
+        yield chunk
+
+
+def _only_file(archive: bytes, path: str) -> bytes:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        member = tar.next()
+        file = tar.extractfile(member) if member is not None and member.isfile() else None
+        if file is None:
+            raise HostError(f"{path} in the image is not a regular file")
+        return file.read()
+
+
+@contextmanager
+def _docker_errors(what: str) -> Iterator[None]:
+    """Every way in which docker-py fails, as an error for people."""
+    from docker.errors import APIError, DockerException
+    from requests import RequestException
+
+    try:
+        yield
+    except APIError as error:
+        raise HostError(f"{what}: {error.explanation or error}") from error
+    except (DockerException, RequestException, OSError) as error:
+        raise HostError(
+            f"{what}: {_innermost(error)}",
+            meaning="Docker is not running, or this user may not use it.",
+            remedy="start Docker (systemctl start docker), or use sudo",
+        ) from error
+
+
+def _innermost(error: BaseException) -> str:
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)

@@ -1,0 +1,100 @@
+"""Facts about this host, and running commands as the person who uses it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import pwd
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from airgap.errors import HostError
+from airgap.oci.platform import Platform
+
+_SYSTEMD = Path("/run/systemd/system")
+_OUTPUT_LINES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person's account on this host."""
+
+    name: str
+    uid: int
+    gid: int
+    home: Path
+
+    @classmethod
+    def called(cls, name: str) -> User:
+        """The account of that name.
+
+        Raises:
+            HostError: There is none.
+        """
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError as error:
+            raise HostError(f"this host has no user {name!r}") from error
+        return cls(entry.pw_name, entry.pw_uid, entry.pw_gid, Path(entry.pw_dir))
+
+    @classmethod
+    def behind_this_process(cls) -> User:
+        """Who gave the command: under sudo the real person, not root."""
+        if os.geteuid() == 0 and os.environ.get("SUDO_USER"):
+            return cls.called(os.environ["SUDO_USER"])
+        return cls.called(pwd.getpwuid(os.geteuid()).pw_name)
+
+    def run(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Runs a command as this user; its output is captured, its status not checked.
+
+        Raises:
+            HostError: The command is not on this host, or may not be run as that user.
+        """
+        if shutil.which(argv[0]) is None:
+            raise HostError(f"the command {argv[0]} is not on this host")
+        environment = {**os.environ, "HOME": str(self.home), "USER": self.name}
+        environment.pop("BUILDX_BUILDER", None)  # it would hide what is selected
+        other = os.geteuid() != self.uid
+        try:
+            return subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                cwd="/",
+                env=environment,
+                user=self.uid if other else None,
+                group=self.gid if other else None,
+                extra_groups=os.getgrouplist(self.name, self.gid) if other else None,
+            )
+        except PermissionError as error:
+            raise HostError(f"cannot run {argv[0]} as {self.name}", remedy="use sudo") from error
+
+    def own(self, path: Path) -> None:
+        """Gives a file that root made to this user."""
+        if os.geteuid() == 0:
+            os.chown(path, self.uid, self.gid, follow_symlinks=False)
+
+
+def is_root() -> bool:
+    """Whether this process may change the whole host."""
+    return os.geteuid() == 0
+
+
+def has_systemd() -> bool:
+    """Whether systemd runs this host (sd_booted(3))."""
+    return _SYSTEMD.is_dir()
+
+
+def native_platform() -> Platform:
+    """What this host runs without an emulator."""
+    return Platform.of("linux", platform.machine())
+
+
+def last_lines(output: str) -> str:
+    """The end of what a command printed, where its reason usually is."""
+    return "\n".join(output.strip().splitlines()[-_OUTPUT_LINES:])

@@ -1,0 +1,173 @@
+"""`airgap install`: from media to a host that builds, and what of it is so already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from airgap.bundle.archive import Archive
+from airgap.bundle.contents import Contents
+from airgap.bundle.media import Media
+from airgap.bundle.verify import Signed, listed_names, read_signed
+from airgap.errors import HostError, TrustError
+from airgap.isolated import preconditions, receipts
+from airgap.isolated.engine import Engine
+from airgap.isolated.host import User
+from airgap.isolated.probe import probe
+from airgap.isolated.state import Changes, Settings, State
+from airgap.isolated.status import look
+from airgap.isolated.step import OpenBundle, Options, Step, Work
+from airgap.isolated.steps import STEPS
+from airgap.isolated.wanted import Wanted
+from airgap.progress import Progress
+from airgap.trust.keys import PublicKey
+from airgap.trust.policy import Known
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the operator asked for.
+
+    Attributes:
+        folders: The bundle's, one a medium.
+        keys: The trusted keys.
+        only: Names of the steps to do; empty for all.
+        allow_older: Tags may go back to an older bundle's.
+        settings: Ports and the like; None for those of the last install.
+        options: For the steps.
+    """
+
+    folders: Sequence[Path]
+    keys: Sequence[PublicKey]
+    only: Sequence[str] = ()
+    allow_older: bool = False
+    settings: Settings | None = None
+    options: Options = field(default_factory=Options)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one step, or the probe, came to.
+
+    Attributes:
+        name: The step's.
+        changed: Whether it had to be applied.
+        detail: What was found in the end.
+    """
+
+    name: str
+    changed: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an install came to."""
+
+    contents: Contents
+    unlisted: Sequence[Path]
+    outcomes: Sequence[Outcome]
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was."""
+        return any(outcome.changed for outcome in self.outcomes)
+
+
+def install(
+    state: State, order: Order, user: User, progress: Progress, show: Callable[[Outcome], None]
+) -> Report:
+    """Checks everything, then brings the host to what the bundle wants, step by step.
+
+    Args:
+        state: Where this host's state is.
+        order: What to do.
+        user: Whom the set-up is for.
+        progress: Sees what happens.
+        show: Is given each step's outcome as soon as it is known.
+
+    Raises:
+        TrustError: Nobody trusted vouches for the bundle, or it is too old.
+        IntegrityError: It is damaged or forged.
+        HostError: The host cannot do it, or a step failed; the same command goes on.
+        SpaceError: A disk is too small.
+        BuildError: All is set up, and the test build fails.
+    """
+    media = Media(order.folders)
+    signed = read_signed(media, order.keys)
+    with state.lock("airgap install"), Archive(media, signed.contents) as archive:
+        documents = preconditions.check_bundle(media, signed, archive)
+        before, history = _record(state, allow_older=order.allow_older)
+        preconditions.check_policy(
+            signed,
+            history,
+            mirror_has_content=state.mirror.has_content(),
+            allow_older=order.allow_older,
+        )
+        work = Work(
+            state=state,
+            wanted=Wanted.of([*receipts.installed(state, before), signed.contents]),
+            settings=order.settings or state.settings(),
+            engine=Engine(),
+            user=user,
+            changes=Changes(state),
+            progress=progress,
+            options=order.options,
+            bundle=OpenBundle(media, signed, archive),
+        )
+        steps = [step for step in STEPS if not order.only or step.name in order.only]
+        preconditions.check_host(work, steps)
+        preconditions.check_space(work, archive, documents)
+        outcomes = _apply_all(work, signed, before, steps, show)
+    return Report(signed.contents, media.unlisted(listed_names(signed.contents)), outcomes)
+
+
+def _record(state: State, *, allow_older: bool) -> tuple[list[receipts.Receipt], list[Known]]:
+    """The receipts and what follows from them; with --allow-older broken ones are put aside."""
+    try:
+        before = receipts.read_receipts(state)
+        return before, receipts.history(state, before)
+    except TrustError:
+        if not allow_older:
+            raise
+        receipts.set_aside(state)
+        return [], []
+
+
+def _apply_all(
+    work: Work,
+    signed: Signed,
+    before: Sequence[receipts.Receipt],
+    steps: Sequence[Step],
+    show: Callable[[Outcome], None],
+) -> list[Outcome]:
+    """Applies what is not yet so. Receipts are written only if something is."""
+    if work.settings != work.state.settings():
+        work.state.save_settings(work.settings)
+    stood = receipts.is_standing(before, signed.digest)
+    begun = stood
+    outcomes = []
+    for step in steps:
+        finding = look(step, work)
+        if changed := not finding.well:
+            if not begun:
+                receipts.write_receipt(work.state, "begun", signed)
+                begun = True
+            step.apply(work)
+            finding = look(step, work)
+            if not finding.well:
+                raise HostError(
+                    f"the step {step.name} was done, and still: {finding.detail}",
+                    remedy="airgap status shows what is not well",
+                )
+        outcomes.append(Outcome(step.name, changed, finding.detail))
+        show(outcomes[-1])
+    if not stood:
+        if not begun:
+            receipts.write_receipt(work.state, "begun", signed)
+        receipts.write_receipt(work.state, "installed", signed)
+    if len(steps) == len(STEPS):
+        outcomes.append(Outcome("probe", False, probe(work).detail))
+        show(outcomes[-1])
+    return outcomes

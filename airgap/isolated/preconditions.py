@@ -1,0 +1,185 @@
+"""What must hold before install changes anything."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from airgap.bundle.archive import Archive
+from airgap.bundle.contents import README_NAME, TOOL_NAME, parse_time
+from airgap.bundle.framing import manifests_of
+from airgap.bundle.media import Media
+from airgap.bundle.verify import Signed, read_file
+from airgap.errors import HostError, SpaceError, UsageError
+from airgap.isolated import containers
+from airgap.isolated.host import is_root, native_platform
+from airgap.isolated.receipts import known_from
+from airgap.isolated.step import Step, Work
+from airgap.limits import LIMITS, MIB
+from airgap.oci.manifest import Index, Manifest
+from airgap.progress import format_bytes
+from airgap.store.seed import missing_blobs
+from airgap.trust import policy
+from airgap.trust.policy import Known
+
+Documents = Mapping[str, Manifest | Index]
+
+_SPARE_BYTES = 64 * MIB
+# Docker keeps its images unpacked, and for a while packed as well.
+_UNPACKED = 4
+
+
+def check_bundle(media: Media, signed: Signed, archive: Archive) -> Documents:
+    """The bundle is whole but for its blobs, which are hashed when they are written.
+
+    Returns:
+        Digest to manifest or index, of all that it carries.
+
+    Raises:
+        IntegrityError: Something is damaged, or breaks a rule of the format.
+    """
+    read_file(media, signed.contents, README_NAME, LIMITS.response_bytes)
+    read_file(media, signed.contents, TOOL_NAME, LIMITS.tool_bytes)
+    documents = archive.documents()
+    archive.check_framing(documents)
+    return documents
+
+
+def check_policy(
+    signed: Signed, history: Sequence[Known], *, mirror_has_content: bool, allow_older: bool
+) -> None:
+    """The bundle has not expired and brings nothing back that was replaced.
+
+    Raises:
+        TrustError: It is refused.
+    """
+    contents = signed.contents
+    expires = parse_time(contents.expires) if contents.expires else None
+    policy.check_expiry(expires, datetime.now(UTC), history)
+    policy.check_rollback(
+        known_from(contents, signed.digest),
+        history,
+        mirror_has_content=mirror_has_content,
+        allow_older=allow_older,
+    )
+
+
+def check_host(work: Work, steps: Sequence[Step]) -> None:
+    """This host can do what the steps need.
+
+    Raises:
+        HostError: It cannot; nothing was changed.
+        NotFoundError: An image that --load names was not brought.
+    """
+    _check_root(steps)
+    work.engine.check()
+    for step in steps:
+        for role in step.roles:
+            image = work.wanted.role(role)
+            if str(native_platform()) not in image.platforms:
+                raise HostError(
+                    f"{image.reference.familiar} is carried for {', '.join(image.platforms)}, "
+                    f"and this host is {native_platform()}",
+                    remedy=f'bring a bundle with host_platforms = ["{native_platform()}"]',
+                )
+    for name in work.options.load:
+        work.wanted.image(name)
+    names = {step.name for step in steps}
+    if "mirror" in names:
+        _check_port(work, work.settings.mirror_port, containers.MIRROR, "--mirror-port")
+    if "registry" in names:
+        _check_port(work, work.settings.registry_port, containers.REGISTRY, "--registry-port")
+
+
+def check_space(work: Work, archive: Archive, documents: Documents) -> None:
+    """The disks can take what is missing.
+
+    Raises:
+        SpaceError: One cannot; nothing was changed.
+    """
+    blobs = sum(blob.size for blob in missing_blobs(work.state.mirror, archive))
+    needed = {work.state.root: blobs + _SPARE_BYTES}
+    docker = Path(work.engine.root_folder())
+    if docker.exists():
+        needed[docker] = _UNPACKED * _to_load(work, documents)
+    by_disk: dict[int, int] = {}
+    for folder, size in needed.items():
+        disk = _existing(folder).stat().st_dev
+        by_disk[disk] = by_disk.get(disk, 0) + size
+        free = shutil.disk_usage(_existing(folder)).free
+        if by_disk[disk] > free:
+            raise SpaceError(
+                f"{folder} has {format_bytes(free)} free, and {format_bytes(by_disk[disk])} "
+                "are needed",
+                meaning="Nothing was changed.",
+                remedy="make room, or choose another disk with --root DIR",
+            )
+
+
+def _check_root(steps: Sequence[Step]) -> None:
+    needy = [step.name for step in steps if step.needs_root]
+    if needy and not is_root():
+        others = ",".join(step.name for step in steps if not step.needs_root)
+        raise HostError(
+            f"only root can do these steps: {', '.join(needy)}",
+            remedy=f"use sudo, or do without them: --only {others}",
+        )
+
+
+def _to_load(work: Work, documents: Documents) -> int:
+    """Bytes of the images that Docker itself is to have and has not."""
+    roles = ("builder", "registry", "emulator", "buildx")
+    images = {work.wanted.roles[role] for role in roles if role in work.wanted.roles}
+    size = 0
+    for image in images:
+        top = documents.get(image.digest)
+        if top is not None and not work.engine.image_id(image.reference.familiar):
+            carried = manifests_of(top, documents).values() if isinstance(top, Index) else [top]
+            size += sum(blob.size for manifest in carried for blob in manifest.blobs)
+    return size
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def _check_port(work: Work, port: int, container: str, option: str) -> None:
+    """A port is free, or is our own container's."""
+    if work.engine.is_ours(container) and work.engine.publisher_of(port) in ("", container):
+        return
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OverflowError as error:
+            raise UsageError(f"{port} is no port") from error
+        except OSError as error:
+            owner = work.engine.publisher_of(port) or _listener(port)
+            raise HostError(
+                f"port {port} is taken{f' by {owner}' if owner else ''}",
+                meaning="Nothing was changed.",
+                remedy=f"stop it, or choose another port: {option} PORT",
+            ) from error
+
+
+def _listener(port: int) -> str:
+    """The process that listens on a port, as `NAME (process ID)`; root sees those of others."""
+    inodes = set()
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError):
+            for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+                fields = line.split()
+                # Fields 1, 3 and 9 of proc(5): local address, state (0A is LISTEN), inode.
+                if fields[1].endswith(f":{port:04X}") and fields[3] == "0A":
+                    inodes.add(f"socket:[{fields[9]}]")
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if any(os.readlink(fd) in inodes for fd in (process / "fd").iterdir()):  # noqa: PTH115
+                return f"{(process / 'comm').read_text().strip()} (process {process.name})"
+    return ""

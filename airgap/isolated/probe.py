@@ -1,0 +1,79 @@
+"""The postcondition: an image with a RUN step is built for every platform, and pushed."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from airgap.builder.instance import INSTANCE
+from airgap.bundle.contents import ImageEntry
+from airgap.errors import BuildError
+from airgap.isolated import binfmt
+from airgap.isolated.host import last_lines, native_platform
+from airgap.isolated.step import Finding, Work
+from airgap.oci.platform import Platform
+
+_REPOSITORY = "airgap/probe"
+# The program prints the machine's name; `#7 0.123 aarch64` is how buildx shows it.
+_DOCKERFILE = """\
+FROM {base}
+ARG TARGETARCH
+COPY --chmod=755 probe-$TARGETARCH /airgap-probe
+RUN ["/airgap-probe"]
+"""
+
+
+def probe(work: Work) -> Finding:
+    """Builds and pushes, as the user would.
+
+    Raises:
+        BuildError: The build failed, or a platform's step ran on another machine.
+    """
+    native = native_platform()
+    emulated = work.wanted.emulated(native)
+    platforms = [platform for platform in (native, *emulated) if binfmt.is_known(platform)]
+    base = _base(work, platforms)
+    with tempfile.TemporaryDirectory(prefix="airgap-probe-") as folder:
+        context = Path(folder)
+        context.chmod(0o755)  # buildx runs as the user
+        (context / "Dockerfile").write_text(_DOCKERFILE.format(base=base))
+        for platform in platforms:
+            program = context / f"probe-{platform.architecture}"
+            program.write_bytes(binfmt.probe_program(platform))
+        done = work.user.run(_command(work, platforms, context))
+    if done.returncode != 0:
+        raise BuildError(
+            "the host is set up, but a test build fails",
+            meaning=last_lines(done.stderr),
+            remedy="airgap status shows what is not well",
+        )
+    machines = set(re.findall(r"^#\d+ \d+\.\d+ (\S+)$", done.stderr, re.M))
+    for platform in platforms:
+        if not any(machine[:4] == platform.machine[:4] for machine in machines):
+            raise BuildError(f"a RUN step for {platform} ran on {', '.join(sorted(machines))}")
+    names = ", ".join(map(str, platforms))
+    return Finding(True, f"built for {names} from {base}, and pushed to {work.settings.registry}")
+
+
+def _base(work: Work, platforms: Sequence[Platform]) -> str:
+    """An image of the mirror that is there for all platforms, else none at all."""
+    wanted = {str(platform) for platform in platforms}
+
+    def fits(image: ImageEntry) -> bool:
+        return "base" in image.roles and wanted <= set(image.platforms)
+
+    found = next((image for image in work.wanted.images.values() if fits(image)), None)
+    return found.reference.familiar if found else "scratch"
+
+
+def _command(work: Work, platforms: Sequence[Platform], context: Path) -> list[str]:
+    """Without a time stamp or attestation the pushed image has the same digest every time."""
+    name = f"{work.settings.registry}/{_REPOSITORY}:latest"
+    return [
+        *["docker", "buildx", "build", "--builder", INSTANCE, "--progress", "plain", "--no-cache"],
+        *["--platform", ",".join(map(str, platforms)), "--provenance", "false"],
+        *["--build-arg", "SOURCE_DATE_EPOCH=0"],
+        *["--output", f"type=image,name={name},push=true,rewrite-timestamp=true", str(context)],
+    ]

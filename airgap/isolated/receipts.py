@@ -1,0 +1,196 @@
+"""Receipts: a chained record of what was installed here, and what follows from it.
+
+Each receipt is a file `receipts/NNNNNN.json` that holds the hash of the one before, so that a
+changed or missing one is noticed. A bundle's own files are in `bundles/NAME-SERIAL/`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from airgap import __version__
+from airgap.bundle.checksums import CHECKSUMS_NAME, SIGNATURE_NAME, checksums
+from airgap.bundle.contents import (
+    CONTENTS_NAME,
+    Contents,
+    canonical,
+    format_time,
+    parse_contents,
+    parse_time,
+)
+from airgap.bundle.verify import Signed
+from airgap.errors import AirgapError, TrustError
+from airgap.isolated.host import User
+from airgap.isolated.state import State, write_file
+from airgap.trust.policy import Known
+
+Action = Literal["begun", "installed", "uninstalled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One thing that was done.
+
+    Attributes:
+        previous: Hexadecimal sha256 of the receipt before; empty for the first.
+        action: `begun` is written before an install changes anything.
+        at: When, by this host's clock.
+        by: The user.
+        tool: Version of airgap.
+        bundle: `NAME-SERIAL`; empty for an uninstall.
+        digest: Of the bundle's `SHA256SUMS`.
+        signers: Fingerprints of the trusted keys that signed it.
+    """
+
+    previous: str
+    action: Action
+    at: str
+    by: str
+    tool: str
+    bundle: str = ""
+    digest: str = ""
+    signers: tuple[str, ...] = ()
+
+
+def read_receipts(state: State) -> list[Receipt]:
+    """All receipts, oldest first.
+
+    Raises:
+        TrustError: One is missing, damaged or changed.
+    """
+    receipts: list[Receipt] = []
+    previous = ""
+    for number, path in enumerate(_files(state), start=1):
+        data = path.read_bytes()
+        try:
+            document = json.loads(data)
+            receipt = Receipt(**{**document, "signers": tuple(document["signers"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise _broken(path) from error
+        if path.name != _name(number) or receipt.previous != previous:
+            raise _broken(path)
+        previous = hashlib.sha256(data).hexdigest()
+        receipts.append(receipt)
+    return receipts
+
+
+def write_receipt(state: State, action: Action, signed: Signed | None = None) -> None:
+    """Adds a receipt; for a bundle also keeps its contents and signature.
+
+    Args:
+        state: Where.
+        action: What was done.
+        signed: The bundle, unless it is an uninstall.
+    """
+    files = _files(state)
+    previous = hashlib.sha256(files[-1].read_bytes()).hexdigest() if files else ""
+    receipt = Receipt(
+        previous,
+        action,
+        format_time(datetime.now(UTC)),
+        User.behind_this_process().name,
+        __version__,
+    )
+    if signed is not None:
+        _keep_bundle(state, signed)
+        receipt = Receipt(
+            receipt.previous,
+            action,
+            receipt.at,
+            receipt.by,
+            receipt.tool,
+            signed.contents.identity,
+            signed.digest,
+            tuple(key.fingerprint for key in signed.signers),
+        )
+    write_file(state.receipts / _name(len(files) + 1), canonical(asdict(receipt)))
+
+
+def set_aside(state: State) -> None:
+    """Puts broken receipts out of the way, so that a new chain can begin."""
+    moment = format_time(datetime.now(UTC)).replace(":", "")
+    if state.receipts.exists():
+        state.receipts.rename(state.root / f"receipts.broken-{moment}")
+
+
+def history(state: State, receipts: Sequence[Receipt]) -> list[Known]:
+    """Every bundle that was ever installed or begun here, oldest first.
+
+    Raises:
+        TrustError: A bundle's kept contents are missing or changed.
+    """
+    known = []
+    for receipt in receipts:
+        if receipt.action == "begun":
+            contents = _kept_contents(state, receipt)
+            known.append(known_from(contents, receipt.digest))
+    return known
+
+
+def known_from(contents: Contents, digest: str) -> Known:
+    """What the rollback rules need to know of a bundle."""
+    tags = {image.name: image.digest for image in contents.images if image.reference.tag}
+    created = parse_time(contents.created)
+    return Known(contents.name, contents.serial, created, digest, tags)
+
+
+def installed(state: State, receipts: Sequence[Receipt]) -> list[Contents]:
+    """The contents of the bundles that make up this host now, in the order of their install.
+
+    Raises:
+        TrustError: A bundle's kept contents are missing or changed.
+    """
+    standing: dict[str, Receipt] = {}
+    for receipt in receipts:
+        if receipt.action == "uninstalled":
+            standing.clear()
+        elif receipt.action == "installed":
+            standing.pop(receipt.bundle, None)
+            standing[receipt.bundle] = receipt
+    return [_kept_contents(state, receipt) for receipt in standing.values()]
+
+
+def is_standing(receipts: Sequence[Receipt], digest: str) -> bool:
+    """Whether the bundle with this digest is the last thing that was installed."""
+    return bool(receipts) and (receipts[-1].action, receipts[-1].digest) == ("installed", digest)
+
+
+def _keep_bundle(state: State, signed: Signed) -> None:
+    folder = state.bundles / signed.contents.identity
+    write_file(folder / CONTENTS_NAME, signed.contents.to_bytes())
+    write_file(folder / SIGNATURE_NAME, signed.signature)
+    write_file(folder / CHECKSUMS_NAME, signed.checksums)
+
+
+def _kept_contents(state: State, receipt: Receipt) -> Contents:
+    path = state.bundles / receipt.bundle / CONTENTS_NAME
+    try:
+        contents = parse_contents(path.read_bytes())
+    except (OSError, AirgapError) as error:
+        raise _broken(path) from error
+    if f"sha256:{hashlib.sha256(checksums(contents)).hexdigest()}" != receipt.digest:
+        raise _broken(path)
+    return contents
+
+
+def _files(state: State) -> list[Path]:
+    return sorted(state.receipts.glob("[0-9]*.json"))
+
+
+def _name(number: int) -> str:
+    return f"{number:06}.json"
+
+
+def _broken(path: Path) -> TrustError:
+    return TrustError(
+        f"the record of what was installed here is broken at {path}",
+        meaning="It was changed or is damaged, so it cannot be told whether a bundle is older "
+        "than what is there.",
+        remedy="find out who changed it; to begin a new record: airgap install --allow-older",
+    )

@@ -1,0 +1,56 @@
+"""Asking a registry on this host's loopback."""
+
+from __future__ import annotations
+
+import time
+
+from airgap.errors import HostError
+from airgap.isolated.engine import Engine
+from airgap.oci.manifest import INDEX_TYPES, MANIFEST_TYPES
+
+_SECONDS = 5
+_PATIENCE = 30.0
+
+
+def is_served(address: str) -> bool:
+    """Whether a registry answers at `HOST:PORT`."""
+    return _head(address, "") is not None
+
+
+def served_digest(address: str, repository: str, target: str) -> str:
+    """The digest under which a registry serves a tag or digest; empty if it does not."""
+    return _head(address, f"{repository}/manifests/{target}") or ""
+
+
+def wait_until_served(address: str, engine: Engine, container: str) -> None:
+    """Waits for a registry that was just started.
+
+    Raises:
+        HostError: It does not answer in time; shows the end of its log.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while not is_served(address):
+        if time.monotonic() > deadline:
+            raise HostError(
+                f"{container} was started and does not answer at {address}",
+                meaning=engine.logs(container),
+            )
+        time.sleep(0.1)
+
+
+def _head(address: str, path: str) -> str | None:
+    """The digest that a registry states for a path; None if it does not answer with 200."""
+    import requests
+
+    with requests.Session() as session:
+        session.trust_env = False  # no proxy stands before loopback
+        accept = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
+        try:
+            answer = session.head(
+                f"http://{address}/v2/{path}", headers={"Accept": accept}, timeout=_SECONDS
+            )
+        except requests.RequestException:
+            return None
+    if answer.status_code != requests.codes.ok:
+        return None
+    return str(answer.headers.get("Docker-Content-Digest", ""))

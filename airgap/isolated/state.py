@@ -1,0 +1,186 @@
+"""What the isolated host keeps on disk, below one folder (`/var/lib/airgap`).
+
+mirror/      storage of the mirror: what bundles brought
+pushed/      storage of the registry: what people push
+bundles/     NAME-SERIAL/: contents, SHA256SUMS and signature of each bundle
+receipts/    a file for each install and uninstall; see `airgap.isolated.receipts`
+config/      configuration of the containers and of users' own builders
+settings.json, changes, lock
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from airgap.bundle.contents import canonical
+from airgap.errors import HostError
+from airgap.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the operator chose at install.
+
+    Attributes:
+        mirror_port: Where the mirror listens.
+        registry_port: Where the registry for pushed images listens.
+        site_registries: Registries of the site that the builder may reach: `HOST[:PORT]`.
+    """
+
+    mirror_port: int = 5001
+    registry_port: int = 5000
+    site_registries: tuple[str, ...] = ()
+
+    @property
+    def mirror(self) -> str:
+        """The mirror's address for this host."""
+        return f"127.0.0.1:{self.mirror_port}"
+
+    @property
+    def registry(self) -> str:
+        """The registry's address for this host."""
+        return f"127.0.0.1:{self.registry_port}"
+
+
+class State:
+    """The folder of all state.
+
+    Args:
+        root: The folder; it need not exist.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.mirror = Store(root / "mirror")
+        self.pushed = root / "pushed"
+        self.bundles = root / "bundles"
+        self.receipts = root / "receipts"
+        self.config = root / "config"
+
+    @contextmanager
+    def lock(self, command: str) -> Iterator[None]:
+        """Only one command changes this host at a time.
+
+        Args:
+            command: What to tell the others, `airgap install`.
+
+        Raises:
+            HostError: Another one holds the lock, or the folder cannot be written to.
+        """
+        try:
+            self.root.mkdir(mode=0o755, parents=True, exist_ok=True)
+            file = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise not_writable(self.root, error) from error
+        with os.fdopen(file, "r+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise HostError(
+                    f"this host is being changed by {lock.read(200) or 'another command'}",
+                    remedy="wait until it has ended",
+                ) from error
+            lock.truncate(0)
+            lock.write(f"{command}, process {os.getpid()}")
+            lock.flush()
+            try:
+                yield
+            finally:
+                lock.truncate(0)
+
+    def settings(self) -> Settings:
+        """The settings of the last install, or the defaults.
+
+        Raises:
+            HostError: The file is damaged.
+        """
+        path = self.root / "settings.json"
+        try:
+            document = json.loads(path.read_bytes())
+            document["site_registries"] = tuple(document["site_registries"])
+            return Settings(**document)
+        except FileNotFoundError:
+            return Settings()
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise HostError(
+                f"{path} cannot be read: {error}", remedy="delete it and install again"
+            ) from error
+
+    def save_settings(self, settings: Settings) -> None:
+        """Keeps the settings for later commands."""
+        write_file(self.root / "settings.json", canonical(asdict(settings)))
+
+
+class Changes:
+    """What install changed outside of the state folder, so that uninstall takes back just that.
+
+    A line is written before its change is made: after a kill there may be a line too many, never
+    one too few.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._path = state.root / "changes"
+
+    def add(self, step: str, what: str) -> None:
+        """A step is about to make a change.
+
+        Users other than the state's own change only what is theirs, and note nothing.
+        """
+        if what in self.of(step) or not os.access(self._path.parent, os.W_OK):
+            return
+        self._write([*self._lines(), [step, what]])
+
+    def of(self, step: str) -> list[str]:
+        """All that a step changed, oldest first."""
+        return [what for known, what in self._lines() if known == step]
+
+    def forget(self, step: str) -> None:
+        """The step has taken everything back."""
+        self._write([line for line in self._lines() if line[0] != step])
+
+    def _lines(self) -> list[list[str]]:
+        try:
+            return [json.loads(line) for line in self._path.read_text().splitlines()]
+        except FileNotFoundError:
+            return []
+
+    def _write(self, lines: list[list[str]]) -> None:
+        if lines:
+            write_file(self._path, b"".join(canonical(line) for line in lines))
+        else:
+            self._path.unlink(missing_ok=True)
+
+
+def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Writes a file so that it is there whole or not at all.
+
+    Raises:
+        HostError: It cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise not_writable(path, error) from error
+
+
+def not_writable(path: Path, error: OSError) -> HostError:
+    """The error for a file or folder of this host that cannot be written to."""
+    denied = error.errno in (errno.EACCES, errno.EPERM)
+    return HostError(
+        f"cannot write to {path}: {error.strerror}",
+        remedy="use sudo, or choose another folder with --root" if denied else "",
+    )

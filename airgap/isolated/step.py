@@ -1,0 +1,126 @@
+"""What a step of the set-up is, and what it works with."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from airgap.bundle.archive import Archive
+from airgap.bundle.contents import ImageEntry
+from airgap.bundle.media import Media
+from airgap.bundle.verify import Signed
+from airgap.isolated.engine import Engine
+from airgap.isolated.host import User
+from airgap.isolated.state import Changes, Settings, State
+from airgap.isolated.wanted import Wanted
+from airgap.oci.manifest import Manifest
+from airgap.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check saw.
+
+    Attributes:
+        well: Whether all is as it should be.
+        detail: What was seen, or what is wrong, in a few words.
+    """
+
+    well: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the operator asked of one install.
+
+    Attributes:
+        load: Further images that Docker itself is to have.
+        select: Make ours the selected builder of the user: always, never, or (None) where the
+            user has not selected one.
+        restart_docker: dockerd may be restarted.
+    """
+
+    load: tuple[str, ...] = ()
+    select: bool | None = None
+    restart_docker: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBundle:
+    """A verified bundle that is being installed."""
+
+    media: Media
+    signed: Signed
+    archive: Archive
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What all steps work with.
+
+    Attributes:
+        state: What is kept on disk.
+        wanted: What the host should be.
+        settings: Ports and the like.
+        engine: Docker.
+        user: Whom the set-up is for.
+        changes: What was changed outside of `state`.
+        progress: Sees what happens.
+        options: Of this install.
+        bundle: The bundle being installed; None in other commands.
+    """
+
+    state: State
+    wanted: Wanted
+    settings: Settings
+    engine: Engine
+    user: User
+    changes: Changes
+    progress: Progress
+    options: Options = field(default_factory=Options)
+    bundle: OpenBundle | None = None
+
+    def engine_ids(self, image: ImageEntry) -> set[str]:
+        """The ids under which Docker may know an image: of its index, manifests or configs.
+
+        Which one depends on Docker's image store.
+        """
+        documents = self.state.mirror.documents(image)
+        manifests = [one for one in documents.values() if isinstance(one, Manifest)]
+        return {*documents, *(manifest.config.digest for manifest in manifests)}
+
+    def engine_id(self, image: ImageEntry) -> str:
+        """Docker's id of exactly this image; empty if it has it not."""
+        ids = self.engine_ids(image)
+        for name in (image.reference.familiar, *sorted(ids)):
+            if (found := self.engine.image_id(name)) in ids:
+                return found
+        return ""
+
+
+class Step(ABC):
+    """One part of the set-up.
+
+    Attributes:
+        name: For `--only`, and in tables.
+        needs_root: Whether it changes the host beyond Docker and the user's own files.
+        roles: Without images for these it cannot be applied.
+    """
+
+    name: ClassVar[str]
+    needs_root: ClassVar[bool] = False
+    roles: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def check(self, work: Work) -> Finding:
+        """Looks at the world: is it as it should be?"""
+
+    @abstractmethod
+    def apply(self, work: Work) -> None:
+        """Makes it so. Called only after a check that did not find it so."""
+
+    @abstractmethod
+    def undo(self, work: Work) -> None:
+        """Takes back what `apply` did, and nothing else."""

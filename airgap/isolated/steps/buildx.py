@@ -1,0 +1,131 @@
+"""The buildx plugin for the docker command, from the bundle's image."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from airgap.bundle.contents import canonical
+from airgap.errors import HostError
+from airgap.isolated.host import User, is_root, last_lines
+from airgap.isolated.state import write_file
+from airgap.isolated.step import Finding, Step, Work
+
+Version = tuple[int, ...]
+
+_SYSTEM_FOLDER = Path("/usr/local/lib/docker/cli-plugins")
+_PLUGIN = "docker-buildx"
+_IN_IMAGE = "/buildx"
+# The remote driver takes default-load since then.
+_OLDEST: Version = (0, 14)
+
+
+class BuildxStep(Step):
+    """`docker buildx` is there and not older than the bundle's."""
+
+    name = "buildx"
+
+    def check(self, work: Work) -> Finding:
+        """Asks the docker command, as the user would."""
+        version = _version_in_use(work.user)
+        if not version:
+            return Finding(False, "the docker command has no buildx")
+        carried = _carried_version(work)
+        if carried is None:
+            return Finding(False, "not compared with the bundle's yet")
+        if version < carried:
+            return Finding(False, f"buildx {_shown(version)} is older than {_shown(carried)}")
+        return Finding(True, f"buildx {_shown(version)}")
+
+    def apply(self, work: Work) -> None:
+        """Puts the bundle's plugin in place, unless a newer one is there."""
+        image = work.wanted.role("buildx")
+        folder = _SYSTEM_FOLDER if is_root() else work.user.home / ".docker" / "cli-plugins"
+        candidate = folder / f".{_PLUGIN}.candidate"
+        write_file(candidate, _plugin_bytes(work), 0o755)
+        try:
+            carried = _version([str(candidate), "version"], work.user)
+            if carried > _version_in_use(work.user):
+                _put_in_place(work, candidate, folder / _PLUGIN)
+        finally:
+            candidate.unlink(missing_ok=True)
+        note = {"image": image.digest, "version": list(carried)}
+        write_file(_note_path(work), canonical(note))
+
+    def undo(self, work: Work) -> None:
+        """Removes the plugin, and puts back the one that stood there before."""
+        for text in work.changes.of(self.name):
+            path = Path(text)
+            path.unlink(missing_ok=True)
+            if _kept_copy(work).exists():
+                write_file(path, _kept_copy(work).read_bytes(), 0o755)
+                _kept_copy(work).unlink()
+        _note_path(work).unlink(missing_ok=True)
+
+
+def _plugin_bytes(work: Work) -> bytes:
+    """The plugin's program, read out of its image by way of Docker."""
+    from airgap.isolated.steps.load import load_image
+
+    image = work.wanted.role("buildx")
+    was_there = work.engine_id(image)
+    if not was_there:
+        load_image(work, image)
+    data = work.engine.read_file(work.engine_id(image), [_IN_IMAGE])
+    if not was_there:
+        work.engine.remove_image(image.reference.familiar)
+    if data is None:
+        raise HostError(f"{image.reference.familiar} has no file {_IN_IMAGE}")
+    return data
+
+
+def _put_in_place(work: Work, candidate: Path, path: Path) -> None:
+    if path.exists() and str(path) not in work.changes.of(BuildxStep.name):
+        write_file(_kept_copy(work), path.read_bytes(), 0o755)
+    work.changes.add(BuildxStep.name, str(path))
+    work.progress.message(f"installing {path}")
+    candidate.replace(path)
+
+
+def _carried_version(work: Work) -> Version | None:
+    """The version in the bundle's image, as it was found when the image was looked into."""
+    if "buildx" not in work.wanted.roles:
+        return _OLDEST
+    try:
+        note = json.loads(_note_path(work).read_bytes())
+        if note["image"] == work.wanted.role("buildx").digest:
+            return tuple(note["version"])
+    except (OSError, ValueError, KeyError):
+        pass
+    return None
+
+
+def _version_in_use(user: User) -> Version:
+    """The version that the docker command finds; empty if it finds none."""
+    try:
+        return _version(["docker", "buildx", "version"], user)
+    except HostError:
+        return ()
+
+
+def _version(command: list[str], user: User) -> Version:
+    done = user.run(command)
+    found = re.search(r"\bv?(\d+)\.(\d+)\.(\d+)", done.stdout)
+    if done.returncode != 0 or found is None:
+        raise HostError(
+            f"{' '.join(command)} does not work", meaning=last_lines(done.stderr or done.stdout)
+        )
+    return tuple(int(part) for part in found.groups())
+
+
+def _shown(version: Version) -> str:
+    return ".".join(map(str, version))
+
+
+def _note_path(work: Work) -> Path:
+    return work.state.config / "buildx.json"
+
+
+def _kept_copy(work: Work) -> Path:
+    return work.state.root / "replaced" / _PLUGIN

@@ -1,0 +1,130 @@
+"""dockerd's own mirror setting, for `docker pull` and the legacy builder."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from airgap.errors import HostError
+from airgap.isolated.host import has_systemd
+from airgap.isolated.state import write_file
+from airgap.isolated.step import Finding, Step, Work
+
+_CONFIG = Path("/etc/docker/daemon.json")
+_PID_FILE = Path("/run/docker.pid")
+_KEY = "registry-mirrors"
+_NEW_FILE = "created the file"
+_PATIENCE = 20.0
+
+
+class DockerMirrorStep(Step):
+    """The running dockerd asks the mirror for images of Docker Hub."""
+
+    name = "docker-mirror"
+    needs_root = True
+
+    def check(self, work: Work) -> Finding:
+        """Asks dockerd for its mirrors, and looks into its file for the time after a restart."""
+        url = _url(work)
+        if url not in work.engine.registry_mirrors():
+            return Finding(False, f"dockerd does not know {url}")
+        if url not in _read().get(_KEY, ()):
+            return Finding(False, f"{_CONFIG} does not name {url}")
+        return Finding(True, "dockerd asks the mirror for images of Docker Hub")
+
+    def apply(self, work: Work) -> None:
+        """Adds the mirror to dockerd's file and has it read again."""
+        config = _read()
+        mirrors = list(config.get(_KEY, ()))
+        work.changes.add(self.name, "" if _CONFIG.exists() else _NEW_FILE)
+        if _url(work) not in mirrors:
+            _write(config | {_KEY: [*mirrors, _url(work)]})
+        _reload()
+        _wait_until_known(work)
+        if work.options.restart_docker:
+            _restart()
+        else:
+            work.progress.message(
+                "note: plain docker build reads the mirror only after a restart of Docker "
+                "(--restart-docker does it); docker pull and buildx use it now"
+            )
+
+    def undo(self, work: Work) -> None:
+        """Takes the mirror out of dockerd's file."""
+        changes = work.changes.of(self.name)
+        config = _read()
+        mirrors = config.get(_KEY, [])
+        if not changes or _url(work) not in mirrors:
+            return
+        mirrors.remove(_url(work))
+        if not mirrors:
+            del config[_KEY]
+        if config or _NEW_FILE not in changes:
+            _write(config)
+        else:
+            _CONFIG.unlink()
+        _reload()
+
+
+def _url(work: Work) -> str:
+    return f"http://{work.settings.mirror}"
+
+
+def _read() -> dict[str, Any]:
+    try:
+        document = json.loads(_CONFIG.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise HostError(f"{_CONFIG} cannot be read: {error}", remedy="correct it") from error
+    if not isinstance(document, dict) or not isinstance(document.get(_KEY, []), list):
+        raise HostError(f"{_CONFIG} is not what dockerd reads", remedy="correct it")
+    return document
+
+
+def _write(config: dict[str, Any]) -> None:
+    mode = _CONFIG.stat().st_mode & 0o777 if _CONFIG.exists() else 0o644
+    write_file(_CONFIG, json.dumps(config, indent=2).encode() + b"\n", mode)
+
+
+def _reload() -> None:
+    """Has dockerd read its file again; running containers do not notice."""
+    if has_systemd():
+        _systemctl("reload")
+        return
+    try:
+        os.kill(int(_PID_FILE.read_text()), signal.SIGHUP)
+    except (OSError, ValueError) as error:
+        raise HostError(
+            "dockerd cannot be told to read its configuration again",
+            remedy="restart Docker, then give the same command again",
+        ) from error
+
+
+def _restart() -> None:
+    if not has_systemd():
+        raise HostError("only systemd can restart Docker", remedy="restart it by hand")
+    _systemctl("restart")
+
+
+def _systemctl(verb: str) -> None:
+    command = ["systemctl", verb, "docker"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise HostError(f"{' '.join(command)} failed: {done.stderr.strip()}")
+
+
+def _wait_until_known(work: Work) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while _url(work) not in work.engine.registry_mirrors():
+        if time.monotonic() > deadline:
+            raise HostError(
+                f"dockerd was told of the mirror {_url(work)} and does not use it",
+                meaning="Perhaps its command line sets registry mirrors, or names another file.",
+            )
+        time.sleep(0.1)

@@ -1,0 +1,39 @@
+"""The mirror: a registry that serves what bundles brought, and that nobody can write to."""
+
+from __future__ import annotations
+
+from airgap.isolated import containers
+from airgap.isolated.registry_probe import served_digest, wait_until_served
+from airgap.isolated.step import Finding, Step, Work
+from airgap.store.layout import mirror_repositories
+
+
+class MirrorStep(Step):
+    """The container runs and serves every image under its digest."""
+
+    name = "mirror"
+    roles = ("registry",)
+
+    def check(self, work: Work) -> Finding:
+        """Asks the mirror for every image."""
+        finding = containers.check_container(work, containers.mirror_spec(work))
+        if not finding.well:
+            return finding
+        for image in work.wanted.images.values():
+            target = image.reference.tag or image.digest
+            for repository in mirror_repositories(image.reference):
+                served = served_digest(work.settings.mirror, repository, target)
+                if served != image.digest:
+                    name = image.reference.familiar
+                    return Finding(False, f"{name} is served as {served or 'nothing'}")
+        return Finding(True, f"{work.settings.mirror} serves {len(work.wanted.images)} images")
+
+    def apply(self, work: Work) -> None:
+        """Starts it."""
+        work.state.mirror.root.mkdir(mode=0o755, parents=True, exist_ok=True)
+        containers.run_container(work, containers.mirror_spec(work))
+        wait_until_served(work.settings.mirror, work.engine, containers.MIRROR)
+
+    def undo(self, work: Work) -> None:
+        """Removes it; the storage is the seed step's."""
+        work.engine.remove_container(containers.MIRROR)

@@ -1,0 +1,34 @@
+"""The registry that people push to, apart from the mirror."""
+
+from __future__ import annotations
+
+from airgap.isolated import containers
+from airgap.isolated.registry_probe import is_served, wait_until_served
+from airgap.isolated.step import Finding, Step, Work
+
+
+class RegistryStep(Step):
+    """The container runs and answers."""
+
+    name = "registry"
+    roles = ("registry",)
+
+    def check(self, work: Work) -> Finding:
+        """Asks it."""
+        finding = containers.check_container(work, containers.registry_spec(work))
+        if not finding.well:
+            return finding
+        address = work.settings.registry
+        if not is_served(address):
+            return Finding(False, f"{address} does not answer")
+        return Finding(True, f"{address} takes pushes")
+
+    def apply(self, work: Work) -> None:
+        """Starts it."""
+        work.state.pushed.mkdir(mode=0o755, parents=True, exist_ok=True)
+        containers.run_container(work, containers.registry_spec(work))
+        wait_until_served(work.settings.registry, work.engine, containers.REGISTRY)
+
+    def undo(self, work: Work) -> None:
+        """Removes the container; what was pushed stays."""
+        work.engine.remove_container(containers.REGISTRY)

@@ -1,0 +1,115 @@
+"""The tool itself: the verified `airgap.pyz` on the host, and a command that starts it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from zipimport import zipimporter
+
+from airgap.bundle.contents import TOOL_NAME
+from airgap.bundle.verify import read_file
+from airgap.errors import HostError, IntegrityError
+from airgap.isolated.host import native_platform
+from airgap.isolated.state import write_file
+from airgap.isolated.step import Finding, Step, Work
+from airgap.limits import LIMITS
+from airgap.tool import boot
+
+# A folder for each version, and a link to the current one: the tool that is running while it
+# installs a newer one still reads its own file.
+FOLDER = Path("/usr/local/lib/airgap")
+_CURRENT = FOLDER / "current"
+_PYZ = _CURRENT / "airgap.pyz"
+_COMMAND = Path("/usr/local/bin/airgap")
+_LAUNCHER = f'#!/bin/sh\nexec python3 -I {_PYZ} "$@"\n'
+
+
+class ToolStep(Step):
+    """`airgap` on this host is the bundle's, or newer."""
+
+    name = "tool"
+    needs_root = True
+
+    def check(self, work: Work) -> Finding:
+        """Hashes the installed tool and runs it."""
+        if work.wanted.tool is None:
+            return Finding(True, "no bundle has brought it")
+        file, version = work.wanted.tool
+        if not _COMMAND.exists():
+            return Finding(False, f"{_COMMAND} is not there")
+        if not _PYZ.exists():
+            return Finding(True, f"{_COMMAND} was installed in another way, and is kept")
+        installed = _installed_version()
+        if _number(installed) < _number(version):
+            return Finding(False, f"airgap {installed or 'that does not start'} is installed")
+        if installed == version and _sha256(_PYZ) != file.sha256:
+            return Finding(False, f"{_PYZ} is not the bundle's")
+        return Finding(True, f"airgap {installed}")
+
+    def apply(self, work: Work) -> None:
+        """Writes the tool, its native parts beside it, and the command."""
+        if work.bundle is None:
+            return
+        contents = work.bundle.signed.contents
+        data = read_file(work.bundle.media, contents, TOOL_NAME, LIMITS.tool_bytes)
+        work.changes.add(self.name, str(FOLDER))
+        folder = FOLDER / hashlib.sha256(data).hexdigest()[:16]
+        write_file(folder / _PYZ.name, data)
+        _unpack_native_parts(folder / _PYZ.name)
+        _make_current(folder)
+        if not _COMMAND.exists():
+            work.changes.add(self.name, str(_COMMAND))
+            write_file(_COMMAND, _LAUNCHER.encode(), 0o755)
+
+    def undo(self, work: Work) -> None:
+        """Removes what it wrote."""
+        for text in reversed(work.changes.of(self.name)):
+            path = Path(text)
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _unpack_native_parts(pyz: Path) -> None:
+    """So that users who cannot write there need not unpack their own (see `airgap.tool.boot`)."""
+    data = zipimporter(str(pyz)).get_data("native.json")
+    files = json.loads(data)["files"]
+    tree = str(native_platform()).replace("/", "-")
+    if tree not in files:
+        raise HostError(f"the bundle's tool does not serve {native_platform()}")
+    folder = pyz.parent / f"native-{hashlib.sha256(data).hexdigest()[:16]}"
+    try:
+        boot.unpack(pyz, tree, files[tree], folder)
+    except boot.BootError as error:
+        raise IntegrityError(str(error)) from error
+
+
+def _make_current(folder: Path) -> None:
+    """Moves the link, and removes versions but this one and the one before."""
+    before = _CURRENT.resolve()
+    link = FOLDER / ".current.new"
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder.name)
+    link.replace(_CURRENT)
+    for old in FOLDER.iterdir():
+        if old not in (folder, before, _CURRENT):
+            shutil.rmtree(old)
+
+
+def _installed_version() -> str:
+    """What the installed tool says of itself; empty if it does not start."""
+    command = ["python3", "-I", str(_PYZ), "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.split()[-1] if done.returncode == 0 and done.stdout else ""
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

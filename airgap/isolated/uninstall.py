@@ -1,0 +1,48 @@
+"""`airgap uninstall`: every step undone, in reverse."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+
+from airgap.isolated import receipts
+from airgap.isolated.state import State
+from airgap.isolated.step import Work
+from airgap.isolated.steps import STEPS
+
+
+def uninstall(work: Work, *, purge: bool, purge_pushed: bool, show: Callable[[str], None]) -> None:
+    """Takes back what install did. Receipts stay, so that an older bundle is still recognised.
+
+    Args:
+        work: From `standing_work`.
+        purge: Forget receipts and settings too.
+        purge_pushed: Delete what people pushed.
+        show: Is told each step that was undone.
+
+    Raises:
+        HostError: A step cannot be undone; the same command goes on.
+    """
+    state = work.state
+    with state.lock("airgap uninstall"):
+        work.engine.check()
+        for step in reversed(STEPS):
+            step.undo(work)
+            work.changes.forget(step.name)
+            show(step.name)
+        _remove_state(state, purge=purge, purge_pushed=purge_pushed)
+
+
+def _remove_state(state: State, *, purge: bool, purge_pushed: bool) -> None:
+    receipts.write_receipt(state, "uninstalled")
+    for folder in (state.config, state.root / "replaced", state.root / "tool"):
+        shutil.rmtree(folder, ignore_errors=True)
+    (state.root / "settings.json").unlink(missing_ok=True)
+    if purge_pushed and state.pushed.exists():
+        shutil.rmtree(state.pushed)
+    if purge:
+        for folder in (state.receipts, state.bundles):
+            shutil.rmtree(folder)
+        (state.root / "lock").unlink(missing_ok=True)
+        if not any(state.root.iterdir()):
+            state.root.rmdir()

@@ -1,0 +1,93 @@
+"""What this host should be, as it follows from the bundles that were installed: pure data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from airgap.bundle.contents import TOOL_NAME, Contents, FileEntry, ImageEntry
+from airgap.errors import HostError, NotFoundError
+from airgap.oci.platform import Platform, parse_platform
+from airgap.oci.reference import parse_reference
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The sum of the installed bundles; of two that say different things the later one counts.
+
+    Attributes:
+        images: Name to image.
+        roles: Role to the image that has it.
+        tool: The program that the last bundle brought, and its version.
+    """
+
+    images: Mapping[str, ImageEntry]
+    roles: Mapping[str, ImageEntry]
+    tool: tuple[FileEntry, str] | None
+
+    @classmethod
+    def of(cls, bundles: Sequence[Contents]) -> Wanted:
+        """What bundles, in the order of their install, come to."""
+        images: dict[str, ImageEntry] = {}
+        roles: dict[str, ImageEntry] = {}
+        tool = None
+        for contents in bundles:
+            for image in contents.images:
+                images[image.name] = image
+                roles |= dict.fromkeys(image.roles, image)
+            file = next(file for file in contents.files if file.name == TOOL_NAME)
+            tool = (file, contents.tool)
+        return cls(images, roles, tool)
+
+    @property
+    def hosts(self) -> list[str]:
+        """The registry hosts that images come from."""
+        return sorted({image.reference.host for image in self.images.values()})
+
+    def role(self, role: str) -> ImageEntry:
+        """The image for a role.
+
+        Raises:
+            HostError: No bundle brought one.
+        """
+        if role not in self.roles:
+            raise HostError(
+                f"no bundle has brought an image for the role {role!r}",
+                meaning="A bundle made with --no-roles brings images to a host that is set up.",
+                remedy="bring a bundle made without --no-roles first, or: "
+                "airgap install DIR --only tool,seed",
+            )
+        return self.roles[role]
+
+    def image(self, name: str) -> ImageEntry:
+        """The image that people mean by a name.
+
+        Raises:
+            NotFoundError: No bundle brought it.
+            UsageError: That is no image reference.
+        """
+        full = str(parse_reference(name))
+        if full not in self.images:
+            raise NotFoundError(
+                f"no installed bundle has the image {full}",
+                remedy="see what is there: airgap status --json",
+            )
+        return self.images[full]
+
+    def emulated(self, native: Platform) -> list[Platform]:
+        """The Linux platforms of all images that the host cannot run by itself."""
+        platforms = {
+            parse_platform(text) for image in self.images.values() for text in image.platforms
+        }
+        return sorted(
+            platform
+            for platform in platforms
+            if platform.os == "linux" and not _runs(native, platform)
+        )
+
+
+def _runs(native: Platform, platform: Platform) -> bool:
+    """Whether a machine runs a platform's programs without an emulator."""
+    if native.architecture == "amd64" and platform.architecture == "386":
+        return True
+    return native.architecture == platform.architecture

@@ -1,0 +1,66 @@
+"""The whole path, as a person goes it: bundle, carry, check with stock tools, install.
+
+The demo and the end-to-end tests take the same steps, with the commands of the README.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.lab.host import MOUNT_POINT, IsolatedHost
+from tests.lab.run import run
+from tests.lab.upstream import Upstream
+
+BUNDLES = Path(__file__).parents[2] / "bundles"
+ON_MEDIUM = f"{MOUNT_POINT}/bundle"
+"""Where a host sees the bundle that `make_bundle` wrote to a medium."""
+
+# The medium's files are copied into a folder of root's, and checked there before one of them runs.
+_CHECK = f"""
+set -e
+install -d -m 0700 /root/airgap
+cd /root/airgap
+cp {ON_MEDIUM}/SHA256SUMS {ON_MEDIUM}/SHA256SUMS.sig .
+install -D {ON_MEDIUM}/tool/airgap.pyz tool/airgap.pyz
+openssl dgst -sha256 -verify /root/site.pub -signature SHA256SUMS.sig SHA256SUMS
+sha256sum --ignore-missing -c SHA256SUMS
+"""
+TOOL = ["python3", "-I", "/root/airgap/tool/airgap.pyz"]
+"""The checked tool on a host that has never seen it."""
+
+
+def airgap(*arguments: str | Path) -> str:
+    """Runs `airgap` on the connected side and returns what it printed."""
+    return run([Path(sys.prefix) / "bin" / "airgap", *arguments])
+
+
+def make_key(folder: Path) -> Path:
+    """Makes a pair of keys named `site`, and returns the path of the private one."""
+    airgap("keygen", folder / "site")
+    return folder / "site.key"
+
+
+def make_bundle(
+    upstream: Upstream, key: Path, output: Path, wanted: Sequence[str | Path], *options: str
+) -> str:
+    """Bundles from the upstream, which stands for Docker Hub and the others."""
+    registries = key.with_name("registries.toml")
+    registries.write_text(upstream.registries())
+    return airgap(
+        *["--quiet", "bundle", *wanted, *options],
+        *["--key", key, "--registries", registries, "--output", output],
+    )
+
+
+def check_by_hand(host: IsolatedHost, public_key: Path) -> str:
+    """Checks the medium's tool with openssl and sha256sum; the key came another way."""
+    host.path("/root/site.pub").write_bytes(public_key.read_bytes())
+    return host.run(["sh", "-c", _CHECK]).stdout
+
+
+def install(host: IsolatedHost, *options: str) -> str:
+    """First visit: trusts the key, and installs with the tool that was checked."""
+    host.run([*TOOL, "trust", "add", "/root/site.pub"])
+    return host.run([*TOOL, "install", ON_MEDIUM, *options], timeout=600).stdout

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import tomllib
+from typing import Any
+
+from airgap.builder.config import HEADER, buildkitd_toml
+
+MIRROR = "127.0.0.1:5001"
+
+
+def _registry(text: str) -> dict[str, Any]:
+    sections: dict[str, Any] = tomllib.loads(text)["registry"]
+    return sections
+
+
+def test_every_upstream_host_has_the_mirror_under_its_own_path() -> None:
+    sections = _registry(buildkitd_toml(["docker.io", "ghcr.io"], [MIRROR]))
+    assert sections["docker.io"] == {"mirrors": [f"{MIRROR}/docker.io"]}
+    assert sections["ghcr.io"] == {"mirrors": [f"{MIRROR}/ghcr.io"]}
+
+
+def test_docker_hub_is_there_also_without_an_image_from_it() -> None:
+    assert "docker.io" in _registry(buildkitd_toml([], [MIRROR]))
+
+
+def test_mirrors_and_registries_say_that_they_speak_http() -> None:
+    sections = _registry(buildkitd_toml([], ["172.17.0.1:5001", MIRROR], ["127.0.0.1:5000"]))
+    assert sections["docker.io"]["mirrors"] == [
+        "172.17.0.1:5001/docker.io",
+        f"{MIRROR}/docker.io",
+    ]
+    for address in ("172.17.0.1:5001", MIRROR, "127.0.0.1:5000"):
+        assert sections[address] == {"http": True}
+
+
+def test_an_upstream_at_an_address_of_ours_has_one_section() -> None:
+    sections = _registry(buildkitd_toml(["127.0.0.1:5000"], [MIRROR], ["127.0.0.1:5000"]))
+    assert sections["127.0.0.1:5000"] == {
+        "mirrors": [f"{MIRROR}/127.0.0.1_5000"],
+        "http": True,
+    }
+
+
+def test_it_begins_with_the_mark_by_which_it_is_known_as_ours() -> None:
+    assert buildkitd_toml([], [MIRROR]).startswith(HEADER)

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from airgap.errors import HostError
+from airgap.isolated.state import Changes, Settings, State, write_file
+
+
+def test_settings_are_the_defaults_until_they_are_saved(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    assert state.settings() == Settings(5001, 5000, ())
+    chosen = Settings(6001, 6000, ("harbor.example.internal",))
+    state.save_settings(chosen)
+    assert State(tmp_path).settings() == chosen
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"site_registries":[],"other":1}', "\xff"])
+def test_damaged_settings_are_an_error_that_names_the_file(tmp_path: Path, text: str) -> None:
+    (tmp_path / "settings.json").write_text(text)
+    with pytest.raises(HostError, match=r"settings\.json"):
+        State(tmp_path).settings()
+
+
+def test_a_second_command_is_told_who_holds_the_lock(tmp_path: Path) -> None:
+    holder = (
+        "import sys; from pathlib import Path; from airgap.isolated.state import State\n"
+        "with State(Path(sys.argv[1])).lock('airgap install'):\n"
+        "    print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with (
+            pytest.raises(HostError, match=f"airgap install, process {other.pid}"),
+            State(tmp_path).lock("airgap uninstall"),
+        ):
+            pass
+    with State(tmp_path).lock("airgap uninstall"):
+        assert "airgap uninstall" in (tmp_path / "lock").read_text()
+
+
+def test_the_lock_of_a_killed_command_is_free(tmp_path: Path) -> None:
+    script = (
+        "import os, sys; from pathlib import Path; from airgap.isolated.state import State\n"
+        "lock = State(Path(sys.argv[1])).lock('airgap install'); lock.__enter__()\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    with State(tmp_path).lock("airgap install"):
+        pass
+
+
+def test_changes_are_kept_in_order_once_each(tmp_path: Path) -> None:
+    changes = Changes(State(tmp_path))
+    for what in ("b", "a", "b"):
+        changes.add("load", what)
+    changes.add("enable", "alice")
+    assert Changes(State(tmp_path)).of("load") == ["b", "a"]
+    changes.forget("load")
+    assert (changes.of("load"), changes.of("enable")) == ([], ["alice"])
+    changes.forget("enable")
+    assert not (tmp_path / "changes").exists()
+
+
+def test_a_file_is_replaced_whole_with_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "program"
+    write_file(path, b"old", 0o755)
+    write_file(path, b"new", 0o755)
+    assert path.read_bytes() == b"new"
+    assert path.stat().st_mode & 0o777 == 0o755
+    assert os.listdir(path.parent) == ["program"]
+
+
+def test_a_file_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(HostError, match="file/below"):
+        write_file(tmp_path / "file" / "below", b"")
