@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -155,5 +154,5 @@ def _escaped(data: bytes) -> str:
 
 
 def _remove(entry: str) -> None:
-    with suppress(FileNotFoundError):
-        (TABLE / entry).write_text("-1")
+    if (TABLE / entry).exists():
+        (TABLE / entry).write_text("-1")  # the kernel's word for it

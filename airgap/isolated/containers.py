@@ -117,7 +117,7 @@ storage:
     enabled: {str(not read_only).lower()}
   maintenance:
     uploadpurging:
-      enabled: {str(not read_only).lower()}
+      enabled: false
     readonly:
       enabled: {str(read_only).lower()}
 http:

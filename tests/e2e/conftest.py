@@ -1,20 +1,44 @@
-"""What end-to-end tests share: the lab, made once and removed at the end."""
+"""What end-to-end tests share: the lab, a bundle of everything, and a host set up with it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lab import images
+from tests.lab import images, journey
 from tests.lab.host import IsolatedHost
 from tests.lab.medium import Medium
 from tests.lab.parts import program
 from tests.lab.prepare import ready
 from tests.lab.upstream import Upstream
+
+LEGACY = ("multiarch/qemu-user-static:x86_64-aarch64", "arm64v8/alpine")
+"""Images for plain `docker build`, which Docker itself must have."""
+
+_MEDIUM_BYTES = 4 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A bundle on its way.
+
+    Attributes:
+        key: The private key it was signed with; its public half lies beside it.
+        medium: The drive that holds it, in the folder `bundle`.
+    """
+
+    key: Path
+    medium: Medium
+
+    @property
+    def public_key(self) -> Path:
+        """What the hosts are to trust."""
+        return self.key.with_suffix(".pub")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,6 +60,18 @@ def upstream() -> Iterator[Upstream]:
         yield registry
 
 
+@pytest.fixture(scope="session")
+def carried(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Carried]:
+    """Both ready-made specs and an image from elsewhere, in one bundle on one sealed medium."""
+    key = journey.make_key(tmp_path_factory.mktemp("keys"))
+    specs = [journey.BUNDLES / f"{name}.toml" for name in ("arm64-builder", "legacy-qemu")]
+    with Medium(_MEDIUM_BYTES) as medium:
+        wanted: list[str | Path] = [*specs, "ghcr.io/example/base:1"]
+        journey.make_bundle(upstream, key, medium.path / "bundle", wanted)
+        medium.seal()
+        yield Carried(key, medium)
+
+
 @pytest.fixture
 def isolated_host() -> Iterator[Callable[..., IsolatedHost]]:
     """Starts hosts, proven to be isolated, without Docker; they end with the test.
@@ -53,7 +89,41 @@ def isolated_host() -> Iterator[Callable[..., IsolatedHost]]:
 
 
 @pytest.fixture
+def fresh_host(
+    isolated_host: Callable[..., IsolatedHost], carried: Carried
+) -> Callable[..., IsolatedHost]:
+    """Starts hosts with Docker and the medium, whose tool was checked; nothing is installed.
+
+    Takes the arguments of `IsolatedHost`.
+    """
+
+    def start(*args: Any, **options: Any) -> IsolatedHost:  # noqa: ANN401 - passed on
+        host = isolated_host(*args, **options)
+        visit(host, carried)
+        return host
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def installed(carried: Carried) -> Iterator[IsolatedHost]:
+    """A host that was set up from the medium; tests of one file share it and leave it set up."""
+    with IsolatedHost() as host:
+        host.check_isolated()
+        visit(host, carried)
+        journey.install(host, *(option for name in LEGACY for option in ("--load", name)))
+        yield host
+
+
+@pytest.fixture
 def medium() -> Iterator[Callable[[int], Medium]]:
     """Makes media of a size in bytes, mounted writable; they end with the test."""
     with ExitStack() as stack:
         yield lambda size: stack.enter_context(Medium(size))
+
+
+def visit(host: IsolatedHost, carried: Carried) -> None:
+    """Starts Docker, plugs the medium in, and checks its tool by hand."""
+    host.start_docker()
+    host.attach(carried.medium)
+    journey.check_by_hand(host, carried.public_key)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -63,7 +62,7 @@ def register(line: str) -> None:
 
 def unregister(name: str) -> None:
     """Removes an entry, if it is there; `-1` is the kernel's word for it."""
-    with suppress(FileNotFoundError):
+    if (TABLE / name).exists():
         (TABLE / name).write_text("-1")
 
 

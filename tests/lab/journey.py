@@ -14,6 +14,9 @@ from tests.lab.run import run
 from tests.lab.upstream import Upstream
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
+APP = Path(__file__).with_name("app")
+"""The context of a build with two stages and RUN steps."""
+
 ON_MEDIUM = f"{MOUNT_POINT}/bundle"
 """Where a host sees the bundle that `make_bundle` wrote to a medium."""
 
@@ -48,10 +51,8 @@ def make_bundle(
     """Bundles from the upstream, which stands for Docker Hub and the others."""
     registries = key.with_name("registries.toml")
     registries.write_text(upstream.registries())
-    return airgap(
-        *["--quiet", "bundle", *wanted, *options],
-        *["--key", key, "--registries", registries, "--output", output],
-    )
+    signed = ["--key", str(key), "--registries", str(registries), "--output", str(output)]
+    return airgap("--quiet", "bundle", *wanted, *options, *signed)
 
 
 def check_by_hand(host: IsolatedHost, public_key: Path) -> str:

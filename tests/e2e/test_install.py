@@ -1,0 +1,207 @@
+"""Install, status and uninstall: what they change, what they do not, and what stops them."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import time
+from collections.abc import Callable
+
+from airgap.errors import ExitCode
+from tests import forge
+from tests.lab import journey
+from tests.lab.host import IsolatedHost
+
+StartHost = Callable[..., IsolatedHost]
+
+STEPS = ("tool", "seed", "load", "emulator", "mirror", "registry", "builder", "buildx", "enable")
+ALICE = 1000
+STATE = "/var/lib/airgap"
+
+
+def _digests(host: IsolatedHost, *folders: str) -> set[str]:
+    """Every file, link and folder below these, with what it holds."""
+    found = set()
+    for folder in folders:
+        for path in host.path(folder).rglob("*"):
+            name = path.relative_to(host.path("/")).as_posix()
+            what = path.readlink() if path.is_symlink() else ""
+            content = hash(path.read_bytes()) if path.is_file() and not path.is_symlink() else ""
+            found.add(f"{name} {what} {content} {path.lstat().st_mode:o}")
+    return found
+
+
+def _docker(host: IsolatedHost) -> dict[str, list[str]]:
+    """Everything that Docker keeps."""
+    lists = {
+        "containers": ["ps", "--all", "--format", "{{.Names}}"],
+        "images": ["images", "--all", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"],
+        "volumes": ["volume", "ls", "--format", "{{.Name}}"],
+        "networks": ["network", "ls", "--format", "{{.Name}}"],
+    }
+    return {
+        what: sorted(host.run(["docker", *command]).stdout.splitlines())
+        for what, command in lists.items()
+    }
+
+
+def test_a_second_install_changes_nothing_and_says_so(installed: IsolatedHost) -> None:
+    before = _digests(installed, STATE, "/usr/local", "/etc", "/usr/libexec"), _docker(installed)
+    said = installed.run(["airgap", "install", journey.ON_MEDIUM]).stdout
+    assert said.splitlines()[-1].startswith("nothing to change: arm64-builder")
+    assert "done" not in said
+    after = _digests(installed, STATE, "/usr/local", "/etc", "/usr/libexec"), _docker(installed)
+    assert before == after
+
+
+def test_status_is_well_for_root_and_for_a_user(installed: IsolatedHost) -> None:
+    said = installed.run(["airgap", "status"]).stdout
+    assert all(f"ok  {step}" in said for step in STEPS), said
+    installed.run(["airgap", "enable"], user="alice")
+    document = json.loads(installed.run(["airgap", "status", "--json"], user="alice").stdout)
+    assert all(finding["well"] for finding in document["steps"].values()), document["steps"]
+    installed.run(["airgap", "enable", "--undo"], user="alice")
+
+
+def test_status_finds_what_is_broken_and_install_mends_it(installed: IsolatedHost) -> None:
+    installed.run(["docker", "rm", "--force", "airgap-mirror"])
+    (installed.path(STATE) / "config" / "airgap-buildkitd.toml").write_text("")
+    status = installed.run(["airgap", "status"], check=False)
+    assert status.returncode == ExitCode.HOST
+    assert "mirror, builder" in status.stderr
+    said = installed.run(["airgap", "install", journey.ON_MEDIUM]).stdout
+    changed = [line.split()[1] for line in said.splitlines() if line.startswith("done")]
+    assert changed == ["mirror", "builder"]
+    installed.run(["airgap", "status"])
+
+
+def test_emulators_are_back_after_a_reboot(installed: IsolatedHost) -> None:
+    installed.stop_docker()
+    for entry in installed.path("/proc/sys/fs/binfmt_misc").glob("airgap-*"):
+        entry.write_text("-1")
+    installed.start_docker()
+    deadline = time.monotonic() + 30
+    while installed.run(["airgap", "status"], check=False).returncode != 0:
+        assert time.monotonic() < deadline, installed.run(["airgap", "status"], check=False).stdout
+        time.sleep(0.5)
+
+
+def test_uninstall_takes_back_what_install_did(fresh_host: StartHost) -> None:
+    host = fresh_host()
+    folders = ("/etc", "/usr", "/root", "/home", "/opt", "/srv")
+    before = _digests(host, *folders), _docker(host)
+    table = sorted(path.name for path in host.path("/proc/sys/fs/binfmt_misc").iterdir())
+    journey.install(host, "--load", "arm64v8/alpine")
+    host.run(["airgap", "uninstall"])
+    assert _docker(host) == before[1]
+    left = _digests(host, *folders) - before[0]
+    assert {line.split()[0] for line in left} <= {
+        "etc/airgap",  # the trusted key stays
+        "etc/airgap/trust",
+        "etc/airgap/trust/site.pub",
+        "root/.docker",  # buildx's own notes
+        "root/.docker/buildx",
+        *(f"root/.docker/buildx/{name}" for name in (".lock", "activity", "current", "defaults")),
+        *(f"root/.docker/buildx/{name}" for name in ("instances", "refs", ".buildNodeID")),
+    }, left
+    assert sorted(path.name for path in host.path("/proc/sys/fs/binfmt_misc").iterdir()) == table
+    state = host.path(STATE)
+    assert sorted(path.name for path in state.iterdir()) == [
+        "bundles",
+        "lock",
+        "pushed",
+        "receipts",
+    ]
+
+
+def test_a_killed_install_completes_with_the_same_command(fresh_host: StartHost) -> None:
+    host = fresh_host()
+    host.run([*journey.TOOL, "trust", "add", "/root/site.pub"])
+    seeded = random.Random(4)
+    for _ in range(5):
+        with subprocess.Popen(
+            host.command([*journey.TOOL, "install", journey.ON_MEDIUM]),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ):
+            time.sleep(seeded.uniform(0.5, 6))
+            host.run(["pkill", "-KILL", "-f", "airgap.pyz"], check=False)
+        _no_tag_without_its_blobs(host)
+    journey.install(host)
+    host.run(["airgap", "status"])
+
+
+def _no_tag_without_its_blobs(host: IsolatedHost) -> None:
+    storage = host.path(STATE) / "mirror" / "docker" / "registry" / "v2"
+    for link in storage.glob("repositories/**/_manifests/tags/*/current/link"):
+        value = link.read_text().removeprefix("sha256:")
+        assert (storage / "blobs" / "sha256" / value[:2] / value / "data").exists()
+
+
+def test_without_docker_nothing_is_changed(fresh_host: StartHost) -> None:
+    host = fresh_host()
+    host.stop_docker()
+    done = _install(host)
+    assert done.returncode == ExitCode.HOST
+    assert "Docker" in done.stderr
+    assert not (host.path(STATE) / "mirror").exists()
+
+
+def test_a_taken_port_is_named_with_its_owner(fresh_host: StartHost) -> None:
+    host = fresh_host()
+    server = ["python3", "-m", "http.server", "--bind", "127.0.0.1", "5001"]
+    with subprocess.Popen(host.command(server), stderr=subprocess.DEVNULL) as other:
+        try:
+            _wait_for(host, 5001)
+            done = _install(host)
+            assert done.returncode == ExitCode.HOST
+            assert "port 5001 is taken by python3 (process" in done.stderr
+            assert "--mirror-port" in done.stderr
+            assert not (host.path(STATE) / "mirror").exists()
+            seed_only = _install(host, "--only", "mirror")
+            assert seed_only.returncode == ExitCode.HOST  # --only skips no precondition
+            chosen = _install(host, "--mirror-port", "6001")
+            assert chosen.returncode == 0, chosen.stderr
+            assert "127.0.0.1:6001" in host.run(["airgap", "status"]).stdout
+        finally:
+            host.run(["pkill", "-f", "http.server"])
+            other.wait()
+
+
+def test_under_sudo_the_real_user_gets_the_builder(fresh_host: StartHost) -> None:
+    host = fresh_host()
+    host.run([*journey.TOOL, "trust", "add", "/root/site.pub"])
+    host.run([*journey.TOOL, "install", journey.ON_MEDIUM], env={"SUDO_USER": "alice"})
+    current = host.run(["docker", "buildx", "inspect"], user="alice").stdout
+    assert current.splitlines()[0].split() == ["Name:", "airgap"]
+    assert not host.path("/root/.docker/buildx/instances/airgap").exists()
+    assert {path.stat().st_uid for path in host.path("/home/alice").rglob("*")} == {ALICE}
+
+
+def test_a_bundle_without_roles_needs_a_host_that_is_set_up(fresh_host: StartHost) -> None:
+    host, key = fresh_host(), forge.new_key()
+    forge.make_bundle(host.path("/srv/bundle"), key, images=[forge.indexed("docker.io/site/a:1")])
+    host.path("/srv/other.pub").write_bytes(key.public.pem())
+    more = [*journey.TOOL, "install", "/srv/bundle", "--trust", "/srv/other.pub"]
+    done = host.run(more, check=False)
+    assert done.returncode == ExitCode.HOST
+    assert "no bundle has brought an image for the role 'registry'" in done.stderr
+    journey.install(host)
+    host.run(more)
+    host.run(["airgap", "status"])
+    host.run(["docker", "buildx", "imagetools", "inspect", "127.0.0.1:5001/docker.io/site/a:1"])
+
+
+def _install(host: IsolatedHost, *options: str) -> subprocess.CompletedProcess[str]:
+    trust = ["--trust", "/root/site.pub"]
+    command = [*journey.TOOL, "install", journey.ON_MEDIUM, *trust, *options]
+    return host.run(command, check=False)
+
+
+def _wait_for(host: IsolatedHost, port: int) -> None:
+    connect = f"import socket; socket.create_connection(('127.0.0.1', {port})).close()"
+    deadline = time.monotonic() + 10
+    while host.run(["python3", "-c", connect], check=False).returncode != 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
