@@ -85,6 +85,7 @@ class TqdmProgress(Progress):
     """A bar on a terminal."""
 
     def __init__(self) -> None:
+        self._lock = threading.RLock()  # tqdm's own guards the terminal, not its counter
         self._bar: tqdm[Any] | None = None
 
     def message(self, text: str) -> None:
@@ -97,19 +98,22 @@ class TqdmProgress(Progress):
         """Shows a new bar."""
         from tqdm import tqdm
 
-        self.finish()
-        self._bar = tqdm(total=total, desc=what, unit="B", unit_scale=True, unit_divisor=1024)
+        with self._lock:
+            self.finish()
+            self._bar = tqdm(total=total, desc=what, unit="B", unit_scale=True, unit_divisor=1024)
 
     def advance(self, count: int) -> None:
         """Moves the bar."""
-        if self._bar is not None:
-            self._bar.update(count)
+        with self._lock:
+            if self._bar is not None:
+                self._bar.update(count)
 
     def finish(self) -> None:
         """Leaves the bar as it is and the cursor below it."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        with self._lock:
+            if self._bar is not None:
+                self._bar.close()
+                self._bar = None
 
 
 def choose_progress(*, quiet: bool) -> Progress:
@@ -123,7 +127,7 @@ def format_bytes(count: int) -> str:
     """`1536` as `1.5 KiB`."""
     size = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:  # noqa: PLR2004 - the unit's own size
+        if round(size, 1) < 1024:  # noqa: PLR2004 - the unit's own size
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB"

@@ -12,21 +12,29 @@ from threading import Lock
 from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import HTTPError
 
-from airgap.errors import CredentialsError, UpstreamError
+from airgap.errors import CredentialsError, IntegrityError, UpstreamError
 from airgap.limits import LIMITS
 from airgap.oci.credentials import Credential, Credentials
 from airgap.oci.manifest import load_json
 from airgap.oci.registries import Endpoint
 
+_TOKEN = re.compile(r"[!-~]+")
 _PARAMETER = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]+))')
 
 
 class Authorization:
-    """Finds and keeps the `Authorization` header for each server and repository."""
+    """Finds and keeps the `Authorization` header for each server and repository.
 
-    def __init__(self, credentials: Credentials) -> None:
+    Args:
+        credentials: Where user names and passwords come from.
+        timeout: Seconds to wait for a token server, and for each piece of its answer.
+    """
+
+    def __init__(self, credentials: Credentials, *, timeout: float = 30) -> None:
         self._credentials = credentials
+        self._timeout = timeout
         self._headers: dict[tuple[str, str], str] = {}
         self._lock = Lock()
 
@@ -46,7 +54,8 @@ class Authorization:
         scheme, _, rest = challenge.partition(" ")
         credential = self._credentials.find(endpoint.name)
         if scheme.lower() == "bearer":
-            values = {key: quoted or bare for key, quoted, bare in _PARAMETER.findall(rest)}
+            found = _PARAMETER.findall(rest)
+            values = {key.lower(): quoted or bare for key, quoted, bare in found}
             header = f"Bearer {self._token(endpoint, values, credential, session)}"
         elif scheme.lower() == "basic" and credential is not None:
             header = _basic(credential)
@@ -63,9 +72,8 @@ class Authorization:
         session: requests.Session,
     ) -> str:
         realm = values.get("realm", "")
-        parts = urlsplit(realm)
-        plain_is_fine = endpoint.http or endpoint.is_loopback
-        if parts.scheme != "https" and not (parts.scheme == "http" and plain_is_fine):
+        schemes = ("https", "http") if endpoint.http or endpoint.is_loopback else ("https",)
+        if _scheme(realm) not in schemes:
             raise UpstreamError(
                 f"{endpoint.name} sends to a token server that is not HTTPS",
                 meaning="Credentials are not sent over an open connection.",
@@ -80,23 +88,45 @@ class Authorization:
                 "refresh_token": credential.identity_token,
                 "client_id": "airgap",
             }
-            response = session.post(realm, data=form, stream=True)
+            # Followed, a redirect would carry the identity token anywhere.
+            response = session.post(
+                realm, data=form, stream=True, timeout=self._timeout, allow_redirects=False
+            )
         else:
             headers = {"Authorization": _basic(credential)} if credential else {}
-            response = session.get(realm, params=fields, headers=headers, stream=True)
+            response = session.get(
+                realm, params=fields, headers=headers, stream=True, timeout=self._timeout
+            )
         with response:
             if response.status_code in (400, 401, 403):
                 raise refused(endpoint)
-            if not response.ok:
+            if response.status_code != requests.codes.ok:
                 raise UpstreamError(
                     f"the token server of {endpoint.name} answered {response.status_code}"
                 )
-            body = response.raw.read(LIMITS.response_bytes, decode_content=True)
-        document = load_json(body, f"the token of {endpoint.name}", LIMITS.response_bytes)
-        token = document.get("token") or document.get("access_token")
-        if not isinstance(token, str):
-            raise UpstreamError(f"the token server of {endpoint.name} gave no token")
-        return token
+            return _read_token(endpoint, response)
+
+
+def _read_token(endpoint: Endpoint, response: requests.Response) -> str:
+    server = f"the token server of {endpoint.name}"
+    try:
+        body = response.raw.read(LIMITS.response_bytes + 1, decode_content=True)
+        document = load_json(body, "its answer", LIMITS.response_bytes)
+    except (HTTPError, OSError) as error:
+        raise UpstreamError(f"the connection broke while {server} answered") from error
+    except IntegrityError as error:
+        raise UpstreamError(f"{server} gave no token: {error.message}") from error
+    token = document.get("token") or document.get("access_token")
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+        raise UpstreamError(f"{server} gave no token")
+    return token
+
+
+def _scheme(url: str) -> str:
+    try:
+        return urlsplit(url).scheme
+    except ValueError:
+        return ""
 
 
 def refused(endpoint: Endpoint) -> CredentialsError:

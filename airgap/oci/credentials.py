@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any
 
 from airgap.errors import CredentialsError
-from airgap.oci.reference import DOCKER_HUB
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +27,31 @@ class Credentials:
     @cached_property
     def _config(self) -> Any:  # noqa: ANN401 - docker.auth has no types
         from docker import auth
+        from docker.errors import DockerException
+        from docker.utils.config import find_config_file
 
-        return auth.load_config()
+        try:
+            return auth.load_config()
+        except (DockerException, AttributeError, TypeError, ValueError) as error:
+            raise CredentialsError(
+                f"{find_config_file()!r} is not a configuration of Docker's: {error}",
+                meaning="Credentials cannot be taken from it.",
+                remedy="correct it; docker login writes one that is right",
+            ) from error
 
     def find(self, host: str) -> Credential | None:
         """The credential for a registry host, if there is one.
 
         Raises:
-            CredentialsError: A credential helper failed.
+            CredentialsError: The configuration is broken, or a credential helper failed.
         """
         from docker.errors import DockerException
 
+        config = self._config
         try:
-            found = self._config.resolve_authconfig(None if host == DOCKER_HUB else host)
-        except (DockerException, OSError) as error:
+            found = config.resolve_authconfig(host)
+        # docker-py lets through what it stumbles on in a helper's answer.
+        except (DockerException, OSError, KeyError, TypeError, ValueError) as error:
             raise CredentialsError(
                 f"the credential helper for {host} failed: {error}",
                 remedy="try docker login, or remove credHelpers and credsStore from Docker's "

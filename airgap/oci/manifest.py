@@ -78,6 +78,12 @@ class Index:
     media_type: str
     manifests: tuple[Descriptor, ...]
 
+    @property
+    def platforms(self) -> tuple[Platform, ...]:
+        """Those that it has an image for, whether carried or not."""
+        stated = (child.platform for child in self.manifests if child.attests is None)
+        return tuple(dict.fromkeys(one for one in stated if one and one.os != "unknown"))
+
 
 def parse(body: bytes, media_type: str, what: str) -> Manifest | Index:
     """Reads the bytes of a manifest or an index.
@@ -93,11 +99,13 @@ def parse(body: bytes, media_type: str, what: str) -> Manifest | Index:
     document = load_json(body, what, LIMITS.manifest_bytes)
     stated = document.get("mediaType", media_type)
     if stated != media_type:
-        raise _broken(what, f"says it is {stated!r} and was served as {media_type!r}")
+        raise _broken(what, f"says it is {_shown(stated)} and was served as {media_type!r}")
     if media_type in INDEX_TYPES:
+        _refuse_fields(document, ("config", "layers"), media_type, what)
         entries = _list(document, "manifests", what)
         return Index(media_type, tuple(_descriptor(entry, what) for entry in entries))
     if media_type in MANIFEST_TYPES:
+        _refuse_fields(document, ("manifests",), media_type, what)
         layers = _list(document, "layers", what)
         return Manifest(
             media_type,
@@ -113,11 +121,10 @@ def config_platform(body: bytes, what: str) -> Platform:
     Raises:
         IntegrityError: The bytes are not an image config.
     """
-    document = load_json(body, what, LIMITS.config_bytes)
-    fields = [document.get(key, "") for key in ("os", "architecture", "variant")]
-    if not all(isinstance(value, str) for value in fields) or not fields[0] or not fields[1]:
+    platform = _platform(load_json(body, what, LIMITS.config_bytes), what)
+    if platform is None:
         raise _broken(what, "states no platform")
-    return Platform.of(*fields)
+    return platform
 
 
 def load_json(body: bytes, what: str, limit: int) -> dict[str, Any]:
@@ -129,7 +136,7 @@ def load_json(body: bytes, what: str, limit: int) -> dict[str, Any]:
     if len(body) > limit:
         raise _broken(what, f"is larger than {limit} bytes")
     try:
-        document = json.loads(body)
+        document = json.loads(body.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise _broken(what, f"is not JSON ({error})") from error
     if not isinstance(document, dict):
@@ -137,6 +144,11 @@ def load_json(body: bytes, what: str, limit: int) -> dict[str, Any]:
     if _depth(document) > LIMITS.json_depth:
         raise _broken(what, f"is nested deeper than {LIMITS.json_depth} levels")
     return document
+
+
+def _refuse_constant(text: str) -> None:
+    """NaN and the infinities are Python's; other readers of JSON stop at them."""
+    raise ValueError(text)
 
 
 def _depth(value: object) -> int:
@@ -154,6 +166,15 @@ def _depth(value: object) -> int:
     return depth
 
 
+def _refuse_fields(
+    document: dict[str, Any], keys: tuple[str, ...], media_type: str, what: str
+) -> None:
+    """One digest must not be read as an image here and as an index there (CVE-2021-41190)."""
+    for key in keys:
+        if document.get(key):
+            raise _broken(what, f"has {key!r}, which {media_type} has not")
+
+
 def _list(document: dict[str, Any], key: str, what: str) -> list[Any]:
     value = document.get(key)
     if not isinstance(value, list) or len(value) > LIMITS.manifest_entries:
@@ -166,29 +187,39 @@ def _descriptor(entry: object, what: str) -> Descriptor:
         raise _broken(what, "has a descriptor that is not an object")
     media_type, digest, size = entry.get("mediaType"), entry.get("digest"), entry.get("size")
     if not isinstance(media_type, str) or not _MEDIA_TYPE.fullmatch(media_type):
-        raise _broken(what, f"has a descriptor with the media type {media_type!r}")
+        raise _broken(what, f"has a descriptor with the media type {_shown(media_type)}")
     if not isinstance(digest, str) or not is_digest(digest):
-        raise _broken(what, f"has a descriptor with the digest {digest!r}")
+        raise _broken(what, f"has a descriptor with the digest {_shown(digest)}")
     if type(size) is not int or not 0 <= size <= LIMITS.blob_bytes:
-        raise _broken(what, f"has a descriptor with the size {size!r}")
+        raise _broken(what, f"has a descriptor with the size {_shown(size)}")
     annotations = entry.get("annotations") or {}
     if not isinstance(annotations, dict) or not all(
         isinstance(value, str) for value in annotations.values()
     ):
         raise _broken(what, "has annotations that are not a mapping of text to text")
-    return Descriptor(media_type, digest, size, _platform(entry, what), annotations)
-
-
-def _platform(entry: dict[str, Any], what: str) -> Platform | None:
-    value = entry.get("platform")
-    if value is None:
-        return None
-    if not isinstance(value, dict):
+    stated = entry.get("platform")
+    if stated is not None and not isinstance(stated, dict):
         raise _broken(what, "has a platform that is not an object")
-    fields = [value.get(key, "") for key in ("os", "architecture", "variant")]
-    if not all(isinstance(part, str) for part in fields):
+    platform = _platform(stated, what) if stated else None
+    return Descriptor(media_type, digest, size, platform, annotations)
+
+
+def _platform(fields: dict[str, Any], what: str) -> Platform | None:
+    """The platform in an object's fields; None if they are absent, null or empty."""
+    values = [fields.get(key) for key in ("os", "architecture", "variant")]
+    parts = ["" if value is None else value for value in values]
+    if not all(isinstance(part, str) for part in parts):
         raise _broken(what, "has a platform whose fields are not text")
-    return Platform.of(*fields)
+    platform = Platform.of(*parts)
+    if not platform.os and not platform.architecture:
+        return None
+    if not platform.is_well_formed:
+        raise _broken(what, f"has the platform {_shown(str(platform))}")
+    return platform
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:100]
 
 
 def _broken(what: str, why: str) -> IntegrityError:

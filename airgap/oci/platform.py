@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from airgap.errors import UsageError
 
-_PART = re.compile(r"[a-z0-9_.-]{1,32}")
+_PART = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 _ARCHITECTURES = {
     "x86_64": "amd64",
     "x86-64": "amd64",
@@ -17,7 +17,17 @@ _ARCHITECTURES = {
     "armhf": "arm",
     "armel": "arm",
 }
-_DEFAULT_VARIANTS = {"arm64": "v8", "arm": "v7"}
+_ALIAS_VARIANTS = {"i386": "", "i686": "", "armhf": "v7", "armel": "v6"}
+_VARIANTS = {
+    ("amd64", "v1"): "",
+    ("arm64", "8"): "",
+    ("arm64", "v8"): "",
+    ("arm", ""): "v7",
+    ("arm", "5"): "v5",
+    ("arm", "6"): "v6",
+    ("arm", "7"): "v7",
+    ("arm", "8"): "v8",
+}
 # uname -m, as a kernel (or qemu's user mode) prints it for each architecture.
 _MACHINES = {
     "amd64": "x86_64",
@@ -32,7 +42,7 @@ _MACHINES = {
 
 @dataclass(frozen=True, slots=True, order=True)
 class Platform:
-    """One platform. `variant` is empty where it is the architecture's usual one for arm64."""
+    """One platform. `variant` is empty for amd64's and arm64's usual one, `v7` for arm's."""
 
     os: str
     architecture: str
@@ -47,13 +57,19 @@ class Platform:
         """What `uname -m` prints on it; the architecture's name where that is not known."""
         return _MACHINES.get(self.architecture, self.architecture)
 
+    @property
+    def is_well_formed(self) -> bool:
+        """Whether `parse_platform` reads its text back: a descriptor's fields may be anything."""
+        parts = (self.os, self.architecture, *([self.variant] if self.variant else []))
+        return all(_PART.fullmatch(part) for part in parts)
+
     @classmethod
     def of(cls, os: str, architecture: str, variant: str = "") -> Platform:
         """A normalised platform from the fields of a descriptor or an image config."""
-        architecture = _ARCHITECTURES.get(architecture.lower(), architecture.lower())
-        variant = variant.lower() or _DEFAULT_VARIANTS.get(architecture, "")
-        if architecture == "arm64" and variant == "v8":
-            variant = ""
+        alias, variant = architecture.lower(), variant.lower()
+        architecture = _ARCHITECTURES.get(alias, alias)
+        variant = _ALIAS_VARIANTS.get(alias, variant)
+        variant = _VARIANTS.get((architecture, variant), variant)
         return cls(os.lower(), architecture, variant)
 
 
@@ -63,10 +79,10 @@ def parse_platform(text: str) -> Platform:
     Raises:
         UsageError: `text` is not of that form.
     """
-    parts = text.lower().split("/")
+    parts = text.split("/")
     if len(parts) not in (2, 3) or not all(_PART.fullmatch(part) for part in parts):
         raise UsageError(
-            f"{text!r} is not a platform",
+            f"{text[:80]!r} is not a platform",
             remedy="write os/architecture or os/architecture/variant, such as linux/arm64",
         )
     return Platform.of(*parts)

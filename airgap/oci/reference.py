@@ -15,13 +15,15 @@ from airgap.oci.digest import is_digest
 DOCKER_HUB = "docker.io"
 DEFAULT_TAG = "latest"
 
-_MAX_REPOSITORY = 255
+# Of host and repository together: newer Dockers count the repository alone, older ones do not.
+_MAX_NAME = 255
 _HOST = re.compile(
     r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*"
     r"|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
 )
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -53,9 +55,13 @@ class Reference:
 
     @property
     def familiar(self) -> str:
-        """As people write it: `alpine:latest`."""
-        text = str(self).removeprefix(f"{DOCKER_HUB}/")
-        return text.removeprefix("library/") if text != str(self) else text
+        """As people write it: `alpine:latest`, the shortest text that means this reference."""
+        # Without its host, docker.io/example.com/app would be another image.
+        if (self.host, self.repository) != _split_host(self.repository):
+            return str(self)
+        path = str(self).removeprefix(f"{DOCKER_HUB}/")
+        official = path.removeprefix("library/")
+        return path if "/" in official else official
 
     @property
     def target(self) -> str:
@@ -69,6 +75,8 @@ def parse_reference(text: str) -> Reference:
     Raises:
         UsageError: `text` is not one, or its digest is not sha256.
     """
+    if _IMAGE_ID.fullmatch(text):
+        raise _invalid(text, "it is an image ID")
     rest, at, digest = text.partition("@")
     if at and not is_digest(digest):
         raise _invalid(text, f"{digest!r} is not a sha256 digest (sha256: and 64 hex digits)")
@@ -78,11 +86,16 @@ def parse_reference(text: str) -> Reference:
     host, repository = _split_host(name)
     if not _HOST.fullmatch(host):
         raise _invalid(text, f"{host!r} is not a registry host")
-    if not all(_COMPONENT.fullmatch(part) for part in repository.split("/")):
+    if not is_repository(repository):
         raise _invalid(text, f"{repository!r} is not a repository (lower case, digits, . _ - /)")
-    if len(host) + 1 + len(repository) > _MAX_REPOSITORY:
-        raise _invalid(text, f"host and repository are longer than {_MAX_REPOSITORY} characters")
+    if len(host) + 1 + len(repository) > _MAX_NAME:
+        raise _invalid(text, f"host and repository are longer than {_MAX_NAME} characters")
     return Reference(host, repository, tag or ("" if digest else DEFAULT_TAG), digest)
+
+
+def is_repository(text: str) -> bool:
+    """Whether `text` is a repository's path on a host, such as `library/alpine`."""
+    return all(_COMPONENT.fullmatch(part) for part in text.split("/"))
 
 
 def _split_tag(text: str) -> tuple[str, str | None]:
@@ -108,6 +121,6 @@ def _split_host(name: str) -> tuple[str, str]:
 
 def _invalid(text: str, why: str) -> UsageError:
     return UsageError(
-        f"{text[:300]!r} is not an image reference: {why}",
+        f"{text[:300]!r} is not an image reference: {why[:300]}",
         remedy="write it as for docker pull, such as alpine:3.20 or ghcr.io/org/app@sha256:…",
     )

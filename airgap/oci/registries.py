@@ -23,10 +23,10 @@ from typing import Any
 
 from airgap.errors import UsageError
 from airgap.limits import LIMITS
-from airgap.oci.reference import DOCKER_HUB, Reference
+from airgap.oci.reference import DOCKER_HUB, Reference, is_repository
 
 _KEYS = ("mirrors", "replace", "http", "ca")
-_SERVER = re.compile(r"[A-Za-z0-9._\[\]-]+(?::[0-9]{1,5})?(?:/[a-z0-9._/-]+)?")
+_HOST = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
 # Docker Hub's name is not the name of the server that has its API.
 _API_HOSTS = {DOCKER_HUB: "registry-1.docker.io"}
 
@@ -109,29 +109,39 @@ def load_registries(path: Path) -> Registries:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not TOML: {error}") from error
     unknown = sorted(set(document) - {"registry"})
+    if unknown:
+        raise UsageError(
+            f"{path}: unknown key {unknown[0][:80]}", remedy='allowed here: [registry."HOST"]'
+        )
     sections = document.get("registry", {})
-    if unknown or not isinstance(sections, dict):
-        raise UsageError(f'{path}: write sections [registry."HOST"], nothing else')
+    if not isinstance(sections, dict):
+        raise UsageError(f'{path}: registry must be sections [registry."HOST"]')
     return Registries({host: _section(value, host, path) for host, value in sections.items()})
 
 
 def _section(value: object, host: str, path: Path) -> RegistryConfig:
-    where = f'{path}: registry."{host}"'
+    where = f'{path}: registry."{host[:80]}"'
+    if not _HOST.fullmatch(host):
+        raise UsageError(f"{where}: the section's name must be HOST or HOST:PORT")
+    if host == "index.docker.io":
+        raise UsageError(f"{where} is never asked", remedy=f'write [registry."{DOCKER_HUB}"]')
     if not isinstance(value, dict):
         raise UsageError(f"{where} must be a table", remedy=f"allowed keys: {', '.join(_KEYS)}")
     unknown = sorted(set(value) - set(_KEYS))
     if unknown:
         raise UsageError(
-            f"{where}: unknown key {unknown[0]}", remedy=f"allowed keys: {', '.join(_KEYS)}"
+            f"{where}: unknown key {unknown[0][:80]}", remedy=f"allowed keys: {', '.join(_KEYS)}"
         )
-    mirrors, replace = value.get("mirrors", []), value.get("replace", "")
+    mirrors, replace = value.get("mirrors", []), value.get("replace")
     if not isinstance(mirrors, list) or not all(_is_server(mirror) for mirror in mirrors):
         raise UsageError(f'{where}: mirrors must be a list of "HOST[:PORT][/PREFIX]"')
-    if replace and not _is_server(replace):
+    if replace is not None and not _is_server(replace):
         raise UsageError(f'{where}: replace must be "HOST[:PORT][/PREFIX]"')
     if replace and mirrors:
         raise UsageError(f"{where}: replace and mirrors exclude each other")
-    return RegistryConfig(tuple(mirrors), replace, _http(value, where), _ca(value, where, path))
+    return RegistryConfig(
+        tuple(mirrors), replace or "", _http(value, where), _ca(value, where, path)
+    )
 
 
 def _http(section: dict[str, Any], where: str) -> bool:
@@ -145,10 +155,20 @@ def _ca(section: dict[str, Any], where: str, path: Path) -> Path | None:
     value = section.get("ca")
     if value is None:
         return None
-    if not isinstance(value, str) or not (path.parent / value).is_file():
-        raise UsageError(f"{where}: ca must name a file, and {value!r} does not")
+    if not isinstance(value, str) or not _is_file(path.parent / value):
+        raise UsageError(f"{where}: ca must name a file, and {str(value)[:300]!r} does not")
     return path.parent / value
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or a folder that may not be entered
+        return False
+
+
 def _is_server(value: object) -> bool:
-    return isinstance(value, str) and _SERVER.fullmatch(value) is not None
+    if not isinstance(value, str):
+        return False
+    host, slash, prefix = value.partition("/")
+    return _HOST.fullmatch(host) is not None and (not slash or is_repository(prefix))

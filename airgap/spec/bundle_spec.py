@@ -239,13 +239,13 @@ def _allow(table: Mapping[str, Any], keys: Sequence[str], path: str, prefix: str
     unknown = sorted(set(table) - set(keys))
     if unknown:
         raise UsageError(
-            f"{path}: unknown key {prefix}{unknown[0]}",
+            f"{path}: unknown key {prefix}{unknown[0][:80]}",
             remedy=f"allowed here: {', '.join(keys)}",
         )
 
 
 def _not_a_name(name: object, where: str) -> UsageError:
     return UsageError(
-        f"{where}: {name!r} cannot name a bundle",
+        f"{where}: {repr(name)[:80]} cannot name a bundle",
         remedy="use lower-case letters, digits, dots and dashes, such as arm64-builder",
     )

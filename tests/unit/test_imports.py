@@ -1,0 +1,160 @@
+"""Who may import whom, read from the source, so that imports inside functions count too."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import airgap
+
+# From the top down: each may import what stands below it, and nothing that stands beside it.
+LAYERS = (
+    ("airgap.cli",),
+    ("airgap.rehearse",),
+    ("airgap.connected", "airgap.isolated"),
+    ("airgap.tool",),
+    ("airgap.builder",),
+    ("airgap.replay",),
+    ("airgap.spec",),
+    ("airgap.store",),
+    ("airgap.bundle",),
+    ("airgap.trust",),
+    ("airgap.oci",),
+    ("airgap.progress",),
+    ("airgap.errors",),
+    ("airgap.limits",),
+    ("airgap",),
+)
+# The tool's __main__ hands over to the command line; whoever imports it does not run that.
+HAND_OVER = ("airgap.tool.boot", "airgap.cli.main")
+# What can open a connection.
+NETWORK = {"docker", "ftplib", "http", "requests", "smtplib", "socket", "ssl", "urllib3"}
+# Docker's own socket, the registry on this host's loopback address, and whether a port is free.
+ALLOWED_ON_ISOLATED_HOSTS = {
+    ("airgap.isolated.engine", "docker"),
+    ("airgap.isolated.engine", "requests"),
+    ("airgap.isolated.registry_probe", "requests"),
+    ("airgap.isolated.preconditions", "socket"),
+}
+
+ROOT = Path(airgap.__file__).parent
+
+
+def source_files() -> Iterator[tuple[str, Path]]:
+    """Every module of the package, by its dotted name."""
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT.parent).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """The dotted names that a module imports, anywhere in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "write imports in full"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def layer_of(module: str) -> tuple[int, str]:
+    """The number of a module's layer, and which part of that layer it is in."""
+    for number, parts in enumerate(LAYERS):
+        for part in parts:
+            if module == part or (part != "airgap" and module.startswith(f"{part}.")):
+                return number, part
+    raise AssertionError(f"{module} is in no layer: add its package to LAYERS")
+
+
+def is_allowed(importer: str, target: str) -> bool:
+    (upper, part), (lower, other) = layer_of(importer), layer_of(target)
+    return upper < lower or part == other
+
+
+MODULES = dict(source_files())
+IMPORTS = {name: set(imported(ast.parse(path.read_text()))) for name, path in MODULES.items()}
+
+
+def modules_imported_by(module: str) -> set[str]:
+    """Modules of ours; of `from airgap.oci import manifest` that is the file, not the package."""
+    names = {name for name in IMPORTS[module] if name.partition(".")[0] == "airgap"}
+    targets = {name if name in MODULES else name.rpartition(".")[0] for name in names}
+    return {target for target in targets if (module, target) != HAND_OVER}
+
+
+def reached_from(package: str) -> set[str]:
+    """Modules of ours that are loaded when everything below `package` runs."""
+    found: set[str] = set()
+    waiting = {name for name in MODULES if name.startswith(f"{package}.")}
+    while waiting:
+        found |= waiting
+        waiting = {target for name in waiting for target in modules_imported_by(name)} - found
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_what_lies_below_it(module: str) -> None:
+    assert [name for name in modules_imported_by(module) if not is_allowed(module, name)] == []
+
+
+@pytest.mark.parametrize(
+    ("importer", "target", "allowed"),
+    [
+        ("airgap.cli.main", "airgap", True),
+        ("airgap.cli.bundle", "airgap.tool.build", True),
+        ("airgap.bundle.verify", "airgap.bundle.media", True),
+        ("airgap.bundle.contents", "airgap.spec.bundle_spec", False),
+        ("airgap.oci.registry", "airgap.bundle.contents", False),
+        ("airgap.connected.plan", "airgap.isolated.engine", False),
+        ("airgap.isolated.steps.load", "airgap.connected.plan", False),
+        ("airgap.isolated.steps.tool", "airgap.tool.boot", True),
+        ("airgap.tool.build", "airgap.cli.main", False),
+        ("airgap", "airgap.errors", False),
+    ],
+)
+def test_the_layers_are_what_they_are_meant_to_be(
+    importer: str, target: str, allowed: bool
+) -> None:
+    assert is_allowed(importer, target) is allowed
+
+
+def test_imports_inside_functions_and_under_type_checking_count() -> None:
+    text = "import a.b\ndef f():\n  from c import d, e\nif x:\n  import g as h"
+    assert set(imported(ast.parse(text))) == {"a.b", "c.d", "c.e", "g"}
+    assert "airgap.connected.make_bundle" in modules_imported_by("airgap.cli.bundle")
+    assert "airgap.oci.manifest" in modules_imported_by("airgap.connected.resolve")
+
+
+def test_an_isolated_host_never_asks_other_hosts() -> None:
+    reached = reached_from("airgap.isolated")
+    assert "airgap.oci.manifest" in reached  # the search does go beyond the package
+    uses = {
+        (module, top)
+        for module in reached
+        for name in IMPORTS[module]
+        if (top := name.partition(".")[0]) in NETWORK or name.startswith("urllib.request")
+    }
+    assert uses <= ALLOWED_ON_ISOLATED_HOSTS
+    assert "airgap.oci.registry" not in reached
+
+
+def test_the_search_finds_the_registry_client_where_it_is_used() -> None:
+    assert {"airgap.oci.registry", "airgap.oci.authorization"} <= reached_from("airgap.cli")
+
+
+def test_the_version_is_printed_without_importing_what_is_slow() -> None:
+    code = "import sys; from airgap.cli.main import run; run(['--version']); print(*sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    version, modules = result.stdout.splitlines()
+    assert version == f"airgap, version {airgap.__version__}"
+    tops = {name.partition(".")[0] for name in modules.split()}
+    assert "click" in tops
+    slow = {"cryptography", "docker", "jinja2", "pip", "requests", "tqdm", "urllib3"}
+    assert tops & slow == set()
