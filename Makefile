@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test unit integration e2e check clean
+.PHONY: demo test unit integration e2e parts check clean
 
 demo: .venv/ready
 	$(BIN)/python scripts/demo
@@ -15,11 +15,15 @@ test: unit integration e2e
 unit: .venv/ready
 	unshare --net $(BIN)/pytest -q tests/unit
 
-integration: .venv/ready
+integration: parts
 	$(BIN)/pytest -q tests/integration
 
-e2e: .venv/ready
+e2e: parts
 	$(BIN)/pytest -q tests/e2e
+
+# The lab's engines, images and root file systems: long the first time, then kept in a cache.
+parts: .venv/ready
+	$(BIN)/python scripts/lab prepare
 
 check: .venv/ready
 	$(BIN)/ruff format --check .

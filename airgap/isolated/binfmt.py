@@ -114,17 +114,17 @@ def register(platform: Platform, qemu: Path) -> str:
     """
     problem = ""
     for flags in _FLAG_CHOICES:
-        rule = _rule(platform, qemu, flags)
+        line = rule(platform, qemu, flags)
         _remove(_entry(platform))
         try:
-            (TABLE / "register").write_text(rule)
+            (TABLE / "register").write_text(line)
         except OSError as error:
             raise HostError(
                 f"the kernel refuses the emulator for {platform}: {error.strerror}"
             ) from error
         problem = problem_with(platform)
         if not problem:
-            return rule
+            return line
     _remove(_entry(platform))
     raise HostError(
         f"{qemu.name} of the bundle does not run programs for {platform}: {problem}",
@@ -142,7 +142,8 @@ def _entry(platform: Platform) -> str:
     return f"{_PREFIX}{platform.architecture}"
 
 
-def _rule(platform: Platform, qemu: Path, flags: str) -> str:
+def rule(platform: Platform, qemu: Path, flags: str) -> str:
+    """What registers an emulator, as the kernel reads it."""
     form = _FORMATS[platform.architecture]
     magic = bytes([0x7F, *b"ELF", form.elf_class, 1, 1, *bytes(9), 2, 0, form.machine, 0])
     mask = bytes([*b"\xff" * 7, 0, *b"\xff" * 8, 0xFE, *b"\xff" * 3])

@@ -15,7 +15,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -137,8 +137,25 @@ class Changes:
             return
         self._write([*self._lines(), [step, what]])
 
+    def make_folder(self, step: str, folder: Path) -> None:
+        """Makes a folder of the host, with those above it; what was there before is not noted."""
+        for path in reversed([folder, *folder.parents]):
+            if not path.exists():
+                self.add(step, f"{path}/")
+        try:
+            folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        except OSError as error:
+            raise not_writable(folder, error) from error
+
+    def remove_folders(self, step: str) -> None:
+        """Removes the folders that a step made, but those where others have put something."""
+        for text in reversed(self.of(step)):
+            if text.endswith("/"):
+                with suppress(OSError):
+                    Path(text).rmdir()
+
     def of(self, step: str) -> list[str]:
-        """All that a step changed, oldest first."""
+        """All that a step changed, oldest first; the folders that it made end with a slash."""
         return [what for known, what in self._lines() if known == step]
 
     def forget(self, step: str) -> None:

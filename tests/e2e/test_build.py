@@ -14,6 +14,7 @@ from tests.lab import journey
 from tests.lab.host import IsolatedHost
 
 APP = "127.0.0.1:5000/demo/app"
+MIRRORED_ALPINE = "127.0.0.1:5001/docker.io/library/alpine:latest"
 BUILDX = ["docker", "buildx", "build", "--progress", "plain"]
 BOTH = ["--platform", "linux/amd64,linux/arm64"]
 LEGACY_DOCKERFILE = """\
@@ -99,11 +100,11 @@ def test_a_run_step_cannot_write_to_the_mirror(installed: IsolatedHost, address:
         f"RUN perl /put.pl {address} POST {upload}; perl /put.pl {address} PUT {manifest}\n",
     )
     installed.path("/root/context/put.pl").write_text(_PUT)
-    before = installed.run(["docker", "buildx", "imagetools", "inspect", "alpine"]).stdout
+    inspect = ["docker", "buildx", "imagetools", "inspect", "--raw", MIRRORED_ALPINE]
+    before = installed.run(inspect).stdout
     done = installed.run([*BUILDX, "--no-cache", "--output", "type=cacheonly", context])
     assert re.findall(r"HTTP/1\.1 (\d+)", done.stderr) == ["405", "405"]
-    after = installed.run(["docker", "buildx", "imagetools", "inspect", "alpine"]).stdout
-    assert after == before
+    assert installed.run(inspect).stdout == before
 
 
 _PUT = """\

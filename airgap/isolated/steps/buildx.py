@@ -42,6 +42,7 @@ class BuildxStep(Step):
         """Puts the bundle's plugin in place, unless a newer one is there."""
         image = work.wanted.role("buildx")
         folder = _SYSTEM_FOLDER if is_root() else work.user.home / ".docker" / "cli-plugins"
+        work.changes.make_folder(self.name, folder)
         candidate = folder / f".{_PLUGIN}.candidate"
         write_file(candidate, _plugin_bytes(work), 0o755)
         try:
@@ -55,12 +56,13 @@ class BuildxStep(Step):
 
     def undo(self, work: Work) -> None:
         """Removes the plugin, and puts back the one that stood there before."""
-        for text in work.changes.of(self.name):
-            path = Path(text)
-            path.unlink(missing_ok=True)
-            if _kept_copy(work).exists():
-                write_file(path, _kept_copy(work).read_bytes(), 0o755)
-                _kept_copy(work).unlink()
+        for path in map(Path, work.changes.of(self.name)):
+            if path.name == _PLUGIN:
+                path.unlink(missing_ok=True)
+                if _kept_copy(work).exists():
+                    write_file(path, _kept_copy(work).read_bytes(), 0o755)
+                    _kept_copy(work).unlink()
+        work.changes.remove_folders(self.name)
         _note_path(work).unlink(missing_ok=True)
 
 

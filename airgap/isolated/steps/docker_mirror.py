@@ -18,7 +18,6 @@ from airgap.isolated.step import Finding, Step, Work
 _CONFIG = Path("/etc/docker/daemon.json")
 _PID_FILE = Path("/run/docker.pid")
 _KEY = "registry-mirrors"
-_NEW_FILE = "created the file"
 _PATIENCE = 20.0
 
 
@@ -41,8 +40,11 @@ class DockerMirrorStep(Step):
         """Adds the mirror to dockerd's file and has it read again."""
         config = _read()
         mirrors = list(config.get(_KEY, ()))
-        work.changes.add(self.name, "" if _CONFIG.exists() else _NEW_FILE)
         if _url(work) not in mirrors:
+            work.changes.make_folder(self.name, _CONFIG.parent)
+            work.changes.add(self.name, str(_CONFIG))
+            if _CONFIG.exists() and not _kept_copy(work).exists():
+                write_file(_kept_copy(work), _CONFIG.read_bytes(), _mode())
             _write(config | {_KEY: [*mirrors, _url(work)]})
         _reload()
         _wait_until_known(work)
@@ -56,19 +58,30 @@ class DockerMirrorStep(Step):
 
     def undo(self, work: Work) -> None:
         """Takes the mirror out of dockerd's file."""
-        changes = work.changes.of(self.name)
         config = _read()
         mirrors = config.get(_KEY, [])
-        if not changes or _url(work) not in mirrors:
+        if str(_CONFIG) not in work.changes.of(self.name) or _url(work) not in mirrors:
             return
         mirrors.remove(_url(work))
         if not mirrors:
             del config[_KEY]
-        if config or _NEW_FILE not in changes:
-            _write(config)
-        else:
-            _CONFIG.unlink()
+        _restore(config, _kept_copy(work))
+        work.changes.remove_folders(self.name)
         _reload()
+
+
+def _restore(config: dict[str, Any], original: Path) -> None:
+    """Leaves the file as it was before, to the byte unless somebody has changed it since."""
+    if original.exists() and json.loads(original.read_bytes()) == config:
+        write_file(_CONFIG, original.read_bytes(), _mode())
+    elif config or original.exists():
+        _write(config)
+    else:
+        _CONFIG.unlink()
+
+
+def _kept_copy(work: Work) -> Path:
+    return work.state.root / "replaced" / _CONFIG.name
 
 
 def _url(work: Work) -> str:
@@ -88,8 +101,11 @@ def _read() -> dict[str, Any]:
 
 
 def _write(config: dict[str, Any]) -> None:
-    mode = _CONFIG.stat().st_mode & 0o777 if _CONFIG.exists() else 0o644
-    write_file(_CONFIG, json.dumps(config, indent=2).encode() + b"\n", mode)
+    write_file(_CONFIG, json.dumps(config, indent=2).encode() + b"\n", _mode())
+
+
+def _mode() -> int:
+    return _CONFIG.stat().st_mode & 0o777 if _CONFIG.exists() else 0o644
 
 
 def _reload() -> None:

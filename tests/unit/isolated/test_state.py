@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -78,7 +77,7 @@ def test_a_file_is_replaced_whole_with_its_mode(tmp_path: Path) -> None:
     write_file(path, b"new", 0o755)
     assert path.read_bytes() == b"new"
     assert path.stat().st_mode & 0o777 == 0o755
-    assert os.listdir(path.parent) == ["program"]
+    assert [entry.name for entry in path.parent.iterdir()] == ["program"]
 
 
 def test_a_file_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path) -> None:

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from airgap.bundle.media import Media
+from airgap.bundle.verify import Signed, read_signed
+from airgap.errors import TrustError
+from airgap.isolated.receipts import (
+    history,
+    installed,
+    is_standing,
+    read_receipts,
+    set_aside,
+    write_receipt,
+)
+from airgap.isolated.state import State
+from tests import forge
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    """Two bundles, of which the second was begun and not finished."""
+    state = State(tmp_path / "state")
+    write_receipt(state, "begun", signed(tmp_path, 1))
+    write_receipt(state, "installed", signed(tmp_path, 1))
+    write_receipt(state, "begun", signed(tmp_path, 2))
+    return state
+
+
+def signed(tmp_path: Path, serial: int, name: str = "small") -> Signed:
+    folder, key = tmp_path / f"{name}-{serial}", forge.new_key()
+    forge.make_bundle(folder, key, name=name, serial=serial)
+    return read_signed(Media([folder]), [key.public])
+
+
+def test_receipts_are_read_as_they_were_written(state: State) -> None:
+    actions = [(receipt.action, receipt.bundle) for receipt in read_receipts(state)]
+    assert actions == [("begun", "small-1"), ("installed", "small-1"), ("begun", "small-2")]
+
+
+def test_a_host_without_receipts_has_none(tmp_path: Path) -> None:
+    assert read_receipts(State(tmp_path)) == []
+
+
+def test_what_was_begun_counts_for_rollback_and_not_for_what_is_there(state: State) -> None:
+    receipts = read_receipts(state)
+    assert [known.serial for known in history(state, receipts)] == [1, 2]
+    assert [contents.serial for contents in installed(state, receipts)] == [1]
+
+
+def test_the_rollback_rules_are_given_the_tags_of_each_bundle(state: State) -> None:
+    tags = history(state, read_receipts(state))[0].tags
+    assert sorted(tags) == ["docker.io/library/alpine:3.20", "ghcr.io/org/app:1.0"]
+
+
+def test_after_an_uninstall_nothing_is_there_and_all_is_remembered(state: State) -> None:
+    write_receipt(state, "uninstalled")
+    receipts = read_receipts(state)
+    assert installed(state, receipts) == []
+    assert len(history(state, receipts)) == 2
+
+
+def test_a_bundle_that_is_installed_again_becomes_the_last_one(
+    state: State, tmp_path: Path
+) -> None:
+    other = signed(tmp_path, 1, "other")
+    write_receipt(state, "installed", other)
+    folder = State(tmp_path / "state")
+    again = [contents.name for contents in installed(folder, read_receipts(folder))]
+    assert again == ["small", "other"]
+    assert is_standing(read_receipts(state), other.digest)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_changed_receipt_is_noticed(state: State, number: int) -> None:
+    path = state.receipts / f"{number:06}.json"
+    changed = path.read_text().replace('"digest":"sha256:', '"digest":"sha256:0')
+    path.write_text(changed)
+    with pytest.raises(TrustError, match="record of what was installed here is broken"):
+        history(state, read_receipts(state))
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_missing_receipt_is_noticed(state: State, number: int) -> None:
+    (state.receipts / f"{number:06}.json").unlink()
+    with pytest.raises(TrustError):
+        read_receipts(state)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"signers":1}', '{"signers":[],"x":1}'])
+def test_a_garbled_receipt_is_noticed(state: State, text: str) -> None:
+    (state.receipts / "000002.json").write_text(text)
+    with pytest.raises(TrustError, match="000002"):
+        read_receipts(state)
+
+
+def test_changed_contents_of_an_installed_bundle_are_noticed(state: State) -> None:
+    path = state.bundles / "small-1" / "bundle.json"
+    path.write_text(path.read_text().replace("alpine:3.20", "alpine:3.21"))
+    with pytest.raises(TrustError, match="small-1"):
+        installed(state, read_receipts(state))
+
+
+def test_broken_receipts_can_be_put_aside_for_a_new_chain(state: State, tmp_path: Path) -> None:
+    (state.receipts / "000001.json").unlink()
+    set_aside(state)
+    assert list(state.root.glob("receipts.broken-*/000002.json"))
+    write_receipt(state, "begun", signed(tmp_path, 3))
+    assert [receipt.bundle for receipt in read_receipts(state)] == ["small-3"]
