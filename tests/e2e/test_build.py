@@ -7,6 +7,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -166,10 +167,25 @@ def test_the_whole_set_up_on_an_older_python_and_the_classic_image_store(
 LEGACY_QEMU = "multiarch/qemu-user-static:x86_64-aarch64"
 
 
+@pytest.mark.parametrize("image_store", ["containerd", "classic"])
 def test_images_tar_loads_into_docker_without_any_of_this(
-    fresh_host: Callable[..., IsolatedHost],
+    fresh_host: Callable[..., IsolatedHost], image_store: str
 ) -> None:
-    host = fresh_host()
+    host = fresh_host(image_store=image_store)
     host.run(["docker", "load", "-i", f"{journey.ON_MEDIUM}/images.tar"], timeout=300)
     run = ["docker", "run", "--rm", "alpine", "uname", "-m"]
     assert host.run(run).stdout == "x86_64\n"
+
+
+def test_what_the_mirror_serves_is_sound_for_crane(
+    installed: IsolatedHost, parts: Callable[..., Path]
+) -> None:
+    shutil.copy2(parts("crane"), installed.path("/usr/local/bin/crane"))
+    for image in (
+        "docker.io/library/debian:bookworm-slim",
+        "library/alpine",
+        "ghcr.io/example/base:1",
+    ):
+        for platform in ("linux/amd64", "linux/arm64"):
+            name = f"127.0.0.1:5001/{image}"
+            installed.run(["crane", "validate", "--platform", platform, "--remote", name])

@@ -27,6 +27,10 @@ _AARCH64_MAGIC = (
 _AARCH64_MASK = r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff"
 
 
+AARCH64 = f"{_AARCH64_MAGIC}:{_AARCH64_MASK}"
+"""How arm64 programs are known: magic and mask, as in a line that registers an emulator."""
+
+
 def mount_table() -> None:
     """Mounts the table if it is not."""
     if not (TABLE / "register").exists():
@@ -128,5 +132,4 @@ EMULATOR = f"{_EMULATOR}arm64-{os.getpid()}"
 def register_emulator() -> None:
     """Registers `EMULATOR`, with a static qemu that the kernel holds open."""
     mount_table()
-    magic = f"{_AARCH64_MAGIC}:{_AARCH64_MASK}"
-    register(f":{EMULATOR}:M::{magic}:/usr/bin/qemu-aarch64-static:FP")
+    register(f":{EMULATOR}:M::{AARCH64}:/usr/bin/qemu-aarch64-static:FP")
