@@ -15,7 +15,7 @@ from airgap.errors import IntegrityError
 from airgap.limits import LIMITS, MIB
 from airgap.oci import manifest
 from airgap.oci.digest import hex_of
-from airgap.oci.manifest import Index, Manifest
+from airgap.oci.manifest import Descriptor, Index, Manifest
 
 BUFFER_BYTES = MIB
 
@@ -36,7 +36,7 @@ class Archive:
             for volume in contents.volumes:
                 descriptor = media.open(volume.name)
                 stack.callback(os.close, descriptor)
-                _check_size(descriptor, volume)
+                check_size(descriptor, volume)
                 self._volumes.append((start, descriptor, volume))
                 start += volume.size
             self._open = stack.pop_all()
@@ -125,6 +125,8 @@ class Archive:
         self, digest: str, media_type: str, what: str, found: dict[str, Manifest | Index]
     ) -> None:
         if digest in found:
+            if found[digest].media_type != media_type:
+                raise broken(f"{digest} is said to be of two media types")
             return
         body = self.small_blob(digest, LIMITS.manifest_bytes)
         document = manifest.parse(body, media_type, what)
@@ -132,30 +134,40 @@ class Archive:
         if isinstance(document, Index):
             for child in document.manifests:
                 if child.digest in self.blobs and child.media_type in manifest.MANIFEST_TYPES:
+                    self._check_carried(child, what)
                     self._read_document(child.digest, child.media_type, what, found)
 
     def _reach(self, image: ImageEntry, documents: Mapping[str, Manifest | Index]) -> set[str]:
         """All digests of an image, each checked to be carried with the size stated for it."""
-        top = documents[image.digest]
-        manifests = [top] if isinstance(top, Manifest) else []
-        reached = {image.digest}
-        if isinstance(top, Index):
-            children = [child for child in top.manifests if child.digest in documents]
-            reached |= {child.digest for child in children}
-            manifests = [
-                document
-                for document in (documents[child.digest] for child in children)
-                if isinstance(document, Manifest)
-            ]
-            carried = {str(found) for found in framing.manifests_of(top, documents)}
-            if not set(image.platforms) <= carried:
-                raise broken(f"{image.name} does not hold the platforms that are stated")
-        for blob in (blob for document in manifests for blob in document.blobs):
-            entry = self.blobs.get(blob.digest)
-            if entry is None or entry.size != blob.size:
-                raise broken(f"{image.name} needs {blob.digest} of {blob.size} bytes")
-            reached.add(blob.digest)
+        part = documents_of(image.digest, documents)
+        reached = set(part)
+        for document in part.values():
+            for blob in document.blobs if isinstance(document, Manifest) else ():
+                self._check_carried(blob, image.name)
+                reached.add(blob.digest)
+        self._check_platforms(image, documents)
         return reached
+
+    def _check_carried(self, stated: Descriptor, what: str) -> None:
+        entry = self.blobs.get(stated.digest)
+        if entry is None or entry.size != stated.size:
+            raise broken(f"{what} needs {stated.digest} of {stated.size} bytes")
+
+    def _check_platforms(
+        self, image: ImageEntry, documents: Mapping[str, Manifest | Index]
+    ) -> None:
+        """What the contents say that an image is made for is what its own documents say."""
+        top = documents[image.digest]
+        if isinstance(top, Index):
+            carried = {str(platform) for platform in framing.manifests_of(top, documents)}
+            omitted = {str(platform) for platform in top.platforms} - set(image.platforms)
+        else:
+            config = self.small_blob(top.config.digest, LIMITS.config_bytes)
+            carried, omitted = {str(manifest.config_platform(config, image.name))}, set()
+        if not set(image.platforms) <= carried:
+            raise broken(f"{image.name} does not hold the platforms that are stated")
+        if set(image.omitted) != omitted:
+            raise broken(f"{image.name} does not leave out the platforms that are stated")
 
     def head(self, documents: Mapping[str, Manifest | Index]) -> bytes:
         """The bytes that the tar must begin with; checks that all offsets follow from them.
@@ -193,14 +205,18 @@ class Archive:
             remedy="copy it again from where the bundle was made",
         )
 
+    def damaged(self, entry: BlobEntry) -> IntegrityError:
+        """The error for a blob whose bytes are not those of its digest."""
+        volume = self._volume_at(entry.offset)
+        return IntegrityError(
+            f"{volume.name} is damaged: the blob at byte {entry.offset} is not {entry.digest}",
+            meaning="The medium is faulty, or the file was changed.",
+            remedy="copy it again from where the bundle was made",
+        )
+
     def _check(self, entry: BlobEntry, actual: str) -> None:
         if actual != hex_of(entry.digest):
-            volume = self._volume_at(entry.offset)
-            raise IntegrityError(
-                f"{volume.name} is damaged: the blob at byte {entry.offset} is not {entry.digest}",
-                meaning="The medium is faulty, or the file was changed.",
-                remedy="copy it again from where the bundle was made",
-            )
+            raise self.damaged(entry)
 
     def _volume_at(self, offset: int) -> FileEntry:
         found = self._volumes[0][2]
@@ -221,11 +237,26 @@ class Archive:
         return count
 
 
-def _check_size(descriptor: int, volume: FileEntry) -> None:
+def documents_of(
+    digest: str, documents: Mapping[str, Manifest | Index]
+) -> dict[str, Manifest | Index]:
+    """Those of `documents` that an image has: its own, and its children if it is an index."""
+    top = documents[digest]
+    children = top.manifests if isinstance(top, Index) else ()
+    reached = [digest, *(child.digest for child in children)]
+    return {one: documents[one] for one in reached if one in documents}
+
+
+def check_size(descriptor: int, file: FileEntry) -> None:
+    """Compares an open file's size with the one that the contents state.
+
+    Raises:
+        IntegrityError: They differ.
+    """
     actual = os.fstat(descriptor).st_size
-    if actual != volume.size:
+    if actual != file.size:
         raise IntegrityError(
-            f"{volume.name} has {actual} bytes and should have {volume.size}",
+            f"{file.name} has {actual} bytes and should have {file.size}",
             meaning="It was not copied whole, or was changed.",
             remedy="copy it again from where the bundle was made",
         )

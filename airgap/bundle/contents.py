@@ -17,6 +17,7 @@ from airgap.errors import AirgapError, IntegrityError
 from airgap.limits import LIMITS
 from airgap.oci.digest import is_digest
 from airgap.oci.manifest import INDEX_TYPES, MANIFEST_TYPES, load_json
+from airgap.oci.platform import parse_platform
 from airgap.oci.reference import Reference, parse_reference
 
 FORMAT = "airgap-bundle/1.0"
@@ -29,7 +30,7 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 _FILE = re.compile(r"images\.tar(?:\.[0-9]{3})?|tool/airgap\.pyz|README\.txt")
 _HEX = re.compile(r"[0-9a-f]{64}")
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
-_KNOWN_FEATURES: frozenset[str] = frozenset()
+_KNOWN_FEATURES: tuple[str, ...] = ()
 _T = TypeVar("_T")
 
 
@@ -139,7 +140,9 @@ class Contents:
 
 def canonical(document: Any) -> bytes:  # noqa: ANN401 - any JSON value
     """The one serialisation of a JSON value that this format allows."""
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(
+        document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
     return text.encode() + b"\n"
 
 
@@ -191,11 +194,12 @@ def broken(why: str) -> IntegrityError:
 def _check_format(document: dict[str, Any]) -> None:
     stated = document.get("format")
     if not isinstance(stated, str) or not re.fullmatch(r"airgap-bundle/1\.[0-9]{1,4}", stated):
-        raise broken(f"its format is {stated!r}, and this airgap reads {FORMAT}")
+        raise broken(f"its format is {repr(stated)[:80]}, and this airgap reads {FORMAT}")
     critical = document.get("critical")
-    unknown = set(critical if isinstance(critical, list) else [critical]) - _KNOWN_FEATURES
+    features = critical if isinstance(critical, list) else [critical]
+    unknown = [str(feature)[:80] for feature in features if feature not in _KNOWN_FEATURES]
     if unknown:
-        raise broken(f"it needs features that this airgap lacks: {sorted(map(str, unknown))}")
+        raise broken(f"it needs features that this airgap lacks: {unknown[:10]}")
 
 
 def _reserialised(document: dict[str, Any]) -> bytes | None:
@@ -225,10 +229,15 @@ def _check_blobs(contents: Contents) -> None:
 def _check_images(contents: Contents) -> None:
     digests = {blob.digest for blob in contents.blobs}
     names: set[str] = set()
+    roles = [role for image in contents.images for role in image.roles if role != "base"]
+    if len(set(roles)) != len(roles):
+        raise broken(f"two images have one role, of {', '.join(sorted(set(roles)))}")
     for image in contents.images:
         if image.name in names:
             raise broken(f"the image {image.name} is listed twice")
         names.add(image.name)
+        if image.reference.digest not in ("", image.digest):
+            raise broken(f"{image.name} is said to be {image.digest}")
         missing = {image.digest, *image.referrers} - digests
         if missing:
             raise broken(f"{image.name} is not among the blobs ({sorted(missing)[0]})")
@@ -264,7 +273,7 @@ class _Reader:
             created=self._matching("created", _is_time),
             expires=self._matching("expires", lambda text: not text or _is_time(text)),
             tool=self._text("tool"),
-            host_platforms=self._texts("host_platforms"),
+            host_platforms=self._texts("host_platforms", _is_platform),
             images=self._objects("images", LIMITS.images, _Reader.image),
             blobs=self._objects("blobs", LIMITS.blobs, _Reader.blob),
             files=self._objects("files", LIMITS.volumes + 2, _Reader.file),
@@ -283,10 +292,10 @@ class _Reader:
                 media_type=self._matching(
                     "media_type", lambda text: text in INDEX_TYPES + MANIFEST_TYPES
                 ),
-                platforms=self._texts("platforms"),
-                omitted=self._texts("omitted"),
-                roles=self._texts("roles"),
-                referrers=self._texts("referrers"),
+                platforms=self._texts("platforms", _is_platform),
+                omitted=self._texts("omitted", _is_platform),
+                roles=self._texts("roles", ROLES.__contains__),
+                referrers=self._texts("referrers", is_digest),
             )
         )
 
@@ -320,8 +329,8 @@ class _Reader:
 
     def _text(self, key: str) -> str:
         value = self._take(key)
-        if not isinstance(value, str):
-            raise broken(f"{self._where}.{key} is not text")
+        if not isinstance(value, str) or not value.isprintable():
+            raise broken(f"{self._where}.{key} is not printable text")
         return value
 
     def _matching(self, key: str, accept: Callable[[str], bool]) -> str:
@@ -342,11 +351,14 @@ class _Reader:
             raise broken(f"{self._where}.{key} is not a list of at most {most} entries")
         return value
 
-    def _texts(self, key: str) -> tuple[str, ...]:
+    def _texts(self, key: str, accept: Callable[[str], bool] = str.isprintable) -> tuple[str, ...]:
         values = self._list(key, LIMITS.manifest_entries)
         texts = tuple(value for value in values if isinstance(value, str))
-        if len(texts) != len(values) or any(not text.isprintable() for text in texts):
-            raise broken(f"{self._where}.{key} is not a list of printable text")
+        if len(texts) != len(values):
+            raise broken(f"{self._where}.{key} is not a list of text")
+        for text in texts:
+            if not accept(text):
+                raise broken(f"{self._where}.{key} cannot hold {text[:80]!r}")
         return texts
 
     def _objects(self, key: str, most: int, read: Callable[[_Reader], _T]) -> tuple[_T, ...]:
@@ -358,9 +370,19 @@ class _Reader:
 
 
 def _is_time(text: str) -> bool:
+    """Whether it is a moment in the one form, and not before 1970: tar headers hold it."""
     try:
-        return format_time(parse_time(text)) == text
+        moment = parse_time(text)
     except ValueError:
+        return False
+    return format_time(moment) == text and moment.timestamp() >= 0
+
+
+def _is_platform(text: str) -> bool:
+    """Whether the platform is exactly what its own parsing gives back."""
+    try:
+        return str(parse_platform(text)) == text
+    except AirgapError:
         return False
 
 

@@ -7,13 +7,14 @@ bytes and a reader refuses any difference. The tar is an OCI image layout (OCI i
     oci-layout  index.json  manifest.json  blobs/sha256/HEX ...
 
 Headers are GNU ones: sizes over 8 GiB are base-256, which Docker, skopeo and GNU tar all read,
-and every header is exactly one block.
+and every header is exactly one block. They are written here and not by `tarfile`, whose bytes
+for the same file have changed with Python's versions.
 """
 
 from __future__ import annotations
 
 import io
-import tarfile
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -24,6 +25,8 @@ from airgap.oci.platform import Platform, parse_platform
 
 BLOCK = 512
 END_BYTES = 2 * BLOCK
+# name, mode, uid, gid, size, mtime, checksum, typeflag, linkname, magic; the rest stays empty.
+_HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s247x")
 # containerd and Docker read the first, skopeo and the OCI layout the second.
 _CONTAINERD_NAME = "io.containerd.image.name"
 _REF_NAME = "org.opencontainers.image.ref.name"
@@ -116,9 +119,21 @@ def blob_header(digest: str, size: int, mtime: int) -> bytes:
 
 
 def _header(name: str, size: int, mtime: int) -> bytes:
-    info = tarfile.TarInfo(name)
-    info.size, info.mtime, info.mode = size, mtime, 0o644
-    return info.tobuf(tarfile.GNU_FORMAT)
+    """One block: a regular file of mode 0644 that belongs to root."""
+
+    def block(checksum: bytes) -> bytes:
+        owner = (_number(0o644, 8), _number(0, 8), _number(0, 8))
+        file = (_number(size, 12), _number(mtime, 12))
+        return _HEADER.pack(name.encode(), *owner, *file, checksum, b"0", b"", b"ustar  ")
+
+    return block(b"%06o\0 " % sum(block(b" " * 8)))
+
+
+def _number(value: int, width: int) -> bytes:
+    """Octal digits and a NUL; base-256, which its first bit marks, where they do not fit."""
+    if value < 8 ** (width - 1):
+        return b"%0*o\0" % (width - 1, value)
+    return b"\x80" + value.to_bytes(width - 1, "big")
 
 
 def _index_json(images: Sequence[ImageEntry], sizes: Mapping[str, int]) -> bytes:

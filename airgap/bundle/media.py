@@ -28,12 +28,7 @@ class Media:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self.folders = tuple(folders)
-        for folder in self.folders:
-            if not folder.is_dir():
-                raise HostError(
-                    f"{folder} is not a folder",
-                    remedy="is the medium mounted? Give the folder that holds bundle.json",
-                )
+        self._check_folders()
         if not self.holds(CHECKSUMS_NAME):
             raise IntegrityError(
                 f"there is no finished bundle in {', '.join(map(str, self.folders))}",
@@ -55,6 +50,7 @@ class Media:
         for folder in self.folders:
             if os.path.lexists(folder / name):
                 return _open_beneath(folder, name)
+        self._check_folders()  # a medium that was pulled out lacks no file
         raise IntegrityError(
             f"{name} is missing from {', '.join(map(str, self.folders))}",
             meaning="The bundle was not copied whole.",
@@ -90,6 +86,14 @@ class Media:
                         found.append(path)
         return found
 
+    def _check_folders(self) -> None:
+        for folder in self.folders:
+            if not folder.is_dir():
+                raise HostError(
+                    f"{folder} is not a folder",
+                    remedy="is the medium mounted? Give the folder that holds bundle.json",
+                )
+
 
 def unreadable(what: str, error: OSError) -> HostError:
     """The error for a medium that fails while it is read."""
@@ -103,7 +107,10 @@ def unreadable(what: str, error: OSError) -> HostError:
 def _open_beneath(folder: Path, name: str) -> int:
     """Opens each part of `name` without following links."""
     *parents, last = PurePosixPath(name).parts
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise unreadable(str(folder), error) from error
     try:
         for part in parents:
             inner = os.open(part, _READ_FOLDER, dir_fd=opened)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from airgap.bundle.archive import BUFFER_BYTES, Archive
+from airgap.bundle.archive import BUFFER_BYTES, Archive, check_size
 from airgap.bundle.checksums import CHECKSUMS_NAME, SIGNATURE_NAME, checksums, contents_digest
 from airgap.bundle.contents import CONTENTS_NAME, Contents, FileEntry, broken, parse_contents
 from airgap.bundle.media import Media, unreadable
@@ -53,7 +53,8 @@ def read_signed(media: Media, keys: Sequence[PublicKey]) -> Signed:
     if media.holds(SIGNATURE_NAME):
         signature = media.read(SIGNATURE_NAME, LIMITS.signature_bytes)
     by = signers(data, [signature] if signature else [], keys)
-    return Signed(read_contents(media), data, signature, by)
+    # From these very bytes: a medium may answer differently when it is read again.
+    return Signed(_contents_under(data, media), data, signature, by)
 
 
 def read_contents(media: Media) -> Contents:
@@ -62,12 +63,16 @@ def read_contents(media: Media) -> Contents:
     Raises:
         IntegrityError: They are damaged or break the format.
     """
-    data = media.read(CHECKSUMS_NAME, LIMITS.checksums_bytes)
+    return _contents_under(media.read(CHECKSUMS_NAME, LIMITS.checksums_bytes), media)
+
+
+def _contents_under(sums: bytes, media: Media) -> Contents:
+    """The contents that `sums`, the bytes of `SHA256SUMS`, covers."""
     body = media.read(CONTENTS_NAME, LIMITS.contents_bytes)
-    if hashlib.sha256(body).hexdigest() != contents_digest(data):
+    if hashlib.sha256(body).hexdigest() != contents_digest(sums):
         raise _damaged(CONTENTS_NAME)
     contents = parse_contents(body)
-    if checksums(contents) != data:
+    if checksums(contents) != sums:
         raise broken("SHA256SUMS says something else than bundle.json")
     return contents
 
@@ -114,7 +119,8 @@ def _check_file(media: Media, entry: FileEntry, progress: Progress) -> None:
     buffer = memoryview(bytearray(BUFFER_BYTES))
     descriptor = media.open(entry.name)
     try:
-        while count := os.readv(descriptor, [buffer]):
+        check_size(descriptor, entry)
+        while size <= entry.size and (count := os.readv(descriptor, [buffer])):
             digest.update(buffer[:count])
             size += count
             progress.advance(count)

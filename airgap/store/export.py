@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from airgap.bundle import framing
 from airgap.bundle.contents import ImageEntry
-from airgap.oci.manifest import Manifest
-from airgap.store.layout import blob_data
+from airgap.errors import NotFoundError
+from airgap.oci.manifest import Index, Manifest
 from airgap.store.store import Store
 
 
@@ -21,14 +21,15 @@ def export(store: Store, image: ImageEntry, host_platforms: Sequence[str]) -> It
 
     Raises:
         NotFoundError: A blob is missing.
-        IntegrityError: A blob was damaged on this disk.
+        IntegrityError: A blob was damaged on this disk; the tar ends before its last piece.
     """
     documents = store.documents(image)
+    _check_whole(image, documents)
     digests = dict.fromkeys(documents)
     for document in documents.values():
         if isinstance(document, Manifest):
             digests.update(dict.fromkeys(blob.digest for blob in document.blobs))
-    sizes = {digest: (store.root / blob_data(digest)).stat().st_size for digest in digests}
+    sizes = {digest: store.blob_size(digest) for digest in digests}
     head = framing.head([image], documents, sizes, host_platforms, mtime=0)
     blobs = framing.place_blobs(len(head), sizes.items())
     frame = iter(framing.pieces(head, blobs, mtime=0))
@@ -37,3 +38,14 @@ def export(store: Store, image: ImageEntry, host_platforms: Sequence[str]) -> It
         yield next(frame).data
         yield from store.blob(blob.digest)
     yield next(frame).data
+
+
+def _check_whole(image: ImageEntry, documents: Mapping[str, Manifest | Index]) -> None:
+    top = documents[image.digest]
+    if isinstance(top, Index):
+        held = {str(platform) for platform in framing.manifests_of(top, documents)}
+        if missing := set(image.platforms) - held:
+            raise NotFoundError(
+                f"the mirror's storage lacks {image.name} for {', '.join(sorted(missing))}",
+                remedy="install the bundle again",
+            )

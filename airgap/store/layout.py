@@ -42,8 +42,11 @@ def tag_link(repository: str, tag: str) -> Path:
 
 
 def mirror_host(host: str) -> str:
-    """The first part of the path under which the mirror holds a host's repositories."""
-    return re.sub(r"[^a-z0-9.-]+", "_", host.lower()).strip("_")
+    """The first part of the path under which the mirror holds a host's repositories.
+
+    It is never empty: `[::]` would else lead out of the store.
+    """
+    return re.sub(r"[^a-z0-9.-]+", "_", host.lower()).strip("_") or "0"
 
 
 def mirror_repositories(reference: Reference) -> tuple[str, ...]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from threading import Event
 
-from airgap.bundle.archive import Archive
-from airgap.bundle.contents import BlobEntry
+from airgap.bundle.archive import Archive, documents_of
+from airgap.bundle.contents import BlobEntry, ImageEntry, broken
 from airgap.errors import HostError, SpaceError
 from airgap.progress import Progress
+from airgap.store.layout import mirror_repositories
 from airgap.store.store import Store
 
 _WORKERS = 4
@@ -25,10 +26,12 @@ def seed(store: Store, archive: Archive, progress: Progress) -> None:
     """Brings all images of the bundle into the store.
 
     Raises:
-        IntegrityError: A blob or the framing is damaged; no tag was changed.
+        IntegrityError: A blob or the framing is damaged, or two images would have one tag in
+            the mirror; no tag was changed.
         HostError: The medium cannot be read, or the store not written.
         SpaceError: The disk is full; finished blobs stay.
     """
+    _check_tags(archive.contents.images)
     documents = archive.documents()
     archive.check_framing(documents)
     blobs = missing_blobs(store, archive)
@@ -36,8 +39,7 @@ def seed(store: Store, archive: Archive, progress: Progress) -> None:
     try:
         _write_all(store, archive, blobs, progress)
         for image in archive.contents.images:
-            reached = store.documents(image)
-            store.link_image(image, reached)
+            store.link_image(image, documents_of(image.digest, documents))
         for image in archive.contents.images:
             store.tag_image(image)
     except OSError as error:
@@ -50,14 +52,18 @@ def _write_all(store: Store, archive: Archive, blobs: list[BlobEntry], progress:
     stop = Event()
 
     def chunks(blob: BlobEntry) -> Iterator[memoryview]:
-        for chunk in archive.blob(blob):
+        for chunk in archive.chunks(blob.offset, blob.size):
             if stop.is_set():
                 raise InterruptedError
             yield chunk
             progress.advance(len(chunk))
 
+    def write(blob: BlobEntry) -> None:
+        # The store hashes what it writes; the medium is not hashed a second time for it.
+        store.write_blob(blob.digest, chunks(blob), archive.damaged(blob))
+
     with ThreadPoolExecutor(_WORKERS) as pool:
-        futures = [pool.submit(store.write_blob, blob.digest, chunks(blob)) for blob in blobs]
+        futures = [pool.submit(write, blob) for blob in blobs]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
         finally:
@@ -67,6 +73,18 @@ def _write_all(store: Store, archive: Archive, blobs: list[BlobEntry], progress:
                 pool.shutdown(cancel_futures=True)
         for future in failed:
             future.result()
+
+
+def _check_tags(images: Sequence[ImageEntry]) -> None:
+    """The mirror's paths can say less than names: `HOST/x` and `docker.io/HOST/x` are one."""
+    wanted: dict[tuple[str, str], ImageEntry] = {}
+    for image in images:
+        for repository in mirror_repositories(image.reference):
+            first = wanted.setdefault((repository, image.reference.tag), image)
+            if image.reference.tag and first.digest != image.digest:
+                raise broken(
+                    f"{first.name} and {image.name} would both be {repository} in the mirror"
+                )
 
 
 def _not_written(store: Store, error: OSError) -> HostError | SpaceError:

@@ -1,16 +1,19 @@
 """The mirror's storage, filled on disk while its registry serves it read-only.
 
 A blob becomes visible by a rename, only after its bytes were hashed and synced; a tag is written
-after everything that it needs. So a killed install never shows half an image.
+after everything that it needs is on the disk for good. So neither a killed install nor a power
+cut ever shows half an image.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import IntegrityError, NotFoundError
@@ -30,6 +33,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._unsynced: dict[Path, None] = {}
 
     def has_content(self) -> bool:
         """Whether anything was ever seeded."""
@@ -42,48 +46,68 @@ class Store:
         except OSError:
             return False
 
-    def write_blob(self, digest: str, chunks: Iterable[memoryview | bytes]) -> None:
+    def write_blob(
+        self,
+        digest: str,
+        chunks: Iterable[memoryview | bytes],
+        damaged: IntegrityError | None = None,
+    ) -> None:
         """Writes a blob and makes it visible if its digest holds.
+
+        Args:
+            digest: What it must have.
+            chunks: Its bytes, not verified yet.
+            damaged: What to raise if they are others, from who knows where they come from.
 
         Raises:
             IntegrityError: The bytes are others.
         """
         path = self.root / layout.blob_data(digest)
         actual = hashlib.sha256()
+        _remove_leftovers(path)
         with _Replacement(path) as file:
             for chunk in chunks:
                 actual.update(chunk)
                 file.write(chunk)
             if actual.hexdigest() != hex_of(digest):
-                raise IntegrityError(
+                raise damaged or IntegrityError(
                     f"the bytes for {digest} are others",
                     remedy="copy the bundle again from where it was made",
                 )
             file.publish()
 
     def blob(self, digest: str) -> Iterator[bytes]:
-        """The bytes of a blob in pieces, hashed as they are read.
+        """The bytes of a blob in pieces; the last one is given only if the digest holds.
 
         Raises:
             NotFoundError: It is not here.
             IntegrityError: It was damaged on this disk.
         """
         actual = hashlib.sha256()
-        try:
-            with (self.root / layout.blob_data(digest)).open("rb") as file:
-                while chunk := file.read(MIB):
-                    actual.update(chunk)
-                    yield chunk
-        except FileNotFoundError as error:
-            raise NotFoundError(
-                f"the mirror's storage lacks {digest}", remedy="install the bundle again"
-            ) from error
+        held = b""
+        with self._open(digest) as file:
+            while chunk := file.read(MIB):
+                actual.update(chunk)
+                if held:
+                    yield held
+                held = chunk
         if actual.hexdigest() != hex_of(digest):
             raise IntegrityError(
                 f"the mirror's storage is damaged at {digest}",
                 meaning="This disk, or something on this host, changed it after the install.",
                 remedy="delete that file and install the bundle again",
             )
+        if held:
+            yield held
+
+    def blob_size(self, digest: str) -> int:
+        """The size of a blob in bytes.
+
+        Raises:
+            NotFoundError: It is not here.
+        """
+        with self._open(digest) as file:
+            return os.fstat(file.fileno()).st_size
 
     def small_blob(self, digest: str, limit: int) -> bytes:
         """All bytes of a manifest or config.
@@ -92,41 +116,65 @@ class Store:
             NotFoundError: It is not here.
             IntegrityError: It was damaged, or is larger than `limit` bytes.
         """
-        path = self.root / layout.blob_data(digest)
-        if path.exists() and path.stat().st_size > limit:
+        if self.blob_size(digest) > limit:
             raise IntegrityError(f"{digest} is larger than {limit} bytes")
         return b"".join(self.blob(digest))
 
     def documents(self, image: ImageEntry) -> dict[str, Manifest | Index]:
-        """Digest to manifest or index, of all that the image reaches and the store holds."""
+        """Digest to manifest or index, of all that the image reaches and that is linked to it.
+
+        A child that is here and not linked is of an install that was interrupted: nobody knows
+        whether its blobs are here too.
+
+        Raises:
+            NotFoundError: One is not here.
+            IntegrityError: One was damaged on this disk.
+        """
         body = self.small_blob(image.digest, LIMITS.manifest_bytes)
         top = manifest.parse(body, image.media_type, image.name)
         found: dict[str, Manifest | Index] = {image.digest: top}
-        if isinstance(top, Index):
-            for child in top.manifests:
-                if child.media_type in manifest.MANIFEST_TYPES and self.has_blob(
-                    child.digest, child.size
-                ):
-                    body = self.small_blob(child.digest, LIMITS.manifest_bytes)
-                    found[child.digest] = manifest.parse(body, child.media_type, image.name)
+        repository = layout.mirror_repositories(image.reference)[0]
+        for child in top.manifests if isinstance(top, Index) else ():
+            link = layout.revision_link(repository, child.digest)
+            if child.media_type in manifest.MANIFEST_TYPES and self._read_link(link):
+                body = self.small_blob(child.digest, LIMITS.manifest_bytes)
+                found[child.digest] = manifest.parse(body, child.media_type, image.name)
         return found
 
-    def link_image(self, image: ImageEntry, documents: dict[str, Manifest | Index]) -> None:
-        """Makes an image readable by digest through its repositories."""
+    def link_image(self, image: ImageEntry, documents: Mapping[str, Manifest | Index]) -> None:
+        """Makes an image readable by digest through its repositories.
+
+        Raises:
+            NotFoundError: A blob of it is not here.
+        """
+        blobs = dict.fromkeys(
+            blob.digest
+            for document in documents.values()
+            if isinstance(document, Manifest)
+            for blob in document.blobs
+        )
+        for digest in (*blobs, *documents):
+            self.blob_size(digest)
+            self._sync_later(layout.blob_data(digest))
         for repository in layout.mirror_repositories(image.reference):
-            for digest in documents:
+            for digest in blobs:
+                self._link(layout.layer_link(repository, digest), digest)
+            for digest in reversed(list(documents)):  # an index after its children
                 self._link(layout.revision_link(repository, digest), digest)
-            for document in documents.values():
-                if isinstance(document, Manifest):
-                    for blob in document.blobs:
-                        self._link(layout.layer_link(repository, blob.digest), blob.digest)
 
     def tag_image(self, image: ImageEntry) -> None:
-        """Publishes an image under its tag; everything that it needs is in place by now."""
+        """Publishes an image, linked before, under its tag."""
         tag = image.reference.tag
         for repository in layout.mirror_repositories(image.reference) if tag else ():
             self._link(layout.tag_index_link(repository, tag, image.digest), image.digest)
+            self.sync()
             self._link(layout.tag_link(repository, tag), image.digest)
+        self.sync()
+
+    def sync(self) -> None:
+        """Makes all that was linked, and the blobs behind it, last through a power cut."""
+        while self._unsynced:
+            _sync(self._unsynced.popitem()[0])
 
     def is_tagged(self, image: ImageEntry) -> bool:
         """Whether the image's name means its digest here (by revision where it has no tag)."""
@@ -141,18 +189,31 @@ class Store:
             for repository in layout.mirror_repositories(image.reference)
         )
 
+    def _open(self, digest: str) -> BinaryIO:
+        try:
+            return (self.root / layout.blob_data(digest)).open("rb")
+        except FileNotFoundError as error:
+            raise NotFoundError(
+                f"the mirror's storage lacks {digest}", remedy="install the bundle again"
+            ) from error
+
     def _link(self, relative: Path, digest: str) -> None:
-        if self._read_link(relative) == digest:
-            return
-        with _Replacement(self.root / relative) as file:
-            file.write(digest.encode())
-            file.publish()
+        if self._read_link(relative) != digest:
+            with _Replacement(self.root / relative) as file:
+                file.write(digest.encode())
+                file.publish()
+        # Also where it was there: the run that wrote it may have been killed before its sync.
+        self._sync_later(relative)
 
     def _read_link(self, relative: Path) -> str:
         try:
-            return (self.root / relative).read_text()
+            return (self.root / relative).read_bytes().decode("ascii", "replace")
         except OSError:
             return ""
+
+    def _sync_later(self, relative: Path) -> None:
+        """Remembers all folders down to a file: a rename lasts only when its folder is synced."""
+        self._unsynced |= dict.fromkeys(self.root / parent for parent in relative.parents)
 
 
 class _Replacement:
@@ -183,3 +244,21 @@ class _Replacement:
         self._file.close()
         if not self._published:
             self._temporary.unlink(missing_ok=True)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Removes what a killed run left of this file: it may be as large as the file."""
+    for leftover in path.parent.glob(f".{path.name}.*"):
+        leftover.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    """Makes the names in a folder last, where its file system can."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(descriptor)

@@ -49,7 +49,7 @@ def main() -> None:
 
     from airgap.cli.main import main as run
 
-    sys.exit(run())
+    run()
 
 
 def native_folder(pyz: Path) -> Path:
@@ -121,13 +121,16 @@ def version_of(text: str) -> "list[int]":
 
 def state_root(arguments: "list[str]") -> Path:
     """The folder of airgap's state, by the same rule as the command line has for `--root`."""
+    root = os.environ.get("AIRGAP_ROOT", "")
     for number, argument in enumerate(arguments):
         if argument == "--":
             break
         if argument == "--root" and number + 1 < len(arguments):
-            return Path(arguments[number + 1]).absolute()
+            root = arguments[number + 1]
         if argument.startswith("--root="):
-            return Path(argument[len("--root=") :]).absolute()
+            root = argument[len("--root=") :]
+    if root:
+        return Path(root).absolute()
     if os.geteuid() == 0:
         return Path("/var/lib/airgap")
     # XDG base directory specification: a relative path is to be ignored.
@@ -203,7 +206,7 @@ def write_parts(pyz: Path, platform: str, files: "dict[str, str]", folder: Path)
     for name, digest in files.items():
         try:
             data = importer.get_data(f"native/{platform}/{name}")
-        except (ImportError, EOFError, zlib.error):
+        except (ImportError, EOFError, OSError, zlib.error):
             data = b""
         if hashlib.sha256(data).hexdigest() != digest:
             raise BootError(f"{pyz} is damaged: {name} is not what it should be", INTEGRITY)

@@ -17,11 +17,15 @@ def trusted_keys(folder: Path) -> tuple[PublicKey, ...]:
     """All keys in the folder, by name; none if there is no folder.
 
     Raises:
-        TrustError: One of them is malformed or weak.
+        TrustError: One of them is malformed or weak, or the folder cannot be read.
     """
-    if not folder.is_dir():
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.suffix == ".pub")
+    except FileNotFoundError:
         return ()
-    return tuple(load_public(path) for path in sorted(folder.glob("*.pub")))
+    except OSError as error:
+        raise TrustError(f"cannot read the trusted keys in {folder}: {error.strerror}") from error
+    return tuple(load_public(path) for path in paths)
 
 
 def add_key(folder: Path, source: Path, name: str = "") -> PublicKey:
@@ -45,7 +49,10 @@ def add_key(folder: Path, source: Path, name: str = "") -> PublicKey:
     try:
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         temporary = folder / f".{name}.new"
-        temporary.write_bytes(key.pem())
+        with temporary.open("wb") as file:
+            file.write(key.pem())
+            file.flush()
+            os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(folder / f"{name}.pub")
     except OSError as error:
@@ -62,10 +69,13 @@ def remove_key(folder: Path, name: str) -> None:
         UsageError: There is no such key.
         HostError: The folder cannot be written to.
     """
-    if not _NAME.fullmatch(name) or not (folder / f"{name}.pub").exists():
-        raise UsageError(f"no key {name!r} is trusted", remedy="see airgap trust list")
+    unknown = UsageError(f"no key {name!r} is trusted", remedy="see airgap trust list")
+    if not _NAME.fullmatch(name):
+        raise unknown
     try:
         (folder / f"{name}.pub").unlink()
+    except FileNotFoundError as error:
+        raise unknown from error
     except OSError as error:
         raise HostError(f"cannot write to {folder}: {error.strerror}") from error
 

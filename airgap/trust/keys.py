@@ -16,8 +16,23 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from airgap.errors import CredentialsError, TrustError, UsageError
 from airgap.limits import LIMITS
+from airgap.trust.pkcs8 import encrypted_pem
 
 ALGORITHMS = ("ecdsa-p256", "ed25519")
+# Points whose order divides 8, in all encodings, without the sign (RFC 7748, section 7, and
+# libsodium's list): anybody can sign for such a key, and openssl does not refuse it.
+_SMALL_ORDER = frozenset(
+    bytes.fromhex(text)
+    for text in (
+        "00" * 32,
+        "01" + "00" * 31,
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ec" + "ff" * 30 + "7f",
+        "ed" + "ff" * 30 + "7f",
+        "ee" + "ff" * 30 + "7f",
+    )
+)
 _Private = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 _Public = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
@@ -84,12 +99,20 @@ class PrivateKey:
         return self.key.sign(data, ec.ECDSA(hashes.SHA256()))
 
     def pem(self, passphrase: bytes | None) -> bytes:
-        """PKCS#8 PEM, encrypted if there is a passphrase."""
-        encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
-        if passphrase:
-            encryption = serialization.BestAvailableEncryption(passphrase)
+        """PKCS#8 PEM, encrypted unless the passphrase is None.
+
+        Raises:
+            UsageError: The passphrase is empty, which would be none.
+        """
+        if passphrase is None:
+            return self._pkcs8(serialization.Encoding.PEM)
+        if not passphrase:
+            raise UsageError("the passphrase is empty", remedy="give one, or ask for none")
+        return encrypted_pem(self._pkcs8(serialization.Encoding.DER), passphrase)
+
+    def _pkcs8(self, encoding: serialization.Encoding) -> bytes:
         return self.key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
+            encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
 
 
@@ -117,20 +140,29 @@ def write_new_pair(key: PrivateKey, path: Path, passphrase: bytes | None) -> tup
                 meaning="A key is never overwritten: bundles signed with it could not be checked.",
                 remedy="choose another name",
             )
+    texts = {private: (key.pem(passphrase), 0o600), public: (key.public.pem(), 0o644)}
+    written = []
     try:
-        _write(private, key.pem(passphrase), 0o600)
-        _write(public, key.public.pem(), 0o644)
+        for file, (text, mode) in texts.items():
+            _write(file, text, mode)
+            written.append(file)
     except OSError as error:
-        raise UsageError(f"cannot write {error.filename}: {error.strerror}") from error
+        for file in written:  # half a pair is of no use and would block the name
+            file.unlink()
+        raise UsageError(f"cannot write {error.filename or path}: {error.strerror}") from error
     return private, public
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        path.unlink()
+        raise
 
 
 def is_encrypted(path: Path) -> bool:
@@ -186,12 +218,15 @@ def load_public(path: Path) -> PublicKey:
     if not isinstance(key, ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey) or not _strong(
         key
     ):
-        raise TrustError(f"{path} is neither an ECDSA P-256 nor an Ed25519 key")
+        raise TrustError(f"{path} is neither an ECDSA P-256 nor a sound Ed25519 key")
     return PublicKey(path.stem, key)
 
 
 def _strong(key: _Public) -> bool:
-    return isinstance(key, ed25519.Ed25519PublicKey) or isinstance(key.curve, ec.SECP256R1)
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        *low, high = key.public_bytes_raw()
+        return bytes([*low, high & 0x7F]) not in _SMALL_ORDER
+    return isinstance(key.curve, ec.SECP256R1)
 
 
 def _read(path: Path, error_type: type[UsageError | TrustError]) -> bytes:

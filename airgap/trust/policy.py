@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 
 from airgap.errors import TrustError
 from airgap.trust.keys import PublicKey
@@ -118,7 +119,7 @@ def check_rollback(
 def _check_tags(candidate: Known, history: Sequence[Known]) -> None:
     """No tag may move to a bundle that was made before the one that set it."""
     for reference, digest in candidate.tags.items():
-        setter = next((known for known in reversed(history) if reference in known.tags), None)
+        setter = _setter(reference, history)
         if setter is None or setter.tags[reference] == digest:
             continue
         if candidate.created < setter.created:
@@ -128,3 +129,10 @@ def _check_tags(candidate: Known, history: Sequence[Known]) -> None:
                 f"bundle is of {candidate.created:%Y-%m-%d %H:%M}",
                 remedy="if that is what you want: --allow-older",
             )
+
+
+def _setter(reference: str, history: Sequence[Known]) -> Known | None:
+    """The newest bundle behind what a tag means now; older ones may have said the same since."""
+    setters = [known for known in reversed(history) if reference in known.tags]
+    same = takewhile(lambda known: known.tags[reference] == setters[0].tags[reference], setters)
+    return max(same, key=lambda known: known.created, default=None)

@@ -1,0 +1,253 @@
+"""`bundle.json` as data: what is written is read back, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airgap.bundle.checksums import checksums, contents_digest
+from airgap.bundle.contents import (
+    FORMAT,
+    README_NAME,
+    ROLES,
+    TOOL_NAME,
+    BlobEntry,
+    Contents,
+    FileEntry,
+    ImageEntry,
+    canonical,
+    format_time,
+    is_bundle_name,
+    parse_contents,
+    parse_time,
+)
+from airgap.bundle.framing import place_blobs
+from airgap.errors import IntegrityError
+from airgap.oci.digest import digest_of, hex_of
+from airgap.oci.manifest import INDEX_TYPES, MANIFEST_TYPES
+from tests.forge import CREATED, make_bundle, new_key
+
+QUICK = settings(max_examples=60, deadline=None)
+
+POOL = [digest_of(bytes([number])) for number in range(12)]
+DIGESTS = st.sampled_from(POOL)
+SHA256 = DIGESTS.map(hex_of)
+PLATFORMS = st.sampled_from(["linux/amd64", "linux/arm64", "linux/arm/v7", "windows/amd64"])
+MOMENTS = st.integers(0, 2**37).map(lambda second: format_time(datetime.fromtimestamp(second, UTC)))
+NAMES = st.sampled_from(
+    [
+        "docker.io/library/alpine:3.20",
+        "ghcr.io/a/b/c__d:V1.0_x",
+        "localhost:5000/app:latest",
+        "[::1]:80/a:1",
+        f"quay.io/org/app@{POOL[0]}",
+    ]
+)
+
+
+@st.composite
+def valid_contents(draw: st.DrawFn) -> Contents:
+    """Contents that keep every rule."""
+    sizes = draw(st.dictionaries(DIGESTS, st.integers(0, 2**33), min_size=1, max_size=4))
+    sizes.setdefault(POOL[0], 1)
+    blobs = place_blobs(draw(st.integers(0, 9)) * 512, sizes.items())
+    return Contents(
+        name=draw(st.sampled_from(["a", "0.b_c-d", "0" * 64])),
+        serial=draw(st.integers(0, 2**53)),
+        created=draw(MOMENTS),
+        expires=draw(st.just("") | MOMENTS),
+        tool=draw(st.sampled_from(["", "1.0", "1.0 ä\U0001f4e6"])),
+        host_platforms=tuple(draw(st.lists(PLATFORMS, max_size=2))),
+        images=with_roles(
+            draw(st.lists(images(), max_size=3, unique_by=lambda image: image.name)),
+            draw(st.lists(st.sampled_from(ROLES), max_size=3, unique=True)),
+        ),
+        blobs=blobs,
+        files=draw(files_of(blobs[-1].offset + blobs[-1].size)),
+        format=draw(st.sampled_from([FORMAT, "airgap-bundle/1.7"])),
+    )
+
+
+def images() -> st.SearchStrategy[ImageEntry]:
+    """Images whose digest is that of the one blob that there always is."""
+    return st.builds(
+        ImageEntry,
+        NAMES,
+        st.just(POOL[0]),
+        st.sampled_from(INDEX_TYPES + MANIFEST_TYPES),
+        st.lists(PLATFORMS, max_size=2).map(tuple),
+        st.lists(PLATFORMS, max_size=2).map(tuple),
+    )
+
+
+def with_roles(images: list[ImageEntry], roles: list[str]) -> tuple[ImageEntry, ...]:
+    """The same images; the first has these roles."""
+    return tuple(
+        replace(image, roles=("base",) if number else tuple(roles))
+        for number, image in enumerate(images)
+    )
+
+
+@st.composite
+def files_of(draw: st.DrawFn, tar_bytes: int) -> tuple[FileEntry, ...]:
+    """The bundle's files, with one to three volumes that hold the tar."""
+    cuts = sorted(draw(st.lists(st.integers(0, tar_bytes), max_size=2)))
+    ends = zip([0, *cuts], [*cuts, tar_bytes + draw(st.integers(0, 2048))], strict=True)
+    sizes = [end - start for start, end in ends]
+    names = [f"images.tar.{number:03}" for number in range(len(sizes))]
+    if len(names) == 1 and draw(st.booleans()):
+        names = ["images.tar"]
+    files = [FileEntry(name, size, draw(SHA256)) for name, size in zip(names, sizes, strict=True)]
+    digest = draw(SHA256)
+    return (*files, FileEntry(TOOL_NAME, 7, digest), FileEntry(README_NAME, 0, digest))
+
+
+@QUICK
+@given(valid_contents())
+def test_contents_are_read_as_they_were_written(contents: Contents) -> None:
+    body = contents.to_bytes()
+    assert parse_contents(body) == contents
+    assert parse_contents(body).to_bytes() == body
+
+
+@QUICK
+@given(valid_contents())
+def test_the_checksums_name_the_contents_first_and_then_every_file(contents: Contents) -> None:
+    sums = checksums(contents)
+    first, *lines = sums.decode().splitlines()
+    assert first == f"{contents_digest(sums)}  bundle.json"
+    assert digest_of(contents.to_bytes()) == f"sha256:{contents_digest(sums)}"
+    assert lines == [f"{file.sha256}  {file.name}" for file in contents.files]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(body: bytes) -> None:
+    with pytest.raises(IntegrityError):
+        parse_contents(body)
+
+
+SCALARS = [None, True, -1, 0, 7, 512, 2**53, 2**64, 0.5, 1e300]
+TEXTS = ["", "x", "1", "\x1b", "\ud800", "a\n", POOL[0], "linux/amd64", CREATED]
+OTHERS = [[], [1], ["x"], [[]], {}, {"a": 1}, [{}], ["linux/amd64"]]
+JSON = st.sampled_from([*SCALARS, *TEXTS, *OTHERS])
+
+
+@pytest.fixture(scope="module")
+def body(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The contents of a real bundle."""
+    return make_bundle(tmp_path_factory.mktemp("bundle"), new_key()).to_bytes()
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_contents_with_any_value_in_any_place_are_read_or_refused(
+    body: bytes, data: st.DataObject
+) -> None:
+    document = json.loads(body)
+    place: Any = document
+    key = data.draw(st.sampled_from(sorted(place)))
+    while place[key] and isinstance(place[key], dict | list) and data.draw(st.booleans()):
+        place = place[key]
+        keys = sorted(place) if isinstance(place, dict) else range(len(place))
+        key = data.draw(st.sampled_from(keys))
+    place[key] = data.draw(JSON)
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    check_read_or_refused(text.encode(errors="surrogatepass") + b"\n")
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_contents_with_any_byte_changed_are_read_or_refused(
+    body: bytes, data: st.DataObject
+) -> None:
+    changed = bytearray(body)
+    changed[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    check_read_or_refused(bytes(changed))
+
+
+def check_read_or_refused(body: bytes) -> None:
+    """What is read means all of what was written; anything but `IntegrityError` fails."""
+    try:
+        found = parse_contents(body)
+    except IntegrityError:
+        return
+    assert found.to_bytes() == body
+
+
+def small() -> Contents:
+    return Contents("a", 1, CREATED, "", "0", (), (), ())
+
+
+def test_the_bytes_are_those_of_the_format() -> None:
+    contents = small().with_files([FileEntry("images.tar", 0, "0" * 64)])
+    assert contents.to_bytes() == (
+        b'{"blobs":[],"created":"2026-01-02T03:04:05Z","critical":[],"expires":"","files":'
+        b'[{"name":"images.tar","sha256":"' + b"0" * 64 + b'","size":0}],"format":'
+        b'"airgap-bundle/1.0","host_platforms":[],"images":[],"name":"a","recordings":[],'
+        b'"requires":[],"serial":1,"tool":"0"}\n'
+    )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), [float("-inf")]])
+def test_what_is_not_json_is_never_written(value: object) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical(value)
+
+
+def test_times_are_utc_to_the_second() -> None:
+    moment = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    assert format_time(moment) == "2026-01-31T12:00:00Z"
+    assert parse_time("2026-01-31T12:00:00Z") == moment
+    assert format_time(moment.astimezone(None) + timedelta(hours=1)) == "2026-01-31T13:00:00Z"
+
+
+def test_created_is_also_known_in_unix_seconds() -> None:
+    assert small().created_seconds == 1767323045
+
+
+def test_name_and_serial_identify_a_bundle() -> None:
+    assert small().identity == "a-1"
+
+
+@pytest.mark.parametrize("name", ["a", "arm64-builder", "a.b_c-1", "0" * 64])
+def test_plain_names_may_name_a_bundle(name: str) -> None:
+    assert is_bundle_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "A", "-a", "a-", ".a", "..", "a/b", "a\n", "ä", "0" * 65])
+def test_other_names_may_not(name: str) -> None:
+    assert not is_bundle_name(name)
+
+
+def test_an_image_is_found_by_its_role() -> None:
+    def entry(name: str, *roles: str) -> ImageEntry:
+        return ImageEntry(name, "sha256:" + "0" * 64, INDEX_TYPES[0], (), roles=roles)
+
+    images = (entry("x", "base"), entry("y", "registry", "builder"), entry("z", "builder"))
+    contents = Contents("a", 1, CREATED, "", "0", (), images, ())
+    found = contents.image_for("builder")
+    assert found is not None
+    assert found.name == "y"
+    assert contents.image_for("emulator") is None
+
+
+def test_only_volumes_are_joined_to_the_tar(tmp_path: Path) -> None:
+    volume, tool = FileEntry("images.tar.000", 1, "0" * 64), FileEntry(TOOL_NAME, 1, "0" * 64)
+    assert small().with_files([volume, tool]).volumes == (volume,)
+
+
+def test_a_blob_is_where_it_says() -> None:
+    digest = "sha256:" + "0" * 64
+    assert place_blobs(1024, [(digest, 513), (digest, 0), (digest, 1)]) == (
+        BlobEntry(digest, 513, 1536),
+        BlobEntry(digest, 0, 3072),
+        BlobEntry(digest, 1, 3584),
+    )

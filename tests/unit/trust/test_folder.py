@@ -1,0 +1,146 @@
+"""The folder of trusted keys."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from airgap.errors import TrustError, UsageError
+from airgap.trust.folder import (
+    add_key,
+    refuse_key_in,
+    refuse_key_on_medium,
+    remove_key,
+    trusted_keys,
+)
+from airgap.trust.keys import generate
+
+ALGORITHM = "ecdsa-p256"
+
+
+def new_pub(path: Path) -> Path:
+    """A file with a new public key."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(generate(path.stem, ALGORITHM).public.pem())
+    return path
+
+
+def test_there_are_no_keys_without_a_folder(tmp_path: Path) -> None:
+    assert trusted_keys(tmp_path / "absent") == ()
+
+
+def test_a_key_is_trusted_once_it_was_added(tmp_path: Path) -> None:
+    trust = tmp_path / "etc/trust"
+    added = add_key(trust, new_pub(tmp_path / "site.pub"))
+    assert [(key.name, key.fingerprint) for key in trusted_keys(trust)] == [
+        ("site", added.fingerprint)
+    ]
+    assert [path.name for path in trust.iterdir()] == ["site.pub"]
+    assert stat.S_IMODE((trust / "site.pub").stat().st_mode) == 0o644
+
+
+def test_keys_are_in_the_order_of_their_names(tmp_path: Path) -> None:
+    for name in "bca":
+        add_key(tmp_path / "trust", new_pub(tmp_path / f"{name}.pub"))
+    (tmp_path / "trust/notes.txt").write_text("not a key")
+    assert [key.name for key in trusted_keys(tmp_path / "trust")] == ["a", "b", "c"]
+
+
+def test_a_name_can_be_given(tmp_path: Path) -> None:
+    assert add_key(tmp_path / "trust", new_pub(tmp_path / "site.pub"), "other").name == "other"
+    assert (tmp_path / "trust/other.pub").exists()
+
+
+@pytest.mark.parametrize("name", ["../site", "a/b", ".site", "a b", "a\n", "ä", "x" * 65])
+def test_a_name_that_cannot_be_a_files_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot name a key"):
+        add_key(tmp_path / "trust", new_pub(tmp_path / "site.pub"), name)
+    with pytest.raises(UsageError, match="is trusted"):
+        remove_key(tmp_path / "trust", name)
+
+
+def test_the_same_key_can_be_added_again(tmp_path: Path) -> None:
+    pub = new_pub(tmp_path / "site.pub")
+    assert add_key(tmp_path / "trust", pub) == add_key(tmp_path / "trust", pub)
+
+
+def test_a_name_never_changes_its_key(tmp_path: Path) -> None:
+    first = add_key(tmp_path / "trust", new_pub(tmp_path / "site.pub"))
+    with pytest.raises(TrustError, match="another key is trusted under the name 'site'"):
+        add_key(tmp_path / "trust", new_pub(tmp_path / "new/site.pub"))
+    assert [key.fingerprint for key in trusted_keys(tmp_path / "trust")] == [first.fingerprint]
+
+
+def test_what_is_not_a_key_is_not_added(tmp_path: Path) -> None:
+    (tmp_path / "bad.pub").write_text("garbage")
+    with pytest.raises(TrustError, match="not a public key"):
+        add_key(tmp_path / "trust", tmp_path / "bad.pub")
+    assert not (tmp_path / "trust").exists()
+
+
+def test_one_bad_key_spoils_the_folder(tmp_path: Path) -> None:
+    add_key(tmp_path / "trust", new_pub(tmp_path / "site.pub"))
+    (tmp_path / "trust/bad.pub").write_text("garbage")
+    with pytest.raises(TrustError, match=r"bad\.pub is not a public key"):
+        trusted_keys(tmp_path / "trust")
+
+
+def test_a_folder_that_cannot_be_read_is_not_one_without_keys(tmp_path: Path) -> None:
+    (tmp_path / "trust").write_text("a file")
+    with pytest.raises(TrustError, match="cannot read the trusted keys"):
+        trusted_keys(tmp_path / "trust")
+
+
+def test_a_removed_key_is_not_trusted(tmp_path: Path) -> None:
+    add_key(tmp_path / "trust", new_pub(tmp_path / "site.pub"))
+    remove_key(tmp_path / "trust", "site")
+    assert trusted_keys(tmp_path / "trust") == ()
+    with pytest.raises(UsageError, match="no key 'site' is trusted"):
+        remove_key(tmp_path / "trust", "site")
+
+
+def test_a_key_in_the_bundle_is_refused(tmp_path: Path) -> None:
+    medium = tmp_path / "medium"
+    key = new_pub(medium / "keys/site.pub")
+    (tmp_path / "link.pub").symlink_to(key)
+    for path in (key, medium / "tool/../keys/site.pub", tmp_path / "link.pub"):
+        with pytest.raises(TrustError, match="lies on the medium that it would vouch for"):
+            refuse_key_in([tmp_path / "other", medium], path)
+
+
+def test_a_key_in_a_bundle_given_by_a_link_is_refused(tmp_path: Path) -> None:
+    key = new_pub(tmp_path / "medium/site.pub")
+    (tmp_path / "usb").symlink_to(tmp_path / "medium")
+    with pytest.raises(TrustError, match="lies on the medium"):
+        refuse_key_in([tmp_path / "usb"], key)
+
+
+def test_a_key_beside_the_bundle_is_accepted(tmp_path: Path) -> None:
+    (tmp_path / "medium").mkdir()
+    refuse_key_in([tmp_path / "medium"], new_pub(tmp_path / "medium.pub"))
+
+
+def test_a_key_on_the_root_file_system_is_accepted(tmp_path: Path) -> None:
+    if tmp_path.stat().st_dev != os.stat("/").st_dev:  # noqa: PTH116 - a plain number is wanted
+        pytest.skip("temporary files are not on the root file system")
+    (tmp_path / "bundle").mkdir()
+    refuse_key_on_medium([tmp_path / "bundle"], new_pub(tmp_path / "site.pub"))
+
+
+def test_a_key_on_the_bundles_own_mount_is_refused(tmp_path: Path) -> None:
+    with TemporaryDirectory(dir="/dev/shm") as name:  # another mount than that of /
+        medium = Path(name)
+        (medium / "bundle").mkdir()
+        with pytest.raises(TrustError, match="lies on the medium"):
+            refuse_key_on_medium([medium / "bundle"], new_pub(medium / "site.pub"))
+        refuse_key_on_medium([medium / "bundle"], new_pub(tmp_path / "site.pub"))
+
+
+def test_a_key_that_is_gone_is_told(tmp_path: Path) -> None:
+    (tmp_path / "bundle").mkdir()
+    with pytest.raises(TrustError, match="cannot read"):
+        refuse_key_on_medium([tmp_path / "bundle"], tmp_path / "absent.pub")
