@@ -29,6 +29,7 @@ check: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	for script in build-programs demo lab lock-tool; do $(BIN)/mypy scripts/$$script || exit 1; done
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -34,6 +34,7 @@ class Limits:
     blob_bytes: int = 1024 * GIB
     archive_bytes: int = 1024 * 1024 * GIB
     emulator_bytes: int = 64 * MIB
+    plugin_bytes: int = 256 * MIB
 
 
 LIMITS = Limits()

@@ -14,18 +14,29 @@ Runner = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
 """Runs a command as the user whose instance it is."""
 
 
-def stands(run: Runner, container: str) -> bool:
-    """Whether the user has the instance and it leads to that container."""
+def problem(run: Runner, container: str) -> str:
+    """Why the user cannot build with the instance; empty if they can."""
     done = run(["docker", "buildx", "inspect", INSTANCE])
-    return done.returncode == 0 and _endpoint(container) in done.stdout.split()
+    if done.returncode != 0:
+        return f"there is no builder {INSTANCE!r}"
+    if _endpoint(container) not in done.stdout.split():
+        return f"the builder {INSTANCE!r} leads elsewhere"
+    if not re.search(r"^Status:\s+running$", done.stdout, re.M):
+        return f"the builder {INSTANCE!r} cannot be reached: {_reason(done.stdout)}"
+    return ""
 
 
 def create(run: Runner, container: str) -> None:
-    """Creates it, in place of one that leads elsewhere.
+    """Creates it.
 
     Raises:
-        HostError: buildx refuses.
+        HostError: buildx refuses, or the user has another builder of that name.
     """
+    if problem(run, container).endswith("leads elsewhere"):
+        raise HostError(
+            f"there is a builder {INSTANCE!r} already, which leads elsewhere",
+            remedy=f"remove it: docker buildx rm {INSTANCE}",
+        )
     remove(run)
     command = ["docker", "buildx", "create", "--name", INSTANCE, "--driver", "remote"]
     # So that a build without an output is loaded into Docker, as people expect.
@@ -51,6 +62,11 @@ def selected(run: Runner) -> str:
 def remove(run: Runner) -> None:
     """Removes the user's instance, if there is one; the builder itself goes on."""
     run(["docker", "buildx", "rm", "--force", INSTANCE])
+
+
+def _reason(shown: str) -> str:
+    found = re.search(r"^Error:\s+(.+)$", shown, re.M)
+    return found[1] if found else "it is not running"
 
 
 def _endpoint(container: str) -> str:

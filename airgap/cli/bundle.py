@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +16,9 @@ from airgap.errors import UsageError
 from airgap.oci.platform import parse_platform
 from airgap.oci.reference import parse_reference
 from airgap.spec.bundle_spec import BundleSpec, ImageSpec, Request, load_spec, make_request
+
+if TYPE_CHECKING:
+    from airgap.trust.keys import PrivateKey
 
 
 @click.command(name="bundle")
@@ -29,9 +34,16 @@ from airgap.spec.bundle_spec import BundleSpec, ImageSpec, Request, load_spec, m
 @click.option(
     "--registries",
     type=click.Path(path_type=Path),
+    envvar="AIRGAP_REGISTRIES",
+    show_envvar=True,
     help="TOML file with mirrors, replacements, plain HTTP and CA files.",
 )
-@click.option("--timeout", default=30.0, help="Seconds to wait for a registry.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0.1),
+    default=30.0,
+    help="Seconds to wait for a registry.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 @pass_settings
@@ -65,38 +77,44 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     from airgap.oci.registries import Registries, load_registries
     from airgap.oci.registry import RegistryClient
     from airgap.tool.build import build_tool
-    from airgap.trust.keys import PrivateKey, is_encrypted, load_private
 
     request = _request(wanted, name, platform, all_platforms, no_roles)
     if key is None and not dry_run:
         raise UsageError("--key is missing", remedy="make one: airgap keygen site")
-    encrypted = key is not None and is_encrypted(key)
-    config = load_registries(registries) if registries else Registries()
-    client = RegistryClient(config, Credentials(), timeout=timeout)
     deadline = expires.replace(tzinfo=UTC) if expires else None
-    with settings.progress() as progress:
+    if deadline and deadline <= datetime.now(UTC):
+        raise UsageError(f"--expires {deadline:%Y-%m-%d} is over: no host would take the bundle")
+    # Before anything is fetched: a wrong passphrase shall not show after hours.
+    signing_key = _open_key(key, passphrase_file) if key and not dry_run else None
+    config = load_registries(registries) if registries else Registries()
+    with (
+        closing(RegistryClient(config, Credentials(), timeout=timeout)) as client,
+        settings.progress() as progress,
+    ):
         progress.message(f"resolving {len(request.images)} images")
         draft = plan_bundle(request, output, deadline, client)
         click.echo(json.dumps(document(draft.plan)) if as_json else describe(draft.plan))
-        if dry_run or key is None:
+        if key is None or signing_key is None:
             return
-
-        def open_key() -> PrivateKey:
-            passphrase = read_passphrase(passphrase_file)
-            if encrypted and passphrase is None:
-                passphrase = click.prompt(f"Passphrase for {key}", hide_input=True).encode()
-            return load_private(key, passphrase)
-
         contents = write_bundle(
             draft,
             client,
             lambda hosts, shown: build_tool(hosts, progress=shown),
-            open_key,
+            signing_key,
             progress,
         )
     if not as_json:
         click.echo(f"{output}: bundle {contents.name}, serial {contents.serial}, is signed")
         click.echo(f"check it: airgap verify {output} --trust {key.with_suffix('.pub')}")
+
+
+def _open_key(path: Path, passphrase_file: Path | None) -> PrivateKey:
+    from airgap.trust.keys import is_encrypted, load_private
+
+    passphrase = read_passphrase(passphrase_file)
+    if passphrase is None and is_encrypted(path):
+        passphrase = click.prompt(f"Passphrase for {path}", hide_input=True, err=True).encode()
+    return load_private(path, passphrase)
 
 
 def _request(

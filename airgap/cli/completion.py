@@ -10,11 +10,12 @@ from click.shell_completion import get_completion_class
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:
-    """Print tab completion for a shell.
+    """Print tab completion for a shell, for that shell to read at its start.
 
     \b
-    Example:
+    Examples:
       source <(airgap completion bash)
+      airgap completion fish > ~/.config/fish/completions/airgap.fish
     """
     completion = get_completion_class(shell)
     if completion is not None:

@@ -10,21 +10,25 @@ from airgap.cli.settings import Settings, pass_settings
 
 
 @click.command(name="enable")
-@click.option("--user", "name", default="", help="For another user; only root can.")
+@click.option("--user", "name", default="", help="For another user; only root can do that.")
 @click.option(
     "--use/--no-use",
     "select",
     default=None,
-    help="Select our builder [default: if none was selected].",
+    help="Make airgap the selected builder [default: if none was selected].",
 )
-@click.option("--undo", is_flag=True, help="Take it back.")
+@click.option("--undo", is_flag=True, help="Take the builder away again.")
 @pass_settings
 def command(settings: Settings, name: str, select: bool | None, undo: bool) -> None:
     """Let a user build on this host: their buildx gets the builder `airgap`.
 
+    The user must be allowed to use Docker. Root is not needed. Builders that they create
+    themselves use the mirror from then on, too.
+
     \b
-    Example:
+    Examples:
       airgap enable
+      airgap enable --undo
     """
     from airgap.isolated.host import User
     from airgap.isolated.state import State

@@ -11,6 +11,8 @@ from airgap.builder.instance import INSTANCE
 def command() -> None:
     """Print what sends plain docker build, too, to the builder `airgap`.
 
+    It is a line for the shell, and holds for that shell alone.
+
     \b
     Example:
       eval "$(airgap env)"

@@ -9,7 +9,7 @@ import click
 
 @click.command(name="inspect")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print bundle.json.")
+@click.option("--json", "as_json", is_flag=True, help="Print bundle.json, as it is.")
 def command(folder: Path, as_json: bool) -> None:
     """Show what a bundle says it holds. It does not check who says so: see `airgap verify`.
 
@@ -24,7 +24,7 @@ def command(folder: Path, as_json: bool) -> None:
 
     contents = read_contents(Media([folder]))
     if as_json:
-        click.echo(contents.to_bytes(), nl=False)
+        click.echo(contents.to_bytes().decode(), nl=False)
         return
     size = sum(file.size for file in contents.files)
     click.echo(f"{contents.name}, serial {contents.serial}, made {contents.created}")

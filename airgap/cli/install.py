@@ -15,26 +15,53 @@ from airgap.errors import UsageError
 
 @click.command(name="install")
 @click.argument("folders", metavar="DIR…", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--trust", type=click.Path(path_type=Path), multiple=True, help="A public key.")
-@click.option("--only", default="", metavar="STEP,…", help="Do these steps alone.")
-@click.option("--load", multiple=True, metavar="NAME", help="An image that Docker is to have too.")
+@click.option(
+    "--trust",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Trust this public key now, and not those of `airgap trust`; repeatable.",
+)
+@click.option(
+    "--only",
+    default="",
+    metavar="STEP,…",
+    help="Do these steps alone; everything is checked all the same.",
+)
+@click.option(
+    "--load",
+    multiple=True,
+    metavar="NAME",
+    help="Put this image into Docker's own store too, for plain docker build; repeatable.",
+)
 @click.option("--allow-older", is_flag=True, help="Tags may go back to an older bundle's.")
-@click.option("--mirror-port", type=click.IntRange(1, 65535), help="[default: 5001]")
-@click.option("--registry-port", type=click.IntRange(1, 65535), help="[default: 5000]")
+@click.option(
+    "--mirror-port",
+    type=click.IntRange(1, 65535),
+    help="Port of the mirror on loopback [default: 5001].",
+)
+@click.option(
+    "--registry-port",
+    type=click.IntRange(1, 65535),
+    help="Port of the registry for what you push [default: 5000].",
+)
 @click.option(
     "--site-registry",
     multiple=True,
     metavar="HOST[:PORT]",
-    help="A registry of your site that builds may use.",
+    help="A registry of your site that the builder may reach; repeatable.",
 )
 @click.option(
     "--use/--no-use",
     "select",
     default=None,
-    help="Select our builder [default: if you have not selected one yourself].",
+    help="Make airgap your selected builder [default: if you have not selected one yourself].",
 )
-@click.option("--restart-docker", is_flag=True, help="Docker may be restarted.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option(
+    "--restart-docker",
+    is_flag=True,
+    help="Restart Docker if its mirror setting changes; plain docker build reads it only then.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 @pass_settings
 def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     settings: Settings,
@@ -51,6 +78,16 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     as_json: bool,
 ) -> None:
     """Check a bundle and set this host up with it, so that it builds without a network.
+
+    DIR is the folder with bundle.json; name several if the bundle lies on several media. The key
+    of whoever signed it must be trusted first: airgap trust add PUB. Given again, the command
+    changes nothing; stopped half-way, it goes on.
+
+    Ports and site registries are kept for later installs.
+
+    \b
+    Steps, in order:
+      tool, seed, load, emulator, mirror, registry, builder, buildx, enable, docker-mirror
 
     \b
     Examples:

@@ -11,8 +11,19 @@ from airgap.trust.keys import ALGORITHMS, generate, write_new_pair
 
 @click.command(name="keygen")
 @click.argument("name", type=click.Path(path_type=Path))
-@click.option("--algorithm", type=click.Choice(ALGORITHMS), default=ALGORITHMS[0])
-@click.option("--passphrase/--no-passphrase", "ask", default=False, help="Ask for a passphrase.")
+@click.option(
+    "--algorithm",
+    type=click.Choice(ALGORITHMS),
+    default=ALGORITHMS[0],
+    show_default=True,
+    help="Every openssl checks the default; ed25519 needs OpenSSL 3 on the hosts.",
+)
+@click.option(
+    "--passphrase/--no-passphrase",
+    "ask",
+    default=False,
+    help="Ask for a passphrase to encrypt NAME.key with [default: no passphrase].",
+)
 @click.option(
     "--passphrase-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -21,8 +32,11 @@ from airgap.trust.keys import ALGORITHMS, generate, write_new_pair
 def command(name: Path, algorithm: str, ask: bool, passphrase_file: Path | None) -> None:
     """Make a pair of keys: NAME.key to sign bundles with, NAME.pub for the hosts.
 
+    Compare the fingerprint that it prints with the one that airgap trust add prints on a host.
+
     \b
-    Example:
+    Examples:
+      airgap keygen site
       airgap keygen site --passphrase
     """
     passphrase = read_passphrase(passphrase_file)

@@ -13,6 +13,9 @@ from airgap.cli.settings import Settings, pass_settings
 def command(settings: Settings, names: tuple[str, ...]) -> None:
     """Bring images of the mirror into Docker's own store, as plain docker build needs them.
 
+    NAME is an image of an installed bundle. With containerd's image store Docker takes all of its
+    platforms, with the classic store one: this host's, if the image has it.
+
     \b
     Example:
       airgap load arm64v8/alpine multiarch/qemu-user-static:x86_64-aarch64

@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -79,7 +80,15 @@ def cli(context: click.Context, root: Path | None, trust_dir: Path | None, quiet
 def main() -> None:
     """Runs the command and exits with the code that `ExitCode` documents."""
     signal.signal(signal.SIGTERM, _interrupt)
-    sys.exit(run(sys.argv[1:]))
+    # What install puts in place is for all users; private keys get a mode of their own.
+    os.umask(0o022)
+    code = run(sys.argv[1:])
+    if code == ExitCode.INTERRUPTED:
+        # At once: a thread that waits for a registry would hold Python's own way out.
+        with suppress(OSError):
+            sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

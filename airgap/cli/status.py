@@ -12,14 +12,18 @@ from airgap.errors import HostError
 
 
 @click.command(name="status")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON, with all images.")
 @pass_settings
 def command(settings: Settings, as_json: bool) -> None:
     """Check every part of this host's set-up; exit status 9 if one is not well.
 
+    It looks at the containers, the mirror's images, the emulators and your own builder; it
+    changes nothing.
+
     \b
-    Example:
+    Examples:
       airgap status
+      airgap status --json
     """
     from airgap.cli.table import table
     from airgap.isolated.host import User
@@ -46,7 +50,5 @@ def command(settings: Settings, as_json: bool) -> None:
         )
     unwell = [step for step, finding in findings.items() if not finding.well]
     if unwell:
-        raise HostError(
-            f"not well: {', '.join(unwell)}",
-            remedy="mend it by giving the bundle again: airgap install DIR",
-        )
+        mend = "airgap enable" if unwell == ["enable"] else "airgap install DIR"
+        raise HostError(f"not well: {', '.join(unwell)}", remedy=f"mend it: {mend}")

@@ -12,7 +12,14 @@ from airgap.cli.settings import Settings, pass_settings
 
 @click.group(name="trust")
 def command() -> None:
-    """The public keys whose bundles this host accepts."""
+    """The public keys whose bundles this host accepts.
+
+    \b
+    Examples:
+      airgap trust add site.pub
+      airgap trust list
+      airgap trust remove site
+    """
 
 
 @command.command()
@@ -20,7 +27,9 @@ def command() -> None:
 @click.option("--name", default="", help="What to call it [default: the file's name].")
 @pass_settings
 def add(settings: Settings, public_key: Path, name: str) -> None:
-    """Take in a key. Compare the fingerprint with one that came another way.
+    """Take in a public key. Compare the fingerprint with one that came another way.
+
+    It lies in /etc/airgap/trust from then on, which only root can write to.
 
     \b
     Example:
@@ -33,10 +42,15 @@ def add(settings: Settings, public_key: Path, name: str) -> None:
 
 
 @command.command(name="list")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print names and fingerprints as JSON.")
 @pass_settings
 def list_keys(settings: Settings, as_json: bool) -> None:
-    """Show the trusted keys."""
+    """Show the trusted keys.
+
+    \b
+    Example:
+      airgap trust list
+    """
     from airgap.trust.folder import trusted_keys
 
     keys = trusted_keys(settings.trust_dir)
@@ -52,7 +66,7 @@ def list_keys(settings: Settings, as_json: bool) -> None:
 @click.argument("name")
 @pass_settings
 def remove(settings: Settings, name: str) -> None:
-    """Stop trusting a key.
+    """Stop trusting a key, by the name that airgap trust list shows.
 
     \b
     Example:

@@ -8,16 +8,22 @@ from airgap.cli.settings import Settings, pass_settings
 
 
 @click.command(name="uninstall")
-@click.option("--purge", is_flag=True, help="Forget also which bundles were installed.")
-@click.option("--purge-pushed", is_flag=True, help="Delete also the images that people pushed.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--purge", is_flag=True, help="Also forget which bundles were installed.")
+@click.option("--purge-pushed", is_flag=True, help="Also delete the images that people pushed.")
+@click.option(
+    "--yes", is_flag=True, help="Do not ask before images that people pushed are deleted."
+)
 @pass_settings
 def command(settings: Settings, purge: bool, purge_pushed: bool, yes: bool) -> None:
     """Take back what install did to this host. Trusted keys stay, and what people pushed.
 
+    The memory of which bundles were installed stays too, so that an older one is recognised
+    later.
+
     \b
-    Example:
+    Examples:
       airgap uninstall
+      airgap uninstall --purge --purge-pushed
     """
     from airgap.isolated.host import User
     from airgap.isolated.state import State
@@ -27,12 +33,14 @@ def command(settings: Settings, purge: bool, purge_pushed: bool, yes: bool) -> N
     if purge_pushed and not yes:
         click.confirm("Delete all images that people pushed to this host?", abort=True)
     with settings.progress() as progress:
-        work = standing_work(State(settings.root), User.behind_this_process(), progress)
+        state, user = State(settings.root), User.behind_this_process()
+        work = standing_work(state, user, progress, unfinished=True)
         uninstall(
             work,
             purge=purge,
             purge_pushed=purge_pushed,
             show=lambda step: click.echo(f"undone {step}"),
         )
-    if not purge_pushed:
+    if work.state.pushed.exists():
         click.echo(f"kept: {work.state.pushed} (what people pushed)")
+    click.echo("users who enabled themselves take it back with: docker buildx rm airgap")

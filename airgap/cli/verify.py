@@ -12,13 +12,20 @@ from airgap.cli.settings import Settings, pass_settings
 
 @click.command(name="verify")
 @click.argument("folders", metavar="DIR…", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--trust", type=click.Path(path_type=Path), multiple=True, help="A public key.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option(
+    "--trust",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Check with this public key, and not with those of `airgap trust`; repeatable.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print name, serial and signers as JSON.")
 @pass_settings
 def command(
     settings: Settings, folders: tuple[Path, ...], trust: tuple[Path, ...], as_json: bool
 ) -> None:
-    """Check a bundle's signature and every byte of it.
+    """Check a bundle's signature and every byte of it. Nothing is installed.
+
+    DIR is the folder with bundle.json; name several if the bundle lies on several media.
 
     \b
     Example:

@@ -7,21 +7,26 @@ import hashlib
 import os
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from airgap.bundle import framing
 from airgap.bundle.contents import BlobEntry
 from airgap.connected.plan import Plan
-from airgap.connected.source import Source
+from airgap.connected.source import Readable, Source
 from airgap.connected.unfinished import Journal, not_written
-from airgap.errors import AirgapError, HostError, IntegrityError, SpaceError
-from airgap.limits import MIB
+from airgap.errors import AirgapError, IntegrityError, SpaceError
+from airgap.limits import KIB, MIB
 from airgap.oci.digest import hex_of
+from airgap.oci.reference import Reference
+from airgap.oci.registry import unbroken
 from airgap.progress import Progress, format_bytes
 
-_BUFFER_BYTES = MIB
+_WORKERS = 4
+# A worker notices at each buffer that it is to stop.
+_BUFFER_BYTES = 256 * KIB
+_GRACE_SECONDS = 2.0
 # The tool, the README and file system overhead beside the tar.
 _SPARE_BYTES = 32 * MIB
 
@@ -30,15 +35,17 @@ def check_space(folder: Path, plan: Plan, present: int) -> None:
     """Refuses to begin what cannot end.
 
     Args:
-        folder: Where the bundle goes; it exists.
+        folder: Where the bundle goes; it may be absent still.
         plan: What is to be written.
         present: Bytes of it that are on the disk already.
 
     Raises:
         SpaceError: The disk is too small.
     """
+    folder = folder.absolute()
+    existing = next(one for one in (folder, *folder.parents) if one.exists())
     needed = plan.tar_bytes - present + _SPARE_BYTES
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(existing).free
     if needed > free:
         raise SpaceError(
             f"{folder} has {format_bytes(free)} free, and {format_bytes(needed)} are needed",
@@ -73,12 +80,14 @@ def write_tar(
     try:
         os.ftruncate(tar, plan.tar_bytes)
         _write_framing(tar, plan)
-        _fetch_all(_Job(tar, plan, journal, source, progress), blobs)
+        try:
+            _fetch_all(_Job(tar, plan, journal, source, progress), blobs)
+        finally:
+            journal.flush()
     except OSError as error:
-        raise _failed(path, error) from error
+        raise not_written(path, error) from error
     finally:
         progress.finish()
-        journal.flush()
 
 
 class _Job:
@@ -93,27 +102,35 @@ class _Job:
         self._local = threading.local()
 
     def fetch(self, blob: BlobEntry) -> None:
+        """Writes a blob to its place, from the beginning again where the connection breaks."""
+        unbroken(lambda: self._fetch(blob), self.stop.wait)
+        self.journal.add(blob.digest)
+
+    def _fetch(self, blob: BlobEntry) -> None:
         reference = self.plan.sources[blob.digest]
-        buffer = self._buffer()
         digest, done = hashlib.sha256(), 0
-        with self.source.blob(reference, blob.digest, blob.size) as reader:
-            while count := reader.readinto(buffer):
-                if self.stop.is_set():
-                    raise InterruptedError
-                done += count
-                if done > blob.size:
-                    break
-                digest.update(buffer[:count])
-                _write(self.tar, buffer[:count], blob.offset + done - count)
-                self.progress.advance(count)
-        if done != blob.size or digest.hexdigest() != hex_of(blob.digest):
-            raise IntegrityError(
-                f"{reference}: the bytes served for {blob.digest} are others",
-                meaning=f"{done} bytes came, with the digest sha256:{digest.hexdigest()}; "
-                f"{blob.size} were stated. The registry, or something before it, is faulty.",
-                remedy="give the same command again: finished blobs are kept",
-            )
-        self.journal.add(blob.digest, blob.size)
+        try:
+            with self.source.blob(reference, blob.digest, blob.size) as reader:
+                for chunk in self._chunks(reader):
+                    if done + len(chunk) > blob.size:
+                        raise _other_bytes(reference, blob, "more bytes than that came")
+                    digest.update(chunk)
+                    _write(self.tar, chunk, blob.offset + done)
+                    done += len(chunk)
+                    self.progress.advance(len(chunk))
+        except AirgapError:
+            self.progress.advance(-done)
+            raise
+        if digest.hexdigest() != hex_of(blob.digest):
+            raise _other_bytes(reference, blob, f"they are sha256:{digest.hexdigest()}")
+
+    def _chunks(self, reader: Readable) -> Iterator[memoryview]:
+        """What comes, in pieces that are valid until the next one; ends early if it is to stop."""
+        buffer = self._buffer()
+        while count := reader.readinto(buffer):
+            if self.stop.is_set():
+                raise InterruptedError(errno.EINTR, "fetching was stopped")
+            yield buffer[:count]
 
     def _buffer(self) -> memoryview:
         """One buffer a thread, used again for each blob."""
@@ -124,18 +141,26 @@ class _Job:
 
 
 def _fetch_all(job: _Job, blobs: Sequence[BlobEntry]) -> None:
-    workers = min(4, max(1, len(blobs)))
-    with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(job.fetch, blob) for blob in blobs]
-        try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-            failed = [future for future in futures if future.done() and future.exception()]
-        finally:
-            if not all(future.done() for future in futures):
-                job.stop.set()
-                pool.shutdown(cancel_futures=True)
-        for future in failed:
-            future.result()
+    pool = ThreadPoolExecutor(_WORKERS)
+    futures = [pool.submit(job.fetch, blob) for blob in blobs]
+    try:
+        ended = wait(futures, return_when=FIRST_EXCEPTION).done
+    finally:
+        job.stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        # Who waits for a registry longer than this finds out later, and writes nothing more.
+        wait([future for future in futures if future.running()], timeout=_GRACE_SECONDS)
+    for future in ended:
+        future.result()
+
+
+def _other_bytes(reference: Reference, blob: BlobEntry, what: str) -> IntegrityError:
+    return IntegrityError(
+        f"{reference}: the bytes served for {blob.digest} are others",
+        meaning=f"{blob.size} bytes were stated, and {what}. "
+        "The registry, or something before it, is faulty.",
+        remedy="give the same command again: finished blobs are kept",
+    )
 
 
 def _write_framing(tar: int, plan: Plan) -> None:
@@ -151,15 +176,3 @@ def _write(tar: int, data: memoryview, offset: int) -> None:
     while data:
         count = os.pwrite(tar, data, offset)
         data, offset = data[count:], offset + count
-
-
-def _failed(path: Path, error: OSError) -> AirgapError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return SpaceError(
-            f"the disk of {path} is full",
-            meaning="The blobs that were finished are kept.",
-            remedy="make room and give the same command again",
-        )
-    if isinstance(error, InterruptedError):
-        return HostError("fetching was stopped")
-    return not_written(path, error)

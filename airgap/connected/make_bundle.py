@@ -25,7 +25,7 @@ from airgap.connected.fetch import check_space, write_tar
 from airgap.connected.plan import Plan, make_plan
 from airgap.connected.resolve import resolve_all
 from airgap.connected.source import Source
-from airgap.connected.unfinished import Started, Unfinished, not_written
+from airgap.connected.unfinished import Started, Unfinished, not_written, write_whole
 from airgap.limits import MIB
 from airgap.oci.platform import Platform, parse_platform
 from airgap.progress import Progress
@@ -59,23 +59,19 @@ def plan_bundle(request: Request, output: Path, expires: datetime | None, source
         UsageError: The folder holds something else.
         AirgapError: An image or platform does not exist, or a registry does not answer.
     """
-    unfinished = Unfinished(output, request)
+    until = format_time(expires) if expires else ""
+    unfinished = Unfinished(output, request, until)
     known = unfinished.load()
     images = resolve_all(source, request, known.digests if known else {})
     if known is None:
         now = datetime.now(UTC).replace(microsecond=0)
         digests = {image.entry.name: image.entry.digest for image in images}
-        known = Started(
-            int(now.timestamp()),
-            format_time(now),
-            format_time(expires) if expires else "",
-            digests,
-        )
+        known = Started(int(now.timestamp()), format_time(now), digests)
     contents = Contents(
         name=request.name,
         serial=known.serial,
         created=known.created,
-        expires=known.expires,
+        expires=until,
         tool=__version__,
         host_platforms=tuple(str(platform) for platform in request.host_platforms),
         images=(),
@@ -88,7 +84,7 @@ def write_bundle(
     draft: Draft,
     source: Source,
     build_tool: ToolBuilder,
-    open_key: Callable[[], PrivateKey],
+    key: PrivateKey,
     progress: Progress,
 ) -> Contents:
     """Writes a planned bundle, or what is missing of it, and signs it.
@@ -97,27 +93,26 @@ def write_bundle(
         draft: From `plan_bundle`.
         source: Where blobs come from.
         build_tool: Gives the bytes of `airgap.pyz` for host platforms.
-        open_key: Gives the signing key; called last.
+        key: Signs it.
         progress: Sees what happens.
 
     Raises:
         AirgapError: Anything that went wrong; the same command goes on from there.
     """
-    output, plan = draft.output, draft.plan
-    draft.unfinished.save(draft.started)
-    path = output / _TAR_NAME
-    with _open_tar(path) as tar:
-        check_space(output, plan, os.fstat(tar).st_blocks * 512)
-        write_tar(tar, path, plan, draft.unfinished.journal(tar), source, progress)
-        os.fsync(tar)
-    progress.message("building the tool for the isolated host")
-    hosts = [parse_platform(text) for text in plan.contents.host_platforms]
-    tool = build_tool(hosts, progress)
-    key = open_key()
-    try:
-        return _write_files(draft, tool, key, progress)
-    except OSError as error:
-        raise not_written(output, error) from error
+    output, plan, path = draft.output, draft.plan, draft.output / _TAR_NAME
+    check_space(output, plan, path.stat().st_blocks * 512 if path.exists() else 0)
+    with draft.unfinished.begun(draft.started):
+        # First what is quick and may fail: the blobs can take hours.
+        progress.message("building the tool for the isolated host")
+        hosts = [parse_platform(text) for text in plan.contents.host_platforms]
+        tool = build_tool(hosts, progress)
+        with _open_tar(path) as tar:
+            journal = draft.unfinished.journal(tar, plan.tar_bytes, len(plan.to_fetch))
+            write_tar(tar, path, plan, journal, source, progress)
+        try:
+            return _write_files(draft, tool, key, progress)
+        except OSError as error:
+            raise not_written(output, error) from error
 
 
 def _write_files(draft: Draft, tool: bytes, key: PrivateKey, progress: Progress) -> Contents:
@@ -128,13 +123,14 @@ def _write_files(draft: Draft, tool: bytes, key: PrivateKey, progress: Progress)
         README_NAME: readme.render(contents, key.public, [volume.name]).encode(),
     }
     for name, data in texts.items():
-        _write(output / name, data)
+        (output / name).parent.mkdir(exist_ok=True)
+        write_whole(output / name, data)
     entries = [FileEntry(name, len(data), _sha256(data)) for name, data in texts.items()]
     contents = contents.with_files([volume, *entries])
     sums = checksums(contents)
-    _write(output / CONTENTS_NAME, contents.to_bytes())
-    _write(output / SIGNATURE_NAME, key.sign(sums))
-    _write(output / CHECKSUMS_NAME, sums)
+    write_whole(output / CONTENTS_NAME, contents.to_bytes())
+    write_whole(output / SIGNATURE_NAME, key.sign(sums))
+    write_whole(output / CHECKSUMS_NAME, sums)
     draft.unfinished.remove()
     return contents
 
@@ -147,6 +143,7 @@ def _open_tar(path: Path) -> Iterator[int]:
         raise not_written(path, error) from error
     try:
         yield tar
+        os.fsync(tar)
     finally:
         os.close(tar)
 
@@ -165,14 +162,3 @@ def _hash_file(folder: Path, name: str, progress: Progress) -> FileEntry:
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Writes a file so that it is there whole or not at all."""
-    path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

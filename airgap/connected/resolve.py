@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from airgap.bundle.contents import ImageEntry
 from airgap.connected.source import Source
-from airgap.errors import NotFoundError
+from airgap.errors import IntegrityError, NotFoundError
 from airgap.oci import manifest
 from airgap.oci.manifest import Descriptor, Index, Manifest
 from airgap.oci.platform import Platform
@@ -95,8 +95,10 @@ def _indexed(
     blobs: list[Descriptor] = []
     documents: dict[str, Manifest | Index] = {digest: index}
     for child in kept:
-        served, inner = source.manifest(replace(image.reference, digest=child.digest))
-        document = manifest.parse(inner, served.media_type, str(image.reference))
+        _, inner = source.manifest(replace(image.reference, digest=child.digest))
+        if len(inner) != child.size:
+            raise IntegrityError(f"{image.reference} states a wrong size for {child.digest}")
+        document = manifest.parse(inner, child.media_type, str(image.reference))
         if isinstance(document, Index):
             raise NotFoundError(f"{image.reference} has an index inside its index")
         bodies[child.digest], documents[child.digest] = inner, document

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -66,12 +67,16 @@ def mount_table() -> None:
         )
 
 
-def problem_with(platform: Platform) -> str:
+def problem_with(platform: Platform, scratch: Path) -> str:
     """What goes wrong when a program of this platform runs; empty if nothing does.
 
     It runs in a folder of its own as its root, as in a container that has no emulator inside.
+
+    Args:
+        platform: One that is known.
+        scratch: A folder where programs may run; /tmp is often mounted noexec.
     """
-    with tempfile.TemporaryDirectory(prefix="airgap-") as folder:
+    with tempfile.TemporaryDirectory(prefix=".probe-", dir=scratch) as folder:
         program = Path(folder) / "probe"
         program.write_bytes(probe_program(platform))
         program.chmod(0o755)
@@ -101,13 +106,23 @@ def probe_program(platform: Platform) -> bytes:
     return resources.files("airgap.isolated").joinpath("programs", name).read_bytes()
 
 
-def is_ours(platform: Platform) -> bool:
-    """Whether airgap has registered an emulator for a platform."""
-    return (TABLE / _entry(platform)).exists()
+def registered_by_us(platform: Platform) -> Path | None:
+    """The emulator that airgap has registered for a platform, if it has."""
+    try:
+        shown = (TABLE / _entry(platform)).read_text()
+    except OSError:
+        return None
+    found = re.search(r"^interpreter (.+)$", shown, re.M)
+    return Path(found[1]) if found else None
 
 
-def register(platform: Platform, qemu: Path) -> str:
+def register(platform: Platform, qemu: Path, scratch: Path) -> str:
     """Registers an emulator with the flags that it needs, and returns the rule.
+
+    Args:
+        platform: One that is known.
+        qemu: The emulator: a static program, which the kernel holds open.
+        scratch: As for `problem_with`.
 
     Raises:
         HostError: Programs do not run with any.
@@ -122,7 +137,7 @@ def register(platform: Platform, qemu: Path) -> str:
             raise HostError(
                 f"the kernel refuses the emulator for {platform}: {error.strerror}"
             ) from error
-        problem = problem_with(platform)
+        problem = problem_with(platform, scratch)
         if not problem:
             return line
     _remove(_entry(platform))

@@ -40,7 +40,7 @@ def registry_spec(work: Work) -> ContainerSpec:
 
 
 def builder_spec(work: Work) -> ContainerSpec:
-    """BuildKit. It reaches loopback and the site's own registries, and nothing else."""
+    """BuildKit. Its own requests to registries reach loopback and the site's, and no others."""
     config, digest = _config(work, BUILDER)
     return ContainerSpec(
         name=BUILDER,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airgap.bundle.contents import canonical
 from airgap.errors import HostError
-from airgap.limits import LIMITS
+from airgap.limits import KIB
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -22,8 +24,15 @@ if TYPE_CHECKING:
 SPEC_LABEL = "airgap.spec"
 """On every container of ours: the digest of the `ContainerSpec` that it was made from."""
 
+ROOT_LABEL = "airgap.root"
+"""On every container of ours: the folder of the state that it belongs to."""
+
+_READER = "airgap-reader"
+
 _SECONDS = 600
 _STOP_SECONDS = 10
+# What a tar has beside the one file in it, at most.
+_TAR_BYTES = 64 * KIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,14 @@ class ContainerSpec:
 
 
 class Engine:
-    """The Docker Engine that this process would talk to."""
+    """The Docker Engine that this process would talk to.
+
+    Args:
+        root: The folder of the state that its containers belong to.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = str(root)
 
     @cached_property
     def _client(self) -> DockerClient:
@@ -72,17 +88,28 @@ class Engine:
         return docker.from_env(timeout=_SECONDS)
 
     def check(self) -> None:
-        """Makes sure that it answers.
+        """Makes sure that it answers, and is this host's own.
 
         Raises:
-            HostError: It does not.
+            HostError: It does not, or is not.
         """
         with _docker_errors("Docker does not answer"):
             self._client.ping()
+        address = os.environ.get("DOCKER_HOST", "unix://")
+        if not address.startswith("unix://"):
+            raise HostError(
+                f"DOCKER_HOST names the Docker of another host, {address}",
+                meaning="Only the Docker of the host where airgap runs can be set up.",
+                remedy="unset DOCKER_HOST, or run airgap on that host",
+            )
 
-    def root_folder(self) -> str:
-        """Where it keeps its images."""
-        return str(self._info().get("DockerRootDir", "/var/lib/docker"))
+    def image_folder(self) -> str:
+        """Where it keeps its images: containerd's folder, or with the classic store its own."""
+        info = self._info()
+        drivers = [value for _, value in info.get("DriverStatus") or ()]
+        if "io.containerd.snapshotter.v1" in drivers:
+            return "/var/lib/containerd"
+        return str(info.get("DockerRootDir", "/var/lib/docker"))
 
     def registry_mirrors(self) -> list[str]:
         """The mirrors of Docker Hub that the running daemon uses."""
@@ -94,7 +121,10 @@ class Engine:
             return dict(self._client.info())
 
     def bridge_gateway(self) -> str:
-        """The host's address on the default bridge; empty if there is no such network."""
+        """The host's address on the default bridge; empty if there is none.
+
+        Docker does not state one before the bridge is first used (moby issue 26799).
+        """
         from docker.errors import NotFound
 
         with _docker_errors("Docker's networks cannot be read"):
@@ -143,23 +173,32 @@ class Engine:
                 if not error.is_client_error():
                     raise
 
-    def read_file(self, image: str, paths: Sequence[str]) -> bytes | None:
+    def read_file(self, image: str, paths: Sequence[str], limit: int) -> bytes | None:
         """The bytes of the first of these files that an image has, without running it.
+
+        Args:
+            image: Its name or id.
+            paths: Absolute, inside the image.
+            limit: The most bytes that it may have.
 
         Raises:
             HostError: Docker fails, or what is there is no regular file of acceptable size.
         """
         from docker.errors import NotFound
 
+        self.remove_container(_READER)  # of a run that was killed
+        labels = {SPEC_LABEL: "", ROOT_LABEL: self._root}
         with _docker_errors(f"the image {image} cannot be read"):
-            container = self._client.containers.create(image, command=["none"])
+            container = self._client.containers.create(
+                image, command=["none"], name=_READER, labels=labels
+            )
             try:
                 for path in paths:
                     try:
                         stream, _ = container.get_archive(path)
                     except NotFound:
                         continue
-                    return _only_file(b"".join(_limited(stream, path)), path)
+                    return _only_file(b"".join(_limited(stream, path, limit)), path)
             finally:
                 container.remove(force=True)
         return None
@@ -199,7 +238,7 @@ class Engine:
                 userns_mode="host",
                 init=True,
                 restart_policy={"Name": "always"},
-                labels={SPEC_LABEL: spec.digest},
+                labels={SPEC_LABEL: spec.digest, ROOT_LABEL: self._root},
             )
             try:
                 container.start()
@@ -208,9 +247,9 @@ class Engine:
                 raise
 
     def is_ours(self, name: str) -> bool:
-        """Whether there is a container of that name and airgap made it."""
+        """Whether there is a container of that name and it belongs to this state."""
         container = self._container(name)
-        return container is not None and SPEC_LABEL in container.labels
+        return container is not None and container.labels.get(ROOT_LABEL) == self._root
 
     def remove_container(self, name: str) -> None:
         """Stops and removes a container of ours, if there is one.
@@ -221,10 +260,16 @@ class Engine:
         container = self._container(name)
         if container is None:
             return
-        if SPEC_LABEL not in container.labels:
+        owner = container.labels.get(ROOT_LABEL)
+        if owner is None:
             raise HostError(
                 f"there is a container {name} that airgap did not make",
                 remedy=f"rename it: docker rename {name} OTHER",
+            )
+        if owner != self._root:
+            raise HostError(
+                f"the container {name} belongs to another set-up, in {owner}",
+                remedy=f"uninstall that one first: airgap --root {owner} uninstall",
             )
         with _docker_errors(f"the container {name} cannot be removed"):
             container.stop(timeout=_STOP_SECONDS)
@@ -267,7 +312,7 @@ class Engine:
     def publisher_of(self, port: int) -> str:
         """The name of the container that publishes a port of this host; empty if none does."""
         with _docker_errors("Docker's containers cannot be read"):
-            for container in self._client.containers.list():
+            for container in self._client.containers.list(ignore_removed=True):
                 for bindings in (container.ports or {}).values():
                     if any(binding["HostPort"] == str(port) for binding in bindings or ()):
                         return str(container.name)
@@ -283,8 +328,8 @@ class Engine:
                 return None
 
 
-def _limited(stream: Iterable[bytes], path: str) -> Iterator[bytes]:
-    left = LIMITS.emulator_bytes
+def _limited(stream: Iterable[bytes], path: str, limit: int) -> Iterator[bytes]:
+    left = limit + _TAR_BYTES
     for chunk in stream:
         left -= len(chunk)
         if left < 0:
@@ -311,7 +356,7 @@ def _docker_errors(what: str) -> Iterator[None]:
         yield
     except APIError as error:
         raise HostError(f"{what}: {error.explanation or error}") from error
-    except (DockerException, RequestException, OSError) as error:
+    except (DockerException, RequestException) as error:
         raise HostError(
             f"{what}: {_innermost(error)}",
             meaning="Docker is not running, or this user may not use it.",

@@ -7,7 +7,7 @@ import platform
 import pwd
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from airgap.oci.platform import Platform
 
 _SYSTEMD = Path("/run/systemd/system")
 _OUTPUT_LINES = 20
+_SECONDS = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,39 +46,54 @@ class User:
         """Who gave the command: under sudo the real person, not root."""
         if os.geteuid() == 0 and os.environ.get("SUDO_USER"):
             return cls.called(os.environ["SUDO_USER"])
-        return cls.called(pwd.getpwuid(os.geteuid()).pw_name)
+        try:
+            return cls.called(pwd.getpwuid(os.geteuid()).pw_name)
+        except KeyError as error:
+            raise HostError(f"the user with id {os.geteuid()} has no account here") from error
 
-    def run(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    def run(self, argv: Sequence[str], *, text: str = "") -> subprocess.CompletedProcess[str]:
         """Runs a command as this user; its output is captured, its status not checked.
 
+        Args:
+            argv: The command.
+            text: What it reads.
+
         Raises:
-            HostError: The command is not on this host, or may not be run as that user.
+            HostError: The command is not on this host, may not be run as that user, or does not
+                end.
         """
         if shutil.which(argv[0]) is None:
             raise HostError(f"the command {argv[0]} is not on this host")
-        environment = {**os.environ, "HOME": str(self.home), "USER": self.name}
-        environment.pop("BUILDX_BUILDER", None)  # it would hide what is selected
         other = os.geteuid() != self.uid
         try:
             return subprocess.run(
                 argv,
-                stdin=subprocess.DEVNULL,
+                input=text,
                 capture_output=True,
                 text=True,
                 check=False,
                 cwd="/",
-                env=environment,
+                env=self._environment(os.environ if not other else {}),
+                timeout=_SECONDS,
+                # Away from root's terminal: programs in a user's home are the user's.
+                start_new_session=True,
                 user=self.uid if other else None,
                 group=self.gid if other else None,
                 extra_groups=os.getgrouplist(self.name, self.gid) if other else None,
             )
-        except PermissionError as error:
-            raise HostError(f"cannot run {argv[0]} as {self.name}", remedy="use sudo") from error
+        except subprocess.TimeoutExpired as error:
+            raise HostError(f"{argv[0]} did not end in {_SECONDS} seconds") from error
+        except OSError as error:
+            raise HostError(
+                f"cannot run {argv[0]} as {self.name}: {error.strerror}", remedy="use sudo"
+            ) from error
 
-    def own(self, path: Path) -> None:
-        """Gives a file that root made to this user."""
-        if os.geteuid() == 0:
-            os.chown(path, self.uid, self.gid, follow_symlinks=False)
+    def _environment(self, own: Mapping[str, str]) -> dict[str, str]:
+        """The caller's own variables, or those of a login."""
+        login = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
+        account = {"HOME": str(self.home), "USER": self.name, "LOGNAME": self.name}
+        # BUILDX_BUILDER would hide what is selected.
+        return {k: v for k, v in (own or login).items() if k != "BUILDX_BUILDER"} | account
 
 
 def is_root() -> bool:

@@ -15,10 +15,11 @@ from airgap.isolated import preconditions, receipts
 from airgap.isolated.engine import Engine
 from airgap.isolated.host import User
 from airgap.isolated.probe import probe
-from airgap.isolated.state import Changes, Settings, State
+from airgap.isolated.state import Changes, HostSettings, State
 from airgap.isolated.status import look
-from airgap.isolated.step import OpenBundle, Options, Step, Work
+from airgap.isolated.step import OpenBundle, Options, Step, Work, foreseen
 from airgap.isolated.steps import STEPS
+from airgap.isolated.steps.seed import SeedStep
 from airgap.isolated.wanted import Wanted
 from airgap.progress import Progress
 from airgap.trust.keys import PublicKey
@@ -42,7 +43,7 @@ class Order:
     keys: Sequence[PublicKey]
     only: Sequence[str] = ()
     allow_older: bool = False
-    settings: Settings | None = None
+    settings: HostSettings | None = None
     options: Options = field(default_factory=Options)
 
 
@@ -98,7 +99,7 @@ def install(
     signed = read_signed(media, order.keys)
     with state.lock("airgap install"), Archive(media, signed.contents) as archive:
         documents = preconditions.check_bundle(media, signed, archive)
-        before, history = _record(state, allow_older=order.allow_older)
+        before, history, broken = _record(state, allow_older=order.allow_older)
         preconditions.check_policy(
             signed,
             history,
@@ -109,7 +110,7 @@ def install(
             state=state,
             wanted=Wanted.of([*receipts.installed(state, before), signed.contents]),
             settings=order.settings or state.settings(),
-            engine=Engine(),
+            engine=Engine(state.root),
             user=user,
             changes=Changes(state),
             progress=progress,
@@ -119,20 +120,21 @@ def install(
         steps = [step for step in STEPS if not order.only or step.name in order.only]
         preconditions.check_host(work, steps)
         preconditions.check_space(work, archive, documents)
+        if broken:
+            receipts.set_aside(state)
         outcomes = _apply_all(work, signed, before, steps, show)
     return Report(signed.contents, media.unlisted(listed_names(signed.contents)), outcomes)
 
 
-def _record(state: State, *, allow_older: bool) -> tuple[list[receipts.Receipt], list[Known]]:
-    """The receipts and what follows from them; with --allow-older broken ones are put aside."""
+def _record(state: State, *, allow_older: bool) -> tuple[list[receipts.Receipt], list[Known], bool]:
+    """The receipts, what follows from them, and whether they are broken (with --allow-older)."""
     try:
         before = receipts.read_receipts(state)
-        return before, receipts.history(state, before)
+        return before, receipts.history(state, before), False
     except TrustError:
         if not allow_older:
             raise
-        receipts.set_aside(state)
-        return [], []
+        return [], [], True
 
 
 def _apply_all(
@@ -154,7 +156,8 @@ def _apply_all(
             if not begun:
                 receipts.write_receipt(work.state, "begun", signed)
                 begun = True
-            step.apply(work)
+            with foreseen(step.name):
+                step.apply(work)
             finding = look(step, work)
             if not finding.well:
                 raise HostError(
@@ -163,7 +166,7 @@ def _apply_all(
                 )
         outcomes.append(Outcome(step.name, changed, finding.detail))
         show(outcomes[-1])
-    if not stood:
+    if not stood and look(SeedStep(), work).well:
         if not begun:
             receipts.write_receipt(work.state, "begun", signed)
         receipts.write_receipt(work.state, "installed", signed)

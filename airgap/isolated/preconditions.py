@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
@@ -17,7 +18,7 @@ from airgap.bundle.media import Media
 from airgap.bundle.verify import Signed, read_file
 from airgap.errors import HostError, SpaceError, UsageError
 from airgap.isolated import containers
-from airgap.isolated.host import is_root, native_platform
+from airgap.isolated.host import User, is_root, last_lines, native_platform
 from airgap.isolated.receipts import known_from
 from airgap.isolated.step import Step, Work
 from airgap.limits import LIMITS, MIB
@@ -90,10 +91,19 @@ def check_host(work: Work, steps: Sequence[Step]) -> None:
     for name in work.options.load:
         work.wanted.image(name)
     names = {step.name for step in steps}
+    settings = work.settings
+    if settings.mirror_port == settings.registry_port:
+        raise UsageError(f"mirror and registry cannot both have the port {settings.mirror_port}")
     if "mirror" in names:
-        _check_port(work, work.settings.mirror_port, containers.MIRROR, "--mirror-port")
+        gateway = work.engine.bridge_gateway()
+        for address in ("127.0.0.1", gateway) if gateway else ("127.0.0.1",):
+            port = settings.mirror_port
+            _check_port(work, address, port, containers.MIRROR, "--mirror-port")
     if "registry" in names:
-        _check_port(work, work.settings.registry_port, containers.REGISTRY, "--registry-port")
+        port = settings.registry_port
+        _check_port(work, "127.0.0.1", port, containers.REGISTRY, "--registry-port")
+    if names & {"buildx", "enable"}:
+        _check_user(work.user)
 
 
 def check_space(work: Work, archive: Archive, documents: Documents) -> None:
@@ -104,9 +114,8 @@ def check_space(work: Work, archive: Archive, documents: Documents) -> None:
     """
     blobs = sum(blob.size for blob in missing_blobs(work.state.mirror, archive))
     needed = {work.state.root: blobs + _SPARE_BYTES}
-    docker = Path(work.engine.root_folder())
-    if docker.exists():
-        needed[docker] = _UNPACKED * _to_load(work, documents)
+    docker = Path(work.engine.image_folder())
+    needed[docker] = needed.get(docker, 0) + _UNPACKED * _to_load(work, documents)
     by_disk: dict[int, int] = {}
     for folder, size in needed.items():
         disk = _existing(folder).stat().st_dev
@@ -135,6 +144,7 @@ def _to_load(work: Work, documents: Documents) -> int:
     """Bytes of the images that Docker itself is to have and has not."""
     roles = ("builder", "registry", "emulator", "buildx")
     images = {work.wanted.roles[role] for role in roles if role in work.wanted.roles}
+    images |= {work.wanted.image(name) for name in work.options.load}
     size = 0
     for image in images:
         top = documents.get(image.digest)
@@ -149,20 +159,34 @@ def _existing(folder: Path) -> Path:
     return next(path for path in (folder, *folder.parents) if path.exists())
 
 
-def _check_port(work: Work, port: int, container: str, option: str) -> None:
+def _check_user(user: User) -> None:
+    """The person for whom the host is set up has the docker command and may use Docker."""
+    done = user.run(["docker", "version"])
+    if done.returncode != 0:
+        raise HostError(
+            f"{user.name} cannot use Docker: {last_lines(done.stderr)}",
+            meaning="Nothing was changed.",
+            remedy=f"usermod --append --groups docker {user.name}, then log in again",
+        )
+
+
+def _check_port(work: Work, address: str, port: int, container: str, option: str) -> None:
     """A port is free, or is our own container's."""
-    if work.engine.is_ours(container) and work.engine.publisher_of(port) in ("", container):
+    if work.engine.is_ours(container) and work.engine.publisher_of(port) == container:
         return
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
-        except OverflowError as error:
-            raise UsageError(f"{port} is no port") from error
+            probe.bind((address, port))
         except OSError as error:
-            owner = work.engine.publisher_of(port) or _listener(port)
+            if error.errno != errno.EADDRINUSE:
+                raise HostError(
+                    f"nothing can listen at {address}:{port}: {error.strerror}",
+                    remedy=f"choose another port: {option} PORT",
+                ) from error
+            owner = work.engine.publisher_of(port) or _listener(port) or "another program"
             raise HostError(
-                f"port {port} is taken{f' by {owner}' if owner else ''}",
+                f"port {port} is taken by {owner}",
                 meaning="Nothing was changed.",
                 remedy=f"stop it, or choose another port: {option} PORT",
             ) from error

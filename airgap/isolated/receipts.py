@@ -140,8 +140,15 @@ def known_from(contents: Contents, digest: str) -> Known:
     return Known(contents.name, contents.serial, created, digest, tags)
 
 
-def installed(state: State, receipts: Sequence[Receipt]) -> list[Contents]:
+def installed(
+    state: State, receipts: Sequence[Receipt], action: Action = "installed"
+) -> list[Contents]:
     """The contents of the bundles that make up this host now, in the order of their install.
+
+    Args:
+        state: Where they are kept.
+        receipts: All receipts.
+        action: `begun` to count those, too, whose install did not end.
 
     Raises:
         TrustError: A bundle's kept contents are missing or changed.
@@ -150,7 +157,7 @@ def installed(state: State, receipts: Sequence[Receipt]) -> list[Contents]:
     for receipt in receipts:
         if receipt.action == "uninstalled":
             standing.clear()
-        elif receipt.action == "installed":
+        elif receipt.action == action:
             standing.pop(receipt.bundle, None)
             standing[receipt.bundle] = receipt
     return [_kept_contents(state, receipt) for receipt in standing.values()]

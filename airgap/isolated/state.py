@@ -14,18 +14,20 @@ import errno
 import fcntl
 import json
 import os
+import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from airgap.bundle.contents import canonical
-from airgap.errors import HostError
+from airgap.errors import HostError, SpaceError
 from airgap.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class HostSettings:
     """What the operator chose at install.
 
     Attributes:
@@ -64,9 +66,16 @@ class State:
         self.receipts = root / "receipts"
         self.config = root / "config"
 
+    @property
+    def scratch(self) -> Path:
+        """A folder for short-lived programs: this one, or the home of who may not write here."""
+        return self.root if os.access(self.root, os.W_OK) else Path.home()
+
     @contextmanager
     def lock(self, command: str) -> Iterator[None]:
         """Only one command changes this host at a time.
+
+        Users who may not write here change nothing but what is theirs, and hold no lock.
 
         Args:
             command: What to tell the others, `airgap install`.
@@ -74,8 +83,12 @@ class State:
         Raises:
             HostError: Another one holds the lock, or the folder cannot be written to.
         """
+        if self.root.exists() and not os.access(self.root, os.W_OK):
+            yield
+            return
         try:
             self.root.mkdir(mode=0o755, parents=True, exist_ok=True)
+            _check_safe(self.root)
             file = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise not_writable(self.root, error) from error
@@ -95,7 +108,7 @@ class State:
             finally:
                 lock.truncate(0)
 
-    def settings(self) -> Settings:
+    def settings(self) -> HostSettings:
         """The settings of the last install, or the defaults.
 
         Raises:
@@ -105,15 +118,15 @@ class State:
         try:
             document = json.loads(path.read_bytes())
             document["site_registries"] = tuple(document["site_registries"])
-            return Settings(**document)
+            return HostSettings(**document)
         except FileNotFoundError:
-            return Settings()
+            return HostSettings()
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise HostError(
                 f"{path} cannot be read: {error}", remedy="delete it and install again"
             ) from error
 
-    def save_settings(self, settings: Settings) -> None:
+    def save_settings(self, settings: HostSettings) -> None:
         """Keeps the settings for later commands."""
         write_file(self.root / "settings.json", canonical(asdict(settings)))
 
@@ -164,9 +177,12 @@ class Changes:
 
     def _lines(self) -> list[list[str]]:
         try:
-            return [json.loads(line) for line in self._path.read_text().splitlines()]
+            lines = [json.loads(line) for line in self._path.read_text().splitlines()]
         except FileNotFoundError:
             return []
+        except (OSError, ValueError) as error:
+            raise HostError(f"{self._path} cannot be read: {error}") from error
+        return [[str(step), str(what)] for step, what in lines]
 
     def _write(self, lines: list[list[str]]) -> None:
         if lines:
@@ -180,24 +196,54 @@ def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
 
     Raises:
         HostError: It cannot be written.
+        SpaceError: The disk is full.
     """
-    temporary = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        # A name that nobody can have put there before, open for us alone until it is complete.
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink()
+            raise
     except OSError as error:
         raise not_writable(path, error) from error
 
 
-def not_writable(path: Path, error: OSError) -> HostError:
+def not_writable(path: Path, error: OSError) -> HostError | SpaceError:
     """The error for a file or folder of this host that cannot be written to."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return SpaceError(
+            f"the disk of {path} is full", remedy="make room and give the same command again"
+        )
     denied = error.errno in (errno.EACCES, errno.EPERM)
     return HostError(
         f"cannot write to {path}: {error.strerror}",
         remedy="use sudo, or choose another folder with --root" if denied else "",
     )
+
+
+def _check_safe(root: Path) -> None:
+    """As root: nobody else may change the folder, or put another in its place.
+
+    Raises:
+        HostError: Somebody can.
+    """
+    if os.geteuid() != 0:
+        return
+    for folder in (root, *root.resolve().parents):
+        status = folder.stat()
+        open_to_all = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        sticky = status.st_mode & stat.S_ISVTX and folder != root
+        if status.st_uid != 0 or (open_to_all and not sticky):
+            raise HostError(
+                f"others than root can write to {folder}",
+                meaning="What root does to this host must not be theirs to change.",
+                remedy="choose another folder with --root DIR",
+            )

@@ -7,7 +7,7 @@ from airgap.isolated import receipts
 from airgap.isolated.engine import Engine
 from airgap.isolated.host import User
 from airgap.isolated.state import Changes, State
-from airgap.isolated.step import Finding, Step, Work
+from airgap.isolated.step import Finding, Step, Work, foreseen
 from airgap.isolated.steps import STEPS
 from airgap.isolated.wanted import Wanted
 from airgap.progress import Progress
@@ -16,26 +16,38 @@ from airgap.progress import Progress
 def look(step: Step, work: Work) -> Finding:
     """A step's check, with every foreseeable error as its finding."""
     try:
-        return step.check(work)
+        with foreseen(step.name):
+            return step.check(work)
     except AirgapError as error:
         return Finding(False, error.message)
 
 
-def standing_work(state: State, user: User, progress: Progress) -> Work:
+def standing_work(
+    state: State, user: User, progress: Progress, *, unfinished: bool = False
+) -> Work:
     """What commands after an install work with: what this host should be, by its receipts.
+
+    Args:
+        state: Where this host's state is.
+        user: Who gave the command.
+        progress: Sees what happens.
+        unfinished: An install that did not end counts too.
 
     Raises:
         HostError: Nothing is installed here.
         TrustError: The receipts are broken.
     """
-    bundles = receipts.installed(state, receipts.read_receipts(state))
-    if not bundles:
-        raise HostError(f"nothing is installed here ({state.root})", remedy="airgap install DIR")
+    record = receipts.read_receipts(state)
+    bundles = receipts.installed(state, record, "begun" if unfinished else "installed")
+    if not bundles and not (unfinished and state.root.exists()):
+        begun = [contents.identity for contents in receipts.installed(state, record, "begun")]
+        what = f"the install of {begun[-1]} was not finished" if begun else "nothing is installed"
+        raise HostError(f"{what} here ({state.root})", remedy="airgap install DIR")
     return Work(
         state=state,
         wanted=Wanted.of(bundles),
         settings=state.settings(),
-        engine=Engine(),
+        engine=Engine(state.root),
         user=user,
         changes=Changes(state),
         progress=progress,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -10,9 +13,10 @@ from airgap.bundle.archive import Archive
 from airgap.bundle.contents import ImageEntry
 from airgap.bundle.media import Media
 from airgap.bundle.verify import Signed
+from airgap.errors import HostError, SpaceError
 from airgap.isolated.engine import Engine
 from airgap.isolated.host import User
-from airgap.isolated.state import Changes, Settings, State
+from airgap.isolated.state import Changes, HostSettings, State
 from airgap.isolated.wanted import Wanted
 from airgap.oci.manifest import Manifest
 from airgap.progress import Progress
@@ -74,7 +78,7 @@ class Work:
 
     state: State
     wanted: Wanted
-    settings: Settings
+    settings: HostSettings
     engine: Engine
     user: User
     changes: Changes
@@ -92,12 +96,10 @@ class Work:
         return {*documents, *(manifest.config.digest for manifest in manifests)}
 
     def engine_id(self, image: ImageEntry) -> str:
-        """Docker's id of exactly this image; empty if it has it not."""
+        """Docker's id of exactly this image, under its own name; empty if it has it not."""
         ids = self.engine_ids(image)
-        for name in (image.reference.familiar, *sorted(ids)):
-            if (found := self.engine.image_id(name)) in ids:
-                return found
-        return ""
+        names = [image.reference.familiar] if image.reference.tag else sorted(ids)
+        return next((id for name in names if (id := self.engine.image_id(name)) in ids), "")
 
 
 class Step(ABC):
@@ -123,4 +125,23 @@ class Step(ABC):
 
     @abstractmethod
     def undo(self, work: Work) -> None:
-        """Takes back what `apply` did, and nothing else."""
+        """Takes back what `apply` did; called also where it did nothing, or not all."""
+
+
+@contextmanager
+def foreseen(what: str) -> Iterator[None]:
+    """Whatever the operating system refuses on the way, as an error for people.
+
+    Raises:
+        SpaceError: A disk is full.
+        HostError: Any other refusal.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise SpaceError(
+                f"a disk is full ({what})", remedy="make room and give the same command again"
+            ) from error
+        where = f" {error.filename}" if error.filename else ""
+        raise HostError(f"{what}:{where} {error.strerror}") from error

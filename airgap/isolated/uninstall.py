@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from airgap.isolated import receipts
 from airgap.isolated.state import State
-from airgap.isolated.step import Work
+from airgap.isolated.step import Work, foreseen
 from airgap.isolated.steps import STEPS
 
 
@@ -27,22 +27,26 @@ def uninstall(work: Work, *, purge: bool, purge_pushed: bool, show: Callable[[st
     with state.lock("airgap uninstall"):
         work.engine.check()
         for step in reversed(STEPS):
-            step.undo(work)
+            with foreseen(step.name):
+                step.undo(work)
             work.changes.forget(step.name)
             show(step.name)
-        _remove_state(state, purge=purge, purge_pushed=purge_pushed)
+        with foreseen("state"):
+            _remove_state(state, purge=purge, purge_pushed=purge_pushed)
 
 
 def _remove_state(state: State, *, purge: bool, purge_pushed: bool) -> None:
-    receipts.write_receipt(state, "uninstalled")
+    """The receipt comes last: after a kill the same command goes on."""
     for folder in (state.config, state.root / "replaced", state.root / "tool"):
         shutil.rmtree(folder, ignore_errors=True)
     (state.root / "settings.json").unlink(missing_ok=True)
     if purge_pushed and state.pushed.exists():
         shutil.rmtree(state.pushed)
-    if purge:
-        for folder in (state.receipts, state.bundles):
-            shutil.rmtree(folder)
-        (state.root / "lock").unlink(missing_ok=True)
-        if not any(state.root.iterdir()):
-            state.root.rmdir()
+    if not purge:
+        receipts.write_receipt(state, "uninstalled")
+        return
+    for folder in (state.receipts, state.bundles, *state.root.glob("receipts.broken-*")):
+        shutil.rmtree(folder, ignore_errors=True)
+    (state.root / "lock").unlink(missing_ok=True)
+    if not any(state.root.iterdir()):
+        state.root.rmdir()

@@ -59,6 +59,10 @@ class Wanted:
             )
         return self.roles[role]
 
+    def has(self, name: str) -> bool:
+        """Whether a bundle brought the image that people mean by a name."""
+        return str(parse_reference(name)) in self.images
+
     def image(self, name: str) -> ImageEntry:
         """The image that people mean by a name.
 
@@ -67,7 +71,7 @@ class Wanted:
             UsageError: That is no image reference.
         """
         full = str(parse_reference(name))
-        if full not in self.images:
+        if not self.has(name):
             raise NotFoundError(
                 f"no installed bundle has the image {full}",
                 remedy="see what is there: airgap status --json",

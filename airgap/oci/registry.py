@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeVar
 
 import requests
-from requests.adapters import HTTPAdapter
+from requests.exceptions import ProxyError
 from urllib3.exceptions import HTTPError
-from urllib3.util import Retry
 
-from airgap import __version__
 from airgap.errors import AirgapError, IntegrityError, NotFoundError, UpstreamError
 from airgap.limits import LIMITS
 from airgap.oci.authorization import Authorization, refused
@@ -23,40 +20,60 @@ from airgap.oci.digest import digest_of
 from airgap.oci.manifest import INDEX_TYPES, MANIFEST_TYPES, Descriptor
 from airgap.oci.reference import Reference
 from airgap.oci.registries import Endpoint, Registries
+from airgap.oci.session import RETRIED, new_session
 
 _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
-_RETRIED = (429, 500, 502, 503, 504)
 _NOT_FOUND, _UNAUTHORISED, _FORBIDDEN, _TOO_MANY = 404, 401, 403, 429
-# Where distributions keep the system's CA certificates.
-_CA_BUNDLES = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-)
+# Seconds before an answer that broke off is asked for again.
+_PAUSES = (0.5, 2.0, 5.0)
 _T = TypeVar("_T")
+
+
+class BrokenOffError(UpstreamError):
+    """The connection broke in the midst of an answer."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(
+            f"the connection broke while {what} was read ({reason})",
+            remedy="give the same command again: finished blobs are kept",
+        )
+
+
+def unbroken(work: Callable[[], _T], pause: Callable[[float], object] = time.sleep) -> _T:
+    """The result of `work`, which is done again, a few times, where an answer breaks off.
+
+    Requests that get no answer at all are repeated below this, by the session.
+    """
+    for seconds in _PAUSES:
+        try:
+            return work()
+        except BrokenOffError:
+            pause(seconds)
+    return work()
 
 
 class BlobReader:
     """The body of a blob; its bytes are not verified."""
 
-    def __init__(self, response: requests.Response, what: str) -> None:
+    def __init__(self, response: requests.Response, what: str, size: int) -> None:
         self._raw = response.raw
         self._what = what
+        self._left = size
 
     def readinto(self, buffer: memoryview) -> int:
         """Fills the buffer's beginning and returns how many bytes; 0 at the end.
 
         Raises:
-            UpstreamError: The connection broke.
+            BrokenOffError: The connection broke, or there are too few bytes.
         """
         try:
-            return int(self._raw.readinto(buffer))
+            count = int(self._raw.readinto(buffer))
         except (HTTPError, OSError) as error:
-            raise UpstreamError(
-                f"the connection broke while {self._what} was read ({_reason(error)})",
-                remedy="give the same command again: finished blobs are kept",
-            ) from error
+            raise BrokenOffError(self._what, _reason(error)) from error
+        if count == 0 and self._left > 0:
+            raise BrokenOffError(self._what, f"{self._left} bytes are missing")
+        self._left -= count
+        return count
 
 
 class RegistryClient:
@@ -78,7 +95,7 @@ class RegistryClient:
         attempts: int = 4,
     ) -> None:
         self._registries = registries
-        self._authorization = Authorization(credentials)
+        self._authorization = Authorization(credentials, timeout=timeout)
         self._timeout = timeout
         self._attempts = attempts
         self._schemes: dict[str, str] = {}
@@ -99,7 +116,9 @@ class RegistryClient:
             UpstreamError: The registry is unreachable, refuses, or answers with something else.
             IntegrityError: The bytes are not those of the digest.
         """
-        return self._ask(reference, lambda endpoint: self._manifest(endpoint, reference))
+        return unbroken(
+            lambda: self._ask(reference, lambda endpoint: self._manifest(endpoint, reference))
+        )
 
     def small_blob(self, reference: Reference, descriptor: Descriptor) -> bytes:
         """A config, verified.
@@ -109,14 +128,10 @@ class RegistryClient:
         """
         if descriptor.size > LIMITS.config_bytes:
             raise IntegrityError(f"the config of {reference} is larger than any should be")
-        with self.blob(reference, descriptor.digest, descriptor.size) as reader:
-            body = bytearray(descriptor.size)
-            view, filled = memoryview(body), 0
-            while filled < len(body) and (count := reader.readinto(view[filled:])):
-                filled += count
-        if digest_of(bytes(body)) != descriptor.digest:
-            raise _wrong_digest(reference, descriptor.digest, digest_of(bytes(body)))
-        return bytes(body)
+        body = unbroken(lambda: self._read_blob(reference, descriptor))
+        if digest_of(body) != descriptor.digest:
+            raise _wrong_digest(reference, descriptor.digest, digest_of(body))
+        return body
 
     @contextmanager
     def blob(self, reference: Reference, digest: str, size: int) -> Iterator[BlobReader]:
@@ -140,7 +155,15 @@ class RegistryClient:
             return response
 
         with self._ask(reference, open_blob) as response:
-            yield BlobReader(response, f"{digest} of {reference}")
+            yield BlobReader(response, f"{digest} of {reference}", size)
+
+    def _read_blob(self, reference: Reference, descriptor: Descriptor) -> bytes:
+        body = bytearray(descriptor.size)
+        view, filled = memoryview(body), 0
+        with self.blob(reference, descriptor.digest, descriptor.size) as reader:
+            while filled < len(body):
+                filled += reader.readinto(view[filled:])
+        return bytes(body)
 
     def _manifest(self, endpoint: Endpoint, reference: Reference) -> tuple[Descriptor, bytes]:
         path = f"manifests/{reference.target}"
@@ -149,7 +172,7 @@ class RegistryClient:
             try:
                 body = response.raw.read(LIMITS.manifest_bytes + 1, decode_content=True)
             except (HTTPError, OSError) as error:
-                raise _unreachable(endpoint, error) from error
+                raise BrokenOffError(f"the manifest of {reference}", _reason(error)) from error
         if media_type not in (*INDEX_TYPES, *MANIFEST_TYPES):
             raise UpstreamError(
                 f"{endpoint.name} answered {media_type or 'no type'!r} for {reference}",
@@ -173,9 +196,8 @@ class RegistryClient:
                 failures.append(error)
         last = failures[-1]
         if len(failures) > 1:
-            last.meaning = "Asked before it: " + "; ".join(
-                failure.message for failure in failures[:-1]
-            )
+            before = "; ".join(failure.message for failure in failures[:-1])
+            last.meaning = f"{last.meaning} Asked before it: {before}.".lstrip()
         raise last
 
     def _get(self, endpoint: Endpoint, path: str, accept: str) -> requests.Response:
@@ -216,20 +238,10 @@ class RegistryClient:
             )
         if status in (_UNAUTHORISED, _FORBIDDEN):
             return refused(endpoint)
-        waits = response.headers.get("Retry-After")
-        limits = [
-            f"{name} {response.headers[name]}"
-            for name in ("ratelimit-limit", "ratelimit-remaining")
-            if name in response.headers
-        ]
-        tried = f", {self._attempts} times" if status in _RETRIED else ""
+        tried = f", {self._attempts} times" if status in RETRIED else ""
         return UpstreamError(
             f"{endpoint.name} answered {status}{tried} for {endpoint.repository}",
-            meaning=", ".join(
-                (["It limits how often it may be asked"] if status == _TOO_MANY else [])
-                + ([f"try again in {waits} seconds"] if waits else [])
-                + limits
-            ),
+            meaning=_limits(response),
             remedy="give the same command again later: finished blobs are kept",
         )
 
@@ -245,7 +257,7 @@ class RegistryClient:
 
     def _answering_scheme(self, endpoint: Endpoint) -> str:
         try:
-            with _new_session(endpoint, attempts=1) as session:
+            with new_session(endpoint, attempts=1) as session:
                 session.get(f"https://{endpoint.server}/v2/", timeout=self._timeout).close()
         except requests.exceptions.SSLError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -260,39 +272,23 @@ class RegistryClient:
         sessions = self._local.__dict__.setdefault("sessions", {})
         key = (endpoint.is_loopback, endpoint.ca)
         if key not in sessions:
-            sessions[key] = _new_session(endpoint, self._attempts)
+            sessions[key] = new_session(endpoint, self._attempts)
             self._sessions.append(sessions[key])
         session: requests.Session = sessions[key]
         return session
 
 
-def _new_session(endpoint: Endpoint, attempts: int) -> requests.Session:
-    retry = Retry(
-        total=attempts - 1,
-        status_forcelist=_RETRIED,
-        allowed_methods=("GET",),
-        backoff_factor=0.3,
-        backoff_jitter=0.2,
-        raise_on_status=False,
-        respect_retry_after_header=False,
-    )
-    session = requests.Session()
-    # A callable that adds nothing: else requests would put ~/.netrc over our header.
-    session.auth = lambda request: request
-    session.headers.update({"User-Agent": f"airgap/{__version__}", "Accept-Encoding": "identity"})
-    session.verify = str(endpoint.ca or _system_ca() or "") or True
-    if endpoint.is_loopback:
-        session.trust_env = False
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(max_retries=retry))
-    return session
-
-
-def _system_ca() -> Path | None:
-    """The system's CA bundle, if it has one where it is usually kept."""
-    configured = ssl.get_default_verify_paths().cafile
-    candidates = [Path(text) for text in (configured, *_CA_BUNDLES) if text]
-    return next((path for path in candidates if path.is_file()), None)
+def _limits(response: requests.Response) -> str:
+    """What a refusal says of when to come again."""
+    said = ["It limits how often it may be asked"] if response.status_code == _TOO_MANY else []
+    if waits := response.headers.get("Retry-After"):
+        said.append(f"try again {f'in {waits} seconds' if waits.isdigit() else f'after {waits}'}")
+    said += [
+        f"{name} {response.headers[name]}"
+        for name in ("ratelimit-limit", "ratelimit-remaining")
+        if name in response.headers
+    ]
+    return ", ".join(said)
 
 
 def _unreachable(endpoint: Endpoint, error: Exception) -> UpstreamError:
@@ -301,8 +297,9 @@ def _unreachable(endpoint: Endpoint, error: Exception) -> UpstreamError:
             f"the TLS certificate of {endpoint.server} is not trusted",
             remedy=f'name its CA: [registry."{endpoint.name}"] ca = "FILE" with --registries',
         )
+    through = " through the proxy" if isinstance(error, ProxyError) else ""
     return UpstreamError(
-        f"{endpoint.server} cannot be reached ({_reason(error)})",
+        f"{endpoint.server} cannot be reached{through} ({_reason(error)})",
         meaning="Nothing was fetched from it.",
         remedy="check network, proxy (HTTPS_PROXY) and name; then give the same command again",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from airgap.errors import HostError
@@ -48,4 +49,5 @@ class BuilderStep(Step):
 def _version(work: Work) -> str:
     """`BuildKit: github.com/moby/buildkit v0.32.2 …`, as the running daemon says."""
     said = work.engine.output(containers.BUILDER, ["buildctl", "debug", "info"])
-    return f"BuildKit {said.split()[2]}"
+    found = re.search(r"v\d\S*", said)
+    return f"BuildKit {found[0] if found else 'of unknown version'}"

@@ -11,6 +11,7 @@ from airgap.errors import HostError
 from airgap.isolated.host import User, is_root, last_lines
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Step, Work
+from airgap.limits import LIMITS
 
 Version = tuple[int, ...]
 
@@ -35,7 +36,9 @@ class BuildxStep(Step):
         if carried is None:
             return Finding(False, "not compared with the bundle's yet")
         if version < carried:
-            return Finding(False, f"buildx {_shown(version)} is older than {_shown(carried)}")
+            own = work.user.home / ".docker" / "cli-plugins" / _PLUGIN
+            hint = f"; remove {own}, which comes first" if own.exists() else ""
+            return Finding(False, f"buildx {_shown(version)} is older than {_shown(carried)}{hint}")
         return Finding(True, f"buildx {_shown(version)}")
 
     def apply(self, work: Work) -> None:
@@ -61,7 +64,6 @@ class BuildxStep(Step):
                 path.unlink(missing_ok=True)
                 if _kept_copy(work).exists():
                     write_file(path, _kept_copy(work).read_bytes(), 0o755)
-                    _kept_copy(work).unlink()
         work.changes.remove_folders(self.name)
         _note_path(work).unlink(missing_ok=True)
 
@@ -74,7 +76,7 @@ def _plugin_bytes(work: Work) -> bytes:
     was_there = work.engine_id(image)
     if not was_there:
         load_image(work, image)
-    data = work.engine.read_file(work.engine_id(image), [_IN_IMAGE])
+    data = work.engine.read_file(work.engine_id(image), [_IN_IMAGE], LIMITS.plugin_bytes)
     if not was_there:
         work.engine.remove_image(image.reference.familiar)
     if data is None:

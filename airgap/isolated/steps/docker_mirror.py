@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -37,37 +38,50 @@ class DockerMirrorStep(Step):
         return Finding(True, "dockerd asks the mirror for images of Docker Hub")
 
     def apply(self, work: Work) -> None:
-        """Adds the mirror to dockerd's file and has it read again."""
-        config = _read()
-        mirrors = list(config.get(_KEY, ()))
-        if _url(work) not in mirrors:
-            work.changes.make_folder(self.name, _CONFIG.parent)
-            work.changes.add(self.name, str(_CONFIG))
-            if _CONFIG.exists() and not _kept_copy(work).exists():
-                write_file(_kept_copy(work), _CONFIG.read_bytes(), _mode())
-            _write(config | {_KEY: [*mirrors, _url(work)]})
-        _reload()
-        _wait_until_known(work)
+        """Adds the mirror to dockerd's file and has it read again.
+
+        Raises:
+            HostError: dockerd does not take it; its file is as it was.
+        """
+        before, url = _read(), _url(work)
+        work.changes.make_folder(self.name, _CONFIG.parent)
+        if _CONFIG.exists() and not _kept_copy(work).exists():
+            write_file(_kept_copy(work), _CONFIG.read_bytes(), _mode())
+        others = [mirror for mirror in before.get(_KEY, ()) if mirror not in _ours(work)]
+        work.changes.add(self.name, url)
+        _write(before | {_KEY: [*others, url]})
+        try:
+            _reload()
+            _wait_until_known(work)
+        except HostError:
+            # With the setting in its file and on its command line dockerd would not start again.
+            _take_out(work)
+            raise
         if work.options.restart_docker:
             _restart()
         else:
             work.progress.message(
-                "note: plain docker build reads the mirror only after a restart of Docker "
-                "(--restart-docker does it); docker pull and buildx use it now"
+                "note: plain docker build reads the mirror only after a restart of Docker; "
+                "docker pull and buildx use it now"
             )
 
     def undo(self, work: Work) -> None:
         """Takes the mirror out of dockerd's file."""
-        config = _read()
-        mirrors = config.get(_KEY, [])
-        if str(_CONFIG) not in work.changes.of(self.name) or _url(work) not in mirrors:
-            return
-        mirrors.remove(_url(work))
-        if not mirrors:
-            del config[_KEY]
-        _restore(config, _kept_copy(work))
+        if any(mirror in _ours(work) for mirror in _read().get(_KEY, ())):
+            _take_out(work)
+            _reload()
         work.changes.remove_folders(self.name)
-        _reload()
+
+
+def _take_out(work: Work) -> None:
+    config = _read()
+    others = [mirror for mirror in config.pop(_KEY, ()) if mirror not in _ours(work)]
+    _restore(config | ({_KEY: others} if others else {}), _kept_copy(work))
+
+
+def _ours(work: Work) -> list[str]:
+    """The mirrors that we have put into dockerd's file, at whatever port."""
+    return [what for what in work.changes.of(DockerMirrorStep.name) if not what.endswith("/")]
 
 
 def _restore(config: dict[str, Any], original: Path) -> None:
@@ -114,7 +128,10 @@ def _reload() -> None:
         _systemctl("reload")
         return
     try:
-        os.kill(int(_PID_FILE.read_text()), signal.SIGHUP)
+        process = int(_PID_FILE.read_text())
+        if Path(f"/proc/{process}/comm").read_text().strip() != "dockerd":
+            raise ProcessLookupError(errno.ESRCH, f"process {process} is not dockerd")
+        os.kill(process, signal.SIGHUP)
     except (OSError, ValueError) as error:
         raise HostError(
             "dockerd cannot be told to read its configuration again",

@@ -10,12 +10,15 @@ from airgap.isolated import binfmt, keeper
 from airgap.isolated.host import has_systemd, native_platform
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Step, Work
+from airgap.limits import LIMITS
+from airgap.oci.digest import hex_of
 from airgap.oci.platform import Platform
 
-# SELinux lets containers execute what lies there.
+# SELinux lets containers execute what lies there. Below it a folder for each emulator image.
 FOLDER = Path("/usr/libexec/airgap")
 _RULES = FOLDER / "binfmt.conf"
-_BINFMT_D = Path("/etc/binfmt.d")
+# Files are read in the order of their names, and the rule that was added last counts.
+_SYSTEMD_RULES = Path("/etc/binfmt.d/zz-airgap.conf")
 
 
 class EmulatorStep(Step):
@@ -28,67 +31,98 @@ class EmulatorStep(Step):
         """Runs a small program of each platform."""
         platforms = _emulated(work)
         for platform in platforms:
-            problem = binfmt.problem_with(platform)
+            problem = binfmt.problem_with(platform, work.state.scratch)
             if problem:
                 return Finding(False, f"{platform}: {problem}")
+            ours = binfmt.registered_by_us(platform)
+            if ours is not None and ours != _path(work, platform):
+                return Finding(False, f"{platform}: another bundle's emulator is registered")
         if not self._survives_reboot(work):
             return Finding(False, "the registration would not survive a reboot")
-        names = ", ".join(map(str, platforms))
-        return Finding(True, f"runs {names}" if names else "nothing to emulate")
+        return Finding(True, _summary(work, platforms))
 
     def apply(self, work: Work) -> None:
         """Registers qemu for those platforms that do not run, and makes that last."""
         binfmt.mount_table()
-        rules = []
-        for platform in _emulated(work):
-            if binfmt.problem_with(platform) or binfmt.is_ours(platform):
-                rules.append(self._register(work, platform))
+        work.changes.make_folder(self.name, FOLDER)
+        rules = [
+            self._register(work, platform)
+            for platform in _emulated(work)
+            if binfmt.registered_by_us(platform)
+            or binfmt.problem_with(platform, work.state.scratch)
+        ]
         write_file(_RULES, "".join(f"{rule}\n" for rule in rules).encode())
         self._make_last(work)
+        for old in FOLDER.iterdir():
+            if old.is_dir() and old != _image_folder(work):
+                shutil.rmtree(old)
 
     def undo(self, work: Work) -> None:
         """Takes its registrations, files and container away."""
-        binfmt.unregister_ours()
-        (_BINFMT_D / "airgap.conf").unlink(missing_ok=True)
         work.engine.remove_container(keeper.NAME)
+        if not work.changes.of(self.name):
+            return
+        binfmt.unregister_ours()
+        _SYSTEMD_RULES.unlink(missing_ok=True)
         if FOLDER.exists():
             shutil.rmtree(FOLDER)
+        work.changes.remove_folders(self.name)
 
     def _register(self, work: Work, platform: Platform) -> str:
         """Registers the bundle's qemu for one platform, and returns the rule."""
         image = work.wanted.role("emulator")
-        name = binfmt.qemu_name(platform)
-        work.progress.message(f"registering {name} for {platform}")
-        paths = [f"/usr/bin/{name}", f"/usr/bin/{name}-static"]
-        qemu = work.engine.read_file(work.engine_id(image), paths)
-        if qemu is None:
-            raise HostError(
-                f"{image.reference.familiar} has no emulator for {platform}",
-                remedy=f"bring images without {platform}, or another emulator image",
-            )
-        path = FOLDER / name
-        if not path.exists() or path.read_bytes() != qemu:
+        path = _path(work, platform)
+        work.progress.message(f"registering {path.name} for {platform}")
+        if not path.exists():
+            paths = [f"/usr/bin/{path.name}", f"/usr/bin/{path.name}-static"]
+            limit = LIMITS.emulator_bytes
+            qemu = work.engine.read_file(work.engine_id(image), paths, limit)
+            if qemu is None:
+                raise HostError(
+                    f"{image.reference.familiar} has no emulator for {platform}",
+                    remedy=f"bring images without {platform}, or another emulator image",
+                )
             write_file(path, qemu, 0o755)
-        return binfmt.register(platform, path)
+        return binfmt.register(platform, path, work.state.scratch)
 
     def _make_last(self, work: Work) -> None:
         if has_systemd():
-            write_file(_BINFMT_D / "airgap.conf", _RULES.read_bytes())
+            work.changes.make_folder(self.name, _SYSTEMD_RULES.parent)
+            write_file(_SYSTEMD_RULES, _RULES.read_bytes())
         elif _RULES.read_bytes():
             keeper.run(work, FOLDER, _RULES)
 
     def _survives_reboot(self, work: Work) -> bool:
         """Whether what we registered is registered again; other people's is their own matter."""
-        if not any(binfmt.is_ours(platform) for platform in _emulated(work)):
+        if not any(binfmt.registered_by_us(platform) for platform in _emulated(work)):
             return True
         if has_systemd():
-            return (_BINFMT_D / "airgap.conf").exists()
+            return _SYSTEMD_RULES.exists()
         return _RULES.exists() and not work.engine.container_problem(
             keeper.spec(work, FOLDER, _RULES)
         )
 
 
 def _emulated(work: Work) -> list[Platform]:
-    """Those foreign platforms that there is a test program for; see `scripts/build-programs`."""
-    foreign = work.wanted.emulated(native_platform())
-    return [platform for platform in foreign if binfmt.is_known(platform)]
+    """One foreign platform for each architecture that there is a test program for."""
+    by_architecture = {
+        platform.architecture: platform
+        for platform in work.wanted.emulated(native_platform())
+        if binfmt.is_known(platform)
+    }
+    return list(by_architecture.values())
+
+
+def _summary(work: Work, platforms: list[Platform]) -> str:
+    unknown = [one for one in work.wanted.emulated(native_platform()) if not binfmt.is_known(one)]
+    runs = f"runs {', '.join(map(str, platforms))}" if platforms else "nothing to emulate"
+    return runs + (f"; not emulated: {', '.join(map(str, unknown))}" if unknown else "")
+
+
+def _image_folder(work: Work) -> Path:
+    return FOLDER / hex_of(work.wanted.role("emulator").digest)[:16]
+
+
+def _path(work: Work, platform: Platform) -> Path:
+    """Where the bundle's emulator for a platform is kept, and how it is called."""
+    return _image_folder(work) / binfmt.qemu_name(platform)

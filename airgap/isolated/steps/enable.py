@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
+from airgap.builder import instance
 from airgap.builder.config import HEADER, buildkitd_toml
-from airgap.builder.instance import INSTANCE, create, remove, select, selected, stands
+from airgap.errors import HostError
 from airgap.isolated.containers import BUILDER
-from airgap.isolated.host import User
-from airgap.isolated.state import write_file
+from airgap.isolated.host import User, last_lines
 from airgap.isolated.step import Finding, Step, Work
+from airgap.limits import LIMITS
 
 _THEIRS = "theirs"
 
@@ -22,63 +25,73 @@ class EnableStep(Step):
     def check(self, work: Work) -> Finding:
         """Asks buildx, as the user."""
         user = work.user
-        if not stands(user.run, BUILDER):
-            return Finding(False, f"{user.name} has no builder {INSTANCE!r}")
-        if work.options.select and selected(user.run) != INSTANCE:
+        problem = instance.problem(user.run, BUILDER)
+        if problem:
+            return Finding(False, f"{user.name}: {problem}")
+        if work.options.select and instance.selected(user.run) != instance.INSTANCE:
             return Finding(False, f"{user.name} has another builder selected")
         if _defaults(user) not in (_wanted_defaults(work), _THEIRS):
             return Finding(False, f"{_path(user)} is not as it should be")
-        return Finding(True, f"{user.name} has the builder {INSTANCE!r}")
+        return Finding(True, f"{user.name} has the builder {instance.INSTANCE!r}")
 
     def apply(self, work: Work) -> None:
         """Creates the instance, and selects it unless the user has chosen another."""
         user = work.user
-        chosen = selected(user.run)
-        if is_new := not stands(user.run, BUILDER):
+        chosen = instance.selected(user.run)
+        if is_new := bool(instance.problem(user.run, BUILDER)):
             work.changes.add(self.name, user.name)
-            create(user.run, BUILDER)
+            instance.create(user.run, BUILDER)
         wish = work.options.select
         if wish or (wish is None and is_new and chosen in ("", "default")):
-            select(user.run)
+            instance.select(user.run)
         _write_defaults(work)
 
     def undo(self, work: Work) -> None:
-        """Does so for every user who got them by way of root."""
+        """Does so for every user who got them by way of root and still has an account."""
         for name in work.changes.of(self.name):
-            disable(User.called(name))
+            try:
+                disable(User.called(name))
+            except HostError as error:
+                work.progress.message(f"left as it is: {error.message}")
 
 
 def enable(work: Work) -> Finding:
     """Gives the user what they need; without root, for themselves.
 
     Raises:
-        HostError: buildx refuses.
+        HostError: buildx refuses, or the user may not use Docker.
     """
     step = EnableStep()
     finding = step.check(work)
     if not finding.well:
         step.apply(work)
         finding = step.check(work)
+    if not finding.well:
+        raise HostError(finding.detail, remedy="may the user use Docker? See: docker version")
     return finding
 
 
 def disable(user: User) -> None:
-    """Removes a user's instance, and the defaults if we wrote them."""
-    remove(user.run)
+    """Removes a user's instance, and the defaults if we wrote them.
+
+    Raises:
+        HostError: The docker command is not there.
+    """
+    instance.remove(user.run)
     if _defaults(user) not in ("", _THEIRS):
         user.run(["rm", "-f", str(_path(user))])
 
 
 def _write_defaults(work: Work) -> None:
-    user, wanted = work.user, _wanted_defaults(work)
-    shared = work.state.config / "buildkitd.default.toml"
-    if not shared.exists() or shared.read_text() != wanted:
-        write_file(shared, wanted.encode())
+    user = work.user
     if _defaults(user) == _THEIRS:
         work.progress.message(f"{_path(user)} is {user.name}'s own and was left as it is")
-    else:
-        # As the user: root must not follow links in somebody's home.
-        user.run(["install", "-D", "-m", "0644", str(shared), str(_path(user))])
+        return
+    # As the user: root must not follow links in somebody's home.
+    command = ["install", "-D", "-m", "0644", "/dev/stdin", str(_path(user))]
+    done = user.run(command, text=_wanted_defaults(work))
+    if done.returncode != 0:
+        raise HostError(f"cannot write {_path(user)}", meaning=last_lines(done.stderr))
 
 
 def _path(user: User) -> Path:
@@ -87,12 +100,21 @@ def _path(user: User) -> Path:
 
 
 def _defaults(user: User) -> str:
-    """The text of the user's file if we wrote it, a mark if they did; empty if there is none."""
+    """The text of the user's file if we wrote it, a mark if they did; empty if there is none.
+
+    It is theirs to change while root reads it: no links, regular files only, no more than needed.
+    """
     try:
-        text = _path(user).read_text()
-    except (OSError, ValueError):
+        descriptor = os.open(_path(user), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
         return ""
-    return text if text.startswith(HEADER) else _THEIRS
+    except OSError:
+        return _THEIRS
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return _THEIRS
+        data = file.read(LIMITS.spec_bytes)
+    return data.decode() if data.startswith(HEADER.encode()) else _THEIRS
 
 
 def _wanted_defaults(work: Work) -> str:

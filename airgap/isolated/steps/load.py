@@ -58,4 +58,7 @@ def _images(work: Work) -> list[ImageEntry]:
     if work.wanted.emulated(native_platform()):
         roles.append("emulator")
     images = [work.wanted.role(role) for role in roles]
-    return images + [work.wanted.image(name) for name in work.options.load]
+    # Those that an earlier install loaded are kept up to date.
+    loaded = [name for name in work.changes.of(LoadStep.name) if work.wanted.has(name)]
+    named = [work.wanted.image(name) for name in (*work.options.load, *loaded)]
+    return list(dict.fromkeys(images + named))

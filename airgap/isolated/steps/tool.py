@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from zipimport import zipimporter
 
@@ -24,7 +26,8 @@ FOLDER = Path("/usr/local/lib/airgap")
 _CURRENT = FOLDER / "current"
 _PYZ = _CURRENT / "airgap.pyz"
 _COMMAND = Path("/usr/local/bin/airgap")
-_LAUNCHER = f'#!/bin/sh\nexec python3 -I {_PYZ} "$@"\n'
+# The same Python that runs now: another one on this host may be too old.
+_LAUNCHER = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -I {_PYZ} "$@"\n'
 
 
 class ToolStep(Step):
@@ -37,16 +40,15 @@ class ToolStep(Step):
         """Hashes the installed tool and runs it."""
         if work.wanted.tool is None:
             return Finding(True, "no bundle has brought it")
-        file, version = work.wanted.tool
         if not _COMMAND.exists():
             return Finding(False, f"{_COMMAND} is not there")
-        if not _PYZ.exists():
+        if str(_PYZ) not in _text(_COMMAND):
             return Finding(True, f"{_COMMAND} was installed in another way, and is kept")
+        file, version = work.wanted.tool
         installed = _installed_version()
-        if _number(installed) < _number(version):
+        is_older = _number(installed) < _number(version)
+        if is_older or (installed == version and _sha256(_PYZ) != file.sha256):
             return Finding(False, f"airgap {installed or 'that does not start'} is installed")
-        if installed == version and _sha256(_PYZ) != file.sha256:
-            return Finding(False, f"{_PYZ} is not the bundle's")
         return Finding(True, f"airgap {installed}")
 
     def apply(self, work: Work) -> None:
@@ -60,18 +62,17 @@ class ToolStep(Step):
         write_file(folder / _PYZ.name, data)
         _unpack_native_parts(folder / _PYZ.name)
         _make_current(folder)
-        if not _COMMAND.exists():
+        if not _COMMAND.exists() or str(_PYZ) in _text(_COMMAND):
             work.changes.add(self.name, str(_COMMAND))
             write_file(_COMMAND, _LAUNCHER.encode(), 0o755)
 
     def undo(self, work: Work) -> None:
         """Removes what it wrote."""
-        for text in reversed(work.changes.of(self.name)):
-            path = Path(text)
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+        changed = work.changes.of(self.name)
+        if str(_COMMAND) in changed and str(_PYZ) in _text(_COMMAND):
+            _COMMAND.unlink()
+        if str(FOLDER) in changed and FOLDER.exists():
+            shutil.rmtree(FOLDER)
 
 
 def _unpack_native_parts(pyz: Path) -> None:
@@ -90,21 +91,29 @@ def _unpack_native_parts(pyz: Path) -> None:
 
 def _make_current(folder: Path) -> None:
     """Moves the link, and removes versions but this one and the one before."""
-    before = _CURRENT.resolve()
+    before = _CURRENT.resolve().name
     link = FOLDER / ".current.new"
     link.unlink(missing_ok=True)
     link.symlink_to(folder.name)
     link.replace(_CURRENT)
     for old in FOLDER.iterdir():
-        if old not in (folder, before, _CURRENT):
+        if old.name not in (folder.name, before, _CURRENT.name):
             shutil.rmtree(old)
 
 
 def _installed_version() -> str:
     """What the installed tool says of itself; empty if it does not start."""
-    command = ["python3", "-I", str(_PYZ), "--version"]
+    command = [sys.executable, "-I", str(_PYZ), "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.split()[-1] if done.returncode == 0 and done.stdout else ""
+
+
+def _text(path: Path) -> str:
+    """A small file's text; empty if there is none, or it is none."""
+    try:
+        return path.read_text()
+    except (OSError, ValueError):
+        return ""
 
 
 def _number(version: str) -> tuple[int, ...]:

@@ -69,8 +69,8 @@ def test_the_native_test_program_prints_its_machine_and_arguments(tmp_path: Path
     assert done.stdout.splitlines() == [native_platform().machine, *argv]
 
 
-def test_this_machine_runs_its_own_programs() -> None:
-    assert binfmt.problem_with(native_platform()) == ""
+def test_this_machine_runs_its_own_programs(tmp_path: Path) -> None:
+    assert binfmt.problem_with(native_platform(), tmp_path) == ""
 
 
 def test_a_platform_without_a_test_program_is_not_known() -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from airgap.errors import HostError
-from airgap.isolated.state import Changes, Settings, State, write_file
+from airgap.isolated.state import Changes, HostSettings, State, write_file
 
 
 def test_settings_are_the_defaults_until_they_are_saved(tmp_path: Path) -> None:
     state = State(tmp_path)
-    assert state.settings() == Settings(5001, 5000, ())
-    chosen = Settings(6001, 6000, ("harbor.example.internal",))
+    assert state.settings() == HostSettings(5001, 5000, ())
+    chosen = HostSettings(6001, 6000, ("harbor.example.internal",))
     state.save_settings(chosen)
     assert State(tmp_path).settings() == chosen
 

@@ -1,0 +1,81 @@
+"""HTTP sessions for registries: proxies, trusted certificates, retries, redirects."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from airgap import __version__
+from airgap.oci.registries import Endpoint
+
+# Answers after which the same request is worth another try.
+RETRIED = (429, 500, 502, 503, 504)
+# Where distributions keep the system's CA certificates.
+_CA_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+
+
+def new_session(endpoint: Endpoint, attempts: int) -> requests.Session:
+    """A session for an endpoint's way of connecting.
+
+    Args:
+        endpoint: Whether it is this machine, and its CA file.
+        attempts: How often a request is tried in all.
+    """
+    retry = Retry(
+        total=attempts - 1,
+        status_forcelist=RETRIED,
+        allowed_methods=("GET",),
+        backoff_factor=0.3,
+        backoff_jitter=0.2,
+        raise_on_status=False,
+        respect_retry_after_header=False,
+    )
+    session = _Session(endpoint.ca)
+    # A callable that adds nothing: else requests would put ~/.netrc over our header.
+    session.auth = lambda request: request
+    session.headers.update({"User-Agent": f"airgap/{__version__}", "Accept-Encoding": "identity"})
+    if endpoint.is_loopback:
+        session.trust_env = False
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(max_retries=retry))
+    return session
+
+
+class _Session(requests.Session):
+    """Does without what requests would take from the user's environment in place of ours."""
+
+    def __init__(self, ca: Path | None) -> None:
+        super().__init__()
+        self._ca = ca
+        self.verify = str(_system_ca() or "") or True
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # noqa: ANN401
+        """An endpoint's own CA file holds, whatever REQUESTS_CA_BUNDLE says."""
+        if self._ca:
+            kwargs["verify"] = str(self._ca)
+        return super().send(request, **kwargs)
+
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, response: requests.Response
+    ) -> None:
+        """A redirect to another server goes without our header, and none goes with ~/.netrc's."""
+        old, new = str(response.request.url), str(prepared_request.url)
+        if self.should_strip_auth(old, new):  # type: ignore[no-untyped-call]
+            prepared_request.headers.pop("Authorization", None)
+
+
+def _system_ca() -> Path | None:
+    """The system's CA bundle, if it has one where it is usually kept."""
+    configured = ssl.get_default_verify_paths().cafile
+    candidates = [Path(text) for text in (configured, *_CA_BUNDLES) if text]
+    return next((path for path in candidates if path.is_file()), None)

@@ -1,0 +1,166 @@
+"""Every command that the README shows, run as it stands there, from the top.
+
+Its blocks say where: `workstation` is this machine, `server` and `user` an isolated host, as root
+and as somebody else. Those of `project` are what runs this, and the lab's own tests.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.lab.host import IsolatedHost
+from tests.lab.medium import Medium
+from tests.lab.upstream import Upstream
+from tests.readme import README, Block, blocks
+
+PROJECT = README.parent
+DRIVE = "/media/usb"
+"""Where the README has the drive, on both sides."""
+
+PLACES = {"workstation", "server", "user", "project"}
+_PACKAGE = ("README.md", "LICENSE", "pyproject.toml", "airgap", "bundles")
+_MEDIUM_BYTES = 8 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """What the commands said, below the heading that they stand under, and where they led."""
+
+    workstation: dict[str, str]
+    server: dict[str, str]
+    host: IsolatedHost
+
+
+class Workstation:
+    """This machine, with a copy of the project, and the medium where the README has the drive.
+
+    Args:
+        folder: For the copy.
+        upstream: Stands for Docker Hub and the others.
+        medium: The drive.
+    """
+
+    def __init__(self, folder: Path, upstream: Upstream, medium: Medium) -> None:
+        self._folder, self._medium = folder, medium
+        for name in _PACKAGE:
+            source = PROJECT / name
+            if source.is_dir():
+                unwanted = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(source, folder / name, ignore=unwanted)
+            else:
+                shutil.copy2(source, folder)
+        spec = next(block for block in blocks() if block.place == "spec")
+        (folder / "my.toml").write_text(spec.text)
+        registries = folder / "upstream.toml"
+        registries.write_text(upstream.registries())
+        self._variables = {**os.environ, "AIRGAP_REGISTRIES": str(registries)}
+        self._variables.pop("VIRTUAL_ENV", None)
+
+    def run(self, block: Block) -> str:
+        """Runs a block in a mount namespace of its own, so that /media stays as it is."""
+        venv = self._folder / "venv" / "bin"
+        script = (
+            "mount -t tmpfs tmpfs /media\n"
+            f"mkdir {DRIVE}\n"
+            f"mount --bind {self._medium.path} {DRIVE}\n"
+            f"cd {self._folder}\n"
+            f"PATH={venv}:$PATH\n"  # a person's shell keeps it active
+            f"{block.text}"
+        )
+        done = subprocess.run(
+            ["unshare", "--mount", "bash", "-euo", "pipefail", "-c", script],
+            env=self._variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{block.text}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def walked(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
+    folder = tmp_path_factory.mktemp("project")
+    on_workstation: dict[str, str] = {}
+    on_server: dict[str, str] = {}
+    with Medium(_MEDIUM_BYTES) as medium, IsolatedHost() as host:
+        workstation = Workstation(folder, upstream, medium)
+        for block in blocks():
+            if block.place == "workstation":
+                _note(on_workstation, block, workstation.run(block))
+        medium.seal()
+        host.check_isolated()
+        host.start_docker()
+        host.attach(medium, DRIVE)
+        host.path("/root/site.pub").write_bytes((folder / "site.pub").read_bytes())
+        host.path("/root/app").mkdir()
+        for block in blocks():
+            if block.language == "dockerfile":
+                host.path("/root/app/Dockerfile").write_text(block.text)
+            elif block.place in ("server", "user"):
+                _note(on_server, block, _run_on_server(host, block))
+        yield Walked(on_workstation, on_server, host)
+
+
+def _note(said: dict[str, str], block: Block, output: str) -> None:
+    said[block.heading] = said.get(block.heading, "") + output
+
+
+def _run_on_server(host: IsolatedHost, block: Block) -> str:
+    user, folder = ("root", "/root/app") if block.place == "server" else ("alice", "/home/alice")
+    script = f"cd {folder}\n{block.text}"
+    done = host.run(["bash", "-euo", "pipefail", "-c", script], user=user, check=False, timeout=600)
+    assert done.returncode == 0, f"{block.text}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def test_every_command_has_a_place() -> None:
+    assert {block.place for block in blocks() if block.language == "sh"} == PLACES
+
+
+def test_the_fingerprint_is_the_same_on_both_sides(walked: Walked) -> None:
+    fingerprint = walked.server["On the server"].split()[0]
+    assert f"fingerprint sha256:{fingerprint}" in walked.workstation["On the workstation"]
+
+
+def test_the_tool_is_checked_as_the_readme_says(walked: Walked) -> None:
+    checked = walked.server["On the server"].splitlines()[1:3]
+    assert checked == ["Verified OK", "tool/airgap.pyz: OK"]
+
+
+def test_the_arm64_images_run(walked: Walked) -> None:
+    for heading in ("Build", "A builder of your own"):
+        assert "aarch64" in walked.server[heading].splitlines(), walked.server[heading]
+    said = walked.server["Plain docker build with qemu-user-static"]
+    assert "aarch64" in said.splitlines(), said
+
+
+def test_the_dry_run_writes_nothing_and_the_spec_says_what_is_carried(walked: Walked) -> None:
+    said = walked.workstation["What a bundle carries"]
+    assert "ghcr.io/example/base:1  linux/arm64" in said
+    assert "expires 2099-12-31" in said
+
+
+def test_the_set_up_is_taken_back_and_made_again_on_another_disk(walked: Walked) -> None:
+    assert "undone seed" in walked.server["Uninstall"]
+    assert "127.0.0.1:5001 serves" in walked.server["Another disk"]
+    assert walked.host.path("/srv/airgap/mirror").is_dir()
+    assert not walked.host.path("/var/lib/airgap/mirror").exists()
+
+
+def test_a_further_user_has_the_builder(walked: Walked) -> None:
+    assert "alice has the builder 'airgap'" in walked.server["Further users"]
+
+
+def test_stock_tools_read_the_bundle(walked: Walked) -> None:
+    said = walked.workstation["What is in a bundle"]
+    assert said.startswith("Verified OK\nbundle.json: OK\n")
+    assert "index.json" in said
+    assert '"Architecture": "amd64"' in said

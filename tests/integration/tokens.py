@@ -1,0 +1,67 @@
+"""Asks for bearer tokens as Docker Hub does (distribution's docs/content/spec/auth/token.md)."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import threading
+from urllib.parse import parse_qs, urlsplit
+
+from tests.integration.faults import Exchange
+
+_numbers = itertools.count()
+
+
+class Tokens:
+    """A fault for `FaultProxy`: gives tokens at `/token`, and refuses requests without one.
+
+    Args:
+        account: User and password that get a token; without them anybody does.
+        uses: After so many requests a token is no good any more.
+    """
+
+    def __init__(self, account: tuple[str, str] | None = None, uses: int = 1 << 30) -> None:
+        self._account = account
+        self._uses = uses
+        self._left: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self.scopes: list[str] = []
+
+    def __call__(self, exchange: Exchange) -> bool:
+        path = urlsplit(exchange.request_seen.path)
+        if path.path == "/token":
+            self._give(exchange, parse_qs(path.query)["scope"][0])
+            return True
+        repository = path.path.removeprefix("/v2/").rpartition("/")[0].rpartition("/")[0]
+        scope = f"repository:{repository}:pull"
+        if self._is_good(exchange.request_seen.headers.get("authorization", ""), scope):
+            return False
+        realm = f'realm="http://{exchange.server.proxy.address}/token"'
+        asked = f'Bearer {realm},service="lab",scope="{scope}"'
+        exchange.answer(401, {"WWW-Authenticate": asked})
+        return True
+
+    @property
+    def given(self) -> int:
+        """How many tokens were given."""
+        return len(self.scopes)
+
+    def _give(self, exchange: Exchange, scope: str) -> None:
+        if self._account:
+            pair = base64.b64encode(":".join(self._account).encode()).decode()
+            if exchange.request_seen.headers.get("authorization") != f"Basic {pair}":
+                exchange.answer(401)
+                return
+        token = f"{next(_numbers)}/{scope}"
+        with self._lock:
+            self.scopes.append(scope)
+            self._left[token] = self._uses
+        exchange.answer(200, {}, json.dumps({"token": token, "expires_in": 60}).encode())
+
+    def _is_good(self, header: str, scope: str) -> bool:
+        token = header.removeprefix("Bearer ")
+        with self._lock:
+            left = self._left.get(token, 0)
+            self._left[token] = left - 1
+        return left > 0 and token.endswith(scope)

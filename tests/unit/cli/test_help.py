@@ -1,0 +1,136 @@
+"""The command line explains itself, and the README says the same."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from airgap.cli.main import cli
+from airgap.errors import ExitCode
+from airgap.isolated.steps import STEP_NAMES
+from airgap.oci.registries import load_registries
+from airgap.spec.bundle_spec import DEFAULT_ROLES, BundleSpec, load_spec
+from tests.readme import README, blocks, first_column
+
+CONTEXT = click.Context(cli)
+VERBS = cli.list_commands(CONTEXT)
+
+
+def all_commands() -> dict[str, click.Command]:
+    """Every verb, and every verb of a verb, by what people type."""
+    found: dict[str, click.Command] = {}
+    for verb in VERBS:
+        command = cli.get_command(CONTEXT, verb)
+        assert command is not None
+        found[verb] = command
+        if isinstance(command, click.Group):
+            found |= {f"{verb} {name}": inner for name, inner in command.commands.items()}
+    return found
+
+
+def help_of(name: str) -> str:
+    """What `airgap NAME --help` prints."""
+    done = CliRunner().invoke(cli, [*name.split(), "--help"], prog_name="airgap")
+    assert done.exit_code == ExitCode.DONE
+    return done.output
+
+
+@pytest.mark.parametrize("name", all_commands())
+def test_the_help_of_a_verb_has_an_example_of_it(name: str) -> None:
+    text = help_of(name)
+    _, found, examples = text.partition("Example")
+    assert found, text
+    assert f"airgap {name}" in examples
+
+
+@pytest.mark.parametrize("name", sorted(set(all_commands()) - {"bundle"}))
+def test_every_option_is_explained(name: str) -> None:
+    unexplained = [
+        option.name
+        for option in all_commands()[name].params
+        if isinstance(option, click.Option) and not option.help
+    ]
+    assert unexplained == []
+
+
+def test_the_help_of_install_names_the_steps_in_order() -> None:
+    listed = re.search(r"Steps, in order:\n +(.+)\n", help_of("install"))
+    assert listed is not None
+    assert tuple(listed[1].split(", ")) == STEP_NAMES
+
+
+def test_the_readme_lists_the_verbs() -> None:
+    assert sorted(first_column("Commands")) == [f"`airgap {verb}`" for verb in VERBS]
+
+
+def test_the_readme_lists_the_exit_codes() -> None:
+    assert first_column("Exit codes") == [str(code.value) for code in ExitCode]
+
+
+def test_the_verbs_that_the_readme_says_have_json_are_those_that_have_it() -> None:
+    line = re.search(r"^.*(`bundle`.+) have `--json`\.$", README.read_text(), re.M)
+    assert line is not None
+    having = {
+        name
+        for name, command in all_commands().items()
+        if any("--json" in parameter.opts for parameter in command.params)
+    }
+    assert set(re.findall(r"`([a-z ]+)`", line[1])) == having
+
+
+@pytest.mark.parametrize("name", all_commands())
+def test_every_option_that_the_readme_shows_exists(name: str) -> None:
+    known = {option for parameter in all_commands()[name].params for option in parameter.opts}
+    known |= {option for parameter in cli.params for option in parameter.opts}
+    for shown in re.findall(rf"\bairgap {name} ([^`\n]*)", README.read_text()):
+        assert set(re.findall(r"(?<=\s)--?[a-z][a-z-]*", f" {shown}")) <= known | {"--help"}
+
+
+def test_the_spec_in_the_readme_names_every_key_and_the_real_defaults(tmp_path: Path) -> None:
+    (text,) = [block.text for block in blocks() if block.place == "spec"]
+    path = tmp_path / "spec.toml"
+    path.write_text(text)
+    spec, defaults = load_spec(path), BundleSpec()
+    assert (spec.platforms, spec.host_platforms) == (defaults.platforms, defaults.host_platforms)
+    assert {role: image.familiar for role, image in spec.roles.items()} == DEFAULT_ROLES
+    assert spec.images[1].platforms is not None
+
+
+def test_the_registries_file_in_the_readme_is_one(tmp_path: Path) -> None:
+    (text,) = [block.text for block in blocks() if block.place == "registries"]
+    (tmp_path / "site-ca.pem").touch()
+    path = tmp_path / "registries.toml"
+    path.write_text(text)
+    assert len(load_registries(path).sections) == 3
+
+
+@pytest.mark.parametrize("cell", first_column("When something goes wrong"))
+def test_airgap_says_the_messages_that_the_readme_explains(cell: str) -> None:
+    for message in re.findall(r"`(.+?)`", cell):
+        longest = max(re.split(r" ?… ?|\d+$", message), key=len)
+        assert any(longest in text for text in sources()), message
+
+
+@cache
+def sources() -> list[str]:
+    """All texts of the package; a string that goes on in the next line is one text."""
+    files = (README.parent / "airgap").rglob("*.py")
+    return [re.sub(r'"\n\s*f?"', "", file.read_text()) for file in files]
+
+
+def test_the_tree_in_the_readme_is_the_source() -> None:
+    (text,) = [block.text for block in blocks() if block.place == "tree"]
+    listed = set()
+    parents: list[str] = []
+    for indent, name in re.findall(r"^( *)([a-z_]+)/", text, re.M):
+        parents = [*parents[: len(indent) // 2], name]
+        listed.add("/".join(parents))
+    project = README.parent
+    packages = {path.parent for path in project.glob("airgap/**/__init__.py")}
+    assert {str(path.relative_to(project)) for path in packages} <= listed
+    assert all((project / folder).is_dir() for folder in listed)
