@@ -314,8 +314,8 @@ def _reason(error: BaseException) -> str:
         if inner is None:
             break
         error = inner
-    text = str(error).rpartition(": ")[2] if not isinstance(error, OSError) else error.strerror
-    return text or type(error).__name__
+    said = error.strerror if isinstance(error, OSError) else ""
+    return said or str(error).rpartition(": ")[2] or type(error).__name__
 
 
 def _wrong_digest(reference: Reference, wanted: str, actual: str) -> IntegrityError:

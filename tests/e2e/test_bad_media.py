@@ -216,7 +216,7 @@ def test_a_changed_receipt_is_noticed(target: Host) -> None:
 def test_a_full_disk_is_said_before_anything_is_changed(target: Host) -> None:
     host = target.host
     host.run(["mkdir", "-p", ROOT])
-    host.run(["mount", "-t", "tmpfs", "-o", "size=50m", "tmpfs", ROOT])
+    host.run(["mount", "-t", "tmpfs", "-o", "size=50m,mode=755", "tmpfs", ROOT])
     try:
         said = _refused(target, target.install(), ExitCode.SPACE)
         assert "Nothing was changed" in said

@@ -91,7 +91,7 @@ def test_uninstall_takes_back_what_install_did(fresh_host: StartHost) -> None:
     host = fresh_host()
     folders = ("/etc", "/usr", "/root", "/home", "/opt", "/srv")
     before = _digests(host, *folders), _docker(host)
-    table = sorted(path.name for path in host.path("/proc/sys/fs/binfmt_misc").iterdir())
+    table = host.path("/proc/sys/fs/binfmt_misc")
     journey.install(host, "--load", "arm64v8/alpine")
     host.run(["airgap", "uninstall"])
     assert _docker(host) == before[1]
@@ -105,7 +105,7 @@ def test_uninstall_takes_back_what_install_did(fresh_host: StartHost) -> None:
         *(f"root/.docker/buildx/{name}" for name in (".lock", "activity", "current", "defaults")),
         *(f"root/.docker/buildx/{name}" for name in ("instances", "refs", ".buildNodeID")),
     }, left
-    assert sorted(path.name for path in host.path("/proc/sys/fs/binfmt_misc").iterdir()) == table
+    assert sorted(path.name for path in table.iterdir()) == ["register", "status"]
     state = host.path(STATE)
     assert sorted(path.name for path in state.iterdir()) == [
         "bundles",

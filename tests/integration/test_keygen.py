@@ -41,7 +41,15 @@ def test_openssl_opens_a_key_with_its_passphrase_alone(algorithm: str, tmp_path:
     assert airgap("keygen", tmp_path / "site", *arguments).code == 0
     assert "BEGIN ENCRYPTED PRIVATE KEY" in (tmp_path / "site.key").read_text()
     run(["openssl", "pkey", "-in", tmp_path / "site.key", "-passin", f"file:{secret}", "-noout"])
-    wrong = ["openssl", "pkey", "-in", tmp_path / "site.key", "-passin", "pass:wrong", "-noout"]
+    wrong = [
+        "openssl",
+        "pkey",
+        "-in",
+        str(tmp_path / "site.key"),
+        "-passin",
+        "pass:wrong",
+        "-noout",
+    ]
     assert subprocess.run(wrong, capture_output=True, check=False).returncode != 0
 
 

@@ -59,8 +59,11 @@ class BuildxStep(Step):
 
     def undo(self, work: Work) -> None:
         """Removes the plugin, and puts back the one that stood there before."""
-        for path in map(Path, work.changes.of(self.name)):
-            if path.name == _PLUGIN:
+        for text in work.changes.of(self.name):
+            path = Path(text)
+            if not path.is_absolute():
+                work.engine.remove_image(text)
+            elif path.name == _PLUGIN:
                 path.unlink(missing_ok=True)
                 if _kept_copy(work).exists():
                     write_file(path, _kept_copy(work).read_bytes(), 0o755)
@@ -75,7 +78,7 @@ def _plugin_bytes(work: Work) -> bytes:
     image = work.wanted.role("buildx")
     was_there = work.engine_id(image)
     if not was_there:
-        load_image(work, image)
+        load_image(work, image, BuildxStep.name)
     data = work.engine.read_file(work.engine_id(image), [_IN_IMAGE], LIMITS.plugin_bytes)
     if not was_there:
         work.engine.remove_image(image.reference.familiar)

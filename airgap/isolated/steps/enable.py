@@ -88,8 +88,8 @@ def _write_defaults(work: Work) -> None:
         work.progress.message(f"{_path(user)} is {user.name}'s own and was left as it is")
         return
     # As the user: root must not follow links in somebody's home.
-    command = ["install", "-D", "-m", "0644", "/dev/stdin", str(_path(user))]
-    done = user.run(command, text=_wanted_defaults(work))
+    user.run(["mkdir", "-p", str(_path(user).parent)])
+    done = user.run(["tee", str(_path(user))], text=_wanted_defaults(work))
     if done.returncode != 0:
         raise HostError(f"cannot write {_path(user)}", meaning=last_lines(done.stderr))
 

@@ -35,15 +35,20 @@ class LoadStep(Step):
             work.engine.remove_image(name)
 
 
-def load_image(work: Work, image: ImageEntry) -> None:
+def load_image(work: Work, image: ImageEntry, step: str = LoadStep.name) -> None:
     """Brings an image of the mirror into Docker's own store, as `docker load` does.
+
+    Args:
+        work: The context.
+        image: What to load.
+        step: Which step does it, and removes it again.
 
     Raises:
         HostError: Docker refuses it, or has another image afterwards.
     """
     name = image.reference.familiar
     if not work.engine.image_id(name):
-        work.changes.add(LoadStep.name, name)
+        work.changes.add(step, name)
     work.progress.message(f"loading {name} into Docker")
     work.engine.load(name, export(work.state.mirror, image, [str(native_platform())]))
     if not work.engine_id(image):
