@@ -20,9 +20,10 @@ Nothing on this medium can vouch for itself. You need {key}.pub, the public key 
 whoever made the bundle, from another way than this medium. Its fingerprint is
 what whoever made it tells you; this file does not count as saying it.
 
-1. First visit: check before anything from here runs. As root, in a folder of root's own:
+1. First visit: check before anything from here runs. As root, in a folder of root's own,
+   into which you have put {key}.pub (install -d -m 0700 /root/airgap):
 
-   install -d -m 0700 /root/airgap && cd /root/airgap
+   cd /root/airgap
    cp MEDIUM/SHA256SUMS MEDIUM/SHA256SUMS.sig .
    install -D MEDIUM/tool/airgap.pyz tool/airgap.pyz
    {check}

@@ -24,8 +24,18 @@ if TYPE_CHECKING:
 @click.command(name="bundle")
 @click.argument("wanted", metavar="[SPEC.toml…] [IMAGE…]", nargs=-1, required=True)
 @click.option("--key", type=click.Path(path_type=Path), help="Private key to sign with.")
-@click.option("--passphrase-file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
+@click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Take the key's passphrase from a file's first line.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The bundle's folder: a new one, an empty one, or this plan's unfinished bundle.",
+)
 @click.option("--name", default="", help="The bundle's name [default: the spec's, or images].")
 @click.option("--platform", multiple=True, help="What images are carried for; repeatable.")
 @click.option("--all-platforms", is_flag=True, help="Carry every platform of every index.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 
 from airgap.isolated import receipts
 from airgap.isolated.state import State
@@ -48,5 +49,5 @@ def _remove_state(state: State, *, purge: bool, purge_pushed: bool) -> None:
     for folder in (state.receipts, state.bundles, *state.root.glob("receipts.broken-*")):
         shutil.rmtree(folder, ignore_errors=True)
     (state.root / "lock").unlink(missing_ok=True)
-    if not any(state.root.iterdir()):
+    with suppress(OSError):  # something of others is in it, or it is a disk of its own
         state.root.rmdir()

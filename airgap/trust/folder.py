@@ -101,7 +101,8 @@ def refuse_key_on_medium(bundle_folders: Sequence[Path], key: Path) -> None:
     refuse_key_in(bundle_folders, key)
     try:
         device = _resolved(key).stat().st_dev
-        media = {folder.stat().st_dev for folder in bundle_folders}
+        # A folder that is not there is somebody else's error to tell.
+        media = {folder.stat().st_dev for folder in bundle_folders if folder.exists()}
         root = os.stat("/").st_dev  # noqa: PTH116 - a plain number is wanted
     except OSError as error:
         raise TrustError(f"cannot read {error.filename}: {error.strerror}") from error

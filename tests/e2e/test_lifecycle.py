@@ -52,7 +52,7 @@ def test_an_install_that_did_not_end_is_told_and_can_be_taken_back(fresh_host: S
     host.run([*journey.TOOL, "uninstall"])
     assert not host.path("/usr/local/lib/airgap").exists()
     assert not host.path("/usr/local/bin/airgap").exists()
-    host.run([*journey.TOOL, "uninstall"])  # nothing is left to do
+    host.run([*journey.TOOL, "uninstall", "--purge"])  # nothing is left to do
 
 
 def test_a_user_without_root_is_told_what_they_can_do(fresh_host: StartHost) -> None:
@@ -61,7 +61,7 @@ def test_a_user_without_root_is_told_what_they_can_do(fresh_host: StartHost) -> 
         host.path("/root/airgap/tool/airgap.pyz").read_bytes()
     )
     host.path("/home/alice/site.pub").write_bytes(host.path("/root/site.pub").read_bytes())
-    tool = ["python3", "-I", "/home/alice/airgap.pyz"]
+    tool = ["python3", "-I", "/home/alice/airgap.pyz", "--root", "/home/alice/state"]
     trust = ["--trust", "/home/alice/site.pub"]
     done = host.run([*tool, "install", journey.ON_MEDIUM, *trust], user="alice", check=False)
     assert done.returncode == ExitCode.HOST
