@@ -5,6 +5,7 @@ The exit codes are a contract with scripts; `ExitCode` is the only list of them 
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 from typing import ClassVar
 
@@ -105,3 +106,8 @@ class BuildError(AirgapError):
     """A build failed (exit 10)."""
 
     exit_code = ExitCode.BUILD
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the operating system says that a disk, or somebody's share of it, is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)

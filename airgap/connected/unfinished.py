@@ -21,7 +21,7 @@ from typing import Any
 from airgap import __version__
 from airgap.bundle.checksums import CHECKSUMS_NAME
 from airgap.bundle.contents import canonical
-from airgap.errors import AirgapError, HostError, SpaceError, UsageError
+from airgap.errors import AirgapError, HostError, SpaceError, UsageError, is_full
 from airgap.oci.digest import is_digest
 from airgap.spec.bundle_spec import Request
 
@@ -227,7 +227,7 @@ class Journal:
 
 def not_written(path: Path, error: OSError) -> AirgapError:
     """The error for an output folder that cannot be written to."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         return SpaceError(
             f"the disk of {path} is full",
             meaning="The blobs that were finished are kept.",

@@ -96,8 +96,13 @@ def problem_with(platform: Platform, scratch: Path) -> str:
     machine, *arguments = done.stdout.splitlines() or [""]
     if arguments != _ARGUMENTS:
         return f"programs see the arguments {arguments} in place of {_ARGUMENTS}"
+    return "" if is_machine_of(platform, machine) else f"programs run on {machine}"
+
+
+def is_machine_of(platform: Platform, machine: str) -> bool:
+    """Whether a machine that uname calls so is one of the platform."""
     # Four characters: 32-bit arm calls itself armv7l or armv8l.
-    return "" if machine[:4] == platform.machine[:4] else f"programs run on {machine}"
+    return machine[:4] == platform.machine[:4]
 
 
 def probe_program(platform: Platform) -> bytes:

@@ -26,11 +26,14 @@ _CLOSED_PROXY = "http://127.0.0.1:9"
 
 def mirror_spec(work: Work) -> ContainerSpec:
     """The mirror: read-only in every way, for this host and for containers on its bridge."""
+    storage, port = work.state.mirror.root, work.settings.mirror_port
+    return _registry_spec(work, MIRROR, storage, mirror_addresses(work), port, read_only=True)
+
+
+def mirror_addresses(work: Work) -> list[str]:
+    """Where the mirror listens: on loopback, and on the bridge if there is one."""
     gateway = work.engine.bridge_gateway()
-    addresses = ["127.0.0.1", *([gateway] if gateway else [])]
-    return _registry_spec(
-        work, MIRROR, work.state.mirror.root, addresses, work.settings.mirror_port, read_only=True
-    )
+    return ["127.0.0.1", gateway] if gateway else ["127.0.0.1"]
 
 
 def registry_spec(work: Work) -> ContainerSpec:

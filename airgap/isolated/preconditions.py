@@ -95,8 +95,7 @@ def check_host(work: Work, steps: Sequence[Step]) -> None:
     if settings.mirror_port == settings.registry_port:
         raise UsageError(f"mirror and registry cannot both have the port {settings.mirror_port}")
     if "mirror" in names:
-        gateway = work.engine.bridge_gateway()
-        for address in ("127.0.0.1", gateway) if gateway else ("127.0.0.1",):
+        for address in containers.mirror_addresses(work):
             port = settings.mirror_port
             _check_port(work, address, port, containers.MIRROR, "--mirror-port")
     if "registry" in names:

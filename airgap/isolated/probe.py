@@ -51,7 +51,7 @@ def probe(work: Work) -> Finding:
         )
     machines = set(re.findall(r"^#\d+ \d+\.\d+ (\S+)$", done.stderr, re.M))
     for platform in platforms:
-        if not any(machine[:4] == platform.machine[:4] for machine in machines):
+        if not any(binfmt.is_machine_of(platform, machine) for machine in machines):
             raise BuildError(f"a RUN step for {platform} ran on {', '.join(sorted(machines))}")
     names = ", ".join(map(str, platforms))
     return Finding(True, f"built for {names} from {base}, and pushed to {work.settings.registry}")

@@ -4,7 +4,8 @@ mirror/      storage of the mirror: what bundles brought
 pushed/      storage of the registry: what people push
 bundles/     NAME-SERIAL/: contents, SHA256SUMS and signature of each bundle
 receipts/    a file for each install and uninstall; see `airgap.isolated.receipts`
-config/      configuration of the containers and of users' own builders
+config/      configuration of the containers
+replaced/    files of the host as they were before install changed them
 settings.json, changes, lock
 """
 
@@ -22,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from airgap.bundle.contents import canonical
-from airgap.errors import HostError, SpaceError
+from airgap.errors import HostError, SpaceError, is_full
 from airgap.store.store import Store
 
 
@@ -65,6 +66,7 @@ class State:
         self.bundles = root / "bundles"
         self.receipts = root / "receipts"
         self.config = root / "config"
+        self.replaced = root / "replaced"
 
     @property
     def scratch(self) -> Path:
@@ -218,7 +220,7 @@ def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 def not_writable(path: Path, error: OSError) -> HostError | SpaceError:
     """The error for a file or folder of this host that cannot be written to."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         return SpaceError(
             f"the disk of {path} is full", remedy="make room and give the same command again"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from airgap.bundle.archive import Archive
 from airgap.bundle.contents import ImageEntry
 from airgap.bundle.media import Media
 from airgap.bundle.verify import Signed
-from airgap.errors import HostError, SpaceError
+from airgap.errors import HostError, SpaceError, is_full
 from airgap.isolated.engine import Engine
 from airgap.isolated.host import User
 from airgap.isolated.state import Changes, HostSettings, State
@@ -139,7 +138,7 @@ def foreseen(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(error):
             raise SpaceError(
                 f"a disk is full ({what})", remedy="make room and give the same command again"
             ) from error

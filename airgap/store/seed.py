@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from threading import Event
 
 from airgap.bundle.archive import Archive, documents_of
 from airgap.bundle.contents import BlobEntry, ImageEntry, broken
-from airgap.errors import HostError, SpaceError
+from airgap.errors import HostError, SpaceError, is_full
 from airgap.progress import Progress
 from airgap.store.layout import mirror_repositories
 from airgap.store.store import Store
@@ -88,7 +87,7 @@ def _check_tags(images: Sequence[ImageEntry]) -> None:
 
 
 def _not_written(store: Store, error: OSError) -> HostError | SpaceError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         return SpaceError(
             f"the disk of {store.root} is full",
             meaning="The blobs that were finished are kept; no tag was changed.",

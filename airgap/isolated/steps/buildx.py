@@ -135,4 +135,4 @@ def _note_path(work: Work) -> Path:
 
 
 def _kept_copy(work: Work) -> Path:
-    return work.state.root / "replaced" / _PLUGIN
+    return work.state.replaced / _PLUGIN

@@ -95,7 +95,7 @@ def _restore(config: dict[str, Any], original: Path) -> None:
 
 
 def _kept_copy(work: Work) -> Path:
-    return work.state.root / "replaced" / _CONFIG.name
+    return work.state.replaced / _CONFIG.name
 
 
 def _url(work: Work) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from airgap.builder import instance
 from airgap.builder.config import HEADER, buildkitd_toml
 from airgap.errors import HostError
-from airgap.isolated.containers import BUILDER
+from airgap.isolated.containers import BUILDER, mirror_addresses
 from airgap.isolated.host import User, last_lines
 from airgap.isolated.step import Finding, Step, Work
 from airgap.limits import LIMITS
@@ -118,7 +118,7 @@ def _defaults(user: User) -> str:
 
 
 def _wanted_defaults(work: Work) -> str:
-    gateway = work.engine.bridge_gateway()
+    # The bridge first: there a builder has its network, and loopback is its own.
     port = work.settings.mirror_port
-    mirrors = [*([f"{gateway}:{port}"] if gateway else []), work.settings.mirror]
+    mirrors = [f"{address}:{port}" for address in reversed(mirror_addresses(work))]
     return buildkitd_toml(work.wanted.hosts, mirrors, [work.settings.registry])
