@@ -38,10 +38,11 @@ def command(settings: Settings, name: str, select: bool | None, undo: bool) -> N
 
     user = User.called(name) if name else User.behind_this_process()
     with settings.progress() as progress:
-        work = standing_work(State(settings.root), user, progress)
-        work = replace(work, options=Options(select=select))
-        if undo:
-            disable(user)
-            click.echo(f"{user.name} no longer has the builder airgap")
-        else:
-            click.echo(enable(work).detail)
+        state = State(settings.root)
+        work = replace(standing_work(state, user, progress), options=Options(select=select))
+        with state.lock("airgap enable"):
+            if undo:
+                disable(user)
+                click.echo(f"{user.name} no longer has the builder airgap")
+            else:
+                click.echo(enable(work).detail)

@@ -26,9 +26,11 @@ def command(settings: Settings, names: tuple[str, ...]) -> None:
     from airgap.isolated.steps.load import load_image
 
     with settings.progress() as progress:
-        work = standing_work(State(settings.root), User.behind_this_process(), progress)
+        state = State(settings.root)
+        work = standing_work(state, User.behind_this_process(), progress)
         work.engine.check()
-        for image in [work.wanted.image(name) for name in names]:
-            if not work.engine_id(image):
-                load_image(work, image)
-            click.echo(f"Docker has {image.reference.familiar}")
+        with state.lock("airgap load"):
+            for image in [work.wanted.image(name) for name in names]:
+                if not work.engine_id(image):
+                    load_image(work, image)
+                click.echo(f"Docker has {image.reference.familiar}")

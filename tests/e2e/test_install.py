@@ -76,6 +76,26 @@ def test_status_finds_what_is_broken_and_install_mends_it(installed: IsolatedHos
     installed.run(["airgap", "status"])
 
 
+def test_no_two_commands_change_the_host_at_once(installed: IsolatedHost) -> None:
+    hold = f"import fcntl, sys; f = open('{STATE}/lock', 'r+'); fcntl.flock(f, fcntl.LOCK_EX)"
+    wait = "f.write('a test'); f.flush(); print('held', flush=True); sys.stdin.read()"
+    command = installed.command(["python3", "-I", "-c", f"{hold}; {wait}"])
+    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        for verb in (
+            ["install", journey.ON_MEDIUM],
+            ["load", "busybox"],
+            ["enable"],
+            ["uninstall"],
+        ):
+            done = installed.run(["airgap", *verb], check=False)
+            assert done.returncode == ExitCode.HOST, verb
+            assert "this host is being changed by a test" in done.stderr
+        holder.communicate("")
+    installed.run(["airgap", "enable"])
+
+
 def test_emulators_are_back_after_a_reboot(installed: IsolatedHost) -> None:
     installed.stop_docker()
     for entry in installed.path("/proc/sys/fs/binfmt_misc").glob("airgap-*"):
