@@ -12,7 +12,9 @@ import click
 
 from airgap.cli.keygen import read_passphrase
 from airgap.cli.settings import Settings, pass_settings
+from airgap.cli.size import Size
 from airgap.errors import UsageError
+from airgap.limits import KIB, MIB
 from airgap.oci.platform import parse_platform
 from airgap.oci.reference import parse_reference
 from airgap.spec.bundle_spec import BundleSpec, ImageSpec, Request, load_spec, make_request
@@ -54,6 +56,40 @@ if TYPE_CHECKING:
     default=30.0,
     help="Seconds to wait for a registry.",
 )
+@click.option(
+    "--retry-for",
+    type=click.FloatRange(min=0),
+    default=300.0,
+    metavar="SECONDS",
+    help="Bear with a failing registry for so long while nothing comes [default: 300].",
+)
+@click.option(
+    "--jobs",
+    "-j",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="Connections at once; fewer by itself when registries limit them.",
+)
+@click.option(
+    "--limit-rate",
+    type=Size(16 * KIB),
+    default=0,
+    metavar="SIZE",
+    help="Fetch at most so many bytes a second, such as 2MiB.",
+)
+@click.option(
+    "--volume-size",
+    type=Size(MIB),
+    default=0,
+    metavar="SIZE",
+    help="Cut images.tar into files below this size, such as 4GiB, for several media or FAT32.",
+)
+@click.option(
+    "--no-sync",
+    is_flag=True,
+    help="Do not wait until the disk has it: quicker, but a power cut may cost all.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 @pass_settings
@@ -70,6 +106,11 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     expires: datetime | None,
     registries: Path | None,
     timeout: float,
+    retry_for: float,
+    jobs: int,
+    limit_rate: int,
+    volume_size: int,
+    no_sync: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -79,9 +120,11 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     Examples:
       airgap bundle bundles/arm64-builder.toml --key site.key -o /media/usb/airgap
       airgap bundle golang:alpine alpine --no-roles --key site.key -o ./images
+      airgap bundle my.toml --volume-size 4GiB --key site.key -o ./volumes
       airgap bundle my.toml --dry-run -o ./out
     """
-    from airgap.connected.make_bundle import plan_bundle, write_bundle
+    from airgap.connected.fetch import Pace
+    from airgap.connected.make_bundle import Target, plan_bundle, write_bundle
     from airgap.connected.plan import describe, document
     from airgap.oci.credentials import Credentials
     from airgap.oci.registries import Registries, load_registries
@@ -97,13 +140,25 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     # Before anything is fetched: a wrong passphrase shall not show after hours.
     signing_key = _open_key(key, passphrase_file) if key and not dry_run else None
     config = load_registries(registries) if registries else Registries()
+    # One byte less: FAT32 holds files of up to 4 GiB minus one.
+    target = Target(output, deadline, max(0, volume_size - 1), durable=not no_sync)
     with (
-        closing(RegistryClient(config, Credentials(), timeout=timeout)) as client,
         settings.progress() as progress,
+        closing(
+            RegistryClient(
+                config,
+                Credentials(),
+                timeout=timeout,
+                retry_for=retry_for,
+                say=progress.message,
+            )
+        ) as client,
     ):
         progress.message(f"resolving {len(request.images)} images")
-        draft = plan_bundle(request, output, deadline, client)
+        draft = plan_bundle(request, target, client, jobs)
         click.echo(json.dumps(document(draft.plan)) if as_json else describe(draft.plan))
+        for registry, left in client.rate_limits.items():
+            progress.message(f"{registry}: {left}")
         if key is None or signing_key is None:
             return
         contents = write_bundle(
@@ -111,6 +166,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
             client,
             lambda hosts, shown: build_tool(hosts, progress=shown),
             signing_key,
+            Pace(jobs, limit_rate),
             progress,
         )
     if not as_json:

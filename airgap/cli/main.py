@@ -83,12 +83,12 @@ def main() -> None:
     # What install puts in place is for all users; private keys get a mode of their own.
     os.umask(0o022)
     code = run(sys.argv[1:])
-    if code == ExitCode.INTERRUPTED:
+    if code != ExitCode.DONE:
         # At once: a thread that waits for a registry would hold Python's own way out.
         with suppress(OSError):
             sys.stdout.flush()
         os._exit(code)
-    sys.exit(code)
+    sys.exit(ExitCode.DONE)
 
 
 def run(arguments: list[str]) -> int:
