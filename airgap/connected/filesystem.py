@@ -13,7 +13,7 @@ from airgap.limits import GIB, MIB
 from airgap.progress import format_bytes
 
 # The tool, the README and file system overhead beside the tar.
-_SPARE_BYTES = 32 * MIB
+_SPARE_BYTES = 64 * MIB
 # They know no holes: a byte written far behind the end has zeros written before it.
 _WITHOUT_HOLES = ("vfat", "msdos", "exfat")
 _FAT32 = ("vfat", "msdos")
