@@ -29,6 +29,7 @@ _VERBS = {
     "status": "status",
     "trust": "trust",
     "uninstall": "uninstall",
+    "update": "update",
     "verify": "verify",
 }
 

@@ -44,12 +44,14 @@ class Target:
         expires: When hosts shall refuse the bundle.
         volume_bytes: The most that a volume may have; 0 for one of any size.
         durable: Whether to wait until the disk has it.
+        fixed: What a lock fixed; `Unfinished.begun` refuses what another run fixed.
     """
 
     output: Path
     expires: datetime | None = None
     volume_bytes: int = 0
     durable: bool = True
+    fixed: Started | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Draft:
 
 
 def plan_bundle(request: Request, target: Target, source: Source, jobs: int = 1) -> Draft:
-    """Resolves every name, or takes what an interrupted run resolved, and lays out the tar.
+    """Resolves every name, or takes what a lock or an interrupted run fixed, and lays out the tar.
 
     Args:
         request: What is wanted.
@@ -77,7 +79,8 @@ def plan_bundle(request: Request, target: Target, source: Source, jobs: int = 1)
     """
     until = format_time(target.expires) if target.expires else ""
     unfinished = Unfinished(target.output, request, until, target.volume_bytes)
-    known = unfinished.load()
+    earlier = unfinished.load()
+    known = target.fixed or earlier
     images = resolve_all(source, request, known.digests if known else {}, jobs)
     if known is None:
         now = datetime.now(UTC).replace(microsecond=0)
