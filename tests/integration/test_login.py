@@ -103,7 +103,7 @@ def test_tokens_are_asked_for_without_an_account(
     outcome = _bundle(key, tmp_path / "bundle", *names)
     assert outcome.code == 0, outcome.err
     # One for each repository: they are used again for every manifest and blob.
-    assert tokens.scopes == [f"repository:{repository}:pull" for repository in (APP, OLD)]
+    assert sorted(tokens.scopes) == [f"repository:{repository}:pull" for repository in (APP, OLD)]
 
 
 def test_tokens_are_asked_for_with_the_account(
