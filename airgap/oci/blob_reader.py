@@ -13,7 +13,9 @@ from airgap.limits import KIB, MIB
 from airgap.oci import failures
 
 # Who sends less than this, over a whole time-out, is as good as gone.
-_LEAST_BYTES_PER_SECOND = KIB
+LEAST_BYTES_PER_SECOND = KIB
+# The same where others can be asked: what came is kept, so that changing over costs little.
+LEAST_BESIDE_OTHERS = 64 * KIB
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 
 
@@ -26,10 +28,11 @@ class BlobReader:
         server: Who sends it.
         start: Which byte of the blob comes first.
         size: Bytes of the whole blob.
-        timeout: Seconds over which it must not be slower than 1 KiB a second.
+        timeout: Seconds of waiting over which it must not be slower than `least`.
+        least: Bytes a second.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - a record of one answer
         self,
         response: requests.Response,
         what: str,
@@ -37,13 +40,14 @@ class BlobReader:
         start: int,
         size: int,
         timeout: float,
+        least: int = LEAST_BYTES_PER_SECOND,
     ) -> None:
         self.server, self.start = server, start
         self._response = response
         self._what = what
         self._left = size - start
-        self._timeout = timeout
-        self._since, self._count = time.monotonic(), 0
+        self._timeout, self._least = timeout, least
+        self._seconds, self._count = 0.0, 0
 
     def read(self, most: int = MIB) -> bytes:
         """What came next, at most so many bytes; empty at the end.
@@ -51,6 +55,7 @@ class BlobReader:
         Raises:
             TemporaryError: The connection broke or crawls, or there are too few bytes.
         """
+        begun = time.monotonic()
         try:
             piece: bytes = self._response.raw.read1(most)
         except (HTTPError, OSError) as error:
@@ -58,7 +63,8 @@ class BlobReader:
         if not piece and self._left > 0:
             raise failures.broke_off(self._what, f"{self._left} bytes are missing")
         self._left -= len(piece)
-        self._check_speed(len(piece))
+        # Only the waiting counts: the caller may be slow on purpose.
+        self._check_speed(len(piece), time.monotonic() - begun)
         return piece
 
     def close(self) -> None:
@@ -68,14 +74,14 @@ class BlobReader:
                 self._response.raw.read(1)  # finds the end
         self._response.close()
 
-    def _check_speed(self, count: int) -> None:
+    def _check_speed(self, count: int, seconds: float) -> None:
         self._count += count
-        seconds = time.monotonic() - self._since
-        if seconds < self._timeout:
+        self._seconds += seconds
+        if self._seconds < self._timeout:
             return
-        if self._left > 0 and self._count < _LEAST_BYTES_PER_SECOND * seconds:
-            raise failures.too_slow(self._what, self._count, seconds)
-        self._since, self._count = time.monotonic(), 0
+        if self._left > 0 and self._count < self._least * self._seconds:
+            raise failures.too_slow(self._what, self._count, self._seconds)
+        self._seconds, self._count = 0.0, 0
 
 
 def starts_at(response: requests.Response, start: int, size: int) -> bool:

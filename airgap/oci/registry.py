@@ -16,7 +16,12 @@ from airgap.limits import LIMITS
 from airgap.oci import failures
 from airgap.oci.attempts import Attempts, TemporaryError, persist
 from airgap.oci.authorization import Authorization
-from airgap.oci.blob_reader import BlobReader, starts_at
+from airgap.oci.blob_reader import (
+    LEAST_BESIDE_OTHERS,
+    LEAST_BYTES_PER_SECOND,
+    BlobReader,
+    starts_at,
+)
 from airgap.oci.credentials import Credentials
 from airgap.oci.digest import digest_of
 from airgap.oci.manifest import INDEX_TYPES, MANIFEST_TYPES, Descriptor
@@ -114,12 +119,15 @@ class RegistryClient:
             AirgapError: As for `manifest`.
         """
         what = f"{digest} of {reference}"
+        others = len(self._registries.endpoints(reference)) > 1
+        least = LEAST_BESIDE_OTHERS if others else LEAST_BYTES_PER_SECOND
 
         def open_blob(endpoint: Endpoint) -> BlobReader:
             response = self._blob_response(endpoint, digest, size, start)
             _check_length(endpoint, response, what, size)
             first = start if response.status_code == _PARTIAL else 0
-            return BlobReader(response, what, endpoint.server, first, size, self._timeout)
+            server, timeout = endpoint.server, self._timeout
+            return BlobReader(response, what, server, first, size, timeout, least)
 
         with closing(self._ask(reference, open_blob)) as reader:
             try:
