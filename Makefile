@@ -1,15 +1,19 @@
-# make demo   the whole path on real parts, narrated: bundle, carry, install, build, run
-# make test   all tests
-# make check  format, lint and types
+# make demo      the whole path on real parts, narrated: bundle, carry, install, build, run
+# make test      all tests
+# make test-all  all tests, then hundreds of seeded faults and kills; writes tests/campaigns/results.*
+# make check     format, lint and types
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test unit integration e2e parts check clean
+.PHONY: demo test test-all unit integration e2e parts check clean
 
 demo: .venv/ready
 	$(BIN)/python scripts/demo
 
 test: unit integration e2e
+
+test-all: test
+	$(BIN)/python -m tests.campaigns
 
 # Without a network: a test that needs one is no unit test.
 unit: .venv/ready
