@@ -23,6 +23,8 @@ from tests.integration.faults import Exchange, FaultProxy
 _PATIENCE = 30.0
 _PACE = 0.004
 """Seconds after every 16 KiB of a blob, so that there is something to be killed in."""
+_LAST_SECONDS = 0.04
+"""For all files but the tar, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def _one_bundle(
             f'[registry."{proxy.address}"]\nhttp = true\n'
         )
         arguments = stage.arguments(image_set, registries, output)
-        while kills.total() < most and _is_killed(proxy, stage.tool, arguments, chance):
+        while kills.total() < most and _is_killed(proxy, stage.tool, arguments, output, chance):
             kills[_phase(output)] += 1
             if (output / "SHA256SUMS").exists():  # it is written after all else
                 assert_verifies(output, stage.public_key)
@@ -93,9 +95,9 @@ def _one_bundle(
 
 
 def _is_killed(
-    proxy: FaultProxy, tool: Path, arguments: Sequence[str | Path], chance: Random
+    proxy: FaultProxy, tool: Path, arguments: Sequence[str | Path], output: Path, chance: Random
 ) -> bool:
-    """Starts a run and kills it at some moment, mostly after its first request.
+    """Starts a run and kills it at some moment.
 
     Returns:
         False if the run was quicker.
@@ -103,14 +105,25 @@ def _is_killed(
     reached = threading.Event()
     proxy.fault = _Paced(reached)
     with started(tool, *arguments) as process:
-        if chance.random() < 0.9:
+        seconds = 10 ** chance.uniform(-1.7, 0.1)
+        moment = chance.choice(["at once", *["asking"] * 4, "fetched"])
+        if moment == "asking":
             assert reached.wait(_PATIENCE), "it asks for nothing"
+        elif moment == "fetched":
+            _wait_until_fetched(output, process)
+            seconds = chance.uniform(0, _LAST_SECONDS)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(10 ** chance.uniform(-2.3, 0.1))
+            process.wait(seconds)
         process.kill()
         _, err = process.communicate()
     assert process.returncode in (0, -signal.SIGKILL), err
     return process.returncode != 0
+
+
+def _wait_until_fetched(output: Path, process: subprocess.Popen[str]) -> None:
+    """Until the first file but the tar is there, or the run has ended."""
+    while not (output / "tool").exists() and process.poll() is None:
+        time.sleep(0.001)
 
 
 class _Paced:

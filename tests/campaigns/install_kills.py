@@ -19,6 +19,8 @@ SEED = ("--only", "tool,seed")
 """Options of an install that fills the mirror and nothing more; a whole one has none."""
 
 _MIRROR = "/var/lib/airgap/mirror"
+_FOLDERS = ("/var/lib/airgap", "/usr/local", "/usr/libexec", "/etc/docker")
+"""Where installs write to."""
 _PATIENCE = 600.0
 
 
@@ -112,6 +114,7 @@ def _one_install(
         if not options:
             host.run(["airgap", "status"])
         _assert_same_files(_mirror_files(host), undisturbed.mirror)
+        _assert_nothing_hidden(host)
     finally:
         _uninstall(host)
     return kills
@@ -122,6 +125,12 @@ def _assert_same_files(found: Mapping[str, str], wanted: Mapping[str, str]) -> N
     assert not differing, f"missing or other than undisturbed: {differing}"
     left = sorted(set(found) - set(wanted))
     assert not left, f"left by a killed run: {left}"
+
+
+def _assert_nothing_hidden(host: IsolatedHost) -> None:
+    """Unfinished files have hidden names; in the end there are none."""
+    hidden = [path for folder in _FOLDERS for path in host.path(folder).rglob(".*")]
+    assert not hidden, f"left by a killed run: {[path.name for path in hidden]}"
 
 
 def _is_killed(host: IsolatedHost, options: Sequence[str], seconds: float) -> bool:
