@@ -19,16 +19,17 @@ def assert_same(bundle: Path, undisturbed: Path, public_key: Path) -> None:
         AssertionError: It is not; says what differs.
     """
     assert_verifies(bundle, public_key)
-    assert _names(bundle) == _names(undisturbed)
+    others = set(_names(bundle)) ^ set(_names(undisturbed))
+    assert not others, f"in one bundle and not in the other: {sorted(others)}"
     document, wanted = document_of(bundle), document_of(undisturbed)
-    assert _timeless(document) == _timeless(wanted)
+    assert _timeless(document) == _timeless(wanted), "bundle.json differs"
     tar, wanted_tar = joined_tar(bundle), joined_tar(undisturbed)
-    assert len(tar) == len(wanted_tar)
+    assert len(tar) == len(wanted_tar), "images.tar has another size"
     for blob in document["blobs"]:
         place = slice(blob["offset"], blob["offset"] + blob["size"])
         assert tar[place] == wanted_tar[place], f"{blob['digest']} has other bytes"
     tool = Path("tool", "airgap.pyz")
-    assert (bundle / tool).read_bytes() == (undisturbed / tool).read_bytes()
+    assert (bundle / tool).read_bytes() == (undisturbed / tool).read_bytes(), "another tool"
 
 
 def assert_verifies(bundle: Path, public_key: Path) -> None:
