@@ -270,10 +270,10 @@ class _Reader:
             critical=self._texts("critical"),
             name=self._matching("name", is_bundle_name),
             serial=self._number("serial", 2**53),
-            created=self._matching("created", _is_time),
-            expires=self._matching("expires", lambda text: not text or _is_time(text)),
+            created=self._matching("created", is_time),
+            expires=self._matching("expires", lambda text: not text or is_time(text)),
             tool=self._text("tool"),
-            host_platforms=self._texts("host_platforms", _is_platform),
+            host_platforms=self._texts("host_platforms", is_platform),
             images=self._objects("images", LIMITS.images, _Reader.image),
             blobs=self._objects("blobs", LIMITS.blobs, _Reader.blob),
             files=self._objects("files", LIMITS.volumes + 2, _Reader.file),
@@ -287,13 +287,13 @@ class _Reader:
     def image(self) -> ImageEntry:
         return self._all_read(
             ImageEntry(
-                name=self._matching("name", _is_qualified),
+                name=self._matching("name", is_qualified),
                 digest=self._matching("digest", is_digest),
                 media_type=self._matching(
                     "media_type", lambda text: text in INDEX_TYPES + MANIFEST_TYPES
                 ),
-                platforms=self._texts("platforms", _is_platform),
-                omitted=self._texts("omitted", _is_platform),
+                platforms=self._texts("platforms", is_platform),
+                omitted=self._texts("omitted", is_platform),
                 roles=self._texts("roles", ROLES.__contains__),
                 referrers=self._texts("referrers", is_digest),
             )
@@ -369,7 +369,7 @@ class _Reader:
         )
 
 
-def _is_time(text: str) -> bool:
+def is_time(text: str) -> bool:
     """Whether it is a moment in the one form, and not before 1970: tar headers hold it."""
     try:
         moment = parse_time(text)
@@ -378,7 +378,7 @@ def _is_time(text: str) -> bool:
     return format_time(moment) == text and moment.timestamp() >= 0
 
 
-def _is_platform(text: str) -> bool:
+def is_platform(text: str) -> bool:
     """Whether the platform is exactly what its own parsing gives back."""
     try:
         return str(parse_platform(text)) == text
@@ -386,7 +386,7 @@ def _is_platform(text: str) -> bool:
         return False
 
 
-def _is_qualified(text: str) -> bool:
+def is_qualified(text: str) -> bool:
     """Whether the name is exactly what its own parsing gives back."""
     try:
         return str(parse_reference(text)) == text

@@ -29,6 +29,7 @@ _VERBS = {
     "status": "status",
     "trust": "trust",
     "uninstall": "uninstall",
+    "update": "update",
     "verify": "verify",
 }
 
@@ -83,12 +84,12 @@ def main() -> None:
     # What install puts in place is for all users; private keys get a mode of their own.
     os.umask(0o022)
     code = run(sys.argv[1:])
-    if code == ExitCode.INTERRUPTED:
+    if code != ExitCode.DONE:
         # At once: a thread that waits for a registry would hold Python's own way out.
         with suppress(OSError):
             sys.stdout.flush()
         os._exit(code)
-    sys.exit(code)
+    sys.exit(ExitCode.DONE)
 
 
 def run(arguments: list[str]) -> int:

@@ -4,154 +4,237 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
-import shutil
 import threading
-from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 
-from airgap.bundle import framing
-from airgap.bundle.contents import BlobEntry
+from airgap.bundle.contents import BlobEntry, FileEntry
+from airgap.connected.connections import Connections, RateLimit
+from airgap.connected.journal import Journal
 from airgap.connected.plan import Plan
-from airgap.connected.source import Readable, Source
-from airgap.connected.unfinished import Journal, not_written
-from airgap.errors import AirgapError, IntegrityError, SpaceError
-from airgap.limits import KIB, MIB
+from airgap.connected.source import Source
+from airgap.connected.tar_file import TarFile
+from airgap.connected.unfinished import not_written
+from airgap.connected.volume_hasher import VolumeHasher
+from airgap.errors import IntegrityError
+from airgap.oci.attempts import Attempts, TemporaryError
 from airgap.oci.digest import hex_of
 from airgap.oci.reference import Reference
-from airgap.oci.registry import unbroken
-from airgap.progress import Progress, format_bytes
+from airgap.progress import Progress
 
-_WORKERS = 4
-# A worker notices at each buffer that it is to stop.
-_BUFFER_BYTES = 256 * KIB
 _GRACE_SECONDS = 2.0
-# The tool, the README and file system overhead beside the tar.
-_SPARE_BYTES = 32 * MIB
+# How often a blob may come with wrong bytes; other servers are asked in between.
+_WRONG_TRIES = 3
 
 
-def check_space(folder: Path, plan: Plan, present: int) -> None:
-    """Refuses to begin what cannot end.
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How hard servers, network and disk are used.
 
-    Args:
-        folder: Where the bundle goes; it may be absent still.
-        plan: What is to be written.
-        present: Bytes of it that are on the disk already.
-
-    Raises:
-        SpaceError: The disk is too small.
+    Attributes:
+        jobs: Connections at once, at most.
+        bytes_per_second: Of all of them together; 0 for no limit.
+        in_order: Write the tar from its beginning to its end, with one connection.
     """
-    folder = folder.absolute()
-    existing = next(one for one in (folder, *folder.parents) if one.exists())
-    needed = plan.tar_bytes - present + _SPARE_BYTES
-    free = shutil.disk_usage(existing).free
-    if needed > free:
-        raise SpaceError(
-            f"{folder} has {format_bytes(free)} free, and {format_bytes(needed)} are needed",
-            meaning="Nothing was fetched.",
-            remedy="make room, or give another folder with -o",
-        )
+
+    jobs: int = 4
+    bytes_per_second: int = 0
+    in_order: bool = False
 
 
-def write_tar(
-    tar: int, path: Path, plan: Plan, journal: Journal, source: Source, progress: Progress
-) -> None:
+def write_tar(  # noqa: PLR0913, PLR0917 - what the work needs
+    tar: TarFile,
+    folder: Path,
+    plan: Plan,
+    journal: Journal,
+    source: Source,
+    pace: Pace,
+    progress: Progress,
+) -> list[FileEntry]:
     """Writes everything of the tar that the journal does not hold yet.
 
     Args:
-        tar: File descriptor, open for reading and writing.
-        path: Its name, for errors.
+        tar: The open volumes.
+        folder: Where they are, for errors.
         plan: What goes where.
-        journal: Which blobs are done.
+        journal: What is there already.
         source: Where blobs come from.
+        pace: How many connections, and how fast.
         progress: Sees the bytes that are fetched.
+
+    Returns:
+        The volumes with their checksums.
 
     Raises:
         IntegrityError: A blob is not what its digest says.
-        SpaceError: The disk is full; what was finished is kept.
+        SpaceError: The disk is full; what was fetched is kept.
         HostError: The folder cannot be written to.
         AirgapError: Whatever the registry answered.
     """
-    blobs = [blob for blob in plan.to_fetch if blob.digest not in journal.finished]
-    # Large ones first, so that no worker is left alone with one at the end.
-    blobs.sort(key=lambda blob: -blob.size)
-    progress.start("fetching", sum(blob.size for blob in blobs))
+    units = [piece.offset for piece in plan.framing]
+    hasher = VolumeHasher(tar, plan.volumes, units, plan.tar_bytes)
     try:
-        os.ftruncate(tar, plan.tar_bytes)
-        _write_framing(tar, plan)
         try:
-            _fetch_all(_Job(tar, plan, journal, source, progress), blobs)
+            _Job(tar, plan, journal, hasher, source, pace, progress).run()
         finally:
-            journal.flush()
+            progress.finish()
+            journal.close()
+        entries = hasher.result(progress)
+        tar.sync()
     except OSError as error:
-        raise not_written(path, error) from error
+        raise not_written(folder, error) from error
     finally:
-        progress.finish()
+        hasher.stop()
+    return entries
+
+
+@dataclass(slots=True)
+class _Received:
+    """How much of a blob is in the tar, and its hash so far."""
+
+    count: int
+    digest: hashlib._Hash
 
 
 class _Job:
-    """What the workers share."""
+    """What the workers share. A unit is a blob with the framing before it."""
 
-    def __init__(
-        self, tar: int, plan: Plan, journal: Journal, source: Source, progress: Progress
+    def __init__(  # noqa: PLR0913, PLR0917 - what the workers share
+        self,
+        tar: TarFile,
+        plan: Plan,
+        journal: Journal,
+        hasher: VolumeHasher,
+        source: Source,
+        pace: Pace,
+        progress: Progress,
     ) -> None:
-        self.tar, self.plan, self.journal = tar, plan, journal
-        self.source, self.progress = source, progress
-        self.stop = threading.Event()
-        self._local = threading.local()
+        self._tar, self._plan, self._journal, self._hasher = tar, plan, journal, hasher
+        self._source, self._progress = source, progress
+        self._workers = 1 if pace.in_order else pace.jobs
+        self._stop = threading.Event()
+        self._connections = Connections(self._workers)
+        self._rate = RateLimit(pace.bytes_per_second, self._pause)
 
-    def fetch(self, blob: BlobEntry) -> None:
-        """Writes a blob to its place, from the beginning again where the connection breaks."""
-        unbroken(lambda: self._fetch(blob), self.stop.wait)
-        self.journal.add(blob.digest)
-
-    def _fetch(self, blob: BlobEntry) -> None:
-        reference = self.plan.sources[blob.digest]
-        digest, done = hashlib.sha256(), 0
+    def run(self) -> None:
+        """Writes all units, in the order in which they lie: manifests, then large blobs first."""
+        self._progress.start("fetching", self._plan.fetch_bytes)
+        blobs = self._plan.contents.blobs
+        self._write_framing(0)
+        pool = ThreadPoolExecutor(self._workers)
+        futures = [pool.submit(self._write_unit, number) for number in range(len(blobs))]
         try:
-            with self.source.blob(reference, blob.digest, blob.size) as reader:
-                for chunk in self._chunks(reader):
-                    if done + len(chunk) > blob.size:
-                        raise _other_bytes(reference, blob, "more bytes than that came")
-                    digest.update(chunk)
-                    _write(self.tar, chunk, blob.offset + done)
-                    done += len(chunk)
-                    self.progress.advance(len(chunk))
-        except AirgapError:
-            self.progress.advance(-done)
-            raise
-        if digest.hexdigest() != hex_of(blob.digest):
-            raise _other_bytes(reference, blob, f"they are sha256:{digest.hexdigest()}")
+            ended = wait(futures, return_when=FIRST_EXCEPTION).done
+        finally:
+            self._stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            # Who waits for a registry longer than this finds out later, and writes nothing more.
+            wait([future for future in futures if future.running()], timeout=_GRACE_SECONDS)
+        for future in ended:
+            future.result()
+        self._write_framing(len(blobs) + 1)
 
-    def _chunks(self, reader: Readable) -> Iterator[memoryview]:
-        """What comes, in pieces that are valid until the next one; ends early if it is to stop."""
-        buffer = self._buffer()
-        while count := reader.readinto(buffer):
-            if self.stop.is_set():
-                raise InterruptedError(errno.EINTR, "fetching was stopped")
-            yield buffer[:count]
+    def _write_unit(self, number: int) -> None:
+        blob = self._plan.contents.blobs[number]
+        self._write_framing(number + 1)
+        if blob.digest in self._plan.bodies:
+            self._write(self._plan.bodies[blob.digest], blob.offset)
+        elif self._journal.done.get(number) == blob.size:
+            self._progress.advance(blob.size)
+        else:
+            self._fetch(number, blob)
+            self._journal.note(number, blob.size)
+        self._hasher.written(number + 1, blob.offset + blob.size)
 
-    def _buffer(self) -> memoryview:
-        """One buffer a thread, used again for each blob."""
-        if not hasattr(self._local, "buffer"):
-            self._local.buffer = memoryview(bytearray(_BUFFER_BYTES))
-        buffer: memoryview = self._local.buffer
-        return buffer
+    def _write_framing(self, unit: int) -> None:
+        """The framing at the beginning of a unit; the first and the last unit are that alone."""
+        piece = self._plan.framing[unit]
+        self._write(piece.data, piece.offset)
+        if unit in (0, len(self._plan.framing) - 1):
+            self._hasher.written(unit, piece.offset + len(piece.data))
 
+    def _fetch(self, number: int, blob: BlobEntry) -> None:
+        """Writes a blob to its place; tries again, from where it broke off, with patience."""
+        attempts = self._source.attempts(self._pause)
+        received = self._resumed(number, blob)
+        for wrong in range(1, _WRONG_TRIES + 1):
+            server = self._receive_all(number, blob, received, attempts)
+            if received.digest.hexdigest() == hex_of(blob.digest):
+                self._connections.succeeded()
+                return
+            found = f"they are sha256:{received.digest.hexdigest()}"
+            self._source.avoid(server)
+            self._restart(number, received)
+            if wrong == _WRONG_TRIES:
+                raise _other_bytes(self._plan.sources[blob.digest], blob, found)
 
-def _fetch_all(job: _Job, blobs: Sequence[BlobEntry]) -> None:
-    pool = ThreadPoolExecutor(_WORKERS)
-    futures = [pool.submit(job.fetch, blob) for blob in blobs]
-    try:
-        ended = wait(futures, return_when=FIRST_EXCEPTION).done
-    finally:
-        job.stop.set()
-        pool.shutdown(wait=False, cancel_futures=True)
-        # Who waits for a registry longer than this finds out later, and writes nothing more.
-        wait([future for future in futures if future.running()], timeout=_GRACE_SECONDS)
-    for future in ended:
-        future.result()
+    def _receive_all(
+        self, number: int, blob: BlobEntry, received: _Received, attempts: Attempts
+    ) -> str:
+        """Receives the rest of a blob, and says from which server the end of it came."""
+        server = ""
+        while received.count < blob.size:
+            try:
+                with self._connections.one():
+                    server = self._receive(number, blob, received, attempts)
+            except TemporaryError as error:
+                if error.overload:
+                    self._connections.overloaded()
+                attempts.failed(error)
+        return server
+
+    def _receive(
+        self, number: int, blob: BlobEntry, received: _Received, attempts: Attempts
+    ) -> str:
+        self._check_stop()
+        reference = self._plan.sources[blob.digest]
+        with self._source.blob(reference, blob.digest, blob.size, received.count) as stream:
+            if stream.start != received.count:  # the server gives blobs only whole
+                self._restart(number, received)
+            while received.count < blob.size and (piece := stream.read(self._rate.piece_bytes)):
+                attempts.progressed()
+                self._rate.spend(len(piece))
+                self._take(number, blob, received, piece[: blob.size - received.count])
+            return stream.server
+
+    def _take(self, number: int, blob: BlobEntry, received: _Received, piece: bytes) -> None:
+        self._check_stop()
+        received.digest.update(piece)
+        self._write(piece, blob.offset + received.count)
+        received.count += len(piece)
+        self._progress.advance(len(piece))
+        if received.count < blob.size:  # whole only once its digest was found right
+            self._journal.note(number, received.count)
+            self._hasher.written(number + 1, blob.offset + received.count)
+
+    def _resumed(self, number: int, blob: BlobEntry) -> _Received:
+        """What an earlier run received, its hash computed anew from the disk."""
+        received = _Received(0, hashlib.sha256())
+        for chunk in self._tar.chunks(blob.offset, self._journal.done.get(number, 0)):
+            self._check_stop()
+            received.digest.update(chunk)
+            received.count += len(chunk)
+            self._progress.advance(len(chunk))
+        return received
+
+    def _restart(self, number: int, received: _Received) -> None:
+        self._journal.note(number, 0)
+        self._hasher.restarted(number + 1)
+        self._progress.advance(-received.count)
+        received.count, received.digest = 0, hashlib.sha256()
+
+    def _write(self, data: bytes, offset: int) -> None:
+        with self._journal.writing(len(data)):
+            self._tar.write(data, offset)
+
+    def _pause(self, seconds: float) -> None:
+        self._stop.wait(seconds)
+        self._check_stop()
+
+    def _check_stop(self) -> None:
+        if self._stop.is_set():
+            raise InterruptedError(errno.EINTR, "fetching was stopped")
 
 
 def _other_bytes(reference: Reference, blob: BlobEntry, what: str) -> IntegrityError:
@@ -161,18 +244,3 @@ def _other_bytes(reference: Reference, blob: BlobEntry, what: str) -> IntegrityE
         "The registry, or something before it, is faulty.",
         remedy="give the same command again: finished blobs are kept",
     )
-
-
-def _write_framing(tar: int, plan: Plan) -> None:
-    mtime = plan.contents.created_seconds
-    for piece in framing.pieces(plan.head, plan.contents.blobs, mtime):
-        _write(tar, memoryview(piece.data), piece.offset)
-    for blob in plan.contents.blobs:
-        if blob.digest in plan.bodies:
-            _write(tar, memoryview(plan.bodies[blob.digest]), blob.offset)
-
-
-def _write(tar: int, data: memoryview, offset: int) -> None:
-    while data:
-        count = os.pwrite(tar, data, offset)
-        data, offset = data[count:], offset + count

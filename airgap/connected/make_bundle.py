@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,48 +19,69 @@ from airgap.bundle.contents import (
     FileEntry,
     format_time,
 )
-from airgap.connected.fetch import check_space, write_tar
+from airgap.connected.fetch import Pace, write_tar
+from airgap.connected.filesystem import check_room, has_holes
+from airgap.connected.journal import Journal
 from airgap.connected.plan import Plan, make_plan
 from airgap.connected.resolve import resolve_all
 from airgap.connected.source import Source
+from airgap.connected.tar_file import TarFile
 from airgap.connected.unfinished import Started, Unfinished, not_written, write_whole
-from airgap.limits import MIB
 from airgap.oci.platform import Platform, parse_platform
 from airgap.progress import Progress
 from airgap.spec.bundle_spec import Request
 from airgap.trust.keys import PrivateKey
 
-_TAR_NAME = "images.tar"
 ToolBuilder = Callable[[Sequence[Platform], Progress], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the bundle's folder is to be like.
+
+    Attributes:
+        output: The folder; absent, empty, or this request's unfinished bundle.
+        expires: When hosts shall refuse the bundle.
+        volume_bytes: The most that a volume may have; 0 for one of any size.
+        durable: Whether to wait until the disk has it.
+        fixed: What a lock fixed; `Unfinished.begun` refuses what another run fixed.
+    """
+
+    output: Path
+    expires: datetime | None = None
+    volume_bytes: int = 0
+    durable: bool = True
+    fixed: Started | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A bundle that is planned and not written yet."""
 
-    output: Path
+    target: Target
     unfinished: Unfinished
     started: Started
     plan: Plan
 
 
-def plan_bundle(request: Request, output: Path, expires: datetime | None, source: Source) -> Draft:
-    """Resolves every name, or takes what an interrupted run resolved, and lays out the tar.
+def plan_bundle(request: Request, target: Target, source: Source, jobs: int = 1) -> Draft:
+    """Resolves every name, or takes what a lock or an interrupted run fixed, and lays out the tar.
 
     Args:
         request: What is wanted.
-        output: The bundle's folder; absent, empty, or this request's unfinished bundle.
-        expires: When hosts shall refuse the bundle.
+        target: Where to, and how.
         source: Where registries are asked.
+        jobs: How many images are resolved at once.
 
     Raises:
         UsageError: The folder holds something else.
         AirgapError: An image or platform does not exist, or a registry does not answer.
     """
-    until = format_time(expires) if expires else ""
-    unfinished = Unfinished(output, request, until)
-    known = unfinished.load()
-    images = resolve_all(source, request, known.digests if known else {})
+    until = format_time(target.expires) if target.expires else ""
+    unfinished = Unfinished(target.output, request, until, target.volume_bytes)
+    earlier = unfinished.load()
+    known = target.fixed or earlier
+    images = resolve_all(source, request, known.digests if known else {}, jobs)
     if known is None:
         now = datetime.now(UTC).replace(microsecond=0)
         digests = {image.entry.name: image.entry.digest for image in images}
@@ -77,7 +96,8 @@ def plan_bundle(request: Request, output: Path, expires: datetime | None, source
         images=(),
         blobs=(),
     )
-    return Draft(output, unfinished, known, make_plan(contents, images))
+    plan = make_plan(contents, images, target.volume_bytes)
+    return Draft(target, unfinished, known, plan)
 
 
 def write_bundle(
@@ -85,6 +105,7 @@ def write_bundle(
     source: Source,
     build_tool: ToolBuilder,
     key: PrivateKey,
+    pace: Pace,
     progress: Progress,
 ) -> Contents:
     """Writes a planned bundle, or what is missing of it, and signs it.
@@ -94,70 +115,58 @@ def write_bundle(
         source: Where blobs come from.
         build_tool: Gives the bytes of `airgap.pyz` for host platforms.
         key: Signs it.
+        pace: How many connections, and how fast.
         progress: Sees what happens.
 
     Raises:
         AirgapError: Anything that went wrong; the same command goes on from there.
     """
-    output, plan, path = draft.output, draft.plan, draft.output / _TAR_NAME
-    check_space(output, plan, path.stat().st_blocks * 512 if path.exists() else 0)
+    output, plan = draft.target.output, draft.plan
+    check_room(output, plan.volumes)
     with draft.unfinished.begun(draft.started):
         # First what is quick and may fail: the blobs can take hours.
         progress.message("building the tool for the isolated host")
         hosts = [parse_platform(text) for text in plan.contents.host_platforms]
         tool = build_tool(hosts, progress)
-        with _open_tar(path) as tar:
-            journal = draft.unfinished.journal(tar, plan.tar_bytes, len(plan.to_fetch))
-            write_tar(tar, path, plan, journal, source, progress)
+        if not has_holes(output):
+            pace = replace(pace, in_order=True)
+        volumes = _write_tar(draft, source, pace, progress)
         try:
-            return _write_files(draft, tool, key, progress)
+            return _write_files(draft, volumes, tool, key)
         except OSError as error:
             raise not_written(output, error) from error
 
 
-def _write_files(draft: Draft, tool: bytes, key: PrivateKey, progress: Progress) -> Contents:
-    output, contents = draft.output, draft.plan.contents
-    volume = _hash_file(output, _TAR_NAME, progress)
+def _write_tar(draft: Draft, source: Source, pace: Pace, progress: Progress) -> list[FileEntry]:
+    output, plan = draft.target.output, draft.plan
+    with TarFile(output, plan.volumes, durable=draft.target.durable) as tar:
+        try:
+            journal = Journal(draft.unfinished.journal_path, tar, plan.contents.blobs)
+        except OSError as error:
+            raise not_written(draft.unfinished.journal_path, error) from error
+        return write_tar(tar, output, plan, journal, source, pace, progress)
+
+
+def _write_files(
+    draft: Draft, volumes: Sequence[FileEntry], tool: bytes, key: PrivateKey
+) -> Contents:
+    output, contents = draft.target.output, draft.plan.contents
+    names = [volume.name for volume in volumes]
     texts = {
         TOOL_NAME: tool,
-        README_NAME: readme.render(contents, key.public, [volume.name]).encode(),
+        README_NAME: readme.render(contents, key.public, names).encode(),
     }
     for name, data in texts.items():
         (output / name).parent.mkdir(exist_ok=True)
         write_whole(output / name, data)
     entries = [FileEntry(name, len(data), _sha256(data)) for name, data in texts.items()]
-    contents = contents.with_files([volume, *entries])
+    contents = contents.with_files([*volumes, *entries])
     sums = checksums(contents)
     write_whole(output / CONTENTS_NAME, contents.to_bytes())
     write_whole(output / SIGNATURE_NAME, key.sign(sums))
     write_whole(output / CHECKSUMS_NAME, sums)
     draft.unfinished.remove()
     return contents
-
-
-@contextmanager
-def _open_tar(path: Path) -> Iterator[int]:
-    try:
-        tar = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise not_written(path, error) from error
-    try:
-        yield tar
-        os.fsync(tar)
-    finally:
-        os.close(tar)
-
-
-def _hash_file(folder: Path, name: str, progress: Progress) -> FileEntry:
-    path = folder / name
-    digest = hashlib.sha256()
-    progress.start("checksums", path.stat().st_size)
-    with path.open("rb", buffering=0) as file:
-        while chunk := file.read(MIB):
-            digest.update(chunk)
-            progress.advance(len(chunk))
-    progress.finish()
-    return FileEntry(name, path.stat().st_size, digest.hexdigest())
 
 
 def _sha256(data: bytes) -> str:

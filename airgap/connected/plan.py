@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 from airgap.bundle import framing
 from airgap.bundle.contents import BlobEntry, Contents
+from airgap.bundle.framing import Piece
+from airgap.bundle.volumes import Volume, cut
 from airgap.connected.resolve import ResolvedImage
 from airgap.errors import IntegrityError
 from airgap.oci.reference import Reference
@@ -19,13 +21,16 @@ class Plan:
 
     Attributes:
         contents: The contents but for `files`.
-        head: The tar's bytes before the first blob.
+        framing: All bytes of the tar that are no blob: its head, what lies before each blob, and
+            its end.
+        volumes: The files that joined are the tar.
         bodies: Digest to bytes of manifests and indexes, which are here already.
         sources: Digest to the image through which each other blob is fetched.
     """
 
     contents: Contents
-    head: bytes
+    framing: tuple[Piece, ...]
+    volumes: tuple[Volume, ...]
     bodies: Mapping[str, bytes]
     sources: Mapping[str, Reference]
 
@@ -42,18 +47,23 @@ class Plan:
     @property
     def tar_bytes(self) -> int:
         """The size of the tar."""
-        return framing.end_of(len(self.head), self.contents.blobs) + framing.END_BYTES
+        return sum(volume.size for volume in self.volumes)
 
 
-def make_plan(contents: Contents, images: Sequence[ResolvedImage]) -> Plan:
-    """Lays out the tar: manifests first, then configs and layers, each blob once.
+def make_plan(contents: Contents, images: Sequence[ResolvedImage], volume_bytes: int = 0) -> Plan:
+    """Lays out the tar: manifests first, then configs and layers, large ones first.
+
+    That is also the order in which they are fetched: so no connection is left alone with a large
+    one at the end, and checksums can follow close behind.
 
     Args:
         contents: Name, serial and times; its images, blobs and files are replaced.
         images: What is carried.
+        volume_bytes: The most that a volume may have; 0 for one of any size.
 
     Raises:
         IntegrityError: Two images state different sizes for one blob.
+        UsageError: There would be too many volumes.
     """
     bodies: dict[str, bytes] = {}
     sizes: dict[str, int] = {}
@@ -72,9 +82,12 @@ def make_plan(contents: Contents, images: Sequence[ResolvedImage]) -> Plan:
     head = framing.head(
         entries, documents, lengths, contents.host_platforms, contents.created_seconds
     )
-    ordered = lengths | {digest: size for digest, size in sizes.items() if digest not in lengths}
-    blobs = framing.place_blobs(len(head), ordered.items())
-    return Plan(replace(contents, images=entries, blobs=blobs), head, bodies, sources)
+    fetched = [(digest, size) for digest, size in sizes.items() if digest not in lengths]
+    fetched.sort(key=lambda blob: -blob[1])
+    blobs = framing.place_blobs(len(head), [*lengths.items(), *fetched])
+    pieces = tuple(framing.pieces(head, blobs, contents.created_seconds))
+    volumes = cut(pieces[-1].offset + len(pieces[-1].data), volume_bytes)
+    return Plan(replace(contents, images=entries, blobs=blobs), pieces, volumes, bodies, sources)
 
 
 def document(plan: Plan) -> dict[str, object]:
@@ -90,6 +103,7 @@ def document(plan: Plan) -> dict[str, object]:
         "blobs": len(contents.blobs),
         "fetch_bytes": plan.fetch_bytes,
         "tar_bytes": plan.tar_bytes,
+        "volumes": [volume.name for volume in plan.volumes],
     }
 
 
@@ -101,5 +115,7 @@ def describe(plan: Plan) -> str:
         for image in plan.contents.images
     ]
     blobs = len(plan.contents.blobs)
-    lines.append(f"{len(lines)} images, {blobs} blobs, {format_bytes(plan.fetch_bytes)} to fetch")
+    volumes = f", in {len(plan.volumes)} volumes" if len(plan.volumes) > 1 else ""
+    size = format_bytes(plan.fetch_bytes)
+    lines.append(f"{len(lines)} images, {blobs} blobs, {size} to fetch{volumes}")
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from airgap.bundle.contents import ImageEntry
@@ -37,15 +38,12 @@ class ResolvedImage:
         return self.entry.reference
 
 
-def resolve_image(
-    source: Source, image: WantedImage, hosts: tuple[Platform, ...], pinned: str = ""
-) -> ResolvedImage:
+def resolve_image(source: Source, image: WantedImage, pinned: str = "") -> ResolvedImage:
     """Resolves one image, with one request for its tag.
 
     Args:
         source: Where registries are asked.
         image: What is wanted.
-        hosts: For which hosts roles are carried.
         pinned: The digest that an earlier run resolved the tag to, if there was one.
 
     Raises:
@@ -62,19 +60,29 @@ def resolve_image(
 
 
 def resolve_all(
-    source: Source, request: Request, pinned: Mapping[str, str]
+    source: Source, request: Request, pinned: Mapping[str, str], jobs: int = 1
 ) -> tuple[ResolvedImage, ...]:
-    """Resolves every image of a request.
+    """Resolves every image of a request, in its order.
 
     Args:
         source: Where registries are asked.
         request: What is wanted.
         pinned: Fully qualified name to the digest that an earlier run resolved.
+        jobs: How many are resolved at once.
+
+    Raises:
+        AirgapError: As for `resolve_image`, of the first image that fails.
     """
-    return tuple(
-        resolve_image(source, image, request.host_platforms, pinned.get(str(image.reference), ""))
-        for image in request.images
-    )
+
+    def resolve(image: WantedImage) -> ResolvedImage:
+        known = pinned.get(str(image.reference), "")
+        return resolve_image(source, image, known)
+
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        return tuple(pool.map(resolve, request.images))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _indexed(

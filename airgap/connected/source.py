@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from airgap.oci.attempts import Attempts
 from airgap.oci.manifest import Descriptor
 from airgap.oci.reference import Reference
 
 
-class Readable(Protocol):
-    """A body that fills buffers."""
+class BlobStream(Protocol):
+    """The bytes of a blob from some byte on: `airgap.oci.blob_reader.BlobReader`."""
 
-    def readinto(self, buffer: memoryview, /) -> int:
-        """Fills the buffer's beginning; 0 at the end."""
+    server: str
+    start: int
+
+    def read(self, most: int, /) -> bytes:
+        """What came next; empty at the end."""
 
 
 class Source(Protocol):
@@ -26,6 +31,12 @@ class Source(Protocol):
         """The verified bytes of a config."""
 
     def blob(
-        self, reference: Reference, digest: str, size: int
-    ) -> AbstractContextManager[Readable]:
-        """The bytes of a blob, not verified yet."""
+        self, reference: Reference, digest: str, size: int, start: int
+    ) -> AbstractContextManager[BlobStream]:
+        """The bytes of a blob, from `start` if the server can do that, not verified yet."""
+
+    def attempts(self, pause: Callable[[float], object]) -> Attempts:
+        """The tries of one piece of work."""
+
+    def avoid(self, server: str) -> None:
+        """Has a server asked after the others for a while."""

@@ -1,7 +1,7 @@
 """What an interrupted run has done, kept inside the bundle's folder until it is finished.
 
 DIR/.unfinished/plan.json   the request, its resolved digests, serial and times
-DIR/.unfinished/journal     a line for each blob that is in its place on disk, for good
+DIR/.unfinished/journal     how much of each blob is in its place on disk, for good; journal.py
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import fcntl
 import json
 import os
 import shutil
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,11 +21,9 @@ from airgap import __version__
 from airgap.bundle.checksums import CHECKSUMS_NAME
 from airgap.bundle.contents import canonical
 from airgap.errors import AirgapError, HostError, SpaceError, UsageError, is_full
-from airgap.oci.digest import is_digest
 from airgap.spec.bundle_spec import Request
 
 _FOLDER = ".unfinished"
-_RECORD_BYTES = len(f"sha256:{'0' * 64}\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +48,18 @@ class Unfinished:
         output: The bundle's folder.
         request: What this run asks for.
         expires: When hosts shall refuse the bundle, or empty.
+        volume_bytes: The most that a volume may have, or 0.
     """
 
-    def __init__(self, output: Path, request: Request, expires: str) -> None:
+    def __init__(self, output: Path, request: Request, expires: str, volume_bytes: int = 0) -> None:
         self.output = output
         self._folder = output / _FOLDER
         # Another version may lay out the same request otherwise.
-        plain = _plain(request) | {"expires": expires, "tool": __version__}
+        plain = _plain(request) | {
+            "expires": expires,
+            "tool": __version__,
+            "volume_bytes": volume_bytes,
+        }
         self._request = json.loads(canonical(plain))
 
     def load(self) -> Started | None:
@@ -143,25 +145,10 @@ class Unfinished:
         except OSError as error:
             raise not_written(self.output, error) from error
 
-    def journal(self, tar: int, tar_bytes: int, blobs: int) -> Journal:
-        """The journal for the tar that is open as `tar`.
-
-        Args:
-            tar: File descriptor.
-            tar_bytes: What its size is once anything was written.
-            blobs: How many are to be fetched in all.
-
-        Raises:
-            SpaceError: There is no room for it.
-            HostError: It cannot be written to.
-        """
-        path = self._folder / "journal"
-        try:
-            if os.fstat(tar).st_size != tar_bytes:  # new, or not the one that was written to
-                path.unlink(missing_ok=True)
-            return Journal(path, tar, blobs)
-        except OSError as error:
-            raise not_written(path, error) from error
+    @property
+    def journal_path(self) -> Path:
+        """Where the journal of the blobs is."""
+        return self._folder / "journal"
 
     def remove(self) -> None:
         """The bundle is finished."""
@@ -174,70 +161,22 @@ class Unfinished:
         )
 
 
-class Journal:
-    """Which blobs are in their place. A line is written only after the tar was synced.
-
-    The file has all its room from the start, so that it can be written on a full disk.
-
-    Args:
-        path: The journal.
-        tar: File descriptor of the tar.
-        blobs: How many lines there can be.
-    """
-
-    def __init__(self, path: Path, tar: int, blobs: int) -> None:
-        self._path, self._tar = path, tar
-        self._pending: list[str] = []
-        self._lock, self._syncing = threading.Lock(), threading.Lock()
-        with path.open("ab+") as file:
-            file.write(b"\n" * (blobs * _RECORD_BYTES - file.tell()))
-            file.seek(0)
-            lines = file.read().decode(errors="replace").splitlines()
-        self.finished = frozenset(line for line in lines if is_digest(line))
-        self._lines = len(self.finished)
-
-    def add(self, digest: str) -> None:
-        """A blob was written and its digest holds. Of many callers one syncs for all."""
-        with self._lock:
-            self._pending.append(digest)
-        self._sync(wait=False)
-
-    def flush(self) -> None:
-        """Makes all that was added last, whatever happens next."""
-        self._sync(wait=True)
-
-    def _sync(self, *, wait: bool) -> None:
-        while self._pending and self._syncing.acquire(blocking=wait):
-            try:
-                with self._lock:
-                    digests, self._pending = self._pending, []
-                self._write(digests)
-            finally:
-                self._syncing.release()
-
-    def _write(self, digests: list[str]) -> None:
-        os.fdatasync(self._tar)
-        with self._path.open("rb+") as file:
-            file.seek(self._lines * _RECORD_BYTES)
-            file.writelines(f"{digest}\n".encode() for digest in digests)
-            file.flush()
-            os.fdatasync(file.fileno())
-        self._lines += len(digests)
-
-
 def not_written(path: Path, error: OSError) -> AirgapError:
     """The error for an output folder that cannot be written to."""
     if is_full(error):
         return SpaceError(
             f"the disk of {path} is full",
-            meaning="The blobs that were finished are kept.",
+            meaning="What was fetched is kept.",
             remedy="make room and give the same command again",
         )
-    too_large = "FAT32 holds files of up to 4 GiB." if error.errno == errno.EFBIG else ""
+    if error.errno == errno.EFBIG:
+        return HostError(
+            f"cannot write to {path}: {error.strerror}",
+            meaning="The file system there holds no files of that size.",
+            remedy="cut them: --volume-size 4GiB, into another folder",
+        )
     return HostError(
-        f"cannot write to {path}: {error.strerror}",
-        meaning=too_large,
-        remedy="choose another folder with -o",
+        f"cannot write to {path}: {error.strerror}", remedy="choose another folder with -o"
     )
 
 

@@ -14,9 +14,11 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.exceptions import HTTPError
 
-from airgap.errors import CredentialsError, IntegrityError, UpstreamError
+from airgap.errors import IntegrityError, UpstreamError
 from airgap.limits import LIMITS
+from airgap.oci.attempts import TemporaryError
 from airgap.oci.credentials import Credential, Credentials
+from airgap.oci.failures import is_temporary, refused
 from airgap.oci.manifest import load_json
 from airgap.oci.registries import Endpoint
 
@@ -101,10 +103,15 @@ class Authorization:
             if response.status_code in (400, 401, 403):
                 raise refused(endpoint)
             if response.status_code != requests.codes.ok:
-                raise UpstreamError(
-                    f"the token server of {endpoint.name} answered {response.status_code}"
-                )
+                raise _no_token(endpoint, response.status_code)
             return _read_token(endpoint, response)
+
+
+def _no_token(endpoint: Endpoint, status: int) -> UpstreamError:
+    message = f"the token server of {endpoint.name} answered {status}"
+    if is_temporary(status):
+        return TemporaryError(message, kind=f"token server answered {status}")
+    return UpstreamError(message)
 
 
 def _read_token(endpoint: Endpoint, response: requests.Response) -> str:
@@ -113,7 +120,9 @@ def _read_token(endpoint: Endpoint, response: requests.Response) -> str:
         body = response.raw.read(LIMITS.response_bytes + 1, decode_content=True)
         document = load_json(body, "its answer", LIMITS.response_bytes)
     except (HTTPError, OSError) as error:
-        raise UpstreamError(f"the connection broke while {server} answered") from error
+        raise TemporaryError(
+            f"the connection broke while {server} answered", kind="the connection broke"
+        ) from error
     except IntegrityError as error:
         raise UpstreamError(f"{server} gave no token: {error.message}") from error
     token = document.get("token") or document.get("access_token")
@@ -127,15 +136,6 @@ def _scheme(url: str) -> str:
         return urlsplit(url).scheme
     except ValueError:
         return ""
-
-
-def refused(endpoint: Endpoint) -> CredentialsError:
-    """The error for a server that refuses what it was asked with."""
-    return CredentialsError(
-        f"{endpoint.name} refuses {endpoint.repository}",
-        meaning="The repository does not exist, is private, or the credentials are wrong.",
-        remedy=f"check the name; if it is private: docker login {endpoint.name}",
-    )
 
 
 def _basic(credential: Credential) -> str:

@@ -1,4 +1,4 @@
-"""HTTP sessions for registries: proxies, trusted certificates, retries, redirects."""
+"""HTTP sessions for registries: proxies, trusted certificates, redirects."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
 
 from airgap import __version__
 from airgap.oci.registries import Endpoint
 
-# Answers after which the same request is worth another try.
-RETRIED = (429, 500, 502, 503, 504)
 # Where distributions keep the system's CA certificates.
 _CA_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -24,30 +20,14 @@ _CA_BUNDLES = (
 )
 
 
-def new_session(endpoint: Endpoint, attempts: int) -> requests.Session:
-    """A session for an endpoint's way of connecting.
-
-    Args:
-        endpoint: Whether it is this machine, and its CA file.
-        attempts: How often a request is tried in all.
-    """
-    retry = Retry(
-        total=attempts - 1,
-        status_forcelist=RETRIED,
-        allowed_methods=("GET",),
-        backoff_factor=0.3,
-        backoff_jitter=0.2,
-        raise_on_status=False,
-        respect_retry_after_header=False,
-    )
+def new_session(endpoint: Endpoint) -> requests.Session:
+    """A session for an endpoint's way of connecting. It tries once: callers have patience."""
     session = _Session(endpoint.ca)
     # A callable that adds nothing: else requests would put ~/.netrc over our header.
     session.auth = lambda request: request
     session.headers.update({"User-Agent": f"airgap/{__version__}", "Accept-Encoding": "identity"})
     if endpoint.is_loopback:
         session.trust_env = False
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(max_retries=retry))
     return session
 
 

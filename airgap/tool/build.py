@@ -2,10 +2,12 @@
 
     __main__.py             boot.py: what runs first
     native.json             names and SHA-256 of all native files, and which hosts are served
+    wheels.json             names and SHA-256 of the wheels that it is made of
     lib/…                   airgap and pure Python parts, imported from the zip
     native/OS-ARCH/…        parts that must be real files; boot.py unpacks them
 
-The same airgap, wheels and arguments give the same bytes with the same zlib.
+The same airgap, wheels and arguments give the same bytes, on any machine. That is why nothing is
+compressed: zlib, zlib-ng and their versions come to different bytes.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ HOST_PLATFORMS = (Platform("linux", "amd64"), Platform("linux", "arm64"))
 _SHEBANG = b"#!/usr/bin/env python3\n"
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say
 _FILE_MODE = 0o100644
-_LEVEL = 9
+_WHEELS_NAME = "wheels.json"
 _UNIX = 3  # ZipInfo.create_system, so that the mode counts
 
 # certifi's file of certificates: requests asks for its path, and a zip has none.
@@ -67,18 +69,28 @@ def build_tool(
     files: dict[str, bytes] = {"__main__.py": resources.read_binary("airgap.tool", "boot.py")}
     add_files(files, "lib/airgap", package_files(resources.files("airgap")))
     digests: dict[str, dict[str, str]] = {}
+    parts: dict[str, str] = {}
     for platform in platforms:
         native: dict[str, bytes] = {}
         for wheel in collect_wheels(platform, minors, cache, progress):
             pure_part, native_part = split_wheel(wheel)
             add_files(files, "lib", pure_part)
             native |= native_part
+            parts[wheel.file_name] = hashlib.sha256(wheel.data).hexdigest()
         add_files(files, f"native/{_tree(platform)}", native)
         digests[_tree(platform)] = {
             name: hashlib.sha256(native[name]).hexdigest() for name in sorted(native)
         }
     files["native.json"] = describe_native(platforms, minors, digests)
+    files[_WHEELS_NAME] = json.dumps(parts, sort_keys=True, indent=1).encode()
     return _SHEBANG + zip_files(files)
+
+
+def wheels_of(tool: bytes) -> dict[str, str]:
+    """The wheels that an `airgap.pyz` is made of: file name to SHA-256."""
+    with zipfile.ZipFile(io.BytesIO(tool)) as archive:
+        wheels: dict[str, str] = json.loads(archive.read(_WHEELS_NAME))
+    return wheels
 
 
 def package_files(folder: Traversable) -> dict[str, bytes]:
@@ -142,15 +154,14 @@ def describe_native(
 
 
 def zip_files(files: dict[str, bytes]) -> bytes:
-    """A zip of `files` that depends on nothing but them (and on zlib)."""
+    """A zip of `files` that depends on nothing but them."""
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(files):
             entry = zipfile.ZipInfo(name, date_time=_TIMESTAMP)
-            entry.compress_type = zipfile.ZIP_DEFLATED
             entry.create_system = _UNIX
             entry.external_attr = _FILE_MODE << 16
-            archive.writestr(entry, files[name], compresslevel=_LEVEL)
+            archive.writestr(entry, files[name])
     return stream.getvalue()
 
 

@@ -93,10 +93,13 @@ class PrivateKey:
         return PublicKey(self.name, self.key.public_key())
 
     def sign(self, data: bytes) -> bytes:
-        """A signature as openssl checks it: DER for ECDSA, 64 raw bytes for Ed25519."""
+        """A signature as openssl checks it: DER for ECDSA, 64 raw bytes for Ed25519.
+
+        The same key and data give the same bytes.
+        """
         if isinstance(self.key, ed25519.Ed25519PrivateKey):
             return self.key.sign(data)
-        return self.key.sign(data, ec.ECDSA(hashes.SHA256()))
+        return self.key.sign(data, _deterministic_ecdsa())
 
     def pem(self, passphrase: bytes | None) -> bytes:
         """PKCS#8 PEM, encrypted unless the passphrase is None.
@@ -114,6 +117,14 @@ class PrivateKey:
         return self.key.private_bytes(
             encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
+
+
+def _deterministic_ecdsa() -> ec.ECDSA:
+    """ECDSA without chance (RFC 6979); with it where OpenSSL is older than 3.2."""
+    try:
+        return ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
+    except UnsupportedAlgorithm:
+        return ec.ECDSA(hashes.SHA256())
 
 
 def generate(name: str, algorithm: str) -> PrivateKey:

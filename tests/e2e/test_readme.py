@@ -7,6 +7,7 @@ and as somebody else. Those of `project` are what runs this, and the lab's own t
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -146,6 +147,11 @@ def test_the_dry_run_writes_nothing_and_the_spec_says_what_is_carried(walked: Wa
     said = walked.workstation["What a bundle carries"]
     assert "ghcr.io/example/base:1  linux/arm64" in said
     assert "expires 2099-12-31" in said
+
+
+def test_a_bundle_is_made_of_what_was_locked(walked: Walked) -> None:
+    locked, signed = re.findall(r"serial (\d+)", walked.workstation["The same bundle again"])
+    assert locked == signed
 
 
 def test_the_set_up_is_taken_back_and_made_again_on_another_disk(walked: Walked) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from airgap.oci import registry as client
 from tests.integration.command import Outcome, airgap
 from tests.integration.conftest import APP, SINGLE, LayerMaker
 from tests.integration.faults import (
@@ -29,16 +29,11 @@ Bundle = Callable[..., Outcome]
 _HTML = b"<!doctype html><title>Log in</title>"
 
 
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What breaks off is asked for again at once."""
-    monkeypatch.setattr(client, "_PAUSES", (0, 0, 0))
-
-
 @pytest.fixture
 def bundle(key: Path, tmp_path: Path) -> Bundle:
     def make(*arguments: str) -> Outcome:
-        common = ("--no-roles", "--timeout", "5", "--key", key, "-o", tmp_path / "bundle")
+        patience = ("--timeout", "5", "--retry-for", "4")
+        common = ("--no-roles", *patience, "--key", key, "-o", tmp_path / "bundle")
         return airgap("bundle", *common, *arguments)
 
     return make
@@ -119,7 +114,7 @@ def test_an_upstream_that_is_slow_is_given_up(proxy: FaultProxy, bundle: Bundle)
         (403, 5, "docker login"),
         (404, 3, "has no manifest"),
         (429, 4, "answered 429"),
-        (500, 4, "answered 500, 4 times"),
+        (500, 4, "x answered 500"),
         (418, 4, "answered 418"),
     ],
 )
@@ -146,7 +141,7 @@ def test_a_rate_limit_is_shown(wait: str, told: str, proxy: FaultProxy, bundle: 
     outcome = bundle(f"{proxy.address}/{APP}:1")
     assert outcome.code == 4
     assert told in outcome.err
-    assert "ratelimit-limit 100;w=21600" in outcome.err
+    assert "0 of 100 requests remain in 360 min" in outcome.err
 
 
 def test_an_error_that_passes_is_not_noticed(proxy: FaultProxy, bundle: Bundle) -> None:
@@ -196,19 +191,15 @@ def test_bodies_that_break_off_now_and_then_are_fetched_again(
 
 
 def test_a_manifest_that_breaks_off_is_fetched_again(proxy: FaultProxy, bundle: Bundle) -> None:
-    proxy.fault = breaks_off(is_manifest, times=3)
+    proxy.fault = breaks_off(is_manifest, times=2)
     outcome = bundle(f"{proxy.address}/{APP}:1")
     assert outcome.code == 0, outcome.err
 
 
 @pytest.mark.parametrize(
     "fault",
-    [
-        changes(is_blob, flipped),
-        changes(is_blob, lambda body: body + b"more", stated=False),
-        changes(is_child, flipped),
-    ],
-    ids=["blob", "longer blob", "manifest"],
+    [changes(is_blob, flipped), changes(is_child, flipped)],
+    ids=["blob", "manifest"],
 )
 def test_other_bytes_than_the_digest_says_are_exit_6(
     fault: Fault, proxy: FaultProxy, bundle: Bundle, tmp_path: Path
@@ -218,6 +209,15 @@ def test_other_bytes_than_the_digest_says_are_exit_6(
     assert outcome.code == 6
     assert "sha256:" in outcome.err
     assert not (tmp_path / "bundle" / "SHA256SUMS").exists()
+
+
+def test_bytes_after_the_end_of_a_blob_are_not_taken(
+    proxy: FaultProxy, bundle: Bundle, key: Path, tmp_path: Path
+) -> None:
+    proxy.fault = changes(is_blob, lambda body: body + b"more", stated=False)
+    outcome = bundle(f"{proxy.address}/{APP}:1")
+    assert outcome.code == 0, outcome.err
+    assert airgap("verify", tmp_path / "bundle", "--trust", key.with_suffix(".pub")).code == 0
 
 
 def test_a_blob_of_another_size_is_exit_4(proxy: FaultProxy, bundle: Bundle) -> None:
@@ -266,13 +266,12 @@ def test_what_was_finished_before_a_failure_is_not_fetched_again(
     name = f"{proxy.address}/{APP}:1"
     proxy.fault = _after(6, answers(500, when=is_blob))
     assert bundle(name).code == 4
-    journal = (tmp_path / "bundle/.unfinished/journal").read_text().split()
+    served = Counter(request.target for request in proxy.requests if request.is_blob)
     proxy.fault = None
     proxy.requests.clear()
     outcome = bundle(name)
     assert outcome.code == 0, outcome.err
-    assert journal
-    assert not set(journal) & set(proxy.blobs)
+    assert 0 < len(proxy.blobs) < len(served)
     assert airgap("verify", tmp_path / "bundle", "--trust", key.with_suffix(".pub")).code == 0
 
 

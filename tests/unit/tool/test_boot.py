@@ -7,6 +7,7 @@ import hashlib
 import os
 import stat
 import sys
+import zipfile
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
@@ -310,10 +311,21 @@ def test_a_damaged_tool_is_told(tmp_path: Path, parts: dict[str, bytes]) -> None
     assert not (tmp_path / "tool/0123").exists()
 
 
-def test_a_tool_with_a_damaged_zip_is_told(pyz: Path, tmp_path: Path) -> None:
-    data = pyz.read_bytes()
-    start = data.index(b"_cffi_backend.so") + len("_cffi_backend.so")
-    pyz.write_bytes(data[:start] + bytes(4) + data[start + 4 :])
+@pytest.mark.parametrize(
+    ("what", "offset", "byte"),
+    [
+        # The part itself, and the method of compression in the zip's directory (APPNOTE 4.3.12).
+        (PARTS["_cffi_backend.so"], 0, ord("M")),
+        (b"PK\x01\x02", 10, zipfile.ZIP_DEFLATED),
+    ],
+    ids=["data", "method"],
+)
+def test_a_tool_with_a_damaged_zip_is_told(
+    what: bytes, offset: int, byte: int, pyz: Path, tmp_path: Path
+) -> None:
+    data = bytearray(pyz.read_bytes())
+    data[data.rindex(what) + offset] = byte
+    pyz.write_bytes(data)
     with pytest.raises(BootError, match="is damaged"):
         unpack(pyz, "linux-amd64", FILES, tmp_path / "tool/0123")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import io
 import json
@@ -24,6 +25,7 @@ from airgap.tool.build import (
     describe_native,
     package_files,
     split_wheel,
+    wheels_of,
     zip_files,
 )
 from airgap.tool.wheels import Wheel
@@ -38,6 +40,12 @@ def test_a_zip_depends_on_nothing_but_its_files() -> None:
     assert zip_files(FILES) != zip_files({**FILES, "lib/b.py": b"c"})
 
 
+def test_a_zip_is_the_same_from_every_python_and_zlib() -> None:
+    """Should this fail, a lock of yesterday gives no bundle today: see `--locked`."""
+    digest = "aa46d28b51506b3298e91b827bb2eb7644e63a850946e24784c1c8e9d430c4af"
+    assert hashlib.sha256(zip_files(FILES)).hexdigest() == digest
+
+
 def test_a_zip_says_nothing_of_when_and_where_it_was_made() -> None:
     with zipfile.ZipFile(io.BytesIO(zip_files(FILES))) as archive:
         entries = archive.infolist()
@@ -46,6 +54,7 @@ def test_a_zip_says_nothing_of_when_and_where_it_was_made() -> None:
     assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
     assert {entry.external_attr >> 16 for entry in entries} == {0o100644}
     assert {entry.create_system for entry in entries} == {3}
+    assert {entry.compress_type for entry in entries} == {zipfile.ZIP_STORED}
     assert not any(entry.extra or entry.comment for entry in entries)
 
 
@@ -100,6 +109,12 @@ def test_the_same_file_from_two_wheels_is_one() -> None:
     assert files == {"lib/a.py": b"x", "lib/b.py": b"y"}
     with pytest.raises(ValueError, match=r"two different files are to be lib/a\.py"):
         add_files(files, "lib", {"a.py": b"z"})
+
+
+def test_a_tool_says_of_which_wheels_it_is_made() -> None:
+    wheels = {"click-8-py3-none-any.whl": "0" * 64}
+    tool = b"#!/usr/bin/env python3\n" + zip_files({"wheels.json": json.dumps(wheels).encode()})
+    assert wheels_of(tool) == wheels
 
 
 def test_native_parts_are_described_for_each_python_and_platform() -> None:

@@ -9,7 +9,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from airgap.errors import AirgapError, CredentialsError, TrustError, UsageError
 from airgap.trust.keys import (
@@ -78,6 +81,37 @@ def openssl_check(folder: Path, algorithm: str) -> None:
 def test_openssl_accepts_a_signature(tmp_path: Path, algorithm: str) -> None:
     signed_files(tmp_path, generate("site", algorithm))
     openssl_check(tmp_path, algorithm)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_same_key_and_data_give_the_same_signature(algorithm: str) -> None:
+    key = generate("site", algorithm)
+    assert key.sign(DATA) == key.sign(DATA)
+    assert key.sign(DATA) != key.sign(DATA + b"\n")
+
+
+def test_a_signature_is_the_one_of_rfc_6979() -> None:
+    """Its appendix A.2.5: P-256, SHA-256, the message "sample"."""
+    secret = 0xC9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721
+    r = 0xEFD48B2AACB6A8FD1140DD9CD45E81D69D2C877B56AAF991C34D0EA84EAF3716
+    s = 0xF7CB1C942D657C41D436C7A1B6E29F65F3E900DBB9AFF4064DC4AB2F843ACDA8
+    key = PrivateKey("site", ec.derive_private_key(secret, ec.SECP256R1()))
+    assert key.sign(b"sample") == encode_dss_signature(r, s)
+
+
+def test_an_openssl_that_cannot_do_without_chance_signs_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = ec.ECDSA
+
+    def old(algorithm: hashes.HashAlgorithm, deterministic_signing: bool = False) -> ec.ECDSA:
+        if deterministic_signing:
+            raise UnsupportedAlgorithm("ECDSA with deterministic signature (RFC 6979)")
+        return real(algorithm)
+
+    monkeypatch.setattr(ec, "ECDSA", old)
+    signed_files(tmp_path, generate("site", "ecdsa-p256"))
+    openssl_check(tmp_path, "ecdsa-p256")
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

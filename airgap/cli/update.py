@@ -1,0 +1,153 @@
+"""`airgap update`."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from airgap.cli.request import read_deadline, read_request, request_options, wanted_argument
+from airgap.cli.settings import Settings, pass_settings
+from airgap.spec.lock import DEFAULT_PATH, load_lock
+
+if TYPE_CHECKING:
+    from airgap.spec.lock import Lock
+    from airgap.spec.lock_changes import ImageChange
+
+
+@click.command(name="update")
+@wanted_argument
+@click.option(
+    "--lock",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=DEFAULT_PATH,
+    show_default=True,
+    help="The lock to bring up to date.",
+)
+@request_options
+@click.option("--dry-run", is_flag=True, help="Print what would change, and write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print what changed as JSON.")
+@pass_settings
+def command(  # noqa: PLR0913, PLR0917 - one parameter an option
+    settings: Settings,
+    wanted: tuple[str, ...],
+    lock: Path,
+    name: str,
+    platform: tuple[str, ...],
+    all_platforms: bool,
+    no_roles: bool,
+    expires: datetime | None,
+    registries: Path | None,
+    timeout: float,
+    retry_for: float,
+    jobs: int,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Resolve every name again, lock what it is now, and show what changed.
+
+    `airgap bundle --locked`, with the same specs, images and options, makes bundles of the lock.
+
+    \b
+    Examples:
+      airgap update bundles/arm64-builder.toml
+      airgap update my.toml --lock my.lock --dry-run
+    """
+    from airgap.connected.locking import resolve_lock, write_lock
+    from airgap.oci.credentials import Credentials
+    from airgap.oci.registries import Registries, load_registries
+    from airgap.oci.registry import RegistryClient
+    from airgap.tool.build import build_tool
+
+    request = read_request(wanted, name, platform, all_platforms, no_roles)
+    deadline = read_deadline(expires)
+    before = load_lock(lock)
+    config = load_registries(registries) if registries else Registries()
+    with (
+        settings.progress() as progress,
+        closing(
+            RegistryClient(
+                config,
+                Credentials(),
+                timeout=timeout,
+                retry_for=retry_for,
+                say=progress.message,
+            )
+        ) as client,
+    ):
+        progress.message(f"resolving {len(request.images)} images")
+        after = resolve_lock(
+            request,
+            deadline,
+            before,
+            client,
+            lambda hosts, shown: build_tool(hosts, progress=shown),
+            progress,
+            jobs,
+        )
+    if after != before and not dry_run:
+        write_lock(lock, after)
+    if as_json:
+        click.echo(json.dumps(_document(lock, before, after)))
+    else:
+        click.echo(_report(lock, before, after, dry_run=dry_run))
+
+
+def _report(path: Path, before: Lock | None, after: Lock, *, dry_run: bool) -> str:
+    """What changed as people read it: a line an image, the rest, and what was written."""
+    from airgap.cli.table import table
+    from airgap.spec.lock_changes import image_changes, other_changes
+
+    lines = [table([_row(change) for change in image_changes(before, after)])]
+    lines += [str(change) for change in other_changes(before, after)]
+    if after == before:
+        lines.append(f"{path} is up to date: serial {after.serial}, made {after.created}")
+    elif dry_run:
+        lines.append(f"{path} is as it was: this is a dry run")
+    else:
+        lines.append(f"{path} is written: serial {after.serial}, made {after.created}")
+    return "\n".join(lines)
+
+
+def _row(change: ImageChange) -> tuple[str, str, str, str]:
+    from airgap.oci.reference import parse_reference
+
+    old, new = (digest[:19] for digest in change.digests)
+    digests = f"{old} -> {new}" if old and new and old != new else new or old
+    notes = [f"+{platform}" for platform in change.came]
+    notes += [f"-{platform}" for platform in change.went]
+    notes += [str(asked) for asked in change.asked]
+    return change.kind, parse_reference(change.name).familiar, digests, "  ".join(notes)
+
+
+def _document(path: Path, before: Lock | None, after: Lock) -> dict[str, Any]:
+    """What changed for programs."""
+    from airgap.spec.lock_changes import image_changes, other_changes
+
+    return {
+        "lock": str(path),
+        "changed": after != before,
+        "name": after.name,
+        "serial": after.serial,
+        "created": after.created,
+        "expires": after.expires,
+        "images": [
+            {
+                "name": change.name,
+                "change": change.kind,
+                "before": change.digests[0],
+                "after": change.digests[1],
+                "platforms_came": change.came,
+                "platforms_went": change.went,
+            }
+            for change in image_changes(before, after)
+        ],
+        "others": [
+            {"what": change.what, "before": change.before, "after": change.after}
+            for change in other_changes(before, after)
+        ],
+    }

@@ -1,0 +1,85 @@
+"""What the file system of the bundle's folder can do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from airgap.bundle.volumes import Volume
+from airgap.errors import HostError, SpaceError
+from airgap.limits import GIB, MIB
+from airgap.progress import format_bytes
+
+# The tool, the README and file system overhead beside the tar.
+_SPARE_BYTES = 64 * MIB
+# They know no holes: a byte written far behind the end has zeros written before it.
+_WITHOUT_HOLES = ("vfat", "msdos", "exfat")
+_FAT32 = ("vfat", "msdos")
+_FAT32_FILE_BYTES = 4 * GIB - 1
+
+
+def has_holes(folder: Path) -> bool:
+    """Whether a file can be written in any order without zeros being written in between."""
+    return kind_of(folder) not in _WITHOUT_HOLES
+
+
+def check_room(folder: Path, volumes: Sequence[Volume]) -> None:
+    """Refuses to begin what cannot end.
+
+    Args:
+        folder: Where the bundle goes; it may be absent still.
+        volumes: What is to be written.
+
+    Raises:
+        SpaceError: The disk is too small.
+        HostError: It cannot hold files of that size.
+    """
+    existing = _existing(folder)
+    largest = max(volume.size for volume in volumes)
+    if largest > _FAT32_FILE_BYTES and kind_of(existing) in _FAT32:
+        raise HostError(
+            f"{folder} is on FAT32, which holds files of up to 4 GiB, and {volumes[0].name} "
+            f"would have {format_bytes(largest)}",
+            meaning="Nothing was fetched.",
+            remedy="cut it: --volume-size 4GiB; or format the drive with ext4 or exFAT",
+        )
+    needed = sum(volume.size for volume in volumes) - _present(folder, volumes) + _SPARE_BYTES
+    free = shutil.disk_usage(existing).free
+    if needed > free:
+        raise SpaceError(
+            f"{folder} has {format_bytes(free)} free, and {format_bytes(needed)} are needed",
+            meaning="Nothing was fetched.",
+            remedy="make room, or give another folder with -o",
+        )
+
+
+def kind_of(folder: Path) -> str:
+    """The kind of file system that a folder is on, such as `ext4`; empty if unknown.
+
+    Source: `/proc/self/mountinfo`, proc(5).
+    """
+    device = os.stat(_existing(folder)).st_dev  # noqa: PTH116 - its number
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    for line in lines:
+        mount, _, described = line.partition(" - ")
+        if mount.split()[2] == wanted:
+            return described.split()[0]
+    return ""
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    folder = folder.absolute()
+    return next(one for one in (folder, *folder.parents) if one.exists())
+
+
+def _present(folder: Path, volumes: Sequence[Volume]) -> int:
+    """Bytes that an interrupted run has taken of the disk."""
+    paths = [folder / volume.name for volume in volumes]
+    return sum(path.stat().st_blocks * 512 for path in paths if path.is_file())

@@ -1,0 +1,112 @@
+"""Trying again: how long, with what pauses, and what is said when it is given up."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import TypeVar
+
+from airgap.errors import UpstreamError
+
+# Seconds before the second try; doubled each time, up to the other, and then jittered.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+# Seconds for a server that has not answered once in this run: its name may be wrong.
+_FIRST_CONTACT = 5.0
+_T = TypeVar("_T")
+
+
+class TemporaryError(UpstreamError):
+    """A failure after which the same request may well succeed.
+
+    Args:
+        message: As for every error.
+        meaning: As for every error.
+        remedy: As for every error.
+        kind: The failure in a few words, without names, for counting.
+        retry_after: Seconds that the server wants to be left alone.
+        overload: Whether fewer requests at a time may help: 429, or a time-out.
+        first_contact: Whether the server has not answered once yet.
+    """
+
+    def __init__(  # noqa: PLR0913 - a record with names
+        self,
+        message: str,
+        *,
+        kind: str,
+        meaning: str = "",
+        remedy: str = "give the same command again: what was fetched is kept",
+        retry_after: float = 0,
+        overload: bool = False,
+        first_contact: bool = False,
+    ) -> None:
+        super().__init__(message, meaning=meaning, remedy=remedy)
+        self.kind = kind
+        self.retry_after = retry_after
+        self.overload = overload
+        self.first_contact = first_contact
+
+
+class Attempts:
+    """The tries of one piece of work.
+
+    Args:
+        retry_for: Seconds for which failures are borne while nothing comes.
+        pause: Waits so many seconds; may raise to end it all.
+        say: Is told of failures after which a longer pause follows.
+    """
+
+    def __init__(
+        self,
+        retry_for: float,
+        pause: Callable[[float], object] = time.sleep,
+        say: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        self._retry_for, self._pause, self._say = retry_for, pause, say
+        self._failures: Counter[str] = Counter()
+        self.progressed()
+
+    def progressed(self) -> None:
+        """Something came: patience begins anew."""
+        self._since, self._streak = time.monotonic(), 0
+
+    def failed(self, error: TemporaryError) -> None:
+        """Waits until the next try.
+
+        Raises:
+            TemporaryError: The one given, if patience is at its end; it tells what failed how
+                often.
+        """
+        self._failures[error.kind] += 1
+        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**self._streak)
+        self._streak += 1
+        wait = max(error.retry_after, longest * random.uniform(0.5, 1))  # noqa: S311 - no secret
+        spent = time.monotonic() - self._since
+        patience = min(self._retry_for, _FIRST_CONTACT) if error.first_contact else self._retry_for
+        if spent + wait > patience:
+            self._explain(error)
+            raise error
+        if wait > _FIRST_PAUSE:
+            self._say(f"{error.message}: trying again in {wait:.0f} s")
+        self._pause(wait)
+
+    def _explain(self, error: TemporaryError) -> None:
+        if self._failures.total() == 1:
+            return
+        counts = ", ".join(f"{count} x {kind}" for kind, count in self._failures.most_common())
+        error.meaning = f"{error.meaning} It was tried {self._failures.total()} times: {counts}."
+        error.meaning = error.meaning.lstrip()
+
+
+def persist(work: Callable[[], _T], attempts: Attempts) -> _T:
+    """The result of `work`, which is done again while it fails and `attempts` has patience.
+
+    Raises:
+        AirgapError: What `work` raised last.
+    """
+    while True:
+        try:
+            return work()
+        except TemporaryError as error:
+            attempts.failed(error)

@@ -1,0 +1,90 @@
+"""Reading the body of a blob, piece by piece as it comes."""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import suppress
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from airgap.limits import KIB, MIB
+from airgap.oci import failures
+
+# Who sends less than this, over a whole time-out, is as good as gone.
+_LEAST_BYTES_PER_SECOND = KIB
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+|\*)")
+
+
+class BlobReader:
+    """The body of a blob, from `start` on; its bytes are not verified.
+
+    Args:
+        response: An answer with status 200 or 206, its body not read yet.
+        what: What it is, for errors.
+        server: Who sends it.
+        start: Which byte of the blob comes first.
+        size: Bytes of the whole blob.
+        timeout: Seconds over which it must not be slower than 1 KiB a second.
+    """
+
+    def __init__(
+        self,
+        response: requests.Response,
+        what: str,
+        server: str,
+        start: int,
+        size: int,
+        timeout: float,
+    ) -> None:
+        self.server, self.start = server, start
+        self._response = response
+        self._what = what
+        self._left = size - start
+        self._timeout = timeout
+        self._since, self._count = time.monotonic(), 0
+
+    def read(self, most: int = MIB) -> bytes:
+        """What came next, at most so many bytes; empty at the end.
+
+        Raises:
+            TemporaryError: The connection broke or crawls, or there are too few bytes.
+        """
+        try:
+            piece: bytes = self._response.raw.read1(most)
+        except (HTTPError, OSError) as error:
+            raise failures.broke_off(self._what, error) from error
+        if not piece and self._left > 0:
+            raise failures.broke_off(self._what, f"{self._left} bytes are missing")
+        self._left -= len(piece)
+        self._check_speed(len(piece))
+        return piece
+
+    def close(self) -> None:
+        """Ends the connection, or keeps it for the next request if the body was read in full."""
+        if self._left == 0:
+            with suppress(HTTPError, OSError):
+                self._response.raw.read(1)  # finds the end
+        self._response.close()
+
+    def _check_speed(self, count: int) -> None:
+        self._count += count
+        seconds = time.monotonic() - self._since
+        if seconds < self._timeout:
+            return
+        if self._left > 0 and self._count < _LEAST_BYTES_PER_SECOND * seconds:
+            raise failures.too_slow(self._what, self._count, seconds)
+        self._since, self._count = time.monotonic(), 0
+
+
+def starts_at(response: requests.Response, start: int, size: int) -> bool:
+    """Whether a 206 answer is what was asked for: the blob from `start` to its end.
+
+    The form of the header is that of RFC 9110, 14.4.
+    """
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    if match is None:
+        return False
+    first, last, total = match.groups()
+    return int(first) == start and int(last) == size - 1 and total in ("*", str(size))

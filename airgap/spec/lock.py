@@ -1,0 +1,332 @@
+"""`airgap.lock`: what a request was resolved to, so that the same bundle can be made again.
+
+format = "airgap-lock/1"
+name = "arm64-builder"
+serial = 1767225600
+created = "2026-01-01T00:00:00Z"
+expires = ""                                    # never
+host_platforms = ["linux/amd64"]
+[tool]
+version = "0.1.0"                               # of airgap
+sha256 = "…"                                    # of airgap.pyz
+[tool.wheels]                                   # what that is made of
+"click-8.5.1-py3-none-any.whl" = "…"
+[[images]]                                      # in the order asked for
+name = "docker.io/library/alpine:latest"
+digest = "sha256:…"
+wanted = ["linux/amd64", "linux/arm64"]         # platforms asked for; empty for all
+platforms = ["linux/amd64", "linux/arm64"]      # those carried
+roles = ["base"]
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from airgap.bundle.contents import (
+    ROLES,
+    ImageEntry,
+    is_bundle_name,
+    is_platform,
+    is_qualified,
+    is_time,
+)
+from airgap.errors import UsageError
+from airgap.limits import LIMITS
+from airgap.oci.digest import is_digest
+from airgap.oci.reference import parse_reference
+from airgap.spec.bundle_spec import Request
+
+FORMAT = "airgap-lock/1"
+DEFAULT_PATH = Path("airgap.lock")
+
+_HEADER = """\
+# What the images of a bundle were resolved to. `airgap bundle --locked` makes the same bundle of
+# it, byte for byte; `airgap update` brings it up to date. Keep it with your spec, unedited.
+# An image's `wanted` are the platforms asked for (none for all), its `platforms` those carried.
+"""
+_VERSION = re.compile(r"[0-9A-Za-z.+!_-]{1,64}")
+_WHEEL = re.compile(r"[0-9A-Za-z.+!_-]{1,250}\.whl")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_NOT_PLAIN = re.compile(r"[^ !#-\[\]-~]")
+_MOST_SERIAL = 2**53
+_LAST_YEAR = "9999"  # there is a later second to every moment before it
+
+
+@dataclass(frozen=True, slots=True)
+class LockedImage:
+    """One image.
+
+    Attributes:
+        name: Fully qualified.
+        digest: What the name was resolved to.
+        wanted: Platforms asked for; empty means all that there are.
+        platforms: Those carried.
+        roles: What it is for.
+    """
+
+    name: str
+    digest: str
+    wanted: tuple[str, ...]
+    platforms: tuple[str, ...]
+    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LockedTool:
+    """The program for the isolated host.
+
+    Attributes:
+        version: Of airgap.
+        sha256: Of `airgap.pyz`.
+        wheels: What it is made of besides airgap: file name to SHA-256.
+    """
+
+    version: str
+    sha256: str
+    wheels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """All that decides the bytes of a bundle. `expires` is empty for never."""
+
+    name: str
+    serial: int
+    created: str
+    expires: str
+    host_platforms: tuple[str, ...]
+    tool: LockedTool
+    images: tuple[LockedImage, ...]
+
+    def is_as(self, other: Lock) -> bool:
+        """Whether they differ in nothing but when they were made."""
+        return replace(self, serial=other.serial, created=other.created) == other
+
+    def to_text(self) -> str:
+        """The text of `airgap.lock`."""
+        lines = [f"{_HEADER}format = {_text(FORMAT)}"]
+        lines += [f"name = {_text(self.name)}", f"serial = {self.serial}"]
+        lines += [f"created = {_text(self.created)}", f"expires = {_text(self.expires)}"]
+        lines += [f"host_platforms = {_texts(self.host_platforms)}", "", "[tool]"]
+        lines += [f"version = {_text(self.tool.version)}", f"sha256 = {_text(self.tool.sha256)}"]
+        lines += ["", "[tool.wheels]"]
+        wheels = sorted(self.tool.wheels.items())
+        lines += [f"{_text(name)} = {_text(sha256)}" for name, sha256 in wheels]
+        for image in self.images:
+            lines += ["", "[[images]]", f"name = {_text(image.name)}"]
+            lines += [f"digest = {_text(image.digest)}", f"wanted = {_texts(image.wanted)}"]
+            lines += [f"platforms = {_texts(image.platforms)}", f"roles = {_texts(image.roles)}"]
+        return "\n".join(lines) + "\n"
+
+
+def lock_images(request: Request, entries: Sequence[ImageEntry]) -> tuple[LockedImage, ...]:
+    """The images of a request with what each was resolved to, which are as many."""
+    return tuple(
+        LockedImage(
+            entry.name,
+            entry.digest,
+            tuple(str(platform) for platform in wanted.platforms),
+            entry.platforms,
+            wanted.roles,
+        )
+        for wanted, entry in zip(request.images, entries, strict=True)
+    )
+
+
+def difference(lock: Lock, request: Request) -> str:
+    """How a request differs from the one that was locked: the first difference, or nothing."""
+    return next(_differences(lock, request), "")
+
+
+def _differences(lock: Lock, request: Request) -> Iterator[str]:
+    hosts = tuple(str(platform) for platform in request.host_platforms)
+    if lock.name != request.name:
+        yield f"its name is {lock.name}, not {request.name}"
+    if lock.host_platforms != hosts:
+        yield f"its host platforms are {_listed(lock.host_platforms)}, not {_listed(hosts)}"
+    locked = {image.name: image for image in lock.images}
+    for image in request.images:
+        name, wanted = str(image.reference), tuple(str(platform) for platform in image.platforms)
+        known = locked.pop(name, None)
+        if known is None:
+            yield f"it has no {name}"
+        elif known.wanted != wanted:
+            yield f"it has {name} for {_listed(known.wanted)}, not for {_listed(wanted)}"
+        elif known.roles != image.roles:
+            yield f"it has {name} as {_listed(known.roles)}, not as {_listed(image.roles)}"
+    yield from (f"it also has {name}" for name in locked)
+    if [image.name for image in lock.images] != [str(image.reference) for image in request.images]:
+        yield "it has the images in another order"
+
+
+def load_lock(path: Path) -> Lock | None:
+    """Reads a lock, if there is one.
+
+    Raises:
+        UsageError: It cannot be read, or is not one; the message names the file and the key.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(LIMITS.lock_bytes + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UsageError(f"cannot read the lock {path}: {error.strerror}") from error
+    return parse_lock(data, str(path))
+
+
+def parse_lock(data: bytes, path: str) -> Lock:
+    """Reads the bytes of a lock.
+
+    Args:
+        data: What to read.
+        path: Where it is from, for messages.
+
+    Raises:
+        UsageError: They are not a lock; the message names `path` and the key.
+    """
+    if len(data) > LIMITS.lock_bytes:
+        raise _broken(path, f"it is larger than {LIMITS.lock_bytes} bytes")
+    try:
+        document = tomllib.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise _broken(path, f"it is not TOML: {error}") from error
+    top = _Table(document, path, "")
+    top.text("format", FORMAT.__eq__)
+    lock = Lock(
+        name=top.text("name", is_bundle_name),
+        serial=top.number("serial", _MOST_SERIAL),
+        created=top.text("created", lambda text: is_time(text) and text < _LAST_YEAR),
+        expires=top.text("expires", lambda text: not text or is_time(text)),
+        host_platforms=top.texts("host_platforms", is_platform),
+        tool=_read_tool(top.table("tool")),
+        images=tuple(_read_image(table) for table in top.tables("images")),
+    )
+    top.finish()
+    for name, count in Counter(image.name for image in lock.images).most_common(1):
+        if count > 1:
+            raise _broken(path, f"{name} is in it twice")
+    return lock
+
+
+def _read_tool(table: _Table) -> LockedTool:
+    tool = LockedTool(
+        version=table.text("version", _fits(_VERSION)),
+        sha256=table.text("sha256", _fits(_SHA256)),
+        wheels=table.table("wheels").mapping(_fits(_WHEEL), _fits(_SHA256)),
+    )
+    table.finish()
+    return tool
+
+
+def _read_image(table: _Table) -> LockedImage:
+    image = LockedImage(
+        name=table.text("name", is_qualified),
+        digest=table.text("digest", is_digest),
+        wanted=table.texts("wanted", is_platform),
+        platforms=table.texts("platforms", is_platform),
+        roles=table.texts("roles", ROLES.__contains__),
+    )
+    table.finish()
+    if parse_reference(image.name).digest not in ("", image.digest):
+        raise table.wrong("digest", f"is not that of {image.name}")
+    return image
+
+
+class _Table:
+    """Takes what is expected out of one table; all else is an error that names file and key."""
+
+    def __init__(self, value: object, path: str, prefix: str) -> None:
+        if not isinstance(value, dict):
+            raise _broken(path, f"{prefix.rstrip('.')} is not a table")
+        self._rest: dict[str, Any] = dict(value)
+        self._path, self._prefix = path, prefix
+
+    def text(self, key: str, accept: Callable[[str], bool]) -> str:
+        return self._accepted(key, self._take(key), accept)
+
+    def texts(self, key: str, accept: Callable[[str], bool]) -> tuple[str, ...]:
+        values = self._list(key, LIMITS.manifest_entries)
+        return tuple(self._accepted(key, value, accept) for value in values)
+
+    def number(self, key: str, most: int) -> int:
+        value = self._take(key)
+        if type(value) is not int or not 0 <= value <= most:
+            raise self.wrong(key, f"is not a whole number from 0 to {most}")
+        return value
+
+    def table(self, key: str) -> _Table:
+        return _Table(self._take(key), self._path, f"{self._prefix}{key}.")
+
+    def tables(self, key: str) -> list[_Table]:
+        values = self._list(key, LIMITS.images)
+        return [
+            _Table(value, self._path, f"{self._prefix}{key}[{number}].")
+            for number, value in enumerate(values, start=1)
+        ]
+
+    def mapping(
+        self, accept_key: Callable[[str], bool], accept: Callable[[str], bool]
+    ) -> dict[str, str]:
+        """The whole table, whose keys are names."""
+        for key in self._rest:
+            if not accept_key(key):
+                raise self.wrong(key, "is an unknown key")
+        return {key: self.text(key, accept) for key in tuple(self._rest)}
+
+    def finish(self) -> None:
+        """Refuses what nobody took."""
+        for key in self._rest:
+            raise self.wrong(key, "is an unknown key")
+
+    def wrong(self, key: str, why: str) -> UsageError:
+        return _broken(self._path, f"{self._prefix}{ascii(key[:80])[1:-1]} {why}")
+
+    def _accepted(self, key: str, value: object, accept: Callable[[str], bool]) -> str:
+        if not isinstance(value, str):
+            raise self.wrong(key, "is not text")
+        if not accept(value):
+            raise self.wrong(key, f"cannot be {value[:80]!r}")
+        return value
+
+    def _take(self, key: str) -> object:
+        if key not in self._rest:
+            raise self.wrong(key, "is missing")
+        return self._rest.pop(key)
+
+    def _list(self, key: str, most: int) -> list[Any]:
+        value = self._take(key)
+        if not isinstance(value, list) or len(value) > most:
+            raise self.wrong(key, f"is not a list of at most {most} entries")
+        return value
+
+
+def _fits(pattern: re.Pattern[str]) -> Callable[[str], bool]:
+    return lambda text: pattern.fullmatch(text) is not None
+
+
+def _broken(path: str, why: str) -> UsageError:
+    return UsageError(
+        f"{path} is not a lock that this airgap can read: {why}",
+        remedy="take the file from your version control, or remove it and use airgap update",
+    )
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return ", ".join(texts) or "all platforms"
+
+
+def _texts(values: Sequence[str]) -> str:
+    return f"[{', '.join(map(_text, values))}]"
+
+
+def _text(value: str) -> str:
+    """A TOML basic string; all but printable ASCII is escaped."""
+    return '"' + _NOT_PLAIN.sub(lambda match: f"\\U{ord(match[0]):08x}", value) + '"'
