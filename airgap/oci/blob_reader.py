@@ -17,6 +17,33 @@ _LEAST_BYTES_PER_SECOND = KIB
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+|\*)")
 
 
+class Speed:
+    """Watches that an answer does not crawl.
+
+    Args:
+        what: What it is, for errors.
+        timeout: Seconds over which it must not be slower than 1 KiB a second.
+    """
+
+    def __init__(self, what: str, timeout: float) -> None:
+        self._what, self._timeout = what, timeout
+        self._since, self._count = time.monotonic(), 0
+
+    def check(self, count: int) -> None:
+        """So many more bytes came.
+
+        Raises:
+            TemporaryError: They are too few.
+        """
+        self._count += count
+        seconds = time.monotonic() - self._since
+        if seconds < self._timeout:
+            return
+        if self._count < _LEAST_BYTES_PER_SECOND * seconds:
+            raise failures.too_slow(self._what, self._count, seconds)
+        self._since, self._count = time.monotonic(), 0
+
+
 class BlobReader:
     """The body of a blob, from `start` on; its bytes are not verified.
 
@@ -42,8 +69,7 @@ class BlobReader:
         self._response = response
         self._what = what
         self._left = size - start
-        self._timeout = timeout
-        self._since, self._count = time.monotonic(), 0
+        self._speed = Speed(what, timeout)
 
     def read(self, most: int = MIB) -> bytes:
         """What came next, at most so many bytes; empty at the end.
@@ -58,7 +84,8 @@ class BlobReader:
         if not piece and self._left > 0:
             raise failures.broke_off(self._what, f"{self._left} bytes are missing")
         self._left -= len(piece)
-        self._check_speed(len(piece))
+        if self._left > 0:
+            self._speed.check(len(piece))
         return piece
 
     def close(self) -> None:
@@ -67,15 +94,6 @@ class BlobReader:
             with suppress(HTTPError, OSError):
                 self._response.raw.read(1)  # finds the end
         self._response.close()
-
-    def _check_speed(self, count: int) -> None:
-        self._count += count
-        seconds = time.monotonic() - self._since
-        if seconds < self._timeout:
-            return
-        if self._left > 0 and self._count < _LEAST_BYTES_PER_SECOND * seconds:
-            raise failures.too_slow(self._what, self._count, seconds)
-        self._since, self._count = time.monotonic(), 0
 
 
 def starts_at(response: requests.Response, start: int, size: int) -> bool:

@@ -16,7 +16,7 @@ from airgap.limits import LIMITS
 from airgap.oci import failures
 from airgap.oci.attempts import Attempts, TemporaryError, persist
 from airgap.oci.authorization import Authorization
-from airgap.oci.blob_reader import BlobReader, starts_at
+from airgap.oci.blob_reader import BlobReader, Speed, starts_at
 from airgap.oci.credentials import Credentials
 from airgap.oci.digest import digest_of
 from airgap.oci.manifest import INDEX_TYPES, MANIFEST_TYPES, Descriptor
@@ -163,10 +163,7 @@ class RegistryClient:
             media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
             if left := failures.remaining(response):
                 self.rate_limits[endpoint.name] = left
-            try:
-                body = response.raw.read(LIMITS.manifest_bytes + 1, decode_content=True)
-            except (HTTPError, OSError) as error:
-                raise failures.broke_off(f"the manifest of {reference}", error) from error
+            body = self._read_manifest(response, f"the manifest of {reference}")
         if media_type not in (*INDEX_TYPES, *MANIFEST_TYPES):
             raise UpstreamError(
                 f"{endpoint.name} answered {media_type or 'no type'!r} for {reference}",
@@ -181,6 +178,20 @@ class RegistryClient:
         if stated.startswith("sha256:") and digest != stated:
             raise failures.wrong_digest(reference, stated, digest)
         return Descriptor(media_type, digest, len(body)), body
+
+    def _read_manifest(self, response: requests.Response, what: str) -> bytes:
+        """The bytes of a manifest; one more than are allowed if there are too many."""
+        body, speed = bytearray(), Speed(what, self._timeout)
+        try:
+            while left := LIMITS.manifest_bytes + 1 - len(body):
+                piece = response.raw.read1(left, decode_content=True)
+                if not piece:
+                    break
+                body += piece
+                speed.check(len(piece))
+        except (HTTPError, OSError) as error:
+            raise failures.broke_off(what, error) from error
+        return bytes(body)
 
     def _ask(self, reference: Reference, ask: Callable[[Endpoint], _T]) -> _T:
         """Asks one endpoint after the other.
