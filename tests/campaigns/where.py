@@ -24,8 +24,8 @@ def versions() -> dict[str, str]:
     return {
         "airgap": f"{__version__}, commit {_commit()}",
         "Python": platform.python_version(),
-        "registry": PARTS["registry"].version,
-        "Docker Engine": PARTS["dockerd"].version,
+        "registry (distribution)": PARTS["registry"].version,
+        "Docker Engine (Go module moby/v2)": PARTS["dockerd"].version,
     }
 
 
