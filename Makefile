@@ -1,16 +1,20 @@
-# make demo   the whole path on real parts, narrated: bundle, carry, install, build, run
-# make test   all tests
-# make check  format, lint and types
-# make bench  real tools side by side; takes long: make bench ARGS='--sizes 100MB'
+# make demo      the whole path on real parts, narrated: bundle, carry, install, build, run
+# make test      all tests
+# make test-all  all tests, then hundreds of seeded faults and kills; writes tests/campaigns/results.*
+# make check     format, lint and types
+# make bench     real tools side by side; takes long: make bench ARGS='--sizes 100MB'
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test unit integration e2e parts check bench clean
+.PHONY: demo test test-all unit integration e2e parts check bench clean
 
 demo: .venv/ready
 	$(BIN)/python scripts/demo
 
 test: unit integration e2e
+
+test-all: test
+	$(BIN)/python -m tests.campaigns
 
 # Without a network: a test that needs one is no unit test.
 unit: .venv/ready

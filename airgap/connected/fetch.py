@@ -23,11 +23,10 @@ from airgap.errors import IntegrityError
 from airgap.oci.attempts import Attempts, TemporaryError
 from airgap.oci.digest import hex_of
 from airgap.oci.reference import Reference
+from airgap.oci.registry import WRONG_TRIES
 from airgap.progress import Progress
 
 _GRACE_SECONDS = 2.0
-# How often a blob may come with wrong bytes; other servers are asked in between.
-_WRONG_TRIES = 3
 _NICENESS = 10
 
 
@@ -161,7 +160,7 @@ class _Job:
         """Writes a blob to its place; tries again, from where it broke off, with patience."""
         attempts = self._source.attempts(self._pause)
         received = self._resumed(number, blob)
-        for wrong in range(1, _WRONG_TRIES + 1):
+        for wrong in range(1, WRONG_TRIES + 1):
             server = self._receive_all(number, blob, received, attempts)
             if received.digest.hexdigest() == hex_of(blob.digest):
                 self._connections.succeeded()
@@ -169,7 +168,7 @@ class _Job:
             found = f"they are sha256:{received.digest.hexdigest()}"
             self._source.avoid(server)
             self._restart(number, received)
-            if wrong == _WRONG_TRIES:
+            if wrong == WRONG_TRIES:
                 raise _other_bytes(self._plan.sources[blob.digest], blob, found)
 
     def _receive_all(

@@ -83,6 +83,8 @@ class Unfinished:
         if path.exists():
             return self._known(path.read_bytes())
         if (self.output / CHECKSUMS_NAME).exists():
+            # Of a run that was killed when nothing was left to do but this.
+            shutil.rmtree(self._folder, ignore_errors=True)
             raise self._taken("holds a finished bundle")
         if any(entry.name != _FOLDER for entry in self.output.iterdir()):
             raise self._taken("is not empty")
@@ -151,7 +153,8 @@ class Unfinished:
         return self._folder / "journal"
 
     def remove(self) -> None:
-        """The bundle is finished."""
+        """The bundle is finished. A plan without its journal would have all fetched again."""
+        (self._folder / "plan.json").unlink()
         shutil.rmtree(self._folder)
 
     def _taken(self, why: str) -> UsageError:

@@ -26,6 +26,9 @@ from airgap.bundle.contents import canonical
 from airgap.errors import HostError, SpaceError, is_full
 from airgap.store.store import Store
 
+_RANDOM_LETTERS = 8
+"""In the names that `tempfile.mkstemp` gives."""
+
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
@@ -202,6 +205,8 @@ def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
     """
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        for leftover in path.parent.glob(f".{path.name}.{'?' * _RANDOM_LETTERS}"):
+            leftover.unlink(missing_ok=True)  # of a run that was killed
         # A name that nobody can have put there before, open for us alone until it is complete.
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:

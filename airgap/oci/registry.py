@@ -16,21 +16,19 @@ from airgap.limits import LIMITS
 from airgap.oci import failures
 from airgap.oci.attempts import Attempts, TemporaryError, persist
 from airgap.oci.authorization import Authorization
-from airgap.oci.blob_reader import (
-    LEAST_BESIDE_OTHERS,
-    LEAST_BYTES_PER_SECOND,
-    BlobReader,
-    starts_at,
-)
+from airgap.oci.blob_reader import BlobReader, starts_at
 from airgap.oci.credentials import Credentials
 from airgap.oci.digest import digest_of
 from airgap.oci.manifest import INDEX_TYPES, MANIFEST_TYPES, Descriptor
 from airgap.oci.reference import Reference
 from airgap.oci.registries import Endpoint, Registries
 from airgap.oci.session import new_session
+from airgap.oci.speed import LEAST_BESIDE_OTHERS, LEAST_BYTES_PER_SECOND, Speed
 
 _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
 _OK, _PARTIAL, _UNAUTHORISED, _UNSATISFIABLE = 200, 206, 401, 416
+# How often a blob may come with wrong bytes; other servers are asked in between.
+WRONG_TRIES = 3
 # Seconds for which a server that failed is asked after the others.
 _DETOUR_SECONDS = 60.0
 _T = TypeVar("_T")
@@ -97,10 +95,12 @@ class RegistryClient:
         """
         if descriptor.size > LIMITS.config_bytes:
             raise IntegrityError(f"the config of {reference} is larger than any should be")
-        body = persist(lambda: self._read_blob(reference, descriptor), self.attempts())
-        if digest_of(body) != descriptor.digest:
-            raise failures.wrong_digest(reference, descriptor.digest, digest_of(body))
-        return body
+        for _ in range(WRONG_TRIES):
+            body, server = persist(lambda: self._read_blob(reference, descriptor), self.attempts())
+            if digest_of(body) == descriptor.digest:
+                return body
+            self.avoid(server)
+        raise failures.wrong_digest(reference, descriptor.digest, digest_of(body))
 
     @contextmanager
     def blob(
@@ -126,8 +126,8 @@ class RegistryClient:
             response = self._blob_response(endpoint, digest, size, start)
             _check_length(endpoint, response, what, size)
             first = start if response.status_code == _PARTIAL else 0
-            server, timeout = endpoint.server, self._timeout
-            return BlobReader(response, what, server, first, size, timeout, least)
+            speed = Speed(what, self._timeout, least)
+            return BlobReader(response, what, endpoint.server, first, size, speed)
 
         with closing(self._ask(reference, open_blob)) as reader:
             try:
@@ -144,12 +144,13 @@ class RegistryClient:
         """Has a server that failed, or sent wrong bytes, asked after the others for a while."""
         self._avoided_until[server] = time.monotonic() + _DETOUR_SECONDS
 
-    def _read_blob(self, reference: Reference, descriptor: Descriptor) -> bytes:
+    def _read_blob(self, reference: Reference, descriptor: Descriptor) -> tuple[bytes, str]:
+        """The bytes, and which server sent them."""
         body = bytearray()
         with self.blob(reference, descriptor.digest, descriptor.size) as reader:
             while len(body) <= descriptor.size and (piece := reader.read()):
                 body += piece
-        return bytes(body)
+            return bytes(body), reader.server
 
     def _blob_response(
         self, endpoint: Endpoint, digest: str, size: int, start: int
@@ -171,10 +172,7 @@ class RegistryClient:
             media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
             if left := failures.remaining(response):
                 self.rate_limits[endpoint.name] = left
-            try:
-                body = response.raw.read(LIMITS.manifest_bytes + 1, decode_content=True)
-            except (HTTPError, OSError) as error:
-                raise failures.broke_off(f"the manifest of {reference}", error) from error
+            body = self._read_manifest(response, f"the manifest of {reference}")
         if media_type not in (*INDEX_TYPES, *MANIFEST_TYPES):
             raise UpstreamError(
                 f"{endpoint.name} answered {media_type or 'no type'!r} for {reference}",
@@ -184,9 +182,26 @@ class RegistryClient:
         if len(body) > LIMITS.manifest_bytes:
             raise IntegrityError(f"the manifest of {reference} is larger than 4 MiB")
         digest = digest_of(body)
-        if reference.digest and digest != reference.digest:
-            raise failures.wrong_digest(reference, reference.digest, digest)
+        # A tag says nothing of its bytes, but the registry does (distribution spec, "Pull").
+        stated = reference.digest or response.headers.get("Docker-Content-Digest", "")
+        if stated.startswith("sha256:") and digest != stated:
+            raise failures.wrong_digest(reference, stated, digest)
         return Descriptor(media_type, digest, len(body)), body
+
+    def _read_manifest(self, response: requests.Response, what: str) -> bytes:
+        """The bytes of a manifest; one more than are allowed if there are too many."""
+        body, speed = bytearray(), Speed(what, self._timeout)
+        try:
+            while left := LIMITS.manifest_bytes + 1 - len(body):
+                with speed.waiting():
+                    piece = response.raw.read1(left, decode_content=True)
+                if not piece:
+                    break
+                body += piece
+                speed.came(len(piece))
+        except (HTTPError, OSError) as error:
+            raise failures.broke_off(what, error) from error
+        return bytes(body)
 
     def _ask(self, reference: Reference, ask: Callable[[Endpoint], _T]) -> _T:
         """Asks one endpoint after the other.

@@ -69,7 +69,6 @@ class Store:
         """
         path = self.root / layout.blob_data(digest)
         actual = hashlib.sha256()
-        _remove_leftovers(path)
         with _Replacement(path) as file:
             for chunk in chunks:
                 actual.update(chunk)
@@ -238,6 +237,7 @@ class _Replacement:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _remove_leftovers(path)
         self._path = path
         self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         self._file = self._temporary.open("xb", buffering=0)

@@ -20,7 +20,8 @@ from tests.lab.upstream import Upstream
 LEGACY = ("multiarch/qemu-user-static:x86_64-aarch64", "arm64v8/alpine")
 """Images for plain `docker build`, which Docker itself must have."""
 
-_MEDIUM_BYTES = 4 << 30
+MEDIUM_BYTES = 4 << 30
+"""Enough for both ready-made specs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def carried(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """Both ready-made specs and an image from elsewhere, in one bundle on one sealed medium."""
     key = journey.make_key(tmp_path_factory.mktemp("keys"))
     specs = [journey.BUNDLES / f"{name}.toml" for name in ("arm64-builder", "legacy-qemu")]
-    with Medium(_MEDIUM_BYTES) as medium:
+    with Medium(MEDIUM_BYTES) as medium:
         wanted: list[str | Path] = [*specs, "ghcr.io/example/base:1"]
         journey.make_bundle(upstream, key, medium.path / "bundle", wanted)
         medium.seal()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import http.client
+import os
 import select
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 _HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding", "content-length")
@@ -84,15 +87,14 @@ class FaultProxy:
         self.target = target
         self.fault = fault
         self.requests: list[Request] = []
-        self._server = _Server(("127.0.0.1", 0), Exchange)
-        self._server.proxy = self
+        self._tls = tls
+        self._listening = threading.Lock()
+        self._server: _Server | None = self._listener(0)
         self.address = f"127.0.0.1:{self._server.server_address[1]}"
-        if tls:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        if self._server is not None:
+            self._server.start()
         return self
 
     def __exit__(
@@ -101,9 +103,27 @@ class FaultProxy:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self.refuse()
+
+    def listen(self) -> None:
+        """Takes connections again after `refuse`, on the same port."""
+        with self._listening:
+            if self._server is None:
+                self._server = self._listener(int(self.address.rpartition(":")[2]))
+                self._server.start()
+
+    def refuse(self) -> None:
+        """Breaks all connections; who connects from now on is refused."""
+        with self._listening:
+            if self._server is not None:
+                self._server.stop()
+            self._server = None
+
+    def _listener(self, port: int) -> _Server:
+        server = _Server(self, port)
+        if self._tls:
+            server.socket = self._tls.wrap_socket(server.socket, server_side=True)
+        return server
 
     @property
     def blobs(self) -> list[str]:
@@ -113,7 +133,32 @@ class FaultProxy:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    proxy: FaultProxy
+
+    def __init__(self, proxy: FaultProxy, port: int) -> None:
+        self.proxy = proxy
+        self._connections: set[socket.socket] = set()
+        super().__init__(("127.0.0.1", port), Exchange)
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.05,))
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+        for connection in self._connections.copy():
+            with suppress(OSError):  # it has ended by itself
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        self._connections.add(connection)
+        return connection, address
+
+    def close_request(self, request: Any) -> None:  # noqa: ANN401 - as in the base class
+        self._connections.discard(request)
+        super().close_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients that are killed or hang up are part of the tests."""
@@ -151,14 +196,14 @@ class Exchange(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Tests look at `requests` instead."""
 
-    def fetched(self) -> Answer:
-        """What the registry answers to this request."""
+    def fetched(self, *, but: str = "") -> Answer:
+        """What the registry answers to this request, or to the same one without a header."""
         connection = http.client.HTTPConnection(self.server.proxy.target, timeout=_PATIENCE)
         try:
             kept = {
                 name: value
                 for name, value in self.request_seen.headers.items()
-                if name not in ("host", "connection")
+                if name not in ("host", "connection", but)
             }
             connection.request(self.request_seen.method, self.request_seen.path, headers=kept)
             response = connection.getresponse()
@@ -198,6 +243,19 @@ class Exchange(BaseHTTPRequestHandler):
         else:
             self.send_header("Content-Length", str(length))
         self.end_headers()
+
+    def reset(self) -> None:
+        """Ends the connection with a TCP reset in place of a proper end."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        os.close(self.connection.detach())
+        self.close_connection = True
+
+    def hung_up(self, seconds: float = _PATIENCE) -> bool:
+        """Whether the client closes the connection within so many seconds."""
+        if not select.select([self.connection], [], [], seconds)[0]:
+            return False
+        self.close_connection = True
+        return True
 
 
 When = Callable[[Request], bool]
