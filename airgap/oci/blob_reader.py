@@ -14,7 +14,7 @@ from airgap.oci import failures
 
 # Who sends less than this, over a whole time-out, is as good as gone.
 _LEAST_BYTES_PER_SECOND = KIB
-_CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]+|\*)")
 
 
 class BlobReader:
