@@ -18,6 +18,7 @@ _SPARE_BYTES = 64 * MIB
 _WITHOUT_HOLES = ("vfat", "msdos", "exfat")
 _FAT32 = ("vfat", "msdos")
 _FAT32_FILE_BYTES = 4 * GIB - 1
+_MOUNTS = Path("/proc/self/mountinfo")
 
 
 def has_holes(folder: Path) -> bool:
@@ -61,15 +62,16 @@ def kind_of(folder: Path) -> str:
     Source: `/proc/self/mountinfo`, proc(5).
     """
     device = os.stat(_existing(folder)).st_dev  # noqa: PTH116 - its number
-    wanted = f"{os.major(device)}:{os.minor(device)}"
+    wanted = b"%d:%d" % (os.major(device), os.minor(device))
     try:
-        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        # Bytes: a mount point may have any name, in any encoding.
+        lines = _MOUNTS.read_bytes().split(b"\n")
     except OSError:
         return ""
     for line in lines:
-        mount, _, described = line.partition(" - ")
-        if mount.split()[2] == wanted:
-            return described.split()[0]
+        mount, _, described = line.partition(b" - ")
+        if described and mount.split()[2] == wanted:
+            return described.split()[0].decode()
     return ""
 
 

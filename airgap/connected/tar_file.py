@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -81,7 +82,7 @@ class TarFile:
             wanted = min(end - offset, volume.size - position)
             count = os.preadv(descriptor, [buffer[:wanted]], position)
             if count == 0:
-                raise OSError(f"{volume.name} ended early")
+                raise OSError(errno.EIO, f"{volume.name} ended early")
             yield buffer[:count]
             offset += count
 

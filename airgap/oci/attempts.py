@@ -13,7 +13,7 @@ from airgap.errors import IntegrityError, UpstreamError
 # How often wrong bytes may come; other servers are asked in between.
 WRONG_TRIES = 3
 # Seconds before the second try; doubled each time, up to the other, and then jittered.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+_FIRST_PAUSE, _LONGEST_PAUSE, _MOST_DOUBLINGS = 0.5, 30.0, 6
 # Seconds for a server that has not answered once in this run: its name may be wrong.
 _FIRST_CONTACT = 5.0
 _T = TypeVar("_T")
@@ -81,7 +81,7 @@ class Attempts:
                 often.
         """
         self._failures[error.kind] += 1
-        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**self._streak)
+        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(self._streak, _MOST_DOUBLINGS))
         self._streak += 1
         wait = max(error.retry_after, longest * random.uniform(0.5, 1))  # noqa: S311 - no secret
         spent = time.monotonic() - self._since

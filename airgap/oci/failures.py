@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from email.utils import parsedate_to_datetime
 
@@ -23,8 +22,9 @@ from airgap.oci.registries import Endpoint
 
 _NOT_FOUND, _UNAUTHORISED, _FORBIDDEN, _TOO_MANY = 404, 401, 403, 429
 _REQUEST_TIMEOUT, _SERVER_ERRORS = 408, 500
-_NUMBER = re.compile(r"[0-9]{1,9}")
 _RATE_HEADERS = ("ratelimit-limit", "ratelimit-remaining")
+# What is longer was not meant for people.
+_HEADER_CHARACTERS = 80
 
 
 def broke_off(what: str, error: BaseException | str) -> TemporaryError:
@@ -144,20 +144,19 @@ def remaining(response: requests.Response) -> str:
 
     Docker Hub's form: `ratelimit-remaining: 76;w=21600`, of requests and seconds.
     """
-    limit, left = (response.headers.get(name, "")[:80] for name in _RATE_HEADERS)
+    limit, left = (_header(response, name) for name in _RATE_HEADERS)
     if not left:
         return ""
     window = limit.partition(";w=")[2]
-    within = f" in {int(window) // 60} min" if _NUMBER.fullmatch(window) else ""
+    within = f" in {int(window) // 60} min" if _is_number(window) else ""
     return f"{left.partition(';')[0]} of {limit.partition(';')[0]} requests remain{within}"
 
 
 def _limits(response: requests.Response) -> str:
     """What a refusal says of when to come again."""
     said = ["It limits how often it may be asked"] if response.status_code == _TOO_MANY else []
-    if waits := response.headers.get("Retry-After", "")[:80]:
-        when = f"in {waits} seconds" if _NUMBER.fullmatch(waits) else f"after {waits}"
-        said.append(f"try again {when}")
+    if waits := _header(response, "Retry-After"):
+        said.append(f"try again {f'in {waits} seconds' if _is_number(waits) else f'after {waits}'}")
     if left := remaining(response):
         said.append(left)
     return f"{', '.join(said)}." if said else ""
@@ -165,10 +164,19 @@ def _limits(response: requests.Response) -> str:
 
 def _retry_after(response: requests.Response) -> float:
     """Seconds, from either form of the header (RFC 9110, 10.2.3); 0 if there is none."""
-    value = response.headers.get("Retry-After", "")
-    if _NUMBER.fullmatch(value):
+    value = _header(response, "Retry-After")
+    if _is_number(value):
         return float(value)
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError, IndexError, OverflowError):  # whatever the server wrote
+    except (ValueError, TypeError, IndexError, OverflowError):  # whatever was written
         return 0.0
+
+
+def _header(response: requests.Response, name: str) -> str:
+    return response.headers.get(name, "")[:_HEADER_CHARACTERS]
+
+
+def _is_number(text: str) -> bool:
+    """Whether `int` takes it; it does not take all of `isdigit`, such as a raised two."""
+    return text.isascii() and text.isdigit()

@@ -1,0 +1,124 @@
+"""Files of a bundle, whole or not, in one copy or several."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airgap.bundle import whole
+from airgap.bundle.checksums import CHECKSUMS_NAME
+from airgap.bundle.contents import FileEntry
+from airgap.bundle.media import Media
+from airgap.bundle.whole import check_size, damaged, digest_of_file, open_whole
+from airgap.errors import HostError, IntegrityError
+
+NAME = "images.tar"
+GOOD, BAD, SHORT = b"good bytes", b"bad  bytes", b"good"
+ENTRY = FileEntry(NAME, len(GOOD), hashlib.sha256(GOOD).hexdigest())
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_open() -> Iterator[None]:
+    before = set(Path("/proc/self/fd").iterdir())
+    yield
+    assert set(Path("/proc/self/fd").iterdir()) == before
+
+
+def media(folder: Path, copies: Sequence[bytes]) -> Media:
+    """A medium for each copy."""
+    folders = [folder / str(number) for number in range(len(copies))]
+    for one, data in zip(folders, copies, strict=True):
+        one.mkdir()
+        (one / CHECKSUMS_NAME).touch()
+        (one / NAME).write_bytes(data)
+    return Media(folders)
+
+
+def contents(descriptor: int) -> bytes:
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read()
+
+
+def test_a_single_copy_is_opened_from_its_beginning(tmp_path: Path) -> None:
+    assert contents(open_whole(media(tmp_path, [GOOD]), ENTRY)) == GOOD
+
+
+def test_a_single_copy_is_not_read_for_its_reader_hashes_it(tmp_path: Path) -> None:
+    assert contents(open_whole(media(tmp_path, [BAD]), ENTRY)) == BAD
+
+
+@pytest.mark.parametrize("data", [SHORT, GOOD + b"x", b""])
+def test_a_single_copy_of_another_size_is_refused(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(IntegrityError, match=f"has {len(data)} bytes and should have 10"):
+        open_whole(media(tmp_path, [data]), ENTRY)
+
+
+@pytest.mark.parametrize(
+    "copies", [c for c in itertools.product([GOOD, BAD, SHORT, b""], repeat=3) if GOOD in c]
+)
+def test_of_several_copies_one_that_is_whole_is_taken(
+    tmp_path: Path, copies: tuple[bytes, ...]
+) -> None:
+    assert contents(open_whole(media(tmp_path, copies), ENTRY)) == GOOD
+
+
+def test_several_copies_of_which_none_is_whole_are_damaged(tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError, match=r"images\.tar is damaged: it is not what SHA256SUMS"):
+        open_whole(media(tmp_path, [BAD, SHORT, GOOD + b"x"]), ENTRY)
+
+
+def test_a_file_that_no_medium_has_is_missing(tmp_path: Path) -> None:
+    absent = FileEntry("images.tar.007", 1, ENTRY.sha256)
+    with pytest.raises(IntegrityError, match=r"images\.tar\.007 is missing"):
+        open_whole(media(tmp_path, [GOOD, GOOD]), absent)
+
+
+def test_a_size_that_is_right_is_no_error(tmp_path: Path) -> None:
+    descriptor = open_whole(media(tmp_path, [GOOD]), ENTRY)
+    try:
+        check_size(descriptor, ENTRY)
+    finally:
+        os.close(descriptor)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=300), st.integers(1, 100))
+def test_a_file_is_hashed_whatever_its_size(data: bytes, buffer: int) -> None:
+    seen: list[int] = []
+    with tempfile.TemporaryFile() as file, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(whole, "BUFFER_BYTES", buffer)
+        file.write(data)
+        file.flush()
+        entry = FileEntry(NAME, len(data), "")
+        assert digest_of_file(file.fileno(), entry, seen.append) == hashlib.sha256(data).hexdigest()
+    assert sum(seen) == len(data)
+
+
+def test_a_file_that_is_far_too_long_is_not_read_to_its_end() -> None:
+    seen: list[int] = []
+    with tempfile.TemporaryFile() as file:
+        os.truncate(file.fileno(), 1 << 40)
+        assert digest_of_file(file.fileno(), ENTRY, seen.append) != ENTRY.sha256
+    assert sum(seen) == whole.BUFFER_BYTES
+
+
+def test_a_medium_that_cannot_be_read_is_a_host_error(tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path, os.O_RDONLY)  # a folder fails like a broken disk: in read(2)
+    try:
+        with pytest.raises(HostError, match=r"cannot read images\.tar"):
+            digest_of_file(descriptor, ENTRY)
+    finally:
+        os.close(descriptor)
+
+
+def test_damaged_files_are_all_named() -> None:
+    assert damaged("a", "b").message == "a, b are damaged: they are not what SHA256SUMS says"
+    assert damaged("a").message == "a is damaged: it is not what SHA256SUMS says"
