@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable
 
 from airgap.bundle.contents import FileEntry
-from airgap.bundle.media import Media, unreadable
-from airgap.errors import IntegrityError
+from airgap.bundle.media import Media
+from airgap.errors import IntegrityError, unreadable
 from airgap.limits import MIB
 
 BUFFER_BYTES = MIB

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -240,6 +241,30 @@ def test_a_medium_that_was_pulled_out_is_told(bundle: Path) -> None:
     shutil.rmtree(bundle)
     with pytest.raises(HostError, match="is not a folder"):
         verify.read_contents(media)
+
+
+def test_a_medium_that_fails_lacks_no_file(
+    bundle: Path, key: PrivateKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = verify.read_contents(Media([bundle]))
+    stat_of = Path.lstat
+
+    def fail(path: Path) -> os.stat_result:
+        if path.is_relative_to(bundle):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return stat_of(path)
+
+    media = Media([bundle])
+    monkeypatch.setattr(Path, "lstat", fail)
+    for attempt in (
+        lambda: Media([bundle]),
+        lambda: media.open(TOOL_NAME),
+        lambda: media.copies(CONTENTS_NAME),
+        lambda: verify.read_signed(media, [key.public]),
+        lambda: Archive(media, contents),
+    ):
+        with pytest.raises(HostError, match="put it back"):
+            attempt()
 
 
 def test_a_file_that_cannot_be_read_is_the_mediums_fault(bundle: Path) -> None:
