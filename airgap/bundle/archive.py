@@ -34,7 +34,7 @@ class Archive:
             start = 0
             _check_present(media, contents)
             for volume in contents.volumes:
-                descriptor = open_whole(media, volume)
+                descriptor = open_whole(media, contents, volume)
                 stack.callback(os.close, descriptor)
                 self._volumes.append((start, descriptor, volume))
                 start += volume.size
@@ -232,7 +232,8 @@ class Archive:
         except OSError as error:
             raise unreadable(self.contents.numbered(volume), error) from error
         if count == 0:
-            raise IntegrityError(f"{volume.name} ends early, at byte {position}")
+            name = self.contents.numbered(volume)
+            raise IntegrityError(f"{name} ends early, at byte {position}")
         return count
 
 

@@ -90,14 +90,7 @@ class Media:
             IntegrityError: Missing, not regular, or larger than `limit` bytes.
             HostError: The medium cannot be read.
         """
-        with os.fdopen(self.open(name), "rb") as file:
-            try:
-                data = file.read(limit + 1)
-            except OSError as error:
-                raise unreadable(name, error) from error
-        if len(data) > limit:
-            raise IntegrityError(f"{name} is larger than {limit} bytes, which none can be")
-        return data
+        return read_small(self.open(name), name, limit)
 
     def unlisted(self, names: Iterable[str]) -> list[Path]:
         """Files that are there but are none of `names`. They are only named, never opened."""
@@ -119,6 +112,23 @@ class Media:
                     f"{folder} is not a folder",
                     remedy="is the medium mounted? Give the folder that holds bundle.json",
                 )
+
+
+def read_small(descriptor: int, name: str, limit: int) -> bytes:
+    """All bytes of an open file that is small; closes it.
+
+    Raises:
+        IntegrityError: It is larger than `limit` bytes.
+        HostError: The medium cannot be read.
+    """
+    with os.fdopen(descriptor, "rb") as file:
+        try:
+            data = file.read(limit + 1)
+        except OSError as error:
+            raise unreadable(name, error) from error
+    if len(data) > limit:
+        raise IntegrityError(f"{name} is larger than {limit} bytes, which none can be")
+    return data
 
 
 def _is_there(path: Path) -> bool:

@@ -65,7 +65,7 @@ def test_a_small_file_is_hashed_on_the_read_that_gives_it(
     bundle: Path, tmp_path: Path, key: PrivateKey
 ) -> None:
     other = tmp_path / "other"
-    make_bundle(other, key, tool=b"another program\n")
+    make_bundle(other, key, tool=b"one program!!\n")
     contents = verify.read_contents(Media([bundle]))
     media = ChangingMedia(bundle, other, {TOOL_NAME: 1})
     assert verify.read_file(media, contents, TOOL_NAME, 1000) == b"not a program\n"
@@ -78,6 +78,16 @@ def test_a_small_file_is_read_up_to_its_limit(bundle: Path) -> None:
     contents = verify.read_contents(media)
     with pytest.raises(IntegrityError, match="larger than 3 bytes"):
         verify.read_file(media, contents, TOOL_NAME, 3)
+
+
+def test_a_repaired_copy_of_a_small_file_is_taken(bundle: Path, tmp_path: Path) -> None:
+    repaired = tmp_path / "repaired"
+    shutil.copytree(bundle / "tool", repaired / "tool")
+    (bundle / TOOL_NAME).write_bytes(b"damaged bytes\n")
+    media = Media([bundle, repaired])
+    contents = verify.read_contents(media)
+    assert verify.read_file(media, contents, TOOL_NAME, 1000) == b"not a program\n"
+    verify.verify_all(media, contents, Progress())
 
 
 def test_what_was_signed_is_told(bundle: Path, key: PrivateKey) -> None:
