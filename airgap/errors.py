@@ -111,3 +111,12 @@ class BuildError(AirgapError):
 def is_full(error: OSError) -> bool:
     """Whether the operating system says that a disk, or somebody's share of it, is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def unreadable(what: str, error: OSError) -> HostError:
+    """The error for a medium that fails while it is read."""
+    return HostError(
+        f"cannot read {what}: {error.strerror}",
+        meaning="The medium may be damaged, or was pulled out.",
+        remedy="put it back and give the same command again: what was finished is kept",
+    )

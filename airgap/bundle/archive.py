@@ -10,9 +10,9 @@ from types import TracebackType
 
 from airgap.bundle import framing
 from airgap.bundle.contents import BlobEntry, Contents, FileEntry, ImageEntry, broken
-from airgap.bundle.media import Media, unreadable
+from airgap.bundle.media import Media
 from airgap.bundle.whole import BUFFER_BYTES, open_whole
-from airgap.errors import IntegrityError
+from airgap.errors import IntegrityError, unreadable
 from airgap.limits import LIMITS
 from airgap.oci import manifest
 from airgap.oci.digest import hex_of
@@ -34,7 +34,7 @@ class Archive:
             start = 0
             _check_present(media, contents)
             for volume in contents.volumes:
-                descriptor = open_whole(media, volume)
+                descriptor = open_whole(media, contents, volume)
                 stack.callback(os.close, descriptor)
                 self._volumes.append((start, descriptor, volume))
                 start += volume.size
@@ -230,9 +230,10 @@ class Archive:
         try:
             count = os.preadv(descriptor, [view], position)
         except OSError as error:
-            raise unreadable(volume.name, error) from error
+            raise unreadable(self.contents.numbered(volume), error) from error
         if count == 0:
-            raise IntegrityError(f"{volume.name} ends early, at byte {position}")
+            name = self.contents.numbered(volume)
+            raise IntegrityError(f"{name} ends early, at byte {position}")
         return count
 
 

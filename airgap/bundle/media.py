@@ -12,10 +12,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from airgap.bundle.checksums import CHECKSUMS_NAME
-from airgap.errors import HostError, IntegrityError
+from airgap.errors import HostError, IntegrityError, unreadable
 
 _READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _READ_FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
+_NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 class Media:
@@ -37,8 +38,12 @@ class Media:
             )
 
     def holds(self, name: str) -> bool:
-        """Whether one of the folders has something of that name."""
-        return any(os.path.lexists(folder / name) for folder in self.folders)
+        """Whether one of the folders has something of that name.
+
+        Raises:
+            HostError: The medium cannot be read.
+        """
+        return any(_is_there(folder / name) for folder in self.folders)
 
     def open(self, name: str) -> int:
         """Opens a file of the bundle; the caller closes the descriptor.
@@ -48,7 +53,7 @@ class Media:
             HostError: The medium cannot be read.
         """
         for folder in self.folders:
-            if os.path.lexists(folder / name):
+            if _is_there(folder / name):
                 return _open_beneath(folder, name)
         self._check_folders()  # a medium that was pulled out lacks no file
         raise IntegrityError(
@@ -66,7 +71,7 @@ class Media:
             IntegrityError: It is missing, or not a regular file.
             HostError: The medium cannot be read.
         """
-        folders = [folder for folder in self.folders if os.path.lexists(folder / name)]
+        folders = [folder for folder in self.folders if _is_there(folder / name)]
         if len(folders) < 2:  # noqa: PLR2004 - more than one
             return [self.open(name)]
         opened: list[int] = []
@@ -85,14 +90,7 @@ class Media:
             IntegrityError: Missing, not regular, or larger than `limit` bytes.
             HostError: The medium cannot be read.
         """
-        with os.fdopen(self.open(name), "rb") as file:
-            try:
-                data = file.read(limit + 1)
-            except OSError as error:
-                raise unreadable(name, error) from error
-        if len(data) > limit:
-            raise IntegrityError(f"{name} is larger than {limit} bytes, which none can be")
-        return data
+        return read_small(self.open(name), name, limit)
 
     def unlisted(self, names: Iterable[str]) -> list[Path]:
         """Files that are there but are none of `names`. They are only named, never opened."""
@@ -109,20 +107,39 @@ class Media:
 
     def _check_folders(self) -> None:
         for folder in self.folders:
-            if not folder.is_dir():
+            if not _is_there(folder) or not folder.is_dir():
                 raise HostError(
                     f"{folder} is not a folder",
                     remedy="is the medium mounted? Give the folder that holds bundle.json",
                 )
 
 
-def unreadable(what: str, error: OSError) -> HostError:
-    """The error for a medium that fails while it is read."""
-    return HostError(
-        f"cannot read {what}: {error.strerror}",
-        meaning="The medium may be damaged, or was pulled out.",
-        remedy="put it back and give the same command again: what was finished is kept",
-    )
+def read_small(descriptor: int, name: str, limit: int) -> bytes:
+    """All bytes of an open file that is small; closes it.
+
+    Raises:
+        IntegrityError: It is larger than `limit` bytes.
+        HostError: The medium cannot be read.
+    """
+    with os.fdopen(descriptor, "rb") as file:
+        try:
+            data = file.read(limit + 1)
+        except OSError as error:
+            raise unreadable(name, error) from error
+    if len(data) > limit:
+        raise IntegrityError(f"{name} is larger than {limit} bytes, which none can be")
+    return data
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something has this name; a medium that fails has not said that nothing has."""
+    try:
+        path.lstat()
+    except OSError as error:
+        if error.errno in _NOTHING_THERE:
+            return False
+        raise unreadable(str(path), error) from error
+    return True
 
 
 def _open_beneath(folder: Path, name: str) -> int:

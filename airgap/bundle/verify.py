@@ -12,7 +12,7 @@ from threading import Event
 from airgap.bundle.archive import Archive
 from airgap.bundle.checksums import CHECKSUMS_NAME, SIGNATURE_NAME, checksums, contents_digest
 from airgap.bundle.contents import CONTENTS_NAME, Contents, broken, parse_contents
-from airgap.bundle.media import Media
+from airgap.bundle.media import Media, read_small
 from airgap.bundle.whole import damaged, digest_of_file, open_whole
 from airgap.limits import LIMITS
 from airgap.progress import Progress
@@ -88,10 +88,11 @@ def read_file(media: Media, contents: Contents, name: str, limit: int) -> bytes:
     """A small listed file, hashed on this very read.
 
     Raises:
-        IntegrityError: It is missing or damaged.
+        IntegrityError: It is missing or damaged, or larger than `limit` bytes.
+        HostError: The medium cannot be read.
     """
     entry = next(file for file in contents.files if file.name == name)
-    data = media.read(name, limit)
+    data = read_small(open_whole(media, contents, entry), name, limit)
     if len(data) != entry.size or hashlib.sha256(data).hexdigest() != entry.sha256:
         raise damaged(name)
     return data
@@ -127,9 +128,9 @@ def _check_files(media: Media, contents: Contents, stop: Event, progress: Progre
 
     bad = []
     for entry in contents.files:
-        descriptor = open_whole(media, entry)
+        descriptor = open_whole(media, contents, entry)
         try:
-            if digest_of_file(descriptor, entry, seen) != entry.sha256:
+            if digest_of_file(descriptor, entry, contents.numbered(entry), seen) != entry.sha256:
                 bad.append(contents.numbered(entry))
         finally:
             os.close(descriptor)

@@ -6,15 +6,15 @@ import hashlib
 import os
 from collections.abc import Callable
 
-from airgap.bundle.contents import FileEntry
-from airgap.bundle.media import Media, unreadable
-from airgap.errors import IntegrityError
+from airgap.bundle.contents import Contents, FileEntry
+from airgap.bundle.media import Media
+from airgap.errors import IntegrityError, unreadable
 from airgap.limits import MIB
 
 BUFFER_BYTES = MIB
 
 
-def open_whole(media: Media, entry: FileEntry) -> int:
+def open_whole(media: Media, contents: Contents, entry: FileEntry) -> int:
     """Opens a listed file; the caller closes the descriptor.
 
     Where only one medium has it, its size is checked and nothing is read: whoever reads it hashes
@@ -24,43 +24,30 @@ def open_whole(media: Media, entry: FileEntry) -> int:
         IntegrityError: It is missing, or of another size, or no copy is whole.
         HostError: The medium cannot be read.
     """
+    name = contents.numbered(entry)
     copies = media.copies(entry.name)
     try:
         if len(copies) == 1:
-            check_size(copies[0], entry)
+            _check_size(copies[0], entry, name)
             return copies.pop()
         for number, descriptor in enumerate(copies):
-            if _is_whole(descriptor, entry):
+            if _is_whole(descriptor, entry, name):
                 return copies.pop(number)
-        raise damaged(entry.name)
+        raise damaged(name)
     finally:
         for descriptor in copies:
             os.close(descriptor)
 
 
-def check_size(descriptor: int, file: FileEntry) -> None:
-    """Compares an open file's size with the one that the contents state.
-
-    Raises:
-        IntegrityError: They differ.
-    """
-    actual = os.fstat(descriptor).st_size
-    if actual != file.size:
-        raise IntegrityError(
-            f"{file.name} has {actual} bytes and should have {file.size}",
-            meaning="It was not copied whole, or was changed.",
-            remedy="copy it again from where the bundle was made",
-        )
-
-
 def digest_of_file(
-    descriptor: int, entry: FileEntry, seen: Callable[[int], object] = lambda _: None
+    descriptor: int, entry: FileEntry, name: str, seen: Callable[[int], object] = lambda _: None
 ) -> str:
     """The hexadecimal SHA-256 of an open file, read from its beginning.
 
     Args:
         descriptor: The file.
         entry: What it should be; no more is read than it should have.
+        name: As messages name it.
         seen: Is told of the bytes that were read.
 
     Raises:
@@ -72,7 +59,7 @@ def digest_of_file(
         try:
             count = os.preadv(descriptor, [buffer], position)
         except OSError as error:
-            raise unreadable(entry.name, error) from error
+            raise unreadable(name, error) from error
         if not count:
             break
         digest.update(buffer[:count])
@@ -91,6 +78,16 @@ def damaged(*names: str) -> IntegrityError:
     )
 
 
-def _is_whole(descriptor: int, entry: FileEntry) -> bool:
+def _check_size(descriptor: int, entry: FileEntry, name: str) -> None:
+    actual = os.fstat(descriptor).st_size
+    if actual != entry.size:
+        raise IntegrityError(
+            f"{name} has {actual} bytes and should have {entry.size}",
+            meaning="It was not copied whole, or was changed.",
+            remedy="copy it again from where the bundle was made",
+        )
+
+
+def _is_whole(descriptor: int, entry: FileEntry, name: str) -> bool:
     stated = os.fstat(descriptor).st_size == entry.size
-    return stated and digest_of_file(descriptor, entry) == entry.sha256
+    return stated and digest_of_file(descriptor, entry, name) == entry.sha256

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from airgap.errors import HostError, TrustError, UsageError
+from airgap.errors import HostError, TrustError, UsageError, unreadable
 from airgap.trust.keys import PublicKey, load_public
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -97,15 +97,22 @@ def refuse_key_on_medium(bundle_folders: Sequence[Path], key: Path) -> None:
 
     Raises:
         TrustError: `key` lies there, or cannot be read.
+        HostError: A folder cannot be read.
     """
     refuse_key_in(bundle_folders, key)
     try:
         device = _resolved(key).stat().st_dev
-        # A folder that is not there is somebody else's error to tell.
-        media = {folder.stat().st_dev for folder in bundle_folders if folder.exists()}
         root = os.stat("/").st_dev  # noqa: PTH116 - a plain number is wanted
     except OSError as error:
         raise TrustError(f"cannot read {error.filename}: {error.strerror}") from error
+    media = set()
+    for folder in bundle_folders:
+        try:
+            media.add(folder.stat().st_dev)
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # somebody else's error to tell
+        except OSError as error:
+            raise unreadable(str(folder), error) from error
     if device in media and device != root:
         raise _from_medium(key)
 

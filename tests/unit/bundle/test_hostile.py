@@ -722,7 +722,10 @@ def test_a_repaired_copy_on_another_medium_is_taken(
         (put("files", 1, "name", "images.tar.999"), "its volumes are"),
         (put("files", 0, "name", "images.tar"), "its volumes are"),
         (lambda document: document["files"].reverse(), "its volumes are"),
-        (add("files", 0, "size", -1), "images.tar.000 has 3000 bytes and should have 2999"),
+        (
+            add("files", 0, "size", -1),
+            "images.tar.000 (volume 1 of 8) has 3000 bytes and should have 2999",
+        ),
     ],
 )
 def test_volumes_that_are_not_numbered_in_order_are_refused(

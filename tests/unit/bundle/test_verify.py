@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -64,7 +65,7 @@ def test_a_small_file_is_hashed_on_the_read_that_gives_it(
     bundle: Path, tmp_path: Path, key: PrivateKey
 ) -> None:
     other = tmp_path / "other"
-    make_bundle(other, key, tool=b"another program\n")
+    make_bundle(other, key, tool=b"one program!!\n")
     contents = verify.read_contents(Media([bundle]))
     media = ChangingMedia(bundle, other, {TOOL_NAME: 1})
     assert verify.read_file(media, contents, TOOL_NAME, 1000) == b"not a program\n"
@@ -77,6 +78,16 @@ def test_a_small_file_is_read_up_to_its_limit(bundle: Path) -> None:
     contents = verify.read_contents(media)
     with pytest.raises(IntegrityError, match="larger than 3 bytes"):
         verify.read_file(media, contents, TOOL_NAME, 3)
+
+
+def test_a_repaired_copy_of_a_small_file_is_taken(bundle: Path, tmp_path: Path) -> None:
+    repaired = tmp_path / "repaired"
+    shutil.copytree(bundle / "tool", repaired / "tool")
+    (bundle / TOOL_NAME).write_bytes(b"damaged bytes\n")
+    media = Media([bundle, repaired])
+    contents = verify.read_contents(media)
+    assert verify.read_file(media, contents, TOOL_NAME, 1000) == b"not a program\n"
+    verify.verify_all(media, contents, Progress())
 
 
 def test_what_was_signed_is_told(bundle: Path, key: PrivateKey) -> None:
@@ -240,6 +251,30 @@ def test_a_medium_that_was_pulled_out_is_told(bundle: Path) -> None:
     shutil.rmtree(bundle)
     with pytest.raises(HostError, match="is not a folder"):
         verify.read_contents(media)
+
+
+def test_a_medium_that_fails_lacks_no_file(
+    bundle: Path, key: PrivateKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = verify.read_contents(Media([bundle]))
+    stat_of = Path.lstat
+
+    def fail(path: Path) -> os.stat_result:
+        if path.is_relative_to(bundle):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return stat_of(path)
+
+    media = Media([bundle])
+    monkeypatch.setattr(Path, "lstat", fail)
+    for attempt in (
+        lambda: Media([bundle]),
+        lambda: media.open(TOOL_NAME),
+        lambda: media.copies(CONTENTS_NAME),
+        lambda: verify.read_signed(media, [key.public]),
+        lambda: Archive(media, contents),
+    ):
+        with pytest.raises(HostError, match="put it back"):
+            attempt()
 
 
 def test_a_file_that_cannot_be_read_is_the_mediums_fault(bundle: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -9,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from airgap.errors import TrustError, UsageError
+from airgap.errors import HostError, TrustError, UsageError
 from airgap.trust.folder import (
     add_key,
     refuse_key_in,
@@ -144,3 +145,19 @@ def test_a_key_that_is_gone_is_told(tmp_path: Path) -> None:
     (tmp_path / "bundle").mkdir()
     with pytest.raises(TrustError, match="cannot read"):
         refuse_key_on_medium([tmp_path / "bundle"], tmp_path / "absent.pub")
+
+
+def test_a_medium_that_fails_is_not_taken_for_a_bad_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, medium = new_pub(tmp_path / "site.pub"), tmp_path / "medium"
+    stat_of = Path.stat
+
+    def fail(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if path == medium:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return stat_of(path, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(Path, "stat", fail)
+    with pytest.raises(HostError, match="put it back"):
+        refuse_key_on_medium([medium], key)
