@@ -2,10 +2,11 @@
 # make test      all tests
 # make test-all  all tests, then hundreds of seeded faults and kills; writes tests/campaigns/results.*
 # make check     format, lint and types
+# make bench     real tools side by side; takes long: make bench ARGS='--sizes 100MB'
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all unit integration e2e parts check clean
+.PHONY: demo test test-all unit integration e2e parts check bench clean
 
 demo: .venv/ready
 	$(BIN)/python scripts/demo
@@ -34,6 +35,13 @@ check: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	for script in build-programs demo lab lock-tool; do $(BIN)/mypy scripts/$$script || exit 1; done
+
+bench: .venv/bench
+	$(BIN)/python -m benchmarks $(ARGS)
+
+.venv/bench: .venv/ready
+	$(BIN)/pip install --quiet --editable '.[bench]'
+	touch $@
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv

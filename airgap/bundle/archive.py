@@ -11,13 +11,12 @@ from types import TracebackType
 from airgap.bundle import framing
 from airgap.bundle.contents import BlobEntry, Contents, FileEntry, ImageEntry, broken
 from airgap.bundle.media import Media, unreadable
+from airgap.bundle.whole import BUFFER_BYTES, open_whole
 from airgap.errors import IntegrityError
-from airgap.limits import LIMITS, MIB
+from airgap.limits import LIMITS
 from airgap.oci import manifest
 from airgap.oci.digest import hex_of
 from airgap.oci.manifest import Descriptor, Index, Manifest
-
-BUFFER_BYTES = MIB
 
 
 class Archive:
@@ -33,10 +32,10 @@ class Archive:
         self._volumes: list[tuple[int, int, FileEntry]] = []
         with ExitStack() as stack:
             start = 0
+            _check_present(media, contents)
             for volume in contents.volumes:
-                descriptor = media.open(volume.name)
+                descriptor = open_whole(media, volume)
                 stack.callback(os.close, descriptor)
-                check_size(descriptor, volume)
                 self._volumes.append((start, descriptor, volume))
                 start += volume.size
             self._open = stack.pop_all()
@@ -197,9 +196,8 @@ class Archive:
 
     def strange_framing(self, offset: int) -> IntegrityError:
         """The error for framing that differs at an offset."""
-        volume = self._volume_at(offset)
         return IntegrityError(
-            f"{volume.name} differs from what bundle.json says near byte {offset}",
+            f"{self._volume_at(offset)} differs from what bundle.json says near byte {offset}",
             meaning="The file is damaged or was changed: other tools could read other images "
             "from it.",
             remedy="copy it again from where the bundle was made",
@@ -207,23 +205,24 @@ class Archive:
 
     def damaged(self, entry: BlobEntry) -> IntegrityError:
         """The error for a blob whose bytes are not those of its digest."""
-        volume = self._volume_at(entry.offset)
+        first, last = (
+            self._volume_at(offset) for offset in (entry.offset, entry.offset + entry.size)
+        )
+        volumes = f"{first} is damaged" if first == last else f"{first} or {last} is damaged"
         return IntegrityError(
-            f"{volume.name} is damaged: the blob at byte {entry.offset} is not {entry.digest}",
+            f"{volumes}: the blob at byte {entry.offset} is not {entry.digest}",
             meaning="The medium is faulty, or the file was changed.",
-            remedy="copy it again from where the bundle was made",
+            remedy="copy it again from where the bundle was made; airgap verify tells which",
         )
 
     def _check(self, entry: BlobEntry, actual: str) -> None:
         if actual != hex_of(entry.digest):
             raise self.damaged(entry)
 
-    def _volume_at(self, offset: int) -> FileEntry:
-        found = self._volumes[0][2]
-        for start, _, volume in self._volumes:
-            if start <= offset:
-                found = volume
-        return found
+    def _volume_at(self, offset: int) -> str:
+        """The volume that has this byte of the tar, as messages name it."""
+        volumes = [volume for start, _, volume in self._volumes if start <= offset]
+        return self.contents.numbered(volumes[-1])
 
     def _read_volume(
         self, descriptor: int, volume: FileEntry, view: memoryview, position: int
@@ -247,16 +246,17 @@ def documents_of(
     return {one: documents[one] for one in reached if one in documents}
 
 
-def check_size(descriptor: int, file: FileEntry) -> None:
-    """Compares an open file's size with the one that the contents state.
+def _check_present(media: Media, contents: Contents) -> None:
+    """All volumes are there: else all that are not are named at once.
 
     Raises:
-        IntegrityError: They differ.
+        IntegrityError: One is missing.
     """
-    actual = os.fstat(descriptor).st_size
-    if actual != file.size:
+    volumes = contents.volumes
+    missing = [contents.numbered(volume) for volume in volumes if not media.holds(volume.name)]
+    if missing and len(volumes) > 1:
         raise IntegrityError(
-            f"{file.name} has {actual} bytes and should have {file.size}",
-            meaning="It was not copied whole, or was changed.",
-            remedy="copy it again from where the bundle was made",
+            f"missing from {', '.join(map(str, media.folders))}: {', '.join(missing)}",
+            meaning="The tar lies in several files, and all are needed at once.",
+            remedy="give all media: DIR DIR…",
         )

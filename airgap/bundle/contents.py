@@ -125,6 +125,13 @@ class Contents:
         """The files that joined are the tar."""
         return tuple(file for file in self.files if file.name.startswith("images.tar"))
 
+    def numbered(self, file: FileEntry) -> str:
+        """A file's name, and which of how many volumes it is."""
+        volumes = self.volumes
+        if len(volumes) == 1 or file not in volumes:
+            return file.name
+        return f"{file.name} (volume {volumes.index(file) + 1} of {len(volumes)})"
+
     def with_files(self, files: Iterable[FileEntry]) -> Contents:
         """The same contents with its list of files."""
         return replace(self, files=tuple(files))

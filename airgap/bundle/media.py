@@ -57,6 +57,27 @@ class Media:
             remedy="copy it again, or give all media: airgap verify DIR DIR…",
         )
 
+    def copies(self, name: str) -> list[int]:
+        """Opens a file of the bundle in every folder that has it, in their order.
+
+        The caller closes the descriptors; nothing stays open if one cannot be opened.
+
+        Raises:
+            IntegrityError: It is missing, or not a regular file.
+            HostError: The medium cannot be read.
+        """
+        folders = [folder for folder in self.folders if os.path.lexists(folder / name)]
+        if len(folders) < 2:  # noqa: PLR2004 - more than one
+            return [self.open(name)]
+        opened: list[int] = []
+        try:
+            opened += (_open_beneath(folder, name) for folder in folders)
+        except BaseException:
+            for descriptor in opened:
+                os.close(descriptor)
+            raise
+        return opened
+
     def read(self, name: str, limit: int) -> bytes:
         """All bytes of a small file.
 

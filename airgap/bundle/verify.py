@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from threading import Event
 
-from airgap.bundle.archive import BUFFER_BYTES, Archive, check_size
+from airgap.bundle.archive import Archive
 from airgap.bundle.checksums import CHECKSUMS_NAME, SIGNATURE_NAME, checksums, contents_digest
-from airgap.bundle.contents import CONTENTS_NAME, Contents, FileEntry, broken, parse_contents
-from airgap.bundle.media import Media, unreadable
-from airgap.errors import IntegrityError
+from airgap.bundle.contents import CONTENTS_NAME, Contents, broken, parse_contents
+from airgap.bundle.media import Media
+from airgap.bundle.whole import damaged, digest_of_file, open_whole
 from airgap.limits import LIMITS
-from airgap.oci.manifest import Index, Manifest
 from airgap.progress import Progress
 from airgap.trust.keys import PublicKey
 from airgap.trust.policy import signers
@@ -70,7 +71,7 @@ def _contents_under(sums: bytes, media: Media) -> Contents:
     """The contents that `sums`, the bytes of `SHA256SUMS`, covers."""
     body = media.read(CONTENTS_NAME, LIMITS.contents_bytes)
     if hashlib.sha256(body).hexdigest() != contents_digest(sums):
-        raise _damaged(CONTENTS_NAME)
+        raise damaged(CONTENTS_NAME)
     contents = parse_contents(body)
     if checksums(contents) != sums:
         raise broken("SHA256SUMS says something else than bundle.json")
@@ -92,60 +93,60 @@ def read_file(media: Media, contents: Contents, name: str, limit: int) -> bytes:
     entry = next(file for file in contents.files if file.name == name)
     data = media.read(name, limit)
     if len(data) != entry.size or hashlib.sha256(data).hexdigest() != entry.sha256:
-        raise _damaged(name)
+        raise damaged(name)
     return data
 
 
 def verify_all(media: Media, contents: Contents, progress: Progress) -> None:
     """Reads every byte of every listed file and checks it in every way there is.
 
+    Files and what is in the tar are hashed side by side, so that a medium is read once.
+
     Raises:
-        IntegrityError: The first file that is damaged, or contents that break a rule.
+        IntegrityError: All files that are damaged, or contents that break a rule.
         HostError: The medium cannot be read.
     """
-    total = sum(file.size for file in contents.files)
-    progress.start("verifying", total)
-    for entry in contents.files:
-        _check_file(media, entry, progress)
-    with Archive(media, contents) as archive:
-        documents = archive.documents()
-        archive.check_framing(documents)
-        _check_blobs(archive, documents, progress)
+    progress.start("verifying", sum(file.size for file in contents.files))
+    stop = Event()
+    with Archive(media, contents) as archive, ThreadPoolExecutor(2) as pool:
+        try:
+            files = pool.submit(_check_files, media, contents, stop, progress)
+            tar = pool.submit(_check_tar, archive, stop)
+            wait([files, tar])
+        finally:
+            stop.set()
+        files.result()  # first, as it names the files to copy again
+        tar.result()
     progress.finish()
 
 
-def _check_file(media: Media, entry: FileEntry, progress: Progress) -> None:
-    digest, size = hashlib.sha256(), 0
-    buffer = memoryview(bytearray(BUFFER_BYTES))
-    descriptor = media.open(entry.name)
-    try:
-        check_size(descriptor, entry)
-        while size <= entry.size and (count := os.readv(descriptor, [buffer])):
-            digest.update(buffer[:count])
-            size += count
-            progress.advance(count)
-    except OSError as error:
-        raise unreadable(entry.name, error) from error
-    finally:
-        os.close(descriptor)
-    if size != entry.size or digest.hexdigest() != entry.sha256:
-        raise _damaged(entry.name)
+def _check_files(media: Media, contents: Contents, stop: Event, progress: Progress) -> None:
+    def seen(count: int) -> None:
+        _check_stop(stop)
+        progress.advance(count)
+
+    bad = []
+    for entry in contents.files:
+        descriptor = open_whole(media, entry)
+        try:
+            if digest_of_file(descriptor, entry, seen) != entry.sha256:
+                bad.append(contents.numbered(entry))
+        finally:
+            os.close(descriptor)
+    if bad:
+        raise damaged(*bad)
 
 
-def _check_blobs(
-    archive: Archive, documents: Mapping[str, Manifest | Index], progress: Progress
-) -> None:
-    """Every blob, in the order in which they lie; manifests were hashed when they were read."""
-    progress.start("verifying blobs", sum(blob.size for blob in archive.contents.blobs))
+def _check_tar(archive: Archive, stop: Event) -> None:
+    """The framing, and every blob; manifests are hashed when they are read."""
+    documents = archive.documents()
+    archive.check_framing(documents)
     for blob in archive.contents.blobs:
         if blob.digest not in documents:
-            for chunk in archive.blob(blob):
-                progress.advance(len(chunk))
+            for _ in archive.blob(blob):
+                _check_stop(stop)
 
 
-def _damaged(name: str) -> IntegrityError:
-    return IntegrityError(
-        f"{name} is damaged: it is not what SHA256SUMS says",
-        meaning="The medium is faulty, or the file was changed.",
-        remedy="copy it again from where the bundle was made",
-    )
+def _check_stop(stop: Event) -> None:
+    if stop.is_set():
+        raise InterruptedError

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import threading
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from airgap.oci.registry import WRONG_TRIES
 from airgap.progress import Progress
 
 _GRACE_SECONDS = 2.0
+_NICENESS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,7 @@ class _Job:
         self._progress.start("fetching", self._plan.fetch_bytes)
         blobs = self._plan.contents.blobs
         self._write_framing(0)
-        pool = ThreadPoolExecutor(self._workers)
+        pool = ThreadPoolExecutor(self._workers, initializer=_step_back)
         futures = [pool.submit(self._write_unit, number) for number in range(len(blobs))]
         try:
             ended = wait(futures, return_when=FIRST_EXCEPTION).done
@@ -234,6 +237,12 @@ class _Job:
     def _check_stop(self) -> None:
         if self._stop.is_set():
             raise InterruptedError(errno.EINTR, "fetching was stopped")
+
+
+def _step_back() -> None:
+    """Lets the thread of the checksums go first, so that they keep up where cores are few."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 def _other_bytes(reference: Reference, blob: BlobEntry, what: str) -> IntegrityError:

@@ -3,45 +3,16 @@
 from __future__ import annotations
 
 import re
-import time
 from contextlib import suppress
 
 import requests
 from urllib3.exceptions import HTTPError
 
-from airgap.limits import KIB, MIB
+from airgap.limits import MIB
 from airgap.oci import failures
+from airgap.oci.speed import Speed
 
-# Who sends less than this, over a whole time-out, is as good as gone.
-_LEAST_BYTES_PER_SECOND = KIB
-_CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+|\*)")
-
-
-class Speed:
-    """Watches that an answer does not crawl.
-
-    Args:
-        what: What it is, for errors.
-        timeout: Seconds over which it must not be slower than 1 KiB a second.
-    """
-
-    def __init__(self, what: str, timeout: float) -> None:
-        self._what, self._timeout = what, timeout
-        self._since, self._count = time.monotonic(), 0
-
-    def check(self, count: int) -> None:
-        """So many more bytes came.
-
-        Raises:
-            TemporaryError: They are too few.
-        """
-        self._count += count
-        seconds = time.monotonic() - self._since
-        if seconds < self._timeout:
-            return
-        if self._count < _LEAST_BYTES_PER_SECOND * seconds:
-            raise failures.too_slow(self._what, self._count, seconds)
-        self._since, self._count = time.monotonic(), 0
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 
 
 class BlobReader:
@@ -53,7 +24,7 @@ class BlobReader:
         server: Who sends it.
         start: Which byte of the blob comes first.
         size: Bytes of the whole blob.
-        timeout: Seconds over which it must not be slower than 1 KiB a second.
+        speed: What it must not be slower than.
     """
 
     def __init__(
@@ -63,13 +34,13 @@ class BlobReader:
         server: str,
         start: int,
         size: int,
-        timeout: float,
+        speed: Speed,
     ) -> None:
         self.server, self.start = server, start
         self._response = response
         self._what = what
         self._left = size - start
-        self._speed = Speed(what, timeout)
+        self._speed = speed
 
     def read(self, most: int = MIB) -> bytes:
         """What came next, at most so many bytes; empty at the end.
@@ -78,14 +49,15 @@ class BlobReader:
             TemporaryError: The connection broke or crawls, or there are too few bytes.
         """
         try:
-            piece: bytes = self._response.raw.read1(most)
+            with self._speed.waiting():
+                piece: bytes = self._response.raw.read1(most)
         except (HTTPError, OSError) as error:
             raise failures.broke_off(self._what, error) from error
         if not piece and self._left > 0:
             raise failures.broke_off(self._what, f"{self._left} bytes are missing")
         self._left -= len(piece)
         if self._left > 0:
-            self._speed.check(len(piece))
+            self._speed.came(len(piece))
         return piece
 
     def close(self) -> None:

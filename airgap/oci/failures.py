@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from email.utils import parsedate_to_datetime
 
@@ -22,6 +23,7 @@ from airgap.oci.registries import Endpoint
 
 _NOT_FOUND, _UNAUTHORISED, _FORBIDDEN, _TOO_MANY = 404, 401, 403, 429
 _REQUEST_TIMEOUT, _SERVER_ERRORS = 408, 500
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _RATE_HEADERS = ("ratelimit-limit", "ratelimit-remaining")
 
 
@@ -142,19 +144,20 @@ def remaining(response: requests.Response) -> str:
 
     Docker Hub's form: `ratelimit-remaining: 76;w=21600`, of requests and seconds.
     """
-    limit, left = (response.headers.get(name, "") for name in _RATE_HEADERS)
+    limit, left = (response.headers.get(name, "")[:80] for name in _RATE_HEADERS)
     if not left:
         return ""
     window = limit.partition(";w=")[2]
-    within = f" in {int(window) // 60} min" if window.isdigit() else ""
+    within = f" in {int(window) // 60} min" if _NUMBER.fullmatch(window) else ""
     return f"{left.partition(';')[0]} of {limit.partition(';')[0]} requests remain{within}"
 
 
 def _limits(response: requests.Response) -> str:
     """What a refusal says of when to come again."""
     said = ["It limits how often it may be asked"] if response.status_code == _TOO_MANY else []
-    if waits := response.headers.get("Retry-After"):
-        said.append(f"try again {f'in {waits} seconds' if waits.isdigit() else f'after {waits}'}")
+    if waits := response.headers.get("Retry-After", "")[:80]:
+        when = f"in {waits} seconds" if _NUMBER.fullmatch(waits) else f"after {waits}"
+        said.append(f"try again {when}")
     if left := remaining(response):
         said.append(left)
     return f"{', '.join(said)}." if said else ""
@@ -163,9 +166,9 @@ def _limits(response: requests.Response) -> str:
 def _retry_after(response: requests.Response) -> float:
     """Seconds, from either form of the header (RFC 9110, 10.2.3); 0 if there is none."""
     value = response.headers.get("Retry-After", "")
-    if value.isdigit():
+    if _NUMBER.fullmatch(value):
         return float(value)
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, TypeError, IndexError, OverflowError):  # whatever the server wrote
         return 0.0

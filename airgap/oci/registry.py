@@ -16,13 +16,14 @@ from airgap.limits import LIMITS
 from airgap.oci import failures
 from airgap.oci.attempts import Attempts, TemporaryError, persist
 from airgap.oci.authorization import Authorization
-from airgap.oci.blob_reader import BlobReader, Speed, starts_at
+from airgap.oci.blob_reader import BlobReader, starts_at
 from airgap.oci.credentials import Credentials
 from airgap.oci.digest import digest_of
 from airgap.oci.manifest import INDEX_TYPES, MANIFEST_TYPES, Descriptor
 from airgap.oci.reference import Reference
 from airgap.oci.registries import Endpoint, Registries
 from airgap.oci.session import new_session
+from airgap.oci.speed import LEAST_BESIDE_OTHERS, LEAST_BYTES_PER_SECOND, Speed
 
 _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
 _OK, _PARTIAL, _UNAUTHORISED, _UNSATISFIABLE = 200, 206, 401, 416
@@ -118,12 +119,15 @@ class RegistryClient:
             AirgapError: As for `manifest`.
         """
         what = f"{digest} of {reference}"
+        others = len(self._registries.endpoints(reference)) > 1
+        least = LEAST_BESIDE_OTHERS if others else LEAST_BYTES_PER_SECOND
 
         def open_blob(endpoint: Endpoint) -> BlobReader:
             response = self._blob_response(endpoint, digest, size, start)
             _check_length(endpoint, response, what, size)
             first = start if response.status_code == _PARTIAL else 0
-            return BlobReader(response, what, endpoint.server, first, size, self._timeout)
+            speed = Speed(what, self._timeout, least)
+            return BlobReader(response, what, endpoint.server, first, size, speed)
 
         with closing(self._ask(reference, open_blob)) as reader:
             try:
@@ -189,11 +193,12 @@ class RegistryClient:
         body, speed = bytearray(), Speed(what, self._timeout)
         try:
             while left := LIMITS.manifest_bytes + 1 - len(body):
-                piece = response.raw.read1(left, decode_content=True)
+                with speed.waiting():
+                    piece = response.raw.read1(left, decode_content=True)
                 if not piece:
                     break
                 body += piece
-                speed.check(len(piece))
+                speed.came(len(piece))
         except (HTTPError, OSError) as error:
             raise failures.broke_off(what, error) from error
         return bytes(body)

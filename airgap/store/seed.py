@@ -39,8 +39,7 @@ def seed(store: Store, archive: Archive, progress: Progress) -> None:
         _write_all(store, archive, blobs, progress)
         for image in archive.contents.images:
             store.link_image(image, documents_of(image.digest, documents))
-        for image in archive.contents.images:
-            store.tag_image(image)
+        store.tag_images(archive.contents.images)
     except OSError as error:
         raise _not_written(store, error) from error
     finally:

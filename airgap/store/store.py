@@ -11,7 +11,9 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +24,9 @@ from airgap.oci import manifest
 from airgap.oci.digest import hex_of
 from airgap.oci.manifest import Index, Manifest
 from airgap.store import layout
+
+# File systems write the waiting ones of many at once.
+_SYNCS_AT_ONCE = 8
 
 
 class Store:
@@ -161,19 +166,27 @@ class Store:
             for digest in reversed(list(documents)):  # an index after its children
                 self._link(layout.revision_link(repository, digest), digest)
 
-    def tag_image(self, image: ImageEntry) -> None:
-        """Publishes an image, linked before, under its tag."""
-        tag = image.reference.tag
-        for repository in layout.mirror_repositories(image.reference) if tag else ():
-            self._link(layout.tag_index_link(repository, tag, image.digest), image.digest)
-            self.sync()
-            self._link(layout.tag_link(repository, tag), image.digest)
+    def tag_images(self, images: Sequence[ImageEntry]) -> None:
+        """Publishes images, linked before, under their tags."""
+        links: dict[Path, str] = {}
+        for image in images:
+            tag = image.reference.tag
+            for repository in layout.mirror_repositories(image.reference) if tag else ():
+                self._link(layout.tag_index_link(repository, tag, image.digest), image.digest)
+                links[layout.tag_link(repository, tag)] = image.digest
+        self.sync()
+        with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
+            # Each lasts before it takes the place of one that must never be lost.
+            list(pool.map(partial(self._write_link, durable=True), links, links.values()))
+        for link in links:
+            self._sync_later(link)
         self.sync()
 
     def sync(self) -> None:
         """Makes all that was linked, and the blobs behind it, last through a power cut."""
-        while self._unsynced:
-            _sync(self._unsynced.popitem()[0])
+        paths, self._unsynced = self._unsynced, {}
+        with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
+            list(pool.map(_sync, paths))
 
     def is_tagged(self, image: ImageEntry) -> bool:
         """Whether the image's name means its digest here (by revision where it has no tag)."""
@@ -197,12 +210,16 @@ class Store:
             ) from error
 
     def _link(self, relative: Path, digest: str) -> None:
+        """Writes a link that will last after the next `sync`."""
+        self._write_link(relative, digest, durable=False)
+        # Also where it was there: the run that wrote it may have been killed before its sync.
+        self._sync_later(relative)
+
+    def _write_link(self, relative: Path, digest: str, *, durable: bool) -> None:
         if self._read_link(relative) != digest:
             with _Replacement(self.root / relative) as file:
                 file.write(digest.encode())
-                file.publish()
-        # Also where it was there: the run that wrote it may have been killed before its sync.
-        self._sync_later(relative)
+                file.publish(durable=durable)
 
     def _read_link(self, relative: Path) -> str:
         try:
@@ -211,8 +228,8 @@ class Store:
             return ""
 
     def _sync_later(self, relative: Path) -> None:
-        """Remembers all folders down to a file: a rename lasts only when its folder is synced."""
-        self._unsynced |= dict.fromkeys(self.root / parent for parent in relative.parents)
+        """Remembers a file and all folders down to it: a rename lasts when its folder is synced."""
+        self._unsynced |= dict.fromkeys(self.root / path for path in (relative, *relative.parents))
 
 
 class _Replacement:
@@ -234,9 +251,10 @@ class _Replacement:
         while view:
             view = view[self._file.write(view) or 0 :]
 
-    def publish(self) -> None:
+    def publish(self, *, durable: bool = True) -> None:
         self._temporary.chmod(0o644)
-        os.fsync(self._file.fileno())
+        if durable:
+            os.fsync(self._file.fileno())
         self._temporary.replace(self._path)
         self._published = True
 
@@ -252,9 +270,9 @@ def _remove_leftovers(path: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def _sync(folder: Path) -> None:
-    """Makes the names in a folder last, where its file system can."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _sync(path: Path) -> None:
+    """Makes a file, or the names in a folder, last, where its file system can."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     except OSError as error:

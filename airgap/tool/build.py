@@ -20,12 +20,14 @@ import zipfile
 from collections.abc import Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
+from pathlib import Path
 
 from platformdirs import user_cache_path
 
 from airgap.errors import UsageError
 from airgap.oci.platform import Platform
 from airgap.progress import Progress
+from airgap.tool.kept import kept
 from airgap.tool.wheels import GLIBC, Wheel, collect_wheels
 
 DEFAULT_PYTHONS = ("3.11", "3.12", "3.13", "3.14")
@@ -64,10 +66,27 @@ def build_tool(
     _check_served(host_platforms, pythons)
     platforms = sorted(set(host_platforms))
     minors = [python for python in DEFAULT_PYTHONS if python in pythons]
-    cache = user_cache_path("airgap") / "wheels"
+    cache = user_cache_path("airgap")
+    own = package_files(resources.files("airgap"))
 
-    files: dict[str, bytes] = {"__main__.py": resources.read_binary("airgap.tool", "boot.py")}
-    add_files(files, "lib/airgap", package_files(resources.files("airgap")))
+    def build() -> bytes:
+        return _build(own, platforms, minors, cache / "wheels", progress)
+
+    # What the wheels are follows from `requirements.txt`, which is among airgap's own files.
+    targets = [*map(str, platforms), *minors]
+    ingredients = [repr((targets, sorted(own))).encode(), *(own[name] for name in sorted(own))]
+    return kept(cache / "tool", ingredients, build)
+
+
+def _build(
+    own: dict[str, bytes],
+    platforms: Sequence[Platform],
+    minors: Sequence[str],
+    cache: Path,
+    progress: Progress,
+) -> bytes:
+    files: dict[str, bytes] = {"__main__.py": own["tool/boot.py"]}
+    add_files(files, "lib/airgap", own)
     digests: dict[str, dict[str, str]] = {}
     parts: dict[str, str] = {}
     for platform in platforms:

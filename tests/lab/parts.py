@@ -80,6 +80,7 @@ PARTS = {
         Part("moby", _MOBY, "cmd/docker-proxy"),
         Part("buildx", _BUILDX, "cmd/buildx", f"{_BUILDX}/version.Version"),
         Part("oras", "oras.land/oras", "cmd/oras"),
+        Part("regctl", "github.com/regclient/regclient", "cmd/regctl"),
     )
 }
 
@@ -88,6 +89,9 @@ ENGINE_VERSION = "29.0.0"
 
 ARM64_PARTS = ("buildkitd", "buildctl", "dockerfile-frontend", "buildx", "registry")
 """Parts that are cross-built too. runc, which needs C, comes from Debian instead."""
+
+BENCHMARK_PARTS = ("oras", "regctl")
+"""Parts that no test uses: `benchmarks/` has them built when it needs them."""
 
 
 def program(name: str, arch: str = "amd64") -> Path:
@@ -172,8 +176,9 @@ def _executables(go: Path) -> tuple[Path, ...]:
 
 
 def build_all() -> None:
-    """Builds every part for every architecture that the lab uses."""
+    """Builds every part for every architecture that the tests use."""
     for name in PARTS:
-        program(name)
+        if name not in BENCHMARK_PARTS:
+            program(name)
     for name in ARM64_PARTS:
         program(name, "arm64")

@@ -25,6 +25,7 @@ PACKAGES = {
     "pkg-config": "finds libseccomp",
     "qemu-user-static": "runs arm64 programs",
     "skopeo": "checks archives as people would",
+    "strace": "shows in which order things reach the disk",
     "tini": "docker-init",
 }
 """Debian package to the reason why the lab needs it."""

@@ -686,7 +686,9 @@ def volumes(tmp_path: Path, key: PrivateKey) -> Path:
 
 def test_a_missing_volume_is_named(volumes: Path, key: PrivateKey) -> None:
     (volumes / "images.tar.002").unlink()
-    assert refusal(volumes, key).startswith("images.tar.002 is missing")
+    (volumes / "images.tar.005").unlink()
+    missing = "images.tar.002 (volume 3 of 8), images.tar.005 (volume 6 of 8)"
+    assert refusal(volumes, key) == f"missing from {volumes}: {missing}"
 
 
 def test_swapped_volumes_are_refused(volumes: Path, key: PrivateKey) -> None:
@@ -694,7 +696,22 @@ def test_swapped_volumes_are_refused(volumes: Path, key: PrivateKey) -> None:
     first.rename(spare)
     second.rename(first)
     spare.rename(second)
-    assert refusal(volumes, key).startswith("images.tar.001 is damaged")
+    both = "images.tar.001 (volume 2 of 8), images.tar.002 (volume 3 of 8)"
+    assert refusal(volumes, key).startswith(f"{both} are damaged")
+
+
+def test_a_repaired_copy_on_another_medium_is_taken(
+    volumes: Path, key: PrivateKey, tmp_path: Path
+) -> None:
+    repaired = tmp_path / "repaired"
+    repaired.mkdir()
+    name = "images.tar.003"
+    data = (volumes / name).read_bytes()
+    (repaired / name).write_bytes(data)
+    (volumes / name).write_bytes(bytes(len(data)))
+    media = Media([volumes, repaired])
+    verify_all(media, read_signed(media, [key.public]).contents, Progress())
+    assert refusal(volumes, key).startswith("images.tar.003 (volume 4 of 8) is damaged")
     assert "images.tar.00" in install_refusal(volumes, key)
 
 

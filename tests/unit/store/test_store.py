@@ -148,7 +148,7 @@ def test_a_tag_in_one_of_two_repositories_is_half_a_tag(store: Store, seed_image
     seed_images([image])
     (store.root / layout.tag_link("library/alpine", "3")).unlink()
     assert not store.is_tagged(image.entry)
-    store.tag_image(image.entry)
+    store.tag_images([image.entry])
     assert store.is_tagged(image.entry)
 
 
