@@ -21,7 +21,7 @@ unit: .venv/ready
 	unshare --net $(BIN)/pytest -q tests/unit
 
 integration: parts
-	$(BIN)/pytest -q tests/integration
+	$(BIN)/pytest -q -n 2 tests/integration
 
 e2e: parts
 	$(BIN)/pytest -q tests/e2e

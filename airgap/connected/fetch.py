@@ -20,10 +20,9 @@ from airgap.connected.tar_file import TarFile
 from airgap.connected.unfinished import not_written
 from airgap.connected.volume_hasher import VolumeHasher
 from airgap.errors import IntegrityError
-from airgap.oci.attempts import Attempts, TemporaryError
+from airgap.oci.attempts import WRONG_TRIES, Attempts, TemporaryError
 from airgap.oci.digest import hex_of
 from airgap.oci.reference import Reference
-from airgap.oci.registry import WRONG_TRIES
 from airgap.progress import Progress
 
 _GRACE_SECONDS = 2.0

@@ -127,12 +127,12 @@ def write_bundle(
         # First what is quick and may fail: the blobs can take hours.
         progress.message("building the tool for the isolated host")
         hosts = [parse_platform(text) for text in plan.contents.host_platforms]
-        tool = build_tool(hosts, progress)
-        if not has_holes(output):
-            pace = replace(pace, in_order=True)
-        volumes = _write_tar(draft, source, pace, progress)
         try:
-            return _write_files(draft, volumes, tool, key)
+            tool = _write_file(output, TOOL_NAME, build_tool(hosts, progress))
+            if not has_holes(output):
+                pace = replace(pace, in_order=True)
+            volumes = _write_tar(draft, source, pace, progress)
+            return _write_files(draft, [*volumes, tool], key)
         except OSError as error:
             raise not_written(output, error) from error
 
@@ -147,20 +147,11 @@ def _write_tar(draft: Draft, source: Source, pace: Pace, progress: Progress) -> 
         return write_tar(tar, output, plan, journal, source, pace, progress)
 
 
-def _write_files(
-    draft: Draft, volumes: Sequence[FileEntry], tool: bytes, key: PrivateKey
-) -> Contents:
+def _write_files(draft: Draft, files: Sequence[FileEntry], key: PrivateKey) -> Contents:
     output, contents = draft.target.output, draft.plan.contents
-    names = [volume.name for volume in volumes]
-    texts = {
-        TOOL_NAME: tool,
-        README_NAME: readme.render(contents, key.public, names).encode(),
-    }
-    for name, data in texts.items():
-        (output / name).parent.mkdir(exist_ok=True)
-        write_whole(output / name, data)
-    entries = [FileEntry(name, len(data), _sha256(data)) for name, data in texts.items()]
-    contents = contents.with_files([*volumes, *entries])
+    volumes = [volume.name for volume in draft.plan.volumes]
+    text = readme.render(contents, key.public, volumes).encode()
+    contents = contents.with_files([*files, _write_file(output, README_NAME, text)])
     sums = checksums(contents)
     write_whole(output / CONTENTS_NAME, contents.to_bytes())
     write_whole(output / SIGNATURE_NAME, key.sign(sums))
@@ -169,5 +160,7 @@ def _write_files(
     return contents
 
 
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def _write_file(folder: Path, name: str, data: bytes) -> FileEntry:
+    (folder / name).parent.mkdir(exist_ok=True)
+    write_whole(folder / name, data)
+    return FileEntry(name, len(data), hashlib.sha256(data).hexdigest())

@@ -8,8 +8,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
-from airgap.errors import UpstreamError
+from airgap.errors import IntegrityError, UpstreamError
 
+# How often wrong bytes may come; other servers are asked in between.
+WRONG_TRIES = 3
 # Seconds before the second try; doubled each time, up to the other, and then jittered.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 # Seconds for a server that has not answered once in this run: its name may be wrong.
@@ -102,11 +104,18 @@ class Attempts:
 def persist(work: Callable[[], _T], attempts: Attempts) -> _T:
     """The result of `work`, which is done again while it fails and `attempts` has patience.
 
+    Wrong bytes are asked for again too, a few times: whoever faked or spoiled them may be gone.
+
     Raises:
         AirgapError: What `work` raised last.
     """
+    wrong = 0
     while True:
         try:
             return work()
         except TemporaryError as error:
             attempts.failed(error)
+        except IntegrityError:
+            wrong += 1
+            if wrong == WRONG_TRIES:
+                raise

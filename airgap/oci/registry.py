@@ -27,8 +27,6 @@ from airgap.oci.speed import LEAST_BESIDE_OTHERS, LEAST_BYTES_PER_SECOND, Speed
 
 _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
 _OK, _PARTIAL, _UNAUTHORISED, _UNSATISFIABLE = 200, 206, 401, 416
-# How often a blob may come with wrong bytes; other servers are asked in between.
-WRONG_TRIES = 3
 # Seconds for which a server that failed is asked after the others.
 _DETOUR_SECONDS = 60.0
 _T = TypeVar("_T")
@@ -95,12 +93,7 @@ class RegistryClient:
         """
         if descriptor.size > LIMITS.config_bytes:
             raise IntegrityError(f"the config of {reference} is larger than any should be")
-        for _ in range(WRONG_TRIES):
-            body, server = persist(lambda: self._read_blob(reference, descriptor), self.attempts())
-            if digest_of(body) == descriptor.digest:
-                return body
-            self.avoid(server)
-        raise failures.wrong_digest(reference, descriptor.digest, digest_of(body))
+        return persist(lambda: self._read_blob(reference, descriptor), self.attempts())
 
     @contextmanager
     def blob(
@@ -144,13 +137,16 @@ class RegistryClient:
         """Has a server that failed, or sent wrong bytes, asked after the others for a while."""
         self._avoided_until[server] = time.monotonic() + _DETOUR_SECONDS
 
-    def _read_blob(self, reference: Reference, descriptor: Descriptor) -> tuple[bytes, str]:
-        """The bytes, and which server sent them."""
-        body = bytearray()
+    def _read_blob(self, reference: Reference, descriptor: Descriptor) -> bytes:
+        pieces = bytearray()
         with self.blob(reference, descriptor.digest, descriptor.size) as reader:
-            while len(body) <= descriptor.size and (piece := reader.read()):
-                body += piece
-            return bytes(body), reader.server
+            while len(pieces) <= descriptor.size and (piece := reader.read()):
+                pieces += piece
+        body = bytes(pieces)
+        if digest_of(body) != descriptor.digest:
+            self.avoid(reader.server)
+            raise failures.wrong_digest(reference, descriptor.digest, digest_of(body))
+        return body
 
     def _blob_response(
         self, endpoint: Endpoint, digest: str, size: int, start: int

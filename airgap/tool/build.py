@@ -102,7 +102,7 @@ def _build(
         }
     files["native.json"] = describe_native(platforms, minors, digests)
     files[_WHEELS_NAME] = json.dumps(parts, sort_keys=True, indent=1).encode()
-    return _SHEBANG + zip_files(files)
+    return zip_files(files, _SHEBANG)
 
 
 def wheels_of(tool: bytes) -> dict[str, str]:
@@ -172,15 +172,19 @@ def describe_native(
     ).encode()
 
 
-def zip_files(files: dict[str, bytes]) -> bytes:
-    """A zip of `files` that depends on nothing but them."""
+def zip_files(files: dict[str, bytes], shebang: bytes = b"") -> bytes:
+    """A zip of `files`, after a line for the kernel, that depends on nothing else.
+
+    `files` is emptied on the way, so that nothing is in memory twice.
+    """
     stream = io.BytesIO()
+    stream.write(shebang)
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(files):
             entry = zipfile.ZipInfo(name, date_time=_TIMESTAMP)
             entry.create_system = _UNIX
             entry.external_attr = _FILE_MODE << 16
-            archive.writestr(entry, files[name])
+            archive.writestr(entry, files.pop(name))
     return stream.getvalue()
 
 

@@ -115,7 +115,7 @@ def test_killed_at_any_step_it_shows_no_half_image_and_goes_on(bundle: Path, mem
             step += 2
         else:
             break
-    assert {0, 1} <= set(tags)
+    assert 0 in tags  # how many there are later is chance: they are published side by side
     assert step > 50  # so many changes it takes; else the watcher saw nothing
 
 
