@@ -24,7 +24,7 @@ _PATIENCE = 30.0
 _PACE = 0.004
 """Seconds after every 16 KiB of a blob, so that there is something to be killed in."""
 _LAST_SECONDS = 0.04
-"""For all files but the tar, about."""
+"""For the files that follow the blobs, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +120,8 @@ def _is_killed(
 
 
 def _wait_until_fetched(output: Path, process: subprocess.Popen[str]) -> None:
-    """Until the first file but the tar is there, or the run has ended."""
-    while not (output / "tool").exists() and process.poll() is None:
+    """Until the first file that follows the blobs is there, or the run has ended."""
+    while not (output / "README.txt").exists() and process.poll() is None:
         time.sleep(0.001)
 
 

@@ -93,7 +93,6 @@ class Kind:
 
 _UPSTREAM = frozenset({ExitCode.UPSTREAM})
 _INTEGRITY = frozenset({ExitCode.INTEGRITY})
-_NOT_FOUND = frozenset({ExitCode.NOT_FOUND})
 
 
 Pick = Callable[[Site, Random], Sequence[str]]
@@ -228,12 +227,8 @@ KINDS = {
     "closed, no length stated": Kind(_answers(wrong.cuts_unstated, _blobs), _UPSTREAM),
     "chunks end early, connection stays": Kind(_answers(wrong.ends_early, _blobs), _UPSTREAM),
     "wrong bit in a blob": Kind(_answers(wrong.flips, _blobs), _INTEGRITY),
-    "wrong bit in a manifest": Kind(
-        _answers(wrong.flips, _manifests), _UPSTREAM | _INTEGRITY | _NOT_FOUND, heals=False
-    ),
-    "manifest ends early": Kind(
-        _answers(wrong.ends_early, _manifests), _UPSTREAM | _INTEGRITY, heals=False
-    ),
+    "wrong bit in a manifest": Kind(_answers(wrong.flips, _manifests), _INTEGRITY),
+    "manifest ends early": Kind(_answers(wrong.ends_early, _manifests), _INTEGRITY),
     "length too large": Kind(_answers(wrong.states_more), _UPSTREAM, heals=False),
     "length too small": Kind(_answers(wrong.states_less), _UPSTREAM | _INTEGRITY, heals=False),
     "trickle": Kind(_answers(wrong.trickles, often=(1, 1, 2))),

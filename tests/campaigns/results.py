@@ -84,7 +84,7 @@ class Results:
 
     def _text(self) -> str:
         parts = [
-            "# Results of `make test-all`",
+            "# What the campaigns of `make test-all` came to",
             f"Written by `{self.command}`, begun {self.begun}; it took {self.seconds // 60} min "
             f"{self.seconds % 60} s. All seeds and times are in `results.json`.",
             _table(("", ""), [*self.machine.items(), *self.versions.items()]),
@@ -100,6 +100,11 @@ class Results:
             parts += ["## `airgap install`, killed", self._install_kills()]
         return "\n\n".join(parts) + "\n"
 
+    @property
+    def _but(self) -> str:
+        """Runs that failed are in none of the tables below."""
+        return "but for the failures above, " if self.failures else ""
+
     def _faults(self) -> str:
         head = ("fault", "runs", "fired", "complete at once", "an error, then resumed")
         rows: list[Sequence[object]] = []
@@ -108,13 +113,14 @@ class Results:
             codes = Counter(run.code for run in runs if run.code != 0)
             told = ", ".join(f"{count} (exit {code})" for code, count in sorted(codes.items()))
             complete = sum(run.code == 0 for run in runs)
-            rows.append((kind, len(runs), sum(run.fired for run in runs), complete, told))
+            rows.append((kind, len(runs), sum(run.fired for run in runs), complete, told or 0))
         total = sum(run.code == 0 for run in self.fault_runs)
         count = len(self.fault_runs)
         rows.append(("all", count, sum(r.fired for r in self.fault_runs), total, count - total))
         return (
-            f"Seeds {_seeds([run.seed for run in self.fault_runs])}. "
-            "Every bundle was the same as the undisturbed one in the end.\n\n" + _table(head, rows)
+            f"Seeds {_seeds([run.seed for run in self.fault_runs])}; "
+            f"{self._but}every bundle was the same as the undisturbed one in the end.\n\n"
+            + _table(head, rows)
         )
 
     def _bundle_kills(self) -> str:
@@ -124,7 +130,7 @@ class Results:
         bundles = sum(chain.bundles for chain in self.bundle_kills)
         return (
             f"Seeds {_seeds([chain.seed for chain in self.bundle_kills])}: {phases.total()} kills; "
-            f"all {bundles} bundles were the same as undisturbed ones in the end.\n\n"
+            f"{self._but}all {bundles} bundles were the same as undisturbed ones in the end.\n\n"
             + _table(("killed while", "kills"), sorted(phases.items()))
         )
 
@@ -139,9 +145,9 @@ class Results:
         ]
         return (
             f"Seeds {_seeds([chain.seed for chain in self.install_kills])}: "
-            f"{sum(chain.kills for chain in self.install_kills)} kills. "
-            "Every mirror had the same files as an undisturbed one in the end, and no other.\n\n"
-            + _table(("command", "kills", "installs complete in the end"), rows)
+            f"{sum(chain.kills for chain in self.install_kills)} kills; "
+            f"{self._but}every mirror had the same files as an undisturbed one in the end, and "
+            "no other.\n\n" + _table(("command", "kills", "installs complete in the end"), rows)
         )
 
 
