@@ -20,6 +20,7 @@ from airgap.connected.tar_file import TarFile
 from airgap.connected.unfinished import not_written
 from airgap.connected.volume_hasher import VolumeHasher
 from airgap.errors import IntegrityError
+from airgap.limits import KIB
 from airgap.oci.attempts import WRONG_TRIES, Attempts, TemporaryError
 from airgap.oci.digest import hex_of
 from airgap.oci.reference import Reference
@@ -27,6 +28,8 @@ from airgap.progress import Progress
 
 _GRACE_SECONDS = 2.0
 _NICENESS = 10
+# A connection that brought less than this has brought nothing, for patience.
+_PROGRESS_BYTES = 64 * KIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +196,11 @@ class _Job:
         with self._source.blob(reference, blob.digest, blob.size, received.count) as stream:
             if stream.start != received.count:  # the server gives blobs only whole
                 self._restart(number, received)
+            came = 0
             while received.count < blob.size and (piece := stream.read(self._rate.piece_bytes)):
-                attempts.progressed()
+                came += len(piece)
+                if came >= _PROGRESS_BYTES:
+                    attempts.progressed()
                 self._rate.spend(len(piece))
                 self._take(number, blob, received, piece[: blob.size - received.count])
             return stream.server
