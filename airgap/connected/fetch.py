@@ -26,6 +26,8 @@ from airgap.progress import Progress
 _GRACE_SECONDS = 2.0
 # How often a blob may come with wrong bytes; other servers are asked in between.
 _WRONG_TRIES = 3
+# How often a blob may begin anew, from a server that gives it only whole, and count as progress.
+_WHOLE_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +93,11 @@ def write_tar(  # noqa: PLR0913, PLR0917 - what the work needs
 
 @dataclass(slots=True)
 class _Received:
-    """How much of a blob is in the tar, and its hash so far."""
+    """How much of a blob is in the tar, its hash so far, and how often it came whole again."""
 
     count: int
     digest: hashlib._Hash
+    wholes: int = 0
 
 
 class _Job:
@@ -192,8 +195,10 @@ class _Job:
         with self._source.blob(reference, blob.digest, blob.size, received.count) as stream:
             if stream.start != received.count:  # the server gives blobs only whole
                 self._restart(number, received)
+                received.wholes += 1
             while received.count < blob.size and (piece := stream.read(self._rate.piece_bytes)):
-                attempts.progressed()
+                if received.wholes <= _WHOLE_TRIES:
+                    attempts.progressed()
                 self._rate.spend(len(piece))
                 self._take(number, blob, received, piece[: blob.size - received.count])
             return stream.server
