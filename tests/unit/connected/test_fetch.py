@@ -162,7 +162,7 @@ class WatchedTar(TarFile):
     """
 
     def __init__(self, folder: Path, volumes: Sequence[Volume]) -> None:
-        super().__init__(folder, volumes)
+        super().__init__(folder, volumes, durable=False)
         self.offsets: list[int] = []
         self.at_write: Callable[[], object] = lambda: None
 
