@@ -28,7 +28,7 @@ from airgap.progress import Progress
 
 _GRACE_SECONDS = 2.0
 _NICENESS = 10
-# A connection that brought less than this has brought nothing, for patience.
+# Patience begins anew when so much more of a blob came than ever before.
 _PROGRESS_BYTES = 64 * KIB
 
 
@@ -95,10 +95,11 @@ def write_tar(  # noqa: PLR0913, PLR0917 - what the work needs
 
 @dataclass(slots=True)
 class _Received:
-    """How much of a blob is in the tar, and its hash so far."""
+    """How much of a blob is in the tar, its hash so far, and how much there ever was."""
 
     count: int
     digest: hashlib._Hash
+    most: int = 0
 
 
 class _Job:
@@ -170,6 +171,7 @@ class _Job:
             found = f"they are sha256:{received.digest.hexdigest()}"
             self._source.avoid(server)
             self._restart(number, received)
+            received.most = 0
             if wrong == WRONG_TRIES:
                 raise _other_bytes(self._plan.sources[blob.digest], blob, found)
 
@@ -196,13 +198,12 @@ class _Job:
         with self._source.blob(reference, blob.digest, blob.size, received.count) as stream:
             if stream.start != received.count:  # the server gives blobs only whole
                 self._restart(number, received)
-            came = 0
             while received.count < blob.size and (piece := stream.read(self._rate.piece_bytes)):
-                came += len(piece)
-                if came >= _PROGRESS_BYTES:
-                    attempts.progressed()
                 self._rate.spend(len(piece))
                 self._take(number, blob, received, piece[: blob.size - received.count])
+                if received.count >= received.most + _PROGRESS_BYTES:
+                    received.most = received.count
+                    attempts.progressed()
             return stream.server
 
     def _take(self, number: int, blob: BlobEntry, received: _Received, piece: bytes) -> None:
@@ -223,6 +224,7 @@ class _Job:
             received.digest.update(chunk)
             received.count += len(chunk)
             self._progress.advance(len(chunk))
+        received.most = received.count
         return received
 
     def _restart(self, number: int, received: _Received) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from airgap.bundle.volumes import Volume
 from airgap.connected.unfinished import not_written
@@ -42,7 +43,7 @@ class TarFile:
                 self._files.append((volume, descriptor))
             self._open = stack.pop_all()
 
-    def __enter__(self) -> TarFile:
+    def __enter__(self) -> Self:
         """So that the files are closed on every way out."""
         return self
 

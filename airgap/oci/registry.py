@@ -156,7 +156,8 @@ class RegistryClient:
         if start and endpoint.server not in self._without_ranges:
             headers = {"Accept": "*/*", "Range": f"bytes={start}-"}
             response = self._get(endpoint, path, headers, (_OK, _PARTIAL, _UNSATISFIABLE))
-            if response.status_code == _OK or starts_at(response, start, size):
+            status = response.status_code
+            if status == _OK or (status == _PARTIAL and starts_at(response, start, size)):
                 return response
             response.close()
             self._without_ranges.add(endpoint.server)

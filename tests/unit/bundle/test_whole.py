@@ -15,14 +15,25 @@ from hypothesis import strategies as st
 
 from airgap.bundle import whole
 from airgap.bundle.checksums import CHECKSUMS_NAME
-from airgap.bundle.contents import FileEntry
+from airgap.bundle.contents import Contents, FileEntry
 from airgap.bundle.media import Media
-from airgap.bundle.whole import check_size, damaged, digest_of_file, open_whole
+from airgap.bundle.whole import damaged, digest_of_file, open_whole
 from airgap.errors import HostError, IntegrityError
 
 NAME = "images.tar"
 GOOD, BAD, SHORT = b"good bytes", b"bad  bytes", b"good"
 ENTRY = FileEntry(NAME, len(GOOD), hashlib.sha256(GOOD).hexdigest())
+CONTENTS = Contents(
+    name="whole",
+    serial=1,
+    created="2026-01-01T00:00:00Z",
+    expires="",
+    tool="",
+    host_platforms=(),
+    images=(),
+    blobs=(),
+    files=(ENTRY,),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -48,17 +59,17 @@ def contents(descriptor: int) -> bytes:
 
 
 def test_a_single_copy_is_opened_from_its_beginning(tmp_path: Path) -> None:
-    assert contents(open_whole(media(tmp_path, [GOOD]), ENTRY)) == GOOD
+    assert contents(open_whole(media(tmp_path, [GOOD]), CONTENTS, ENTRY)) == GOOD
 
 
 def test_a_single_copy_is_not_read_for_its_reader_hashes_it(tmp_path: Path) -> None:
-    assert contents(open_whole(media(tmp_path, [BAD]), ENTRY)) == BAD
+    assert contents(open_whole(media(tmp_path, [BAD]), CONTENTS, ENTRY)) == BAD
 
 
 @pytest.mark.parametrize("data", [SHORT, GOOD + b"x", b""])
 def test_a_single_copy_of_another_size_is_refused(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(IntegrityError, match=f"has {len(data)} bytes and should have 10"):
-        open_whole(media(tmp_path, [data]), ENTRY)
+        open_whole(media(tmp_path, [data]), CONTENTS, ENTRY)
 
 
 @pytest.mark.parametrize(
@@ -67,26 +78,18 @@ def test_a_single_copy_of_another_size_is_refused(tmp_path: Path, data: bytes) -
 def test_of_several_copies_one_that_is_whole_is_taken(
     tmp_path: Path, copies: tuple[bytes, ...]
 ) -> None:
-    assert contents(open_whole(media(tmp_path, copies), ENTRY)) == GOOD
+    assert contents(open_whole(media(tmp_path, copies), CONTENTS, ENTRY)) == GOOD
 
 
 def test_several_copies_of_which_none_is_whole_are_damaged(tmp_path: Path) -> None:
     with pytest.raises(IntegrityError, match=r"images\.tar is damaged: it is not what SHA256SUMS"):
-        open_whole(media(tmp_path, [BAD, SHORT, GOOD + b"x"]), ENTRY)
+        open_whole(media(tmp_path, [BAD, SHORT, GOOD + b"x"]), CONTENTS, ENTRY)
 
 
 def test_a_file_that_no_medium_has_is_missing(tmp_path: Path) -> None:
     absent = FileEntry("images.tar.007", 1, ENTRY.sha256)
     with pytest.raises(IntegrityError, match=r"images\.tar\.007 is missing"):
-        open_whole(media(tmp_path, [GOOD, GOOD]), absent)
-
-
-def test_a_size_that_is_right_is_no_error(tmp_path: Path) -> None:
-    descriptor = open_whole(media(tmp_path, [GOOD]), ENTRY)
-    try:
-        check_size(descriptor, ENTRY)
-    finally:
-        os.close(descriptor)
+        open_whole(media(tmp_path, [GOOD, GOOD]), CONTENTS, absent)
 
 
 @settings(max_examples=60, deadline=None)
@@ -98,7 +101,10 @@ def test_a_file_is_hashed_whatever_its_size(data: bytes, buffer: int) -> None:
         file.write(data)
         file.flush()
         entry = FileEntry(NAME, len(data), "")
-        assert digest_of_file(file.fileno(), entry, seen.append) == hashlib.sha256(data).hexdigest()
+        assert (
+            digest_of_file(file.fileno(), entry, NAME, seen.append)
+            == hashlib.sha256(data).hexdigest()
+        )
     assert sum(seen) == len(data)
 
 
@@ -106,7 +112,7 @@ def test_a_file_that_is_far_too_long_is_not_read_to_its_end() -> None:
     seen: list[int] = []
     with tempfile.TemporaryFile() as file:
         os.truncate(file.fileno(), 1 << 40)
-        assert digest_of_file(file.fileno(), ENTRY, seen.append) != ENTRY.sha256
+        assert digest_of_file(file.fileno(), ENTRY, NAME, seen.append) != ENTRY.sha256
     assert sum(seen) == whole.BUFFER_BYTES
 
 
@@ -114,7 +120,7 @@ def test_a_medium_that_cannot_be_read_is_a_host_error(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path, os.O_RDONLY)  # a folder fails like a broken disk: in read(2)
     try:
         with pytest.raises(HostError, match=r"cannot read images\.tar"):
-            digest_of_file(descriptor, ENTRY)
+            digest_of_file(descriptor, ENTRY, NAME)
     finally:
         os.close(descriptor)
 
