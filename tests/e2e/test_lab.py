@@ -96,6 +96,25 @@ def test_a_medium_has_its_size_and_is_read_only_on_the_host(
     assert "Read-only file system" in refused.stderr
 
 
+def test_a_medium_that_is_pulled_out_cannot_be_read_until_it_is_back(
+    isolated_host: StartHost, medium: MakeMedium
+) -> None:
+    drive = medium(_MEDIUM)
+    (drive.path / "note").write_text("carried")
+    drive.seal()
+    host = isolated_host()
+    host.attach(drive)
+    host.run(["cat", "/media/airgap/note"])
+    drive.pull_out()
+    for command in ("cat /media/airgap/note", "ls /media/airgap"):
+        refused = host.run(["sh", "-c", command], check=False)
+        assert "Input/output error" in refused.stderr
+    host.detach()
+    drive.put_back()
+    host.attach(drive)
+    assert host.run(["cat", "/media/airgap/note"]).stdout == "carried"
+
+
 def test_an_image_of_the_upstream_runs_on_a_host(
     isolated_host: StartHost, medium: MakeMedium, upstream: Upstream, parts: FindProgram
 ) -> None:

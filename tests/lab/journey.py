@@ -21,12 +21,12 @@ ON_MEDIUM = f"{MOUNT_POINT}/bundle"
 """Where a host sees the bundle that `make_bundle` wrote to a medium."""
 
 # The medium's files are copied into a folder of root's, and checked there before one of them runs.
-_CHECK = f"""
+_CHECK = """
 set -e
 install -d -m 0700 /root/airgap
 cd /root/airgap
-cp {ON_MEDIUM}/SHA256SUMS {ON_MEDIUM}/SHA256SUMS.sig .
-install -D {ON_MEDIUM}/tool/airgap.pyz tool/airgap.pyz
+cp "$1"/SHA256SUMS "$1"/SHA256SUMS.sig .
+install -D "$1"/tool/airgap.pyz tool/airgap.pyz
 openssl dgst -sha256 -verify /root/site.pub -signature SHA256SUMS.sig SHA256SUMS
 sha256sum --ignore-missing -c SHA256SUMS
 """
@@ -55,10 +55,10 @@ def make_bundle(
     return airgap("--quiet", "bundle", *wanted, *options, *signed)
 
 
-def check_by_hand(host: IsolatedHost, public_key: Path) -> str:
+def check_by_hand(host: IsolatedHost, public_key: Path, bundle: str = ON_MEDIUM) -> str:
     """Checks the medium's tool with openssl and sha256sum; the key came another way."""
     host.path("/root/site.pub").write_bytes(public_key.read_bytes())
-    return host.run(["sh", "-c", _CHECK]).stdout
+    return host.run(["sh", "-c", _CHECK, "sh", bundle]).stdout
 
 
 def install(host: IsolatedHost, *options: str) -> str:

@@ -73,7 +73,7 @@ def _is_installed(package: str) -> bool:
 
 
 def _require_commands() -> None:
-    needed = ("go", "ip", "losetup", "mkfs.ext4", "mount", "nsenter", "unshare")
+    needed = ("go", "ip", "losetup", "mkfs.ext2", "mkfs.ext4", "mount", "nsenter", "unshare")
     missing = [command for command in needed if shutil.which(command) is None]
     if missing:
         message = f"the lab lacks the commands {', '.join(missing)}"
@@ -83,7 +83,7 @@ def _require_commands() -> None:
 
 def _require_kernel() -> None:
     supported = Path("/proc/filesystems").read_text().split()
-    missing = [name for name in ("overlay", "ext4", "binfmt_misc") if name not in supported]
+    missing = [name for name in ("overlay", "ext4", "ext2", "binfmt_misc") if name not in supported]
     if not Path("/dev/loop-control").exists():
         missing.append("loop devices")
     if missing:
