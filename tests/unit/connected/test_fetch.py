@@ -53,6 +53,7 @@ class Way:
         overload: Whether it broke off because there was too much to do.
         wrong: Which byte has a bit changed.
         whole: Whether it starts with the first byte, whatever was asked for.
+        more: Bytes that come after the end of the blob.
     """
 
     error: AirgapError | None = None
@@ -60,6 +61,7 @@ class Way:
     overload: bool = False
     wrong: int | None = None
     whole: bool = False
+    more: bytes = b""
 
 
 def broken(*, overload: bool = False) -> TemporaryError:
@@ -120,6 +122,7 @@ class Server:
         data = bytearray(self.bodies[digest])
         if way.wrong is not None:
             data[way.wrong] ^= 1
+        data += way.more
         yield Stream("one", bytes(data), 0 if way.whole else start, way)
 
     def attempts(self, pause: Callable[[float], object]) -> Attempts:
@@ -344,7 +347,7 @@ def test_wrong_bytes_three_times_are_an_integrity_error(tmp_path: Path, case: Ca
     # They are not believed later.
     later = Server(case.bodies)
     check(tmp_path, case, run(tmp_path, case, later))
-    assert (digest, 0) in later.requests
+    assert [start for asked, start in later.requests if asked == digest] == [0]
 
 
 def test_wrong_bytes_before_a_connection_broke_are_found(tmp_path: Path, case: Case) -> None:
@@ -352,6 +355,12 @@ def test_wrong_bytes_before_a_connection_broke_are_found(tmp_path: Path, case: C
     server = Server(case.bodies, {digest: [Way(wrong=7, breaks_at=5_000), Way()]})
     check(tmp_path, case, run(tmp_path, case, server))
     assert [start for asked, start in server.requests if asked == digest] == [0, 5_000, 0]
+
+
+def test_bytes_after_the_end_of_a_blob_are_not_taken(tmp_path: Path, case: Case) -> None:
+    server = Server(case.bodies, always=Way(more=b"more"))
+    check(tmp_path, case, run(tmp_path, case, server, Pace(in_order=True)))
+    assert server.avoided == []
 
 
 def test_overload_is_passed_on_to_the_connections(
