@@ -149,7 +149,8 @@ def remaining(response: requests.Response) -> str:
         return ""
     window = limit.partition(";w=")[2]
     within = f" in {int(window) // 60} min" if _is_number(window) else ""
-    return f"{left.partition(';')[0]} of {limit.partition(';')[0]} requests remain{within}"
+    count = f"{left.partition(';')[0]} of {limit.partition(';')[0]}".removesuffix(" of ")
+    return f"{count} requests remain{within}"
 
 
 def _limits(response: requests.Response) -> str:
