@@ -15,7 +15,7 @@ _CHECK = {
 _TEXT = """\
 airgap bundle {name}, serial {serial}, made {created}
 {count} images for hosts of {hosts}
-
+{volumes}
 Nothing on this medium can vouch for itself. You need {key}.pub, the public key of
 whoever made the bundle, from another way than this medium. Its fingerprint is
 what whoever made it tells you; this file does not count as saying it.
@@ -41,11 +41,16 @@ what whoever made it tells you; this file does not count as saying it.
    docker buildx build --builder airgap --platform linux/amd64,linux/arm64 \\
      -t 127.0.0.1:5000/you/app --push .
 
-To check every file of the medium (all media, if there are several, one at a time):
+To check every file of a medium, in its folder:
 
-   sha256sum --ignore-missing -c SHA256SUMS
+   sha256sum --ignore-missing -c /root/airgap/SHA256SUMS
 
-Images without any of this:  docker load -i images.tar{volumes}
+Images without any of this:  docker load -i images.tar{joined}
+"""
+_VOLUMES = """
+The images lie in {count} files, {first} to {last}, which may be on several
+media. MEDIUM is the one with this file. All are needed at once: name the folders of the
+others behind it, as in  install MEDIUM OTHER OTHER
 """
 
 
@@ -57,7 +62,10 @@ def render(contents: Contents, key: PublicKey, volumes: Sequence[str]) -> str:
         key: The signer's.
         volumes: File names that joined are the tar.
     """
-    joined = "" if len(volumes) == 1 else f" (first: cat {' '.join(volumes)} > images.tar)"
+    joined = several = ""
+    if len(volumes) > 1:
+        joined = f" (first: cat {' '.join(volumes)} > images.tar)"
+        several = _VOLUMES.format(count=len(volumes), first=volumes[0], last=volumes[-1])
     return _TEXT.format(
         name=contents.name,
         serial=contents.serial,
@@ -66,5 +74,6 @@ def render(contents: Contents, key: PublicKey, volumes: Sequence[str]) -> str:
         hosts=", ".join(contents.host_platforms),
         key=key.name,
         check=_CHECK[key.algorithm].format(key=key.name),
-        volumes=joined,
+        volumes=several,
+        joined=joined,
     )

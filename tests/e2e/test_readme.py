@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +22,8 @@ from tests.lab.upstream import Upstream
 from tests.readme import README, Block, blocks
 
 PROJECT = README.parent
-DRIVE = "/media/usb"
-"""Where the README has the drive, on both sides."""
+DRIVES = ("/media/usb", "/media/usb2")
+"""Where the README has drives, on both sides."""
 
 PLACES = {"workstation", "server", "user", "project"}
 _PACKAGE = ("README.md", "LICENSE", "pyproject.toml", "airgap", "bundles")
@@ -40,16 +40,16 @@ class Walked:
 
 
 class Workstation:
-    """This machine, with a copy of the project, and the medium where the README has the drive.
+    """This machine, with a copy of the project, and the media where the README has drives.
 
     Args:
         folder: For the copy.
         upstream: Stands for Docker Hub and the others.
-        medium: The drive.
+        media: The drives.
     """
 
-    def __init__(self, folder: Path, upstream: Upstream, medium: Medium) -> None:
-        self._folder, self._medium = folder, medium
+    def __init__(self, folder: Path, upstream: Upstream, media: Sequence[Medium]) -> None:
+        self._folder, self._media = folder, media
         for name in _PACKAGE:
             source = PROJECT / name
             if source.is_dir():
@@ -67,10 +67,12 @@ class Workstation:
     def run(self, block: Block) -> str:
         """Runs a block in a mount namespace of its own, so that /media stays as it is."""
         venv = self._folder / "venv" / "bin"
+        mounts = "".join(
+            f"mkdir {drive}\nmount --bind {medium.path} {drive}\n"
+            for drive, medium in zip(DRIVES, self._media, strict=True)
+        )
         script = (
-            "mount -t tmpfs tmpfs /media\n"
-            f"mkdir {DRIVE}\n"
-            f"mount --bind {self._medium.path} {DRIVE}\n"
+            f"mount -t tmpfs tmpfs /media\n{mounts}"
             f"cd {self._folder}\n"
             f"PATH={venv}:$PATH\n"  # a person's shell keeps it active
             f"{block.text}"
@@ -91,15 +93,20 @@ def walked(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iter
     folder = tmp_path_factory.mktemp("project")
     on_workstation: dict[str, str] = {}
     on_server: dict[str, str] = {}
-    with Medium(_MEDIUM_BYTES) as medium, IsolatedHost() as host:
-        workstation = Workstation(folder, upstream, medium)
+    with (
+        Medium(_MEDIUM_BYTES) as first,
+        Medium(_MEDIUM_BYTES) as second,
+        IsolatedHost() as host,
+    ):
+        workstation = Workstation(folder, upstream, [first, second])
         for block in blocks():
             if block.place == "workstation":
                 _note(on_workstation, block, workstation.run(block))
-        medium.seal()
         host.check_isolated()
         host.start_docker()
-        host.attach(medium, DRIVE)
+        for drive, medium in zip(DRIVES, (first, second), strict=True):
+            medium.seal()
+            host.attach(medium, drive)
         host.path("/root/site.pub").write_bytes((folder / "site.pub").read_bytes())
         host.path("/root/app").mkdir()
         for block in blocks():
@@ -152,6 +159,11 @@ def test_the_dry_run_writes_nothing_and_the_spec_says_what_is_carried(walked: Wa
 def test_a_bundle_is_made_of_what_was_locked(walked: Walked) -> None:
     locked, signed = re.findall(r"serial (\d+)", walked.workstation["The same bundle again"])
     assert locked == signed
+
+
+def test_a_bundle_on_two_drives_is_checked_and_installed(walked: Walked) -> None:
+    assert "good: my-images" in walked.workstation["Several media"]
+    assert "installed: my-images" in walked.server["Several media"]
 
 
 def test_the_set_up_is_taken_back_and_made_again_on_another_disk(walked: Walked) -> None:

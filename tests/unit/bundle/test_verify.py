@@ -164,6 +164,7 @@ def test_the_readme_says_how_to_join_volumes(tmp_path: Path, key: PrivateKey) ->
     command = text.rpartition("(first: ")[2].partition(")")[0]
     subprocess.run(command, shell=True, cwd=tmp_path, check=True)  # noqa: S602 - the README's own
     assert (tmp_path / "images.tar").read_bytes() == whole
+    assert "images.tar.000 to images.tar.00" in text
 
 
 def test_volumes_may_lie_on_several_media(tmp_path: Path, key: PrivateKey) -> None:
