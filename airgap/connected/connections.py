@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,19 +10,25 @@ from contextlib import contextmanager
 
 from airgap.limits import KIB, MIB
 
+# How often it looks whether more would help: they do not where processors are the limit.
+_LOOK_SECONDS = 0.25
+_BUSY = 0.6
 # Seconds in which several failures count as one: they have one cause.
 _ONE_CAUSE_SECONDS = 1.0
 
 
 class Connections:
-    """Lets so many through at once; fewer when servers are overloaded, later more again.
+    """Lets so many through at once: as many as bring more, and fewer when servers are overloaded.
 
     Args:
         most: How many at the best of times.
+        first: How many to begin with; `look` adds to them.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = self.allowed = most
+    def __init__(self, most: int, first: int | None = None) -> None:
+        self._most, self.allowed = most, min(most, first or most)
+        self._looked = (time.monotonic(), time.process_time())
+        self._was_overloaded = False
         self._used = self._successes = 0
         self._reduced = float("-inf")
         self._changed = threading.Condition()
@@ -45,12 +52,28 @@ class Connections:
             now = time.monotonic()
             if now - self._reduced > _ONE_CAUSE_SECONDS:
                 self._reduced, self._successes = now, 0
+                self._was_overloaded = True
                 self.allowed = max(1, self.allowed // 2)
+
+    def look(self) -> None:
+        """One more if this machine has little to do, and no server has complained so far."""
+        now, spent = time.monotonic(), time.process_time()
+        before, spent_before = self._looked
+        if now - before < _LOOK_SECONDS:
+            return
+        self._looked = (now, spent)
+        busy = (spent - spent_before) / (now - before) / (os.cpu_count() or 1)
+        with self._changed:
+            if busy < _BUSY and not self._was_overloaded and self.allowed < self._most:
+                self.allowed += 1
+                self._changed.notify()
 
     def succeeded(self) -> None:
         """A blob came whole: after twice as many as are allowed, one more is."""
         with self._changed:
             self._successes += 1
+            if not self._was_overloaded:
+                return
             if self.allowed < self._most and self._successes >= 2 * self.allowed:
                 self._successes = 0
                 self.allowed += 1

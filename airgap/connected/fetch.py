@@ -28,6 +28,8 @@ from airgap.progress import Progress
 
 _GRACE_SECONDS = 2.0
 _NICENESS = 10
+# More leave gaps in the tar, for which its checksums wait: only where they bring more.
+_FIRST_CONNECTIONS = 2
 # Patience begins anew when so much more of a blob came than ever before.
 _PROGRESS_BYTES = 64 * KIB
 
@@ -119,7 +121,7 @@ class _Job:
         self._source, self._progress = source, progress
         self._workers = 1 if pace.in_order else pace.jobs
         self._stop = threading.Event()
-        self._connections = Connections(self._workers)
+        self._connections = Connections(self._workers, _FIRST_CONNECTIONS)
         self._rate = RateLimit(pace.bytes_per_second, self._pause)
 
     def run(self) -> None:
@@ -200,6 +202,7 @@ class _Job:
                 self._restart(number, received)
             while received.count < blob.size and (piece := stream.read(self._rate.piece_bytes)):
                 self._rate.spend(len(piece))
+                self._connections.look()
                 self._take(number, blob, received, piece[: blob.size - received.count])
                 if received.count >= received.most + _PROGRESS_BYTES:
                     received.most = received.count

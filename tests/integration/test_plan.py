@@ -56,7 +56,8 @@ def test_the_plan_is_printed_before_anything_is_fetched(
 ) -> None:
     proxy.fault = answers(500, when=lambda request: request.is_blob)
     name = f"{proxy.address}/{APP}:1"
-    outcome = airgap("bundle", name, "--no-roles", "--key", key, "-o", tmp_path / "bundle")
+    options = ("--no-roles", "--retry-for", "1", "--key", key)
+    outcome = airgap("bundle", name, *options, "-o", tmp_path / "bundle")
     assert outcome.code == 4
     assert "linux/amd64, linux/arm64" in outcome.out
     assert "1 images, 13 blobs" in outcome.out
@@ -125,7 +126,8 @@ def test_a_tag_that_moves_in_between_does_not_change_an_unfinished_bundle(
     publisher = registry.publisher()
     digest = publisher.publish("plain/moving", ["1"], [first])
     name, out = f"{proxy.address}/plain/moving:1", tmp_path / "bundle"
-    common = ("--no-roles", "--platform", "linux/amd64", "--key", key, "-o", out)
+    options = ("--no-roles", "--platform", "linux/amd64", "--retry-for", "1")
+    common = (*options, "--key", key, "-o", out)
     proxy.fault = answers(500, when=lambda request: request.is_blob)
     assert airgap("bundle", name, *common).code == 4
     publisher.publish("plain/moving", ["1"], [second])

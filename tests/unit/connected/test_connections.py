@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -204,3 +205,28 @@ def test_a_pause_may_end_it_all() -> None:
     for _ in range(2):  # and holds no lock while it does
         with pytest.raises(InterruptedError):
             limit.spend(1)
+
+
+@pytest.mark.parametrize(("busy", "allowed"), [(0.1, 3), (0.9, 2)])
+def test_one_more_is_let_through_where_processors_have_little_to_do(
+    busy: float, allowed: int, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cores = os.cpu_count() or 1
+    monkeypatch.setattr(time, "process_time", lambda: busy * cores * clock.now)
+    connections = Connections(8, first=2)
+    connections.look()
+    assert connections.allowed == 2  # too soon to tell
+    clock.now += 1
+    connections.look()
+    assert connections.allowed == allowed
+
+
+def test_no_more_are_added_once_a_server_has_complained(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "process_time", lambda: 0.0)
+    connections = Connections(8, first=4)
+    connections.overloaded()
+    clock.now += 1
+    connections.look()
+    assert connections.allowed == 2

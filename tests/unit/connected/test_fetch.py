@@ -265,7 +265,10 @@ def test_a_tar_is_written_with_its_checksums(tmp_path: Path, pace: Pace, volume_
     assert server.avoided == []
 
 
-def test_blobs_are_fetched_at_once_and_no_more_than_are_allowed(tmp_path: Path) -> None:
+def test_blobs_are_fetched_at_once_and_no_more_than_are_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "_FIRST_CONNECTIONS", 3)
     case = make_case([2_000 - number for number in range(9)])
     together = threading.Barrier(3)
     server = Server(case.bodies, at_request=lambda _: together.wait(_PATIENCE))
@@ -374,6 +377,7 @@ def test_overload_is_passed_on_to_the_connections(
             allowed.append(self.allowed)
 
     monkeypatch.setattr(fetch, "Connections", Watched)
+    monkeypatch.setattr(fetch, "_FIRST_CONNECTIONS", 8)
     ways = {
         case.digest(0): [Way(breaks_at=100, overload=True)],
         case.digest(1): [Way(breaks_at=100)],
