@@ -27,7 +27,7 @@ class Limits:
     signature_bytes: int = 16 * KIB
     key_bytes: int = 16 * KIB
     spec_bytes: int = 1 * MIB
-    lock_bytes: int = 16 * MIB
+    lock_bytes: int = 64 * MIB
     tool_bytes: int = 256 * MIB
     images: int = 100_000
     blobs: int = 1_000_000

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from airgap.bundle.checksums import CHECKSUMS_NAME
-from airgap.errors import HostError, IntegrityError, unreadable
+from airgap.errors import AirgapError, HostError, IntegrityError, unreadable
 
 _READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _READ_FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
@@ -65,23 +65,25 @@ class Media:
     def copies(self, name: str) -> list[int]:
         """Opens a file of the bundle in every folder that has it, in their order.
 
-        The caller closes the descriptors; nothing stays open if one cannot be opened.
+        The caller closes the descriptors. A copy that cannot be opened is left out if others can.
 
         Raises:
             IntegrityError: It is missing, or not a regular file.
             HostError: The medium cannot be read.
         """
-        folders = [folder for folder in self.folders if _is_there(folder / name)]
-        if len(folders) < 2:  # noqa: PLR2004 - more than one
+        if len(self.folders) == 1:
             return [self.open(name)]
         opened: list[int] = []
-        try:
-            opened += (_open_beneath(folder, name) for folder in folders)
-        except BaseException:
-            for descriptor in opened:
-                os.close(descriptor)
-            raise
-        return opened
+        failed: list[AirgapError] = []
+        for folder in self.folders:
+            try:
+                if _is_there(folder / name):
+                    opened.append(_open_beneath(folder, name))
+            except AirgapError as error:
+                failed.append(error)
+        if not opened and failed:
+            raise failed[0]
+        return opened or [self.open(name)]
 
     def read(self, name: str, limit: int) -> bytes:
         """All bytes of a small file.

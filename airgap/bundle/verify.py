@@ -101,7 +101,8 @@ def read_file(media: Media, contents: Contents, name: str, limit: int) -> bytes:
 def verify_all(media: Media, contents: Contents, progress: Progress) -> None:
     """Reads every byte of every listed file and checks it in every way there is.
 
-    Files and what is in the tar are hashed side by side, so that a medium is read once.
+    Files and what is in the tar are hashed side by side, so that a medium is read once (but
+    for files of which there are several copies).
 
     Raises:
         IntegrityError: All files that are damaged, or contents that break a rule.
@@ -128,10 +129,11 @@ def _check_files(media: Media, contents: Contents, stop: Event, progress: Progre
 
     bad = []
     for entry in contents.files:
-        descriptor = open_whole(media, contents, entry)
+        name = contents.numbered(entry)
+        descriptor = open_whole(media, contents, entry, lambda _: _check_stop(stop))
         try:
-            if digest_of_file(descriptor, entry, contents.numbered(entry), seen) != entry.sha256:
-                bad.append(contents.numbered(entry))
+            if digest_of_file(descriptor, entry, name, seen) != entry.sha256:
+                bad.append(name)
         finally:
             os.close(descriptor)
     if bad:

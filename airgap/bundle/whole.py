@@ -8,17 +8,28 @@ from collections.abc import Callable
 
 from airgap.bundle.contents import Contents, FileEntry
 from airgap.bundle.media import Media
-from airgap.errors import IntegrityError, unreadable
+from airgap.errors import HostError, IntegrityError, unreadable
 from airgap.limits import MIB
 
 BUFFER_BYTES = MIB
+Seen = Callable[[int], object]
 
 
-def open_whole(media: Media, contents: Contents, entry: FileEntry) -> int:
+def _unseen(_: int) -> None:
+    """Nobody wants to know."""
+
+
+def open_whole(media: Media, contents: Contents, entry: FileEntry, seen: Seen = _unseen) -> int:
     """Opens a listed file; the caller closes the descriptor.
 
     Where only one medium has it, its size is checked and nothing is read: whoever reads it hashes
     it. Where several have it, one may be a repaired copy, so that they are hashed to find it.
+
+    Args:
+        media: Where to look.
+        contents: What the file belongs to.
+        entry: The file.
+        seen: Is told of the bytes that were read to find the copy; may raise to end it.
 
     Raises:
         IntegrityError: It is missing, or of another size, or no copy is whole.
@@ -26,22 +37,24 @@ def open_whole(media: Media, contents: Contents, entry: FileEntry) -> int:
     """
     name = contents.numbered(entry)
     copies = media.copies(entry.name)
+    unread: HostError | None = None
     try:
         if len(copies) == 1:
             _check_size(copies[0], entry, name)
             return copies.pop()
         for number, descriptor in enumerate(copies):
-            if _is_whole(descriptor, entry, name):
-                return copies.pop(number)
-        raise damaged(name)
+            try:
+                if _is_whole(descriptor, entry, name, seen):
+                    return copies.pop(number)
+            except HostError as error:
+                unread = unread or error
+        raise unread or damaged(name)
     finally:
         for descriptor in copies:
             os.close(descriptor)
 
 
-def digest_of_file(
-    descriptor: int, entry: FileEntry, name: str, seen: Callable[[int], object] = lambda _: None
-) -> str:
+def digest_of_file(descriptor: int, entry: FileEntry, name: str, seen: Seen = _unseen) -> str:
     """The hexadecimal SHA-256 of an open file, read from its beginning.
 
     Args:
@@ -88,6 +101,6 @@ def _check_size(descriptor: int, entry: FileEntry, name: str) -> None:
         )
 
 
-def _is_whole(descriptor: int, entry: FileEntry, name: str) -> bool:
+def _is_whole(descriptor: int, entry: FileEntry, name: str, seen: Seen) -> bool:
     stated = os.fstat(descriptor).st_size == entry.size
-    return stated and digest_of_file(descriptor, entry, name) == entry.sha256
+    return stated and digest_of_file(descriptor, entry, name, seen) == entry.sha256

@@ -154,7 +154,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
         if fixed and fixed.is_over:
             progress.message(f"{fixed.path} expired: hosts will refuse the bundle")
         progress.message(f"resolving {len(request.images)} images")
-        draft = plan_bundle(request, target, client, jobs)
+        draft = plan_bundle(request, target, client, progress, jobs)
         click.echo(json.dumps(document(draft.plan)) if as_json else describe(draft.plan))
         for registry, left in client.rate_limits.items():
             progress.message(f"{registry}: {left}")

@@ -54,7 +54,7 @@ _OPTIONS = (
         type=click.IntRange(1, 64),
         default=4,
         show_default=True,
-        help="Connections at once; fewer by itself when registries limit them.",
+        help="Connections at once, at most; for blobs fewer where registries limit them.",
     ),
 )
 

@@ -6,9 +6,9 @@ import errno
 import hashlib
 import os
 import threading
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from airgap.bundle.contents import BlobEntry, FileEntry
@@ -97,11 +97,19 @@ def write_tar(  # noqa: PLR0913, PLR0917 - what the work needs
 
 @dataclass(slots=True)
 class _Received:
-    """How much of a blob is in the tar, its hash so far, and how much there ever was."""
+    """How much of a blob is in the tar.
+
+    Attributes:
+        count: Bytes.
+        digest: Their hash.
+        most: How many there ever were.
+        servers: Who sent them; in the order of their last turn.
+    """
 
     count: int
     digest: hashlib._Hash
     most: int = 0
+    servers: dict[str, None] = field(default_factory=dict)
 
 
 class _Job:
@@ -130,8 +138,9 @@ class _Job:
         blobs = self._plan.contents.blobs
         self._write_framing(0)
         pool = ThreadPoolExecutor(self._workers, initializer=_step_back)
-        futures = [pool.submit(self._write_unit, number) for number in range(len(blobs))]
+        futures: list[Future[None]] = []
         try:
+            futures += (pool.submit(self._write_unit, number) for number in range(len(blobs)))
             ended = wait(futures, return_when=FIRST_EXCEPTION).done
         finally:
             self._stop.set()
@@ -147,8 +156,6 @@ class _Job:
         self._write_framing(number + 1)
         if blob.digest in self._plan.bodies:
             self._write(self._plan.bodies[blob.digest], blob.offset)
-        elif self._journal.done.get(number) == blob.size:
-            self._progress.advance(blob.size)
         else:
             self._fetch(number, blob)
             self._journal.note(number, blob.size)
@@ -165,41 +172,45 @@ class _Job:
         """Writes a blob to its place; tries again, from where it broke off, with patience."""
         attempts = self._source.attempts(self._pause)
         received = self._resumed(number, blob)
-        for wrong in range(1, WRONG_TRIES + 1):
-            server = self._receive_all(number, blob, received, attempts)
+        tries = WRONG_TRIES + (received.count > 0)  # the disk may have spoiled what was there
+        for wrong in range(1, tries + 1):
+            self._receive_all(number, blob, received, attempts)
             if received.digest.hexdigest() == hex_of(blob.digest):
                 self._connections.succeeded()
                 return
             found = f"they are sha256:{received.digest.hexdigest()}"
-            self._source.avoid(server)
+            for server in received.servers:
+                self._source.avoid(server)
             self._restart(number, received)
             received.most = 0
-            if wrong == WRONG_TRIES:
+            if wrong == tries:
                 raise _other_bytes(self._plan.sources[blob.digest], blob, found)
 
     def _receive_all(
         self, number: int, blob: BlobEntry, received: _Received, attempts: Attempts
-    ) -> str:
-        """Receives the rest of a blob, and says from which server the end of it came."""
-        server = ""
+    ) -> None:
+        """Receives the rest of a blob."""
         while received.count < blob.size:
             try:
                 with self._connections.one():
-                    server = self._receive(number, blob, received, attempts)
+                    self._receive(number, blob, received, attempts)
             except TemporaryError as error:
                 if error.overload:
                     self._connections.overloaded()
                 attempts.failed(error)
-        return server
 
     def _receive(
         self, number: int, blob: BlobEntry, received: _Received, attempts: Attempts
-    ) -> str:
+    ) -> None:
         self._check_stop()
+        attempts.begin()
         reference = self._plan.sources[blob.digest]
         with self._source.blob(reference, blob.digest, blob.size, received.count) as stream:
             if stream.start != received.count:  # the server gives blobs only whole
                 self._restart(number, received)
+            # Whoever brought most of it last is avoided longest if it is wrong: asked last.
+            received.servers.pop(stream.server, None)
+            received.servers[stream.server] = None
             while received.count < blob.size and (piece := stream.read(self._rate.piece_bytes)):
                 self._rate.spend(len(piece))
                 self._connections.look()
@@ -207,7 +218,6 @@ class _Job:
                 if received.count >= received.most + _PROGRESS_BYTES:
                     received.most = received.count
                     attempts.progressed()
-            return stream.server
 
     def _take(self, number: int, blob: BlobEntry, received: _Received, piece: bytes) -> None:
         self._check_stop()
@@ -234,7 +244,7 @@ class _Job:
         self._journal.note(number, 0)
         self._hasher.restarted(number + 1)
         self._progress.advance(-received.count)
-        received.count, received.digest = 0, hashlib.sha256()
+        received.count, received.digest, received.servers = 0, hashlib.sha256(), {}
 
     def _write(self, data: bytes, offset: int) -> None:
         with self._journal.writing(len(data)):

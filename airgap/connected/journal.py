@@ -121,7 +121,8 @@ class Journal:
             self._tar.sync()
             for number, done in sorted(notes.items()):
                 os.pwrite(self._file, b"%015d\n" % done, number * _RECORD_BYTES)
-            os.fdatasync(self._file)
+            if self._tar.durable:
+                os.fdatasync(self._file)
         except OSError as caught:
             error = caught
         with self._changed:

@@ -26,7 +26,15 @@ from airgap.connected.plan import Plan, make_plan
 from airgap.connected.resolve import resolve_all
 from airgap.connected.source import Source
 from airgap.connected.tar_file import TarFile
-from airgap.connected.unfinished import Started, Unfinished, not_written, write_whole
+from airgap.connected.unfinished import (
+    Started,
+    Unfinished,
+    not_written,
+    sync_folder,
+    write_whole,
+)
+from airgap.errors import UsageError
+from airgap.limits import LIMITS
 from airgap.oci.platform import Platform, parse_platform
 from airgap.progress import Progress
 from airgap.spec.bundle_spec import Request
@@ -64,13 +72,16 @@ class Draft:
     plan: Plan
 
 
-def plan_bundle(request: Request, target: Target, source: Source, jobs: int = 1) -> Draft:
+def plan_bundle(
+    request: Request, target: Target, source: Source, progress: Progress, jobs: int = 1
+) -> Draft:
     """Resolves every name, or takes what a lock or an interrupted run fixed, and lays out the tar.
 
     Args:
         request: What is wanted.
         target: Where to, and how.
         source: Where registries are asked.
+        progress: Sees what happens.
         jobs: How many images are resolved at once.
 
     Raises:
@@ -80,6 +91,8 @@ def plan_bundle(request: Request, target: Target, source: Source, jobs: int = 1)
     until = format_time(target.expires) if target.expires else ""
     unfinished = Unfinished(target.output, request, until, target.volume_bytes)
     earlier = unfinished.load()
+    if earlier:
+        progress.message(f"going on with what was begun {earlier.created}, as names were then")
     known = target.fixed or earlier
     images = resolve_all(source, request, known.digests if known else {}, jobs)
     if known is None:
@@ -97,6 +110,7 @@ def plan_bundle(request: Request, target: Target, source: Source, jobs: int = 1)
         blobs=(),
     )
     plan = make_plan(contents, images, target.volume_bytes)
+    _check_limits(plan)
     return Draft(target, unfinished, known, plan)
 
 
@@ -137,6 +151,24 @@ def write_bundle(
             raise not_written(output, error) from error
 
 
+def _check_limits(plan: Plan) -> None:
+    """Refuses at once what no reader of bundles would take."""
+    contents = plan.contents
+    sizes = {
+        "images": (len(contents.images), LIMITS.images),
+        "blobs": (len(contents.blobs), LIMITS.blobs),
+        "bytes of images": (plan.tar_bytes, LIMITS.archive_bytes),
+        "bytes of contents": (len(contents.to_bytes()), LIMITS.contents_bytes),
+    }
+    for what, (size, most) in sizes.items():
+        if size > most:
+            raise UsageError(
+                f"the bundle would have {size} {what}, and {most} are the most",
+                meaning="Nothing was fetched.",
+                remedy="make several bundles",
+            )
+
+
 def _write_tar(draft: Draft, source: Source, pace: Pace, progress: Progress) -> list[FileEntry]:
     output, plan = draft.target.output, draft.plan
     with TarFile(output, plan.volumes, durable=draft.target.durable) as tar:
@@ -144,6 +176,8 @@ def _write_tar(draft: Draft, source: Source, pace: Pace, progress: Progress) -> 
             journal = Journal(draft.unfinished.journal_path, tar, plan.contents.blobs)
         except OSError as error:
             raise not_written(draft.unfinished.journal_path, error) from error
+        sync_folder(output)
+        sync_folder(draft.unfinished.journal_path.parent)
         return write_tar(tar, output, plan, journal, source, pace, progress)
 
 

@@ -30,7 +30,7 @@ class TarFile:
     """
 
     def __init__(self, folder: Path, volumes: Sequence[Volume], *, durable: bool = True) -> None:
-        self._durable = durable
+        self.durable = durable
         self._files: list[tuple[Volume, int]] = []
         with ExitStack() as stack:
             for volume in volumes:
@@ -89,7 +89,7 @@ class TarFile:
 
     def sync(self) -> None:
         """Returns once everything that was written lasts through a power cut."""
-        for _, descriptor in self._files if self._durable else ():
+        for _, descriptor in self._files if self.durable else ():
             os.fdatasync(descriptor)
 
     def _at(self, offset: int) -> tuple[Volume, int]:

@@ -19,8 +19,10 @@ from typing import Any
 
 from airgap import __version__
 from airgap.bundle.checksums import CHECKSUMS_NAME
-from airgap.bundle.contents import canonical
+from airgap.bundle.contents import canonical, is_qualified, is_time
 from airgap.errors import AirgapError, HostError, SpaceError, UsageError, is_full
+from airgap.limits import LIMITS
+from airgap.oci.digest import is_digest
 from airgap.spec.bundle_spec import Request
 
 _FOLDER = ".unfinished"
@@ -81,7 +83,8 @@ class Unfinished:
             raise self._taken("is not a folder")
         path = self._folder / "plan.json"
         if path.exists():
-            return self._known(path.read_bytes())
+            with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+                return self._known(file.read(LIMITS.contents_bytes))
         if (self.output / CHECKSUMS_NAME).exists():
             # Of a run that was killed when nothing was left to do but this.
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -95,8 +98,11 @@ class Unfinished:
             known = json.loads(data)
             request = known.pop("request")
             started = Started(**known)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            sound = _is_sound(started)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise self._taken("holds an unfinished bundle that cannot be read") from error
+        if not sound:
+            raise self._taken("holds an unfinished bundle that cannot be read")
         if request != self._request:
             raise self._taken("holds an unfinished bundle of another plan")
         return started
@@ -111,7 +117,8 @@ class Unfinished:
         """
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+            folder = os.open(self._folder, flags)
         except OSError as error:
             raise not_written(self.output, error) from error
         try:
@@ -184,13 +191,38 @@ def not_written(path: Path, error: OSError) -> AirgapError:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file so that it is there whole or not at all."""
+    """Writes a file so that it is there, for good, whole or not at all."""
     temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("wb") as file:
+    temporary.unlink(missing_ok=True)
+    # Never through a link: who made the medium may have put one there.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(temporary, flags, 0o644), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder last, where its file system can."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _is_sound(started: Started) -> bool:
+    """Whether what a file says is of the form that a run writes."""
+    return (
+        type(started.serial) is int
+        and is_time(started.created)
+        and all(is_qualified(name) and is_digest(it) for name, it in started.digests.items())
+    )
 
 
 def _plain(request: Request) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class VolumeHasher:
         self._state = _State(0, hashlib.sha256(), [])
         self._saved = (0, self._state.copy())
         self._rewind = self._stopped = False
-        self._error: OSError | None = None
+        self._error: Exception | None = None
         self._changed = threading.Condition()
         self._progress = Progress()
         self._thread = threading.Thread(target=self._run, name="checksums", daemon=True)
@@ -103,7 +103,7 @@ class VolumeHasher:
             while len(self._state.ended) < len(self._volumes):
                 if not self._step():
                     return
-        except OSError as error:
+        except Exception as error:
             self._error = error
 
     def _step(self) -> bool:

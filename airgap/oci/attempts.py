@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from airgap.errors import IntegrityError, UpstreamError
+from airgap.errors import AirgapError, IntegrityError, NotFoundError, UpstreamError
 
 # How often wrong bytes may come; other servers are asked in between.
 WRONG_TRIES = 3
@@ -67,11 +67,17 @@ class Attempts:
     ) -> None:
         self._retry_for, self._pause, self._say = retry_for, pause, say
         self._failures: Counter[str] = Counter()
-        self.progressed()
+        self._spent, self._streak = 0.0, 0
+        self._begun = time.monotonic()
+
+    def begin(self) -> None:
+        """A try begins now: what lay between the last pause and this does not count."""
+        self._begun = time.monotonic()
 
     def progressed(self) -> None:
         """Something came: patience begins anew."""
-        self._since, self._streak = time.monotonic(), 0
+        self._spent, self._streak = 0.0, 0
+        self._begun = time.monotonic()
 
     def failed(self, error: TemporaryError) -> None:
         """Waits until the next try.
@@ -84,14 +90,16 @@ class Attempts:
         longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(self._streak, _MOST_DOUBLINGS))
         self._streak += 1
         wait = max(error.retry_after, longest * random.uniform(0.5, 1))  # noqa: S311 - no secret
-        spent = time.monotonic() - self._since
+        self._spent += time.monotonic() - self._begun
         patience = min(self._retry_for, _FIRST_CONTACT) if error.first_contact else self._retry_for
-        if spent + wait > patience:
+        if self._spent + wait > patience:
             self._explain(error)
             raise error
         if wait > _FIRST_PAUSE:
             self._say(f"{error.message}: trying again in {wait:.0f} s")
         self._pause(wait)
+        self._spent += wait
+        self.begin()
 
     def _explain(self, error: TemporaryError) -> None:
         if self._failures.total() == 1:
@@ -119,3 +127,26 @@ def persist(work: Callable[[], _T], attempts: Attempts) -> _T:
             wrong += 1
             if wrong == WRONG_TRIES:
                 raise
+
+
+def of_all(failures: Sequence[AirgapError]) -> AirgapError:
+    """What to raise when all that could be asked failed.
+
+    Args:
+        failures: Those of mirrors, in order, and last that of the registry itself. If it says that
+            there is no such image, mirrors that are down do not make it exist. Else a mirror
+            that may answer later is waited for, whatever keeps the registry from answering.
+    """
+    chosen = failures[-1]
+    waiting = [one for one in failures if isinstance(one, TemporaryError)]
+    if waiting and not isinstance(chosen, NotFoundError):
+        if not isinstance(chosen, TemporaryError):
+            chosen = waiting[-1]
+        asked_for = [one.retry_after for one in waiting if not one.first_contact]
+        chosen.retry_after = min(asked_for, default=0)
+        chosen.overload = any(one.overload for one in waiting)
+        chosen.first_contact = all(one.first_contact for one in waiting)
+    others = "; ".join(failure.message for failure in failures if failure is not chosen)
+    if others:
+        chosen.meaning = f"{chosen.meaning} Also asked: {others}.".lstrip()
+    return chosen

@@ -12,16 +12,18 @@ from threading import Lock
 from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import HTTPError
 
 from airgap.errors import IntegrityError, UpstreamError
 from airgap.limits import LIMITS
-from airgap.oci.attempts import TemporaryError
+from airgap.oci.blob_reader import read_document
 from airgap.oci.credentials import Credential, Credentials
-from airgap.oci.failures import is_temporary, refused
+from airgap.oci.failures import refusal, refused
 from airgap.oci.manifest import load_json
 from airgap.oci.registries import Endpoint
+from airgap.oci.speed import Speed
 
+# Finding parameters in a long one would take long.
+_CHALLENGE_CHARACTERS = 4096
 _TOKEN = re.compile(r"[!-~]+")
 _PARAMETER = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]+))')
 
@@ -53,7 +55,7 @@ class Authorization:
             CredentialsError: There are no credentials, or they were refused.
             UpstreamError: The token server does not answer as it should.
         """
-        scheme, _, rest = challenge.partition(" ")
+        scheme, _, rest = challenge[:_CHALLENGE_CHARACTERS].partition(" ")
         credential = self._credentials.find(endpoint.name)
         if scheme.lower() == "bearer":
             found = _PARAMETER.findall(rest)
@@ -103,26 +105,17 @@ class Authorization:
             if response.status_code in (400, 401, 403):
                 raise refused(endpoint)
             if response.status_code != requests.codes.ok:
-                raise _no_token(endpoint, response.status_code)
-            return _read_token(endpoint, response)
+                server = f"the token server of {endpoint.name}"
+                raise refusal(f"{server} answered {response.status_code}", response)
+            return _read_token(endpoint, response, self._timeout)
 
 
-def _no_token(endpoint: Endpoint, status: int) -> UpstreamError:
-    message = f"the token server of {endpoint.name} answered {status}"
-    if is_temporary(status):
-        return TemporaryError(message, kind=f"token server answered {status}")
-    return UpstreamError(message)
-
-
-def _read_token(endpoint: Endpoint, response: requests.Response) -> str:
+def _read_token(endpoint: Endpoint, response: requests.Response, timeout: float) -> str:
     server = f"the token server of {endpoint.name}"
+    speed = Speed(f"the answer of {server}", timeout)
+    body = read_document(response, f"the answer of {server}", LIMITS.response_bytes, speed)
     try:
-        body = response.raw.read(LIMITS.response_bytes + 1, decode_content=True)
         document = load_json(body, "its answer", LIMITS.response_bytes)
-    except (HTTPError, OSError) as error:
-        raise TemporaryError(
-            f"the connection broke while {server} answered", kind="the connection broke"
-        ) from error
     except IntegrityError as error:
         raise UpstreamError(f"{server} gave no token: {error.message}") from error
     token = document.get("token") or document.get("access_token")

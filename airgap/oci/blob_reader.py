@@ -68,6 +68,26 @@ class BlobReader:
         self._response.close()
 
 
+def read_document(response: requests.Response, what: str, limit: int, speed: Speed) -> bytes:
+    """All bytes of an answer that is small; one more than `limit` if there are too many.
+
+    Raises:
+        TemporaryError: The connection broke or crawls.
+    """
+    body = bytearray()
+    try:
+        while left := limit + 1 - len(body):
+            with speed.waiting():
+                piece = response.raw.read1(left, decode_content=True)
+            if not piece:
+                break
+            body += piece
+            speed.came(len(piece))
+    except (HTTPError, OSError) as error:
+        raise failures.broke_off(what, error) from error
+    return bytes(body)
+
+
 def starts_at(response: requests.Response, start: int, size: int) -> bool:
     """Whether a 206 answer is what was asked for: the blob from `start` to its end.
 

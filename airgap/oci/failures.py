@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
 
 import requests
 from requests.exceptions import ProxyError, Timeout, TooManyRedirects
-from urllib3.exceptions import ReadTimeoutError
+from urllib3.exceptions import LocationParseError, ReadTimeoutError
 
 from airgap.errors import (
     AirgapError,
@@ -60,24 +61,42 @@ def unreachable(endpoint: Endpoint, error: Exception, *, answered: bool) -> Airg
         error: What was raised.
         answered: Whether the server has answered before, in this run.
     """
+    asked = _asked(error) or endpoint.server
+    elsewhere = asked != endpoint.server
+    who = f"{asked}, where {endpoint.server} sends to," if elsewhere else asked
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        section = asked if elsewhere else endpoint.name
         return UpstreamError(
-            f"the TLS certificate of {endpoint.server} is not trusted",
-            remedy=f'name its CA: [registry."{endpoint.name}"] ca = "FILE" with --registries',
+            f"the TLS certificate of {who.rstrip(',')} is not trusted",
+            remedy=f'name its CA: [registry."{section}"] ca = "FILE" with --registries',
         )
     if isinstance(error, TooManyRedirects):
         return UpstreamError(
             f"{endpoint.server} redirects in a circle",
             meaning="The registry, or something before it, is faulty.",
         )
+    if isinstance(error, (ValueError, LocationParseError)):
+        return UpstreamError(
+            f"{endpoint.server} redirects to an address that is none",
+            meaning="The registry, or something before it, is faulty.",
+        )
     through = " through the proxy" if isinstance(error, ProxyError) else ""
     return TemporaryError(
-        f"{endpoint.server} cannot be reached{through} ({reason(error)})",
+        f"{who} cannot be reached{through} ({reason(error)})",
         kind="cannot be reached",
         remedy="check network, proxy (HTTPS_PROXY) and name; then give the same command again",
         overload=isinstance(error, Timeout),
-        first_contact=not answered,
+        first_contact=not answered and not elsewhere,
     )
+
+
+def _asked(error: Exception) -> str:
+    """The host of the request that failed: not always who was asked first, after a redirect."""
+    request = getattr(error, "request", None)
+    try:
+        return urlsplit(request.url).netloc.rpartition("@")[2] if request is not None else ""
+    except ValueError:
+        return ""
 
 
 def bad_status(endpoint: Endpoint, response: requests.Response, path: str) -> AirgapError:
@@ -91,17 +110,27 @@ def bad_status(endpoint: Endpoint, response: requests.Response, path: str) -> Ai
         )
     if status in (_UNAUTHORISED, _FORBIDDEN):
         return refused(endpoint)
-    message = f"{endpoint.name} answered {status} for {endpoint.repository}"
-    if is_temporary(status):
-        return TemporaryError(
-            message,
-            kind=f"answered {status}",
-            meaning=_limits(response),
-            remedy="give the same command again later: what was fetched is kept",
-            retry_after=_retry_after(response),
-            overload=status == _TOO_MANY,
-        )
-    return UpstreamError(message)
+    return refusal(f"{endpoint.name} answered {status} for {endpoint.repository}", response)
+
+
+def refusal(message: str, response: requests.Response) -> UpstreamError:
+    """The error for a status that says nothing of names or credentials.
+
+    Args:
+        message: Who answered what.
+        response: The answer, with what it says of when to come again.
+    """
+    status = response.status_code
+    if not is_temporary(status):
+        return UpstreamError(message)
+    return TemporaryError(
+        message,
+        kind=f"answered {status}",
+        meaning=_limits(response),
+        remedy="give the same command again later: what was fetched is kept",
+        retry_after=_retry_after(response),
+        overload=status == _TOO_MANY,
+    )
 
 
 def is_temporary(status: int) -> bool:

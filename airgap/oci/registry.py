@@ -14,9 +14,9 @@ from urllib3.exceptions import HTTPError
 from airgap.errors import AirgapError, IntegrityError, UpstreamError
 from airgap.limits import LIMITS
 from airgap.oci import failures
-from airgap.oci.attempts import Attempts, TemporaryError, persist
+from airgap.oci.attempts import Attempts, TemporaryError, of_all, persist
 from airgap.oci.authorization import Authorization
-from airgap.oci.blob_reader import BlobReader, starts_at
+from airgap.oci.blob_reader import BlobReader, read_document, starts_at
 from airgap.oci.credentials import Credentials
 from airgap.oci.digest import digest_of
 from airgap.oci.manifest import INDEX_TYPES, MANIFEST_TYPES, Descriptor
@@ -169,7 +169,9 @@ class RegistryClient:
             media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
             if left := failures.remaining(response):
                 self.rate_limits[endpoint.name] = left
-            body = self._read_manifest(response, f"the manifest of {reference}")
+            what = f"the manifest of {reference}"
+            speed = Speed(what, self._timeout)
+            body = read_document(response, what, LIMITS.manifest_bytes, speed)
         if media_type not in (*INDEX_TYPES, *MANIFEST_TYPES):
             raise UpstreamError(
                 f"{endpoint.name} answered {media_type or 'no type'!r} for {reference}",
@@ -185,45 +187,26 @@ class RegistryClient:
             raise failures.wrong_digest(reference, stated, digest)
         return Descriptor(media_type, digest, len(body)), body
 
-    def _read_manifest(self, response: requests.Response, what: str) -> bytes:
-        """The bytes of a manifest; one more than are allowed if there are too many."""
-        body, speed = bytearray(), Speed(what, self._timeout)
-        try:
-            while left := LIMITS.manifest_bytes + 1 - len(body):
-                with speed.waiting():
-                    piece = response.raw.read1(left, decode_content=True)
-                if not piece:
-                    break
-                body += piece
-                speed.came(len(piece))
-        except (HTTPError, OSError) as error:
-            raise failures.broke_off(what, error) from error
-        return bytes(body)
-
     def _ask(self, reference: Reference, ask: Callable[[Endpoint], _T]) -> _T:
         """Asks one endpoint after the other.
 
         Raises:
-            AirgapError: None had it. What the last one in the configuration's order said, which
-                is the registry itself; mirrors that are down do not make an image exist.
+            AirgapError: None had it; see `of_all`.
         """
         endpoints = self._registries.endpoints(reference)
         failed: dict[Endpoint, AirgapError] = {}
-        for endpoint in sorted(endpoints, key=self._is_avoided):
+        for endpoint in sorted(endpoints, key=self._avoided_for):
             try:
                 return ask(endpoint)
             except AirgapError as error:
                 failed[endpoint] = error
                 if isinstance(error, TemporaryError):
                     self.avoid(endpoint.server)
-        chosen = failed.pop(endpoints[-1])
-        if failed:
-            others = "; ".join(failure.message for failure in failed.values())
-            chosen.meaning = f"{chosen.meaning} Also asked: {others}.".lstrip()
-        raise chosen
+        raise of_all([failed[endpoint] for endpoint in endpoints])
 
-    def _is_avoided(self, endpoint: Endpoint) -> bool:
-        return time.monotonic() < self._avoided_until.get(endpoint.server, 0)
+    def _avoided_for(self, endpoint: Endpoint) -> float:
+        """Seconds for which a server is still asked after the others."""
+        return max(0.0, self._avoided_until.get(endpoint.server, 0) - time.monotonic())
 
     def _get(
         self,
@@ -240,7 +223,7 @@ class RegistryClient:
             response.close()
             try:
                 self._authorization.answer(endpoint, challenge, self._session(endpoint))
-            except requests.RequestException as error:
+            except (requests.RequestException, HTTPError, ValueError) as error:
                 raise failures.unreachable(endpoint, error, answered=True) from error
             response = self._request(endpoint, url, headers)
         if response.status_code in accepted:
@@ -254,7 +237,7 @@ class RegistryClient:
             response = self._session(endpoint).get(
                 url, headers=headers, stream=True, timeout=self._timeout
             )
-        except requests.RequestException as error:
+        except (requests.RequestException, HTTPError, ValueError) as error:
             answered = endpoint.server in self._answered
             raise failures.unreachable(endpoint, error, answered=answered) from error
         self._answered.add(endpoint.server)
@@ -271,7 +254,8 @@ class RegistryClient:
     def _answering_scheme(self, endpoint: Endpoint) -> str:
         try:
             with new_session(endpoint) as session:
-                session.get(f"https://{endpoint.server}/v2/", timeout=self._timeout).close()
+                url = f"https://{endpoint.server}/v2/"
+                session.get(url, timeout=self._timeout, stream=True).close()
         except requests.exceptions.SSLError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise failures.unreachable(endpoint, error, answered=True) from error

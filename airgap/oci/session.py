@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from airgap import __version__
+from airgap.limits import KIB
 from airgap.oci.registries import Endpoint
 
+_REDIRECT_BYTES = 64 * KIB
 # Where distributions keep the system's CA certificates.
 _CA_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -37,6 +41,7 @@ class _Session(requests.Session):
     def __init__(self, ca: Path | None) -> None:
         super().__init__()
         self._ca = ca
+        self.hooks["response"] = [_cut_short]
         self.verify = str(_system_ca() or "") or True
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # noqa: ANN401
@@ -52,6 +57,17 @@ class _Session(requests.Session):
         old, new = str(response.request.url), str(prepared_request.url)
         if self.should_strip_auth(old, new):  # type: ignore[no-untyped-call]
             prepared_request.headers.pop("Authorization", None)
+
+
+def _cut_short(response: requests.Response, *_: object, **__: object) -> None:
+    """Leaves the body of a redirect, which requests would read whole however long it is."""
+    if response.is_redirect:
+        with suppress(HTTPError, OSError):
+            # A short one is read to its end, so that the connection is used again.
+            response.raw.read1(_REDIRECT_BYTES)
+            response.raw.read(1)
+        response.raw.close()
+        response._content, response._content_consumed = b"", True  # type: ignore[attr-defined]
 
 
 def _system_ca() -> Path | None:

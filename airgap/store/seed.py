@@ -14,6 +14,8 @@ from airgap.store.layout import mirror_repositories
 from airgap.store.store import Store
 
 _WORKERS = 4
+# Images whose links wait to be synced together.
+_LINKED_AT_ONCE = 500
 
 
 def missing_blobs(store: Store, archive: Archive) -> list[BlobEntry]:
@@ -37,8 +39,10 @@ def seed(store: Store, archive: Archive, progress: Progress) -> None:
     progress.start("seeding the mirror", sum(blob.size for blob in blobs))
     try:
         _write_all(store, archive, blobs, progress)
-        for image in archive.contents.images:
+        for number, image in enumerate(archive.contents.images, start=1):
             store.link_image(image, documents_of(image.digest, documents))
+            if number % _LINKED_AT_ONCE == 0:
+                store.sync()
         store.tag_images(archive.contents.images)
     except OSError as error:
         raise _not_written(store, error) from error

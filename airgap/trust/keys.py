@@ -95,7 +95,7 @@ class PrivateKey:
     def sign(self, data: bytes) -> bytes:
         """A signature as openssl checks it: DER for ECDSA, 64 raw bytes for Ed25519.
 
-        The same key and data give the same bytes.
+        The same key and data give the same bytes, with ECDSA from OpenSSL 3.2 on.
         """
         if isinstance(self.key, ed25519.Ed25519PrivateKey):
             return self.key.sign(data)

@@ -260,6 +260,81 @@ def test_a_redirect_to_nowhere_is_exit_4(proxy: FaultProxy, bundle: Bundle) -> N
     assert bundle(f"{proxy.address}/{APP}:1").code == 4
 
 
+@pytest.mark.parametrize("place", ["http://a..b/", "http://[::1/", f"http://{'a' * 70}.b/"])
+def test_a_redirect_to_an_address_that_is_none_is_exit_4(
+    place: str, proxy: FaultProxy, bundle: Bundle
+) -> None:
+    proxy.fault = answers(307, {"Location": place})
+    outcome = bundle(f"{proxy.address}/{APP}:1")
+    assert outcome.code == 4
+    assert "redirects to an address that is none" in outcome.err
+
+
+def test_the_body_of_a_redirect_is_not_read(proxy: FaultProxy, bundle: Bundle) -> None:
+    def endless(exchange: Exchange) -> bool:
+        if not exchange.request_seen.path.startswith("/v2/"):
+            return False
+        exchange.begin(307, {"Location": "/elsewhere"}, 1 << 40)
+        while not exchange.hung_up():
+            exchange.wfile.write(bytes(1 << 16))
+        return True
+
+    proxy.fault = endless
+    outcome = bundle(f"{proxy.address}/{APP}:1")
+    assert outcome.code == 3
+    assert "404" in outcome.err or "has no manifest" in outcome.err
+
+
+def test_who_cannot_be_reached_after_a_redirect_is_named(proxy: FaultProxy, bundle: Bundle) -> None:
+    proxy.fault = answers(307, {"Location": "http://127.0.0.1:1/blob?secret=1"}, when=is_blob)
+    outcome = bundle(f"{proxy.address}/{APP}:1")
+    assert outcome.code == 4
+    assert f"127.0.0.1:1, where {proxy.address} sends to, cannot be reached" in outcome.err
+    assert "secret" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        {"serial": "1"},
+        {"created": "yesterday"},
+        {"digests": {"docker.io/library/a:1": "../../etc"}},
+        {"digests": []},
+    ],
+)
+def test_a_plan_that_no_run_has_written_is_refused(
+    planted: dict[str, object], proxy: FaultProxy, bundle: Bundle, tmp_path: Path
+) -> None:
+    name = f"{proxy.address}/{APP}:1"
+    proxy.fault = answers(500, when=is_blob)
+    assert bundle(name).code == 4
+    path = tmp_path / "bundle/.unfinished/plan.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | planted))
+    outcome = bundle(name)
+    assert outcome.code == 2
+    assert "cannot be read" in outcome.err
+
+
+def test_a_link_that_lies_in_the_folder_is_not_followed(
+    proxy: FaultProxy, bundle: Bundle, tmp_path: Path
+) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("as it was")
+    (tmp_path / "bundle/.unfinished").mkdir(parents=True)
+    (tmp_path / "bundle/.unfinished/.plan.json.new").symlink_to(precious)
+    outcome = bundle(f"{proxy.address}/{APP}:1")
+    assert outcome.code == 0, outcome.err
+    assert precious.read_text() == "as it was"
+
+
+def test_a_run_that_goes_on_says_so(proxy: FaultProxy, bundle: Bundle) -> None:
+    proxy.fault = answers(500, when=is_blob)
+    bundle(f"{proxy.address}/{APP}:1")
+    proxy.fault = None
+    outcome = bundle(f"{proxy.address}/{APP}:1")
+    assert "going on with what was begun 20" in outcome.err
+
+
 def test_what_was_finished_before_a_failure_is_not_fetched_again(
     proxy: FaultProxy, bundle: Bundle, key: Path, tmp_path: Path
 ) -> None:

@@ -128,3 +128,13 @@ def test_a_medium_that_cannot_be_read_is_a_host_error(tmp_path: Path) -> None:
 def test_damaged_files_are_all_named() -> None:
     assert damaged("a", "b").message == "a, b are damaged: they are not what SHA256SUMS says"
     assert damaged("a").message == "a is damaged: it is not what SHA256SUMS says"
+
+
+def test_a_copy_that_cannot_be_read_does_not_stand_before_one_that_is_whole(
+    tmp_path: Path,
+) -> None:
+    media_of_two = media(tmp_path, [GOOD, GOOD])
+    first = tmp_path / "0" / NAME
+    first.unlink()
+    first.mkdir()  # fails like a bad sector: in the open, or in read(2)
+    assert contents(open_whole(media_of_two, CONTENTS, ENTRY)) == GOOD

@@ -545,3 +545,15 @@ def test_whatever_goes_wrong_now_and_then_the_tar_is_right_in_the_end(
         check(folder, case, entries)
         return
     raise AssertionError(server.requests)
+
+
+def test_a_later_run_finds_what_the_disk_has_damaged_of_a_finished_blob(
+    tmp_path: Path, case: Case
+) -> None:
+    run(tmp_path, case, Server(case.bodies))
+    blob = case.plan.to_fetch[0]
+    path = tmp_path / "images.tar"
+    data = bytearray(path.read_bytes())
+    data[blob.offset] ^= 1
+    path.write_bytes(data)
+    check(tmp_path, case, run(tmp_path, case, Server(case.bodies)))

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from airgap.errors import NotFoundError
-from airgap.oci.attempts import Attempts, TemporaryError, persist
+from airgap.errors import CredentialsError, NotFoundError
+from airgap.oci.attempts import Attempts, TemporaryError, of_all, persist
 
 
 class Clock:
@@ -217,3 +217,30 @@ def test_work_that_never_succeeds_is_given_up(clock: Clock) -> None:
     with pytest.raises(TemporaryError, match="it broke"):
         persist(work, Attempts(60, clock.pause))
     assert 30 <= clock.now - 1000 <= 60
+
+
+def test_waiting_for_ones_turn_does_not_count(clock: Clock) -> None:
+    attempts = Attempts(10, clock.pause)
+    attempts.failed(failure())
+    clock.now += 1_000
+    attempts.begin()
+    attempts.failed(failure())
+    assert len(clock.pauses) == 2
+
+
+def test_no_image_in_the_registry_is_final_whatever_mirrors_say() -> None:
+    missing = NotFoundError("the registry has none")
+    assert of_all([failure("mirror broke"), missing]) is missing
+    assert "it mirror broke" in missing.meaning
+
+
+@pytest.mark.parametrize(
+    "registry", [failure("is cut off", first_contact=True), CredentialsError("it refuses")]
+)
+def test_a_mirror_that_may_answer_later_is_waited_for(
+    registry: TemporaryError | CredentialsError,
+) -> None:
+    chosen = of_all([failure("answered 429", retry_after=7), registry])
+    assert isinstance(chosen, TemporaryError)
+    assert not chosen.first_contact
+    assert chosen.retry_after == 7

@@ -204,7 +204,7 @@ def test_an_answer_may_be_as_long_as_the_limit() -> None:
 def test_an_answer_that_breaks_off_is_an_upstream_error() -> None:
     server = TokenServer(TOKEN, headers={"Content-Length": "1000"})
     with pytest.raises(
-        UpstreamError, match=r"connection broke while the token server of a\.internal"
+        UpstreamError, match=r"connection broke while the answer of the token server of a\.internal"
     ):
         answer(server)
 
