@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from airgap.bundle.contents import TOOL_NAME
 from airgap.bundle.volumes import Volume
 from airgap.errors import HostError, SpaceError
 from airgap.limits import GIB, MIB
@@ -83,5 +84,5 @@ def _existing(folder: Path) -> Path:
 
 def _present(folder: Path, volumes: Sequence[Volume]) -> int:
     """Bytes that an interrupted run has taken of the disk."""
-    paths = [folder / volume.name for volume in volumes]
+    paths = [folder / TOOL_NAME, *(folder / volume.name for volume in volumes)]
     return sum(path.stat().st_blocks * 512 for path in paths if path.is_file())
