@@ -231,7 +231,7 @@ KINDS = {
     "manifest ends early": Kind(_answers(wrong.ends_early, _manifests), _INTEGRITY),
     "length too large": Kind(_answers(wrong.states_more), _UPSTREAM, heals=False),
     "length too small": Kind(_answers(wrong.states_less), _UPSTREAM | _INTEGRITY, heals=False),
-    "trickle": Kind(_answers(wrong.trickles, often=(1, 1, 2, ALWAYS))),
+    "trickle": Kind(_answers(wrong.trickles, often=(1, 1, 2, ALWAYS)), _UPSTREAM),
     "stall": Kind(_answers(wrong.stalls), _UPSTREAM),
     "401 in the middle": Kind(_revoked, frozenset({ExitCode.CREDENTIALS})),
     "tokens that expire": Kind(_expiring, image_set="many"),
