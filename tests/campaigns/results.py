@@ -79,7 +79,8 @@ class Results:
     def write(self, folder: Path) -> None:
         """Writes both files."""
         document = json.dumps(asdict(self), indent=1)
-        (folder / "results.json").write_text(f"{document}\n")
+        folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(f"{document}\n")
         (folder / "results.md").write_text(self._text())
 
     def _text(self) -> str:
