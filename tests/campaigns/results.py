@@ -80,7 +80,7 @@ class Results:
         """Writes both files."""
         document = json.dumps(asdict(self), indent=1)
         folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(f"{document}\n")
+        (folder / "results.json").write_text(f"{document}\n")
         (folder / "results.md").write_text(self._text())
 
     def _text(self) -> str:
