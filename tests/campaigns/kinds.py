@@ -231,7 +231,8 @@ KINDS = {
     "manifest ends early": Kind(_answers(wrong.ends_early, _manifests), _INTEGRITY),
     "length too large": Kind(_answers(wrong.states_more), _UPSTREAM, heals=False),
     "length too small": Kind(_answers(wrong.states_less), _UPSTREAM | _INTEGRITY, heals=False),
-    "trickle": Kind(_answers(wrong.trickles, often=(1, 1, 2, ALWAYS)), _UPSTREAM),
+    # Each try is as long as the time-out, and brings too little to renew patience.
+    "trickle": Kind(_answers(wrong.trickles, often=(1, 1, 2, ALWAYS)), _UPSTREAM, heals=False),
     "stall": Kind(_answers(wrong.stalls), _UPSTREAM),
     "401 in the middle": Kind(_revoked, frozenset({ExitCode.CREDENTIALS})),
     "tokens that expire": Kind(_expiring, image_set="many"),
