@@ -58,7 +58,7 @@ def write_tar(  # noqa: PLR0913, PLR0917 - what the work needs
     pace: Pace,
     progress: Progress,
 ) -> list[FileEntry]:
-    """Writes everything of the tar that the journal does not hold yet.
+    """Writes everything of the tar that the journal does not hold, and hashes what it does.
 
     Args:
         tar: The open volumes.
@@ -103,7 +103,8 @@ class _Received:
         count: Bytes.
         digest: Their hash.
         most: How many there ever were.
-        servers: Who sent them; in the order of their last turn.
+        servers: Who sent them, in the order of their last turn. If they are wrong, whoever
+            broke off before is blamed more than who went on with them.
     """
 
     count: int
@@ -179,7 +180,7 @@ class _Job:
                 self._connections.succeeded()
                 return
             found = f"they are sha256:{received.digest.hexdigest()}"
-            for server in received.servers:
+            for server in reversed(received.servers):  # avoided last, asked last
                 self._source.avoid(server)
             self._restart(number, received)
             received.most = 0
@@ -208,8 +209,7 @@ class _Job:
         with self._source.blob(reference, blob.digest, blob.size, received.count) as stream:
             if stream.start != received.count:  # the server gives blobs only whole
                 self._restart(number, received)
-            # Whoever brought most of it last is avoided longest if it is wrong: asked last.
-            received.servers.pop(stream.server, None)
+            received.servers.pop(stream.server, None)  # so that it is the last again
             received.servers[stream.server] = None
             while received.count < blob.size and (piece := stream.read(self._rate.piece_bytes)):
                 self._rate.spend(len(piece))

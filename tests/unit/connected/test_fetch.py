@@ -54,6 +54,7 @@ class Way:
         wrong: Which byte has a bit changed.
         whole: Whether it starts with the first byte, whatever was asked for.
         more: Bytes that come after the end of the blob.
+        server: Its name.
     """
 
     error: AirgapError | None = None
@@ -62,6 +63,7 @@ class Way:
     wrong: int | None = None
     whole: bool = False
     more: bytes = b""
+    server: str = "one"
 
 
 def broken(*, overload: bool = False) -> TemporaryError:
@@ -123,7 +125,7 @@ class Server:
         if way.wrong is not None:
             data[way.wrong] ^= 1
         data += way.more
-        yield Stream("one", bytes(data), 0 if way.whole else start, way)
+        yield Stream(way.server, bytes(data), 0 if way.whole else start, way)
 
     def attempts(self, pause: Callable[[float], object]) -> Attempts:
         return Attempts(self.patience, lambda _: pause(0))
@@ -358,6 +360,16 @@ def test_wrong_bytes_before_a_connection_broke_are_found(tmp_path: Path, case: C
     server = Server(case.bodies, {digest: [Way(wrong=7, breaks_at=5_000), Way()]})
     check(tmp_path, case, run(tmp_path, case, server))
     assert [start for asked, start in server.requests if asked == digest] == [0, 5_000, 0]
+
+
+def test_who_broke_off_is_blamed_for_wrong_bytes_more_than_who_went_on(
+    tmp_path: Path, case: Case
+) -> None:
+    digest = case.digest(0)
+    ways = [Way(wrong=7, breaks_at=5_000, server="mirror"), Way(server="registry")]
+    server = Server(case.bodies, {digest: ways})
+    check(tmp_path, case, run(tmp_path, case, server))
+    assert server.avoided == ["registry", "mirror"]  # the last is asked last
 
 
 def test_bytes_after_the_end_of_a_blob_are_not_taken(tmp_path: Path, case: Case) -> None:
