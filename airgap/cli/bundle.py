@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from airgap.cli.keygen import read_passphrase
 from airgap.cli.request import (
     read_deadline,
     read_request,
+    registry_client,
     request_options,
     update_command,
     wanted_argument,
@@ -112,9 +113,6 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     from airgap.connected.locking import Locked, lock_of, write_lock
     from airgap.connected.make_bundle import Target, plan_bundle, write_bundle
     from airgap.connected.plan import describe, document
-    from airgap.oci.credentials import Credentials
-    from airgap.oci.registries import Registries, load_registries
-    from airgap.oci.registry import RegistryClient
     from airgap.tool.build import build_tool
 
     request = read_request(wanted, name, platform, all_platforms, no_roles)
@@ -129,7 +127,6 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
         load_lock(lock)  # a file that is none stays as it is
     # Before anything is fetched: a wrong passphrase shall not show after hours.
     signing_key = _open_key(key, passphrase_file) if key and not dry_run else None
-    config = load_registries(registries) if registries else Registries()
     target = Target(
         output,
         fixed.expires if fixed else deadline,
@@ -140,15 +137,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     )
     with (
         settings.progress() as progress,
-        closing(
-            RegistryClient(
-                config,
-                Credentials(),
-                timeout=timeout,
-                retry_for=retry_for,
-                say=progress.message,
-            )
-        ) as client,
+        registry_client(registries, timeout, retry_for, progress) as client,
         fixed.explained() if fixed else nullcontext(),
     ):
         if fixed and fixed.is_over:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -15,6 +16,10 @@ from airgap.oci.platform import parse_platform
 from airgap.oci.reference import parse_reference
 from airgap.spec.bundle_spec import BundleSpec, ImageSpec, Request, load_spec, make_request
 from airgap.spec.lock import DEFAULT_PATH
+
+if TYPE_CHECKING:
+    from airgap.oci.registry import RegistryClient
+    from airgap.progress import Progress
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
@@ -110,6 +115,27 @@ def read_deadline(expires: datetime | None) -> datetime | None:
     if deadline and deadline <= datetime.now(UTC):
         raise UsageError(f"--expires {deadline:%Y-%m-%d} is over: no host would take the bundle")
     return deadline
+
+
+@contextmanager
+def registry_client(
+    registries: Path | None, timeout: float, retry_for: float, progress: Progress
+) -> Iterator[RegistryClient]:
+    """What asks registries, as the options say; closed at the end.
+
+    Raises:
+        UsageError: The file of registries is not one.
+    """
+    from airgap.oci.credentials import Credentials
+    from airgap.oci.registries import Registries, load_registries
+    from airgap.oci.registry import RegistryClient
+
+    config = load_registries(registries) if registries else Registries()
+    client = RegistryClient(
+        config, Credentials(), timeout=timeout, retry_for=retry_for, say=progress.message
+    )
+    with closing(client):
+        yield client
 
 
 def update_command(wanted: tuple[str, ...], lock: Path) -> str:

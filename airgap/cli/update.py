@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from airgap.cli.request import read_deadline, read_request, request_options, wanted_argument
+from airgap.cli.request import (
+    read_deadline,
+    read_request,
+    registry_client,
+    request_options,
+    wanted_argument,
+)
 from airgap.cli.settings import Settings, pass_settings
 from airgap.spec.lock import DEFAULT_PATH, load_lock
 
@@ -58,26 +63,14 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
       airgap update my.toml --lock my.lock --dry-run
     """
     from airgap.connected.locking import resolve_lock, write_lock
-    from airgap.oci.credentials import Credentials
-    from airgap.oci.registries import Registries, load_registries
-    from airgap.oci.registry import RegistryClient
     from airgap.tool.build import build_tool
 
     request = read_request(wanted, name, platform, all_platforms, no_roles)
     deadline = read_deadline(expires)
     before = load_lock(lock)
-    config = load_registries(registries) if registries else Registries()
     with (
         settings.progress() as progress,
-        closing(
-            RegistryClient(
-                config,
-                Credentials(),
-                timeout=timeout,
-                retry_for=retry_for,
-                say=progress.message,
-            )
-        ) as client,
+        registry_client(registries, timeout, retry_for, progress) as client,
     ):
         progress.message(f"resolving {len(request.images)} images")
         after = resolve_lock(
