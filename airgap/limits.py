@@ -15,11 +15,15 @@ class Limits:
 
     `manifest_bytes` is the size that registries must accept at least (OCI distribution spec,
     "Pushing Manifests"); larger manifests cannot be relied on to exist.
+    `header_characters` are those of a header that is shown to people.
     """
 
     manifest_bytes: int = 4 * MIB
     manifest_entries: int = 1_000
     response_bytes: int = 1 * MIB
+    redirect_bytes: int = 64 * KIB
+    challenge_characters: int = 4 * KIB
+    header_characters: int = 80
     config_bytes: int = 8 * MIB
     json_depth: int = 32
     contents_bytes: int = 64 * MIB

@@ -20,10 +20,7 @@ from airgap.oci.credentials import Credential, Credentials
 from airgap.oci.failures import refusal, refused
 from airgap.oci.manifest import load_json
 from airgap.oci.registries import Endpoint
-from airgap.oci.speed import Speed
 
-# Finding parameters in a long one would take long.
-_CHALLENGE_CHARACTERS = 4096
 _TOKEN = re.compile(r"[!-~]+")
 _PARAMETER = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]+))')
 
@@ -55,7 +52,8 @@ class Authorization:
             CredentialsError: There are no credentials, or they were refused.
             UpstreamError: The token server does not answer as it should.
         """
-        scheme, _, rest = challenge[:_CHALLENGE_CHARACTERS].partition(" ")
+        # Finding parameters in a long one would take long.
+        scheme, _, rest = challenge[: LIMITS.challenge_characters].partition(" ")
         credential = self._credentials.find(endpoint.name)
         if scheme.lower() == "bearer":
             found = _PARAMETER.findall(rest)
@@ -112,8 +110,7 @@ class Authorization:
 
 def _read_token(endpoint: Endpoint, response: requests.Response, timeout: float) -> str:
     server = f"the token server of {endpoint.name}"
-    speed = Speed(f"the answer of {server}", timeout)
-    body = read_document(response, f"the answer of {server}", LIMITS.response_bytes, speed)
+    body = read_document(response, f"the answer of {server}", LIMITS.response_bytes, timeout)
     try:
         document = load_json(body, "its answer", LIMITS.response_bytes)
     except IntegrityError as error:

@@ -68,13 +68,19 @@ class BlobReader:
         self._response.close()
 
 
-def read_document(response: requests.Response, what: str, limit: int, speed: Speed) -> bytes:
+def read_document(response: requests.Response, what: str, limit: int, timeout: float) -> bytes:
     """All bytes of an answer that is small; one more than `limit` if there are too many.
+
+    Args:
+        response: The answer, its body not read yet.
+        what: What it is, for errors.
+        limit: Bytes that it may have.
+        timeout: Seconds of waiting over which it must not crawl.
 
     Raises:
         TemporaryError: The connection broke or crawls.
     """
-    body = bytearray()
+    body, speed = bytearray(), Speed(what, timeout)
     try:
         while left := limit + 1 - len(body):
             with speed.waiting():

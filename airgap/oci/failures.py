@@ -17,6 +17,7 @@ from airgap.errors import (
     NotFoundError,
     UpstreamError,
 )
+from airgap.limits import LIMITS
 from airgap.oci.attempts import TemporaryError
 from airgap.oci.reference import Reference
 from airgap.oci.registries import Endpoint
@@ -24,8 +25,6 @@ from airgap.oci.registries import Endpoint
 _NOT_FOUND, _UNAUTHORISED, _FORBIDDEN, _TOO_MANY = 404, 401, 403, 429
 _REQUEST_TIMEOUT, _SERVER_ERRORS = 408, 500
 _RATE_HEADERS = ("ratelimit-limit", "ratelimit-remaining")
-# What is longer was not meant for people.
-_HEADER_CHARACTERS = 80
 
 
 def broke_off(what: str, error: BaseException | str) -> TemporaryError:
@@ -121,7 +120,7 @@ def refusal(message: str, response: requests.Response) -> UpstreamError:
         response: The answer, with what it says of when to come again.
     """
     status = response.status_code
-    if not is_temporary(status):
+    if not _is_temporary(status):
         return UpstreamError(message)
     return TemporaryError(
         message,
@@ -133,7 +132,7 @@ def refusal(message: str, response: requests.Response) -> UpstreamError:
     )
 
 
-def is_temporary(status: int) -> bool:
+def _is_temporary(status: int) -> bool:
     """Whether the same request may well succeed later."""
     return status in (_TOO_MANY, _REQUEST_TIMEOUT) or status >= _SERVER_ERRORS
 
@@ -204,7 +203,7 @@ def _retry_after(response: requests.Response) -> float:
 
 
 def _header(response: requests.Response, name: str) -> str:
-    return response.headers.get(name, "")[:_HEADER_CHARACTERS]
+    return response.headers.get(name, "")[: LIMITS.header_characters]
 
 
 def _is_number(text: str) -> bool:

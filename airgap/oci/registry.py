@@ -170,8 +170,7 @@ class RegistryClient:
             if left := failures.remaining(response):
                 self.rate_limits[endpoint.name] = left
             what = f"the manifest of {reference}"
-            speed = Speed(what, self._timeout)
-            body = read_document(response, what, LIMITS.manifest_bytes, speed)
+            body = read_document(response, what, LIMITS.manifest_bytes, self._timeout)
         if media_type not in (*INDEX_TYPES, *MANIFEST_TYPES):
             raise UpstreamError(
                 f"{endpoint.name} answered {media_type or 'no type'!r} for {reference}",

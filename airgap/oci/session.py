@@ -11,10 +11,9 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from airgap import __version__
-from airgap.limits import KIB
+from airgap.limits import LIMITS
 from airgap.oci.registries import Endpoint
 
-_REDIRECT_BYTES = 64 * KIB
 # Where distributions keep the system's CA certificates.
 _CA_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -64,7 +63,7 @@ def _cut_short(response: requests.Response, *_: object, **__: object) -> None:
     if response.is_redirect:
         with suppress(HTTPError, OSError):
             # A short one is read to its end, so that the connection is used again.
-            response.raw.read1(_REDIRECT_BYTES)
+            response.raw.read1(LIMITS.redirect_bytes)
             response.raw.read(1)
         response.raw.close()
         response._content, response._content_consumed = b"", True  # type: ignore[attr-defined]
