@@ -9,6 +9,7 @@ from pathlib import Path
 
 from airgap.bundle.contents import TOOL_NAME
 from airgap.bundle.volumes import Volume
+from airgap.disk import existing
 from airgap.errors import HostError, SpaceError
 from airgap.limits import GIB, MIB
 from airgap.progress import format_bytes
@@ -38,9 +39,8 @@ def check_room(folder: Path, volumes: Sequence[Volume]) -> None:
         SpaceError: The disk is too small.
         HostError: It cannot hold files of that size.
     """
-    existing = _existing(folder)
     largest = max(volume.size for volume in volumes)
-    if largest > _FAT32_FILE_BYTES and kind_of(existing) in _FAT32:
+    if largest > _FAT32_FILE_BYTES and kind_of(folder) in _FAT32:
         raise HostError(
             f"{folder} is on FAT32, which holds files of up to 4 GiB, and {volumes[0].name} "
             f"would have {format_bytes(largest)}",
@@ -48,7 +48,7 @@ def check_room(folder: Path, volumes: Sequence[Volume]) -> None:
             remedy="cut it: --volume-size 4GiB; or format the drive with ext4 or exFAT",
         )
     needed = sum(volume.size for volume in volumes) - _present(folder, volumes) + _SPARE_BYTES
-    free = shutil.disk_usage(existing).free
+    free = shutil.disk_usage(existing(folder)).free
     if needed > free:
         raise SpaceError(
             f"{folder} has {format_bytes(free)} free, and {format_bytes(needed)} are needed",
@@ -62,7 +62,7 @@ def kind_of(folder: Path) -> str:
 
     Source: `/proc/self/mountinfo`, proc(5).
     """
-    device = os.stat(_existing(folder)).st_dev  # noqa: PTH116 - its number
+    device = os.stat(existing(folder)).st_dev  # noqa: PTH116 - its number
     wanted = b"%d:%d" % (os.major(device), os.minor(device))
     try:
         # Bytes: a mount point may have any name, in any encoding.
@@ -74,12 +74,6 @@ def kind_of(folder: Path) -> str:
         if described and mount.split()[2] == wanted:
             return described.split()[0].decode()
     return ""
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
-    folder = folder.absolute()
-    return next(one for one in (folder, *folder.parents) if one.exists())
 
 
 def _present(folder: Path, volumes: Sequence[Volume]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,15 +13,13 @@ from airgap import __version__
 from airgap.bundle.contents import Contents, format_time, parse_time
 from airgap.connected.resolve import resolve_all
 from airgap.connected.source import Source
-from airgap.connected.unfinished import Started, write_whole
+from airgap.connected.unfinished import Started
+from airgap.disk import write_whole
 from airgap.errors import HostError, NotFoundError, SpaceError, UsageError, is_full
-from airgap.oci.platform import Platform
 from airgap.progress import Progress
 from airgap.spec.bundle_spec import Request
 from airgap.spec.lock import Lock, LockedTool, difference, load_lock, lock_images
-from airgap.tool.build import wheels_of
-
-ToolBuilder = Callable[[Sequence[Platform], Progress], bytes]
+from airgap.tool.build import ToolBuilder, wheels_of
 
 
 def resolve_lock(  # noqa: PLR0913, PLR0917 - what the work needs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,21 +26,15 @@ from airgap.connected.plan import Plan, make_plan
 from airgap.connected.resolve import resolve_all
 from airgap.connected.source import Source
 from airgap.connected.tar_file import TarFile
-from airgap.connected.unfinished import (
-    Started,
-    Unfinished,
-    not_written,
-    sync_folder,
-    write_whole,
-)
+from airgap.connected.unfinished import Started, Unfinished, not_written
+from airgap.disk import sync, write_whole
 from airgap.errors import UsageError
 from airgap.limits import LIMITS
-from airgap.oci.platform import Platform, parse_platform
+from airgap.oci.platform import parse_platform
 from airgap.progress import Progress
 from airgap.spec.bundle_spec import Request
+from airgap.tool.build import ToolBuilder
 from airgap.trust.keys import PrivateKey
-
-ToolBuilder = Callable[[Sequence[Platform], Progress], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +170,8 @@ def _write_tar(draft: Draft, source: Source, pace: Pace, progress: Progress) -> 
             journal = Journal(draft.unfinished.journal_path, tar, plan.contents.blobs)
         except OSError as error:
             raise not_written(draft.unfinished.journal_path, error) from error
-        sync_folder(output)
-        sync_folder(draft.unfinished.journal_path.parent)
+        sync(output)
+        sync(draft.unfinished.journal_path.parent)
         return write_tar(tar, output, plan, journal, source, pace, progress)
 
 

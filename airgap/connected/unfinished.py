@@ -20,6 +20,7 @@ from typing import Any
 from airgap import __version__
 from airgap.bundle.checksums import CHECKSUMS_NAME
 from airgap.bundle.contents import canonical, is_qualified, is_time
+from airgap.disk import write_whole
 from airgap.errors import AirgapError, HostError, SpaceError, UsageError, is_full
 from airgap.limits import LIMITS
 from airgap.oci.digest import is_digest
@@ -188,32 +189,6 @@ def not_written(path: Path, error: OSError) -> AirgapError:
     return HostError(
         f"cannot write to {path}: {error.strerror}", remedy="choose another folder with -o"
     )
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file so that it is there, for good, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    # Never through a link: who made the medium may have put one there.
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(temporary, flags, 0o644), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder last, where its file system can."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def _is_sound(started: Started) -> bool:

@@ -16,6 +16,7 @@ from airgap.bundle.contents import README_NAME, TOOL_NAME, parse_time
 from airgap.bundle.framing import manifests_of
 from airgap.bundle.media import Media
 from airgap.bundle.verify import Signed, read_file
+from airgap.disk import existing
 from airgap.errors import HostError, SpaceError, UsageError
 from airgap.isolated import containers
 from airgap.isolated.host import User, is_root, last_lines, native_platform
@@ -117,9 +118,9 @@ def check_space(work: Work, archive: Archive, documents: Documents) -> None:
     needed[docker] = needed.get(docker, 0) + _UNPACKED * _to_load(work, documents)
     by_disk: dict[int, int] = {}
     for folder, size in needed.items():
-        disk = _existing(folder).stat().st_dev
+        disk = existing(folder).stat().st_dev
         by_disk[disk] = by_disk.get(disk, 0) + size
-        free = shutil.disk_usage(_existing(folder)).free
+        free = shutil.disk_usage(existing(folder)).free
         if by_disk[disk] > free:
             raise SpaceError(
                 f"{folder} has {format_bytes(free)} free, and {format_bytes(by_disk[disk])} "
@@ -151,11 +152,6 @@ def _to_load(work: Work, documents: Documents) -> int:
             carried = manifests_of(top, documents).values() if isinstance(top, Index) else [top]
             size += sum(blob.size for manifest in carried for blob in manifest.blobs)
     return size
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
-    return next(path for path in (folder, *folder.parents) if path.exists())
 
 
 def _check_user(user: User) -> None:

@@ -16,18 +16,15 @@ import fcntl
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from airgap.bundle.contents import canonical
+from airgap.disk import write_whole
 from airgap.errors import HostError, SpaceError, is_full
 from airgap.store.store import Store
-
-_RANDOM_LETTERS = 8
-"""In the names that `tempfile.mkstemp` gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +194,7 @@ class Changes:
 
 
 def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Writes a file so that it is there whole or not at all.
+    """Writes a file of this host, and the folders to it, as `write_whole` does.
 
     Raises:
         HostError: It cannot be written.
@@ -205,20 +202,7 @@ def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
     """
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        for leftover in path.parent.glob(f".{path.name}.{'?' * _RANDOM_LETTERS}"):
-            leftover.unlink(missing_ok=True)  # of a run that was killed
-        # A name that nobody can have put there before, open for us alone until it is complete.
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fchmod(file.fileno(), mode)
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink()
-            raise
+        write_whole(path, data, mode)
     except OSError as error:
         raise not_writable(path, error) from error
 

@@ -7,7 +7,6 @@ cut ever shows half an image.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import secrets
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from airgap.bundle.contents import ImageEntry
+from airgap.disk import sync
 from airgap.errors import IntegrityError, NotFoundError
 from airgap.limits import LIMITS, MIB
 from airgap.oci import manifest
@@ -189,7 +189,7 @@ class Store:
         """Makes all that was linked, and the blobs behind it, last through a power cut."""
         paths, self._unsynced = self._unsynced, {}
         with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
-            list(pool.map(_sync, paths))
+            list(pool.map(sync, paths))
 
     def is_tagged(self, image: ImageEntry) -> bool:
         """Whether the image's name means its digest here (by revision where it has no tag)."""
@@ -286,15 +286,3 @@ def _remove_leftovers(path: Path) -> None:
     """Removes what a killed run left of this file: it may be as large as the file."""
     for leftover in path.parent.glob(f".{path.name}.*"):
         leftover.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    """Makes a file, or the names in a folder, last, where its file system can."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-    finally:
-        os.close(descriptor)

@@ -17,7 +17,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -30,6 +30,8 @@ from airgap.progress import Progress
 from airgap.tool.kept import kept
 from airgap.tool.wheels import GLIBC, Wheel, collect_wheels
 
+ToolBuilder = Callable[[Sequence[Platform], Progress], bytes]
+"""Gives the bytes of `airgap.pyz` for hosts; see `build_tool`."""
 DEFAULT_PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 HOST_PLATFORMS = (Platform("linux", "amd64"), Platform("linux", "arm64"))
 

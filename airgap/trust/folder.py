@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from airgap.disk import write_whole
 from airgap.errors import HostError, TrustError, UsageError, unreadable
 from airgap.trust.keys import PublicKey, load_public
 
@@ -48,13 +49,7 @@ def add_key(folder: Path, source: Path, name: str = "") -> PublicKey:
         )
     try:
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        temporary = folder / f".{name}.new"
-        with temporary.open("wb") as file:
-            file.write(key.pem())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(folder / f"{name}.pub")
+        write_whole(folder / f"{name}.pub", key.pem())
     except OSError as error:
         raise HostError(
             f"cannot write to {folder}: {error.strerror}", remedy="run it as root (sudo)"

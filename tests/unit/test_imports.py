@@ -26,6 +26,7 @@ LAYERS = (
     ("airgap.trust",),
     ("airgap.oci",),
     ("airgap.progress",),
+    ("airgap.disk",),
     ("airgap.errors",),
     ("airgap.limits",),
     ("airgap",),
