@@ -5,8 +5,8 @@ Run it as `python -m benchmarks.seed install DIR --only seed`; all else is airga
 
 from __future__ import annotations
 
+from airgap.builder.engine import Engine
 from airgap.cli.main import main
-from airgap.isolated.engine import Engine
 
 
 def _is_there(self: Engine) -> None:

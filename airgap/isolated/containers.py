@@ -6,8 +6,8 @@ import hashlib
 from pathlib import Path
 
 from airgap.builder.config import buildkitd_toml
+from airgap.builder.engine import ContainerSpec
 from airgap.errors import HostError
-from airgap.isolated.engine import ContainerSpec
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Work
 

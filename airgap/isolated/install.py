@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from airgap.builder.engine import Engine
 from airgap.bundle.archive import Archive
 from airgap.bundle.contents import Contents
 from airgap.bundle.media import Media
 from airgap.bundle.verify import Signed, listed_names, read_signed
 from airgap.errors import HostError, TrustError
 from airgap.isolated import preconditions, receipts
-from airgap.isolated.engine import Engine
 from airgap.isolated.host import User
 from airgap.isolated.probe import probe
 from airgap.isolated.state import Changes, HostSettings, State

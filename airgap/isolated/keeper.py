@@ -6,8 +6,8 @@ import hashlib
 from importlib import resources
 from pathlib import Path
 
+from airgap.builder.engine import ContainerSpec
 from airgap.isolated.containers import image_id
-from airgap.isolated.engine import ContainerSpec
 from airgap.isolated.host import native_platform
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Work

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
+from airgap.builder.engine import Engine
 from airgap.errors import HostError
-from airgap.isolated.engine import Engine
 from airgap.oci.manifest import INDEX_TYPES, MANIFEST_TYPES
 
 _SECONDS = 5

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from airgap.builder.engine import Engine
 from airgap.errors import AirgapError, HostError
 from airgap.isolated import receipts
-from airgap.isolated.engine import Engine
 from airgap.isolated.host import User
 from airgap.isolated.state import Changes, State
 from airgap.isolated.step import Finding, Step, Work, foreseen

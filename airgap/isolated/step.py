@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from airgap.builder.engine import Engine
 from airgap.bundle.archive import Archive
 from airgap.bundle.contents import ImageEntry
 from airgap.bundle.media import Media
 from airgap.bundle.verify import Signed
 from airgap.errors import HostError, SpaceError, is_full
-from airgap.isolated.engine import Engine
 from airgap.isolated.host import User
 from airgap.isolated.state import Changes, HostSettings, State
 from airgap.isolated.wanted import Wanted

@@ -37,8 +37,8 @@ HAND_OVER = ("airgap.tool.boot", "airgap.cli.main")
 NETWORK = {"docker", "ftplib", "http", "requests", "smtplib", "socket", "ssl", "urllib3"}
 # Docker's own socket, the registry on this host's loopback address, and whether a port is free.
 ALLOWED_ON_ISOLATED_HOSTS = {
-    ("airgap.isolated.engine", "docker"),
-    ("airgap.isolated.engine", "requests"),
+    ("airgap.builder.engine", "docker"),
+    ("airgap.builder.engine", "requests"),
     ("airgap.isolated.registry_probe", "requests"),
     ("airgap.isolated.preconditions", "socket"),
 }
@@ -111,7 +111,7 @@ def test_a_module_imports_only_what_lies_below_it(module: str) -> None:
         ("airgap.bundle.verify", "airgap.bundle.media", True),
         ("airgap.bundle.contents", "airgap.spec.bundle_spec", False),
         ("airgap.oci.registry", "airgap.bundle.contents", False),
-        ("airgap.connected.plan", "airgap.isolated.engine", False),
+        ("airgap.connected.plan", "airgap.builder.engine", False),
         ("airgap.isolated.steps.load", "airgap.connected.plan", False),
         ("airgap.isolated.steps.tool", "airgap.tool.boot", True),
         ("airgap.tool.build", "airgap.cli.main", False),
