@@ -195,7 +195,8 @@ CASES = [
     ),
     Case(
         "mounts from nowhere",
-        "FROM a\nRUN --mount=type=cache,target=/c --mount=type=secret,id=x --mount=type=tmpfs,target=/t true\n",
+        "FROM a\nRUN --mount=type=cache,target=/c --mount=type=secret,id=x \\\n"
+        "  --mount=type=tmpfs,target=/t true\n",
     ),
     Case(
         "a mount with a variable elsewhere", "FROM a\nARG D=/d\nRUN --mount=from=b,target=$D true\n"
@@ -209,7 +210,8 @@ CASES = [
     Case("mixed case", "FrOm a aS x\nFrom b\nCoPy --from=x / /\n"),
     Case(
         "continuations",
-        "FROM \\\n  --platform=linux/s390x \\\n  a \\\n  AS x\nFROM b\nCOPY \\\n --from=c \\\n / /\n",
+        "FROM \\\n  --platform=linux/s390x \\\n  a \\\n  AS x\n"
+        "FROM b\nCOPY \\\n --from=c \\\n / /\n",
     ),
     Case(
         "comments in continuations",
@@ -234,7 +236,8 @@ CASES = [
     Case("an escape that is none", "# escape=x\nFROM a\n", fails=True),
     Case(
         "CRLF",
-        "# syntax=docker/dockerfile:1.4\r\nARG V=1\r\nFROM a:$V AS x\r\nRUN x && \\\r\n  y\r\nFROM b\r\nCOPY --from=x / /\r\n",
+        "# syntax=docker/dockerfile:1.4\r\nARG V=1\r\nFROM a:$V AS x\r\n"
+        "RUN x && \\\r\n  y\r\nFROM b\r\nCOPY --from=x / /\r\n",
     ),
     Case("a byte order mark", "\ufeff# syntax=docker/dockerfile:1.5\nFROM a\nCOPY --from=b / /\n"),
     Case("a byte order mark before FROM", "\ufeffFROM a\n"),
@@ -265,7 +268,8 @@ CASES = [
     Case("JSON that is not strings", "FROM a\nRUN [1]\n", fails=True),
     Case(
         "SHELL, USER and so on",
-        'FROM a\nSHELL ["/bin/sh"]\nUSER x\nWORKDIR /y\nVOLUME /z\nSTOPSIGNAL 9\nHEALTHCHECK NONE\nLABEL a=b\nENV c=d e=f\nENV g h i\n',
+        'FROM a\nSHELL ["/bin/sh"]\nUSER x\nWORKDIR /y\nVOLUME /z\nSTOPSIGNAL 9\n'
+        "HEALTHCHECK NONE\nLABEL a=b\nENV c=d e=f\nENV g h i\n",
     ),
     Case("an unknown instruction", "FROM a\nFETCH x\n", fails=True),
     Case("something before FROM", "RUN x\nFROM a\n", fails=True),
@@ -328,7 +332,8 @@ CASES = [
     ),
     Case(
         "ADD from git",
-        "FROM a\nADD https://x.test/y.git#v1 /a\nADD git@x.test:y/z.git /b\nADD ssh://git@x.test/y /c\n",
+        "FROM a\nADD https://x.test/y.git#v1 /a\n"
+        "ADD git@x.test:y/z.git /b\nADD ssh://git@x.test/y /c\n",
     ),
     Case(
         "ADD from git with a query",
@@ -348,12 +353,14 @@ CASES = [
     Case("ONBUILD goes one step", "FROM a AS x\nONBUILD COPY --from=b / /\nFROM x AS y\nFROM y\n"),
     Case(
         "ONBUILD goes one step, and no more",
-        "FROM a AS x\nONBUILD ADD https://x.test/y /\nFROM x AS y\nFROM y AS z\nONBUILD ADD https://x.test/no /\n",
+        "FROM a AS x\nONBUILD ADD https://x.test/y /\nFROM x AS y\n"
+        "FROM y AS z\nONBUILD ADD https://x.test/no /\n",
     ),
     Case("ONBUILD RUN --mount", "FROM a AS x\nONBUILD RUN --mount=from=b,target=/b true\nFROM x\n"),
     Case(
         "ONBUILD with a heredoc",
-        "FROM a AS x\nONBUILD RUN <<EOF\nFROM no\nONBUILD RUN no\nEOF\nONBUILD COPY --from=b / /\nFROM x\n",
+        "FROM a AS x\nONBUILD RUN <<EOF\nFROM no\nONBUILD RUN no\nEOF\n"
+        "ONBUILD COPY --from=b / /\nFROM x\n",
     ),
     Case("ONBUILD in a heredoc", "FROM a\nRUN <<EOF\nONBUILD RUN <<X\nEOF\nCOPY --from=b / /\n"),
     Case(
