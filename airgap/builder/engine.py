@@ -241,7 +241,7 @@ class Engine:
                 read_only=spec.read_only,
                 userns_mode="host",
                 init=True,
-                restart_policy={"Name": "no" if spec.temporary else "always"},
+                restart_policy=None if spec.temporary else {"Name": "always"},
                 labels={SPEC_LABEL: spec.digest, ROOT_LABEL: self._root},
             )
             try:
