@@ -40,6 +40,7 @@ class Limits:
     archive_bytes: int = 1024 * 1024 * GIB
     emulator_bytes: int = 64 * MIB
     plugin_bytes: int = 256 * MIB
+    recordings: int = 1_000
 
 
 LIMITS = Limits()
