@@ -41,6 +41,7 @@ class Limits:
     emulator_bytes: int = 64 * MIB
     plugin_bytes: int = 256 * MIB
     recordings: int = 1_000
+    recording_bytes: int = 64 * MIB
 
 
 LIMITS = Limits()
