@@ -42,6 +42,8 @@ class Limits:
     plugin_bytes: int = 256 * MIB
     dockerfile_bytes: int = 1 * MIB
     word_characters: int = 16 * KIB
+    recordings: int = 1_000
+    recording_bytes: int = 64 * MIB
 
 
 LIMITS = Limits()

@@ -126,6 +126,21 @@ class Lock:
         return "\n".join(lines) + "\n"
 
 
+def refuse_recordings(request: Request) -> None:
+    """A lock gives the same bundle again, byte for byte; what servers answer is never the same.
+
+    Raises:
+        UsageError: The request has recordings.
+    """
+    if request.recordings:
+        raise UsageError(
+            f"recordings cannot be locked: {request.recordings[0].name}",
+            meaning="A lock gives the same bundle again, byte for byte, and servers answer each "
+            "recording otherwise.",
+            remedy="make the bundle without --lock and --locked, or without its recordings",
+        )
+
+
 def lock_images(request: Request, entries: Sequence[ImageEntry]) -> tuple[LockedImage, ...]:
     """The images of a request with what each was resolved to, which are as many."""
     return tuple(

@@ -192,7 +192,7 @@ def test_the_bytes_are_those_of_the_format() -> None:
         b'{"blobs":[],"created":"2026-01-02T03:04:05Z","critical":[],"expires":"","files":'
         b'[{"name":"images.tar","sha256":"' + b"0" * 64 + b'","size":0}],"format":'
         b'"airgap-bundle/1.0","host_platforms":[],"images":[],"name":"a","recordings":[],'
-        b'"requires":[],"serial":1,"tool":"0"}\n'
+        b'"replay":[],"requires":[],"serial":1,"tool":"0"}\n'
     )
 
 

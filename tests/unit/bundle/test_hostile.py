@@ -21,13 +21,15 @@ from airgap.bundle.checksums import CHECKSUMS_NAME, SIGNATURE_NAME
 from airgap.bundle.contents import CONTENTS_NAME, README_NAME, TOOL_NAME, parse_time
 from airgap.bundle.framing import BLOCK, END_BYTES
 from airgap.bundle.media import Media
+from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import read_signed, verify_all
 from airgap.errors import ExitCode, IntegrityError
 from airgap.limits import LIMITS
 from airgap.oci.digest import digest_of
 from airgap.oci.manifest import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from airgap.progress import Progress
-from airgap.store.seed import seed
+from airgap.replay.carried import check_maps
+from airgap.store.seed import seed, seed_replay
 from airgap.store.store import Store
 from airgap.trust.keys import PrivateKey
 from tests import forge
@@ -40,23 +42,40 @@ TAR_FILE = 0  # of `files` in the contents
 SINGLE = 1  # of `images`
 
 
+def verify(folder: Path, key: PrivateKey) -> None:
+    """All that `verify` checks."""
+    media = Media([folder])
+    contents = read_signed(media, [key.public]).contents
+    verify_all(media, contents, Progress())
+    with ReplayTar(media, contents) as replay:
+        check_maps(replay)
+
+
+def install(folder: Path, key: PrivateKey) -> None:
+    """What `install` checks, and what it writes."""
+    root = folder.parent / "store"
+    media = Media([folder])
+    contents = read_signed(media, [key.public]).contents
+    with Archive(media, contents) as archive, ReplayTar(media, contents) as replay:
+        replay.check_framing()
+        check_maps(replay)
+        seed(Store(root), archive, Progress())
+        seed_replay(Store(folder.parent / "replay"), replay, Progress())
+
+
 def refusal(folder: Path, key: PrivateKey) -> str:
     """What `verify` says when it refuses a bundle."""
     with pytest.raises(IntegrityError) as caught:
-        media = Media([folder])
-        verify_all(media, read_signed(media, [key.public]).contents, Progress())
+        verify(folder, key)
     assert caught.value.exit_code == ExitCode.INTEGRITY
     return caught.value.message
 
 
 def install_refusal(folder: Path, key: PrivateKey) -> str:
     """What `install` says when it refuses a bundle; it has published nothing then."""
-    root = folder.parent / "store"
     with pytest.raises(IntegrityError) as caught:
-        media = Media([folder])
-        with Archive(media, read_signed(media, [key.public]).contents) as archive:
-            seed(Store(root), archive, Progress())
-    assert not list(root.rglob("current"))
+        install(folder, key)
+    assert not list((folder.parent / "store").rglob("current"))
     return caught.value.message
 
 
@@ -117,11 +136,8 @@ def both_builders(document: Document) -> None:
 
 def test_a_bundle_that_nobody_changed_is_accepted(bundle: Path, key: PrivateKey) -> None:
     forge.forge(bundle, key)
-    media = Media([bundle])
-    contents = read_signed(media, [key.public]).contents
-    verify_all(media, contents, Progress())
-    with Archive(media, contents) as archive:
-        seed(Store(bundle.parent / "store"), archive, Progress())
+    verify(bundle, key)
+    install(bundle, key)
 
 
 NUMBERS = [
@@ -169,8 +185,8 @@ NAMES = [
     ),
     (put("files", 1, "name", "README.txt\n"), "files[1].name is not printable text"),
     (repeat("files"), "a file is listed twice"),
-    (put("files", TAR_FILE, "name", "images.tar.001"), "its volumes are ['images.tar.001']"),
-    (repeat("files", name="images.tar.000"), "its volumes are"),
+    (put("files", TAR_FILE, "name", "images.tar.001"), "the volumes of images.tar are ['images.tar.001']"),
+    (repeat("files", name="images.tar.000"), "the volumes of images.tar are"),
     (drop("files", TAR_FILE), "lies outside the tar"),
     (drop("files", 1), "is not listed"),
     (put("files", 1, "sha256", "A" * 64), "files[1].sha256 cannot be"),
@@ -189,9 +205,11 @@ FORM = [
     (put("images", 0, "roles", [1]), "roles is not a list of text"),
     (put("name", 7), "name is not printable text"),
     (put("images", 0, "platforms", ["linux/amd64"] * 1001), "at most 1000 entries"),
-    (lambda document: put("files", document["files"] * 400)(document), "at most 1002 entries"),
-    (put("requires", ["sha256:" + "0" * 64]), "deltas or recordings"),
-    (put("recordings", ["pip"]), "deltas or recordings"),
+    (lambda document: put("files", document["files"] * 700)(document), "at most 2002 entries"),
+    (put("requires", ["sha256:" + "0" * 64]), "it has deltas"),
+    (put("recordings", ["pip"]), "recordings[0] is not an object"),
+    (put("replay", [7]), "replay[0] is not an object"),
+    (drop("replay"), "has no 'replay'"),
     (put("tool", nested(40)), f"nested deeper than {LIMITS.json_depth}"),
     (put("tool", nested(300)), f"nested deeper than {LIMITS.json_depth}"),
 ]
@@ -719,9 +737,9 @@ def test_a_repaired_copy_on_another_medium_is_taken(
     ("change", "why"),
     [
         (drop("files", 1), "lies outside the tar"),
-        (put("files", 1, "name", "images.tar.999"), "its volumes are"),
-        (put("files", 0, "name", "images.tar"), "its volumes are"),
-        (lambda document: document["files"].reverse(), "its volumes are"),
+        (put("files", 1, "name", "images.tar.999"), "the volumes of images.tar are"),
+        (put("files", 0, "name", "images.tar"), "the volumes of images.tar are"),
+        (lambda document: document["files"].reverse(), "the volumes of images.tar are"),
         (
             add("files", 0, "size", -1),
             "images.tar.000 (volume 1 of 8) has 3000 bytes and should have 2999",
