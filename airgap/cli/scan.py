@@ -103,7 +103,7 @@ def command(
 
 def hints_text(hints: Sequence[Hint]) -> str:
     """Hints for people, two lines each."""
-    return "\n".join(f"{hint.file}:{hint.line}: {hint.text}\n  -> {hint.remedy}" for hint in hints)
+    return "\n".join(f"{hint.place}: {hint.text}\n  -> {hint.remedy}" for hint in hints)
 
 
 def _document(scan: Scan) -> dict[str, Any]:
@@ -145,5 +145,5 @@ def _text(scan: Scan) -> str:
     if scan.hints:
         parts.append(hints_text(scan.hints))
     if scan.runs:
-        parts.append("RUN lines may download more, which a recording finds and carries")
+        parts.append("RUN lines may download more: a recording carries it, see airgap init")
     return "\n\n".join(parts)

@@ -39,7 +39,7 @@ def draft_spec(found: Sequence[tuple[Build, Scan]], folder: Path) -> str:
         ],
         *_images(scan.images, platforms),
         *_recordings(found, platforms, folder),
-        [_comment(f"{hint.file}:{hint.line}: {hint.text}: {hint.remedy}") for hint in scan.hints],
+        [_comment(f"{hint.place}: {hint.text}: {hint.remedy}") for hint in scan.hints],
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
@@ -68,6 +68,9 @@ def _recordings(
             continue
         if build.context is None or build.dockerfile is None:
             yield [_comment(f"{build.file}: to record it, write its Dockerfile into a file")]
+            continue
+        if build.options.contexts:
+            yield [_comment(f"{build.file}: not recorded, as its contexts cannot be given here")]
             continue
         options = build.options
         dockerfile = _relative(build.dockerfile, build.context)

@@ -185,7 +185,10 @@ NAMES = [
     ),
     (put("files", 1, "name", "README.txt\n"), "files[1].name is not printable text"),
     (repeat("files"), "a file is listed twice"),
-    (put("files", TAR_FILE, "name", "images.tar.001"), "the volumes of images.tar are ['images.tar.001']"),
+    (
+        put("files", TAR_FILE, "name", "images.tar.001"),
+        "the volumes of images.tar are ['images.tar.001']",
+    ),
     (repeat("files", name="images.tar.000"), "the volumes of images.tar are"),
     (drop("files", TAR_FILE), "lies outside the tar"),
     (drop("files", 1), "is not listed"),
