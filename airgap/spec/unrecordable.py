@@ -24,6 +24,7 @@ _SSH_ADDRESS = re.compile(r"ssh://|[\w.-]+@[\w.-]+:")
 _CURL_SENDS = ("--data", "--form", "--json", "--head", "--upload-file", "-d", "-F", "-I", "-T")
 _CURL_SHORT = re.compile(r"-[a-zA-Z]*[dFIT]")
 _CURL_METHOD = re.compile(r"--request|-[a-zA-Z]*X")
+_WGET_METHOD = re.compile(r"--method")
 _WGET_SENDS = ("--post-", "--body-", "--spider")
 _DOCKER = ("docker", "podman", "skopeo", "crane", "buildah")
 _DOCKER_TALKS = ("build", "buildx", "copy", "export", "login", "pull", "push", "run", "save")
@@ -102,9 +103,6 @@ def _wget(words: Sequence[str]) -> Unrecordable | None:
         if word.startswith(_WGET_SENDS) or _other_method(words, number, _WGET_METHOD):
             return _WGET
     return _ftp_address(words)
-
-
-_WGET_METHOD = re.compile(r"--method")
 
 
 def _other_method(words: Sequence[str], number: int, option: re.Pattern[str]) -> bool:
