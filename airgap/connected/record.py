@@ -34,6 +34,7 @@ from airgap.spec.bundle_spec import RecordingSpec, Request, WantedImage, unite_i
 from airgap.spec.dockerfile import read_dockerfile
 from airgap.spec.scan import Scan, scan_dockerfile
 from airgap.spec.stages import BuildOptions
+from airgap.store.seed import seed
 from airgap.store.store import Store
 
 _RELEASE_FILE = re.compile(r"/(?:In)?Release$")
@@ -195,7 +196,7 @@ def _entry(
         f"recorded {recording.name}: {len(found.responses)} answers, {format_bytes(size)}"
     )
     for note in recorder.left_out:
-        progress.message(f"not recorded: {note.url}: {note.text}")
+        progress.message(f"not recorded: {note.url}: {note.why}")
     body = found.to_bytes()
     digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
     answers.write_blob(digest, [body])
@@ -221,7 +222,7 @@ def _failed(recording: RecordingSpec, recorder: Recorder) -> BuildError:
     notes = [*recorder.failures, *recorder.refused]
     return BuildError(
         f"the build of {recording.name} failed: nothing is recorded",
-        meaning="\n  ".join(f"{note.url}: {note.text}" for note in notes[:10])
+        meaning="\n  ".join(f"{note.url}: {note.why}" for note in notes[:10])
         or "The build's own messages, above, say why.",
         remedy="mend it and give the same command again: what was fetched is kept",
     )
