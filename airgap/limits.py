@@ -40,6 +40,8 @@ class Limits:
     archive_bytes: int = 1024 * 1024 * GIB
     emulator_bytes: int = 64 * MIB
     plugin_bytes: int = 256 * MIB
+    dockerfile_bytes: int = 1 * MIB
+    word_characters: int = 16 * KIB
     recordings: int = 1_000
     recording_bytes: int = 64 * MIB
 

@@ -36,7 +36,7 @@ def test_the_lock_has_every_line_of_its_file() -> None:
 
 def test_the_lock_has_what_the_tool_needs() -> None:
     names = {requirement.name for requirement in read_requirements()}
-    assert {"click", "requests", "docker", "tqdm", "cryptography", "platformdirs"} <= names
+    assert {"click", "requests", "docker", "e2b-dockerfile-utils", "tqdm", "cryptography"} <= names
 
 
 def test_a_requirement_is_written_as_pip_reads_it() -> None:

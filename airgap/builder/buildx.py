@@ -1,0 +1,75 @@
+"""buildx, and the builder that it is to use."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from airgap.errors import HostError
+
+
+@dataclass(frozen=True, slots=True)
+class Buildx:
+    """A way to call buildx.
+
+    Attributes:
+        command: What calls it: `docker buildx`, or the path of its program.
+        builder: The instance that builds.
+        environment: Variables beside those of this process.
+    """
+
+    command: Sequence[str]
+    builder: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def output(self, arguments: Sequence[str]) -> str:
+        """What a buildx command prints.
+
+        Raises:
+            HostError: It fails, or there is no buildx.
+        """
+        done = self._run(arguments, capture=True)
+        if done.returncode != 0:
+            said = done.stderr.strip().splitlines()[-20:]
+            raise HostError(f"buildx {arguments[0]} failed", meaning="\n  ".join(said))
+        return done.stdout
+
+    def build(self, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+        """Runs `buildx build`, which says on this terminal what it does.
+
+        Args:
+            arguments: What follows `build`.
+            environment: Further variables.
+
+        Returns:
+            Its exit status.
+
+        Raises:
+            HostError: There is no buildx.
+        """
+        return self._run(["build", *arguments], environment).returncode
+
+    def _run(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        *,
+        capture: bool = False,
+    ) -> subprocess.CompletedProcess[str]:
+        verb, *rest = arguments
+        argv = [*self.command, verb, "--builder", self.builder, *rest]
+        try:
+            return subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL if capture else None,
+                capture_output=capture,
+                text=True,
+                check=False,
+                env={**os.environ, **self.environment, **(environment or {})},
+            )
+        except OSError as error:
+            raise HostError(
+                f"cannot run {argv[0]}: {error.strerror}", remedy="airgap status shows what lacks"
+            ) from error
