@@ -131,6 +131,16 @@ def _remove_cgroup(name: str) -> None:
             _wait_until(partial(_is_removed, folder))
 
 
+def make_cgroup(name: str) -> None:
+    """Makes a cgroup in every hierarchy, ready to take processes."""
+    for hierarchy in {path.parent for path in CGROUPS.glob("*/cgroup.procs")} or {CGROUPS}:
+        (hierarchy / name).mkdir()
+    for folder in cgroup_folders(name):
+        for setting in ("cpuset.cpus", "cpuset.mems"):  # version 1 starts them empty
+            if (folder / setting).exists():
+                (folder / setting).write_text((folder.parent / setting).read_text())
+
+
 def cgroup_folders(name: str) -> list[Path]:
     """The folders of a cgroup: one a hierarchy (version 1), or a single one (version 2)."""
     hierarchies = (path.parent for path in CGROUPS.glob("*/cgroup.procs"))

@@ -4,9 +4,16 @@
 #
 #   workstation-init.sh FOLDER DOCKERD [OPTION]...
 #
-# What the Engine writes below /run, where containerd's paths are fixed, lands in FOLDER.
+# What the Engine writes below /run, where containerd's paths are fixed, lands in FOLDER, and the
+# cgroup of FOLDER's name is the only one it sees.
 set -eu
 folder=$1
 shift
+cgroup=$(basename "$folder")
+. "$(dirname "$0")/cgroups.sh"
+
+join_cgroup "$cgroup"
+mount_cgroup "$cgroup" "$folder/cgroup"
+mount --rbind "$folder/cgroup" /sys/fs/cgroup
 mount -t overlay -o "lowerdir=/run,upperdir=$folder/run,workdir=$folder/work" overlay /run
-exec docker-init -- "$@"
+exec unshare --cgroup docker-init -- "$@"

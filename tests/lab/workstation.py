@@ -18,7 +18,7 @@ from airgap.errors import HostError
 from tests.lab import binfmt
 from tests.lab.cache import cache_root
 from tests.lab.engine import client, programs
-from tests.lab.leftovers import process_id, removed_at_end
+from tests.lab.leftovers import make_cgroup, process_id, removed_at_end
 from tests.lab.parts import program
 
 _PATIENCE = 60.0
@@ -64,6 +64,7 @@ class Workstation:
         try:
             self._make_folders()
             self._resources.enter_context(removed_at_end("cgroup", self._name))
+            make_cgroup(self._name)
             self._resources.enter_context(removed_at_end("binfmt", self._name))
             binfmt.put_aside(self._name)
             self._resources.enter_context(removed_at_end("bridges", str(self._root / "data")))
@@ -84,7 +85,7 @@ class Workstation:
 
     def _make_folders(self) -> None:
         self._resources.enter_context(removed_at_end("folder", str(self._root)))
-        for part in ("bin", "cache", "config/cli-plugins", "data", "home", "run", "work"):
+        for part in ("bin", "cache", "cgroup", "config/cli-plugins", "data", "home", "run", "work"):
             (self._root / part).mkdir(parents=True)
         for name, source in {**programs(), "docker": client()}.items():
             (self._root / "bin" / name).symlink_to(source)
@@ -118,7 +119,6 @@ class Workstation:
             "data-root": f"{self._root}/data",
             "exec-root": f"{self._root}/exec",
             "pidfile": f"{self._root}/docker.pid",
-            "cgroup-parent": f"/{self._name}",
             "bridge": "none",
             "iptables": False,
             "ip6tables": False,
