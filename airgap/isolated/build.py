@@ -132,7 +132,7 @@ def choose(
         NotFoundError: There is none of that name.
         UsageError: It cannot be told which one is meant.
     """
-    added = [entry for entry in reversed(recordings.values()) if not entry.dockerfile]
+    added = [entry for entry in [*recordings.values()][::-1] if not entry.dockerfile]
     builds = [entry for entry in recordings.values() if entry.dockerfile]
     if name:
         if name not in recordings:
