@@ -113,6 +113,17 @@ def build(work: Work, source: BuildSource, recording: str) -> Built:
     return Built(chosen[0].name if chosen else "", replay.misses, emulated)
 
 
+def requested(error: NotHereError | MissedError) -> RequestFile:
+    """What the workstation should bring, so that the build goes on."""
+    if isinstance(error, NotHereError):
+        images = [RequestedImage(need.reference, need.platforms) for need in error.missing.images]
+        return RequestFile(
+            tuple(images), tuple(RequestedUrl(one.url) for one in error.missing.urls)
+        )
+    urls = [RequestedUrl(asked.shown, asked.accept, asked.range) for asked in error.missed]
+    return RequestFile((), tuple(urls))
+
+
 def only_tells(arguments: BuildArguments) -> bool:
     """Whether buildx is to tell something in place of building."""
     return any(arguments.all(name) for name in _NOT_BUILT)
