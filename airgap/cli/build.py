@@ -47,7 +47,13 @@ def command(
     """
     from airgap.builder.arguments import BuildArguments
     from airgap.builder.source import open_source
-    from airgap.isolated.build import MissedError, NotHereError, build, requested
+    from airgap.isolated.build import (
+        MissedError,
+        NotHereError,
+        build,
+        of_this_host,
+        requested,
+    )
     from airgap.isolated.host import User
     from airgap.isolated.state import State
     from airgap.isolated.status import standing_work
@@ -56,11 +62,11 @@ def command(
     with settings.progress() as progress, open_source(parsed) as source:
         work = standing_work(State(settings.root), User.behind_this_process(), progress)
         try:
-            built = build(work, source, recording)
+            built = build(*of_this_host(work), source, recording)
         except (NotHereError, MissedError) as error:
             if wanted := requested(error):
                 wanted.add_to(request_path)
-                error.remedy = f"carry {request_path} to the workstation: airgap bundle --request {request_path}"
+                error.remedy = f"to the workstation with {request_path}: airgap bundle --request"
             raise
     _show(built)
 
