@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -76,7 +77,7 @@ def test_verify_reads_their_maps(airgap: Run, bundle: Path, key: PrivateKey) -> 
     assert "app needs sha256:" in err
 
 
-# Docker's client leaves a socket behind that it cannot connect.
+# Docker's client leaves a socket behind that it cannot connect: seen when it is collected.
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket")
 def test_status_names_them_and_what_is_missing(
     airgap: Run, bundle: Path, tmp_path: Path, key: PrivateKey, monkeypatch: pytest.MonkeyPatch
@@ -86,6 +87,7 @@ def test_status_names_them_and_what_is_missing(
     for action in ("begun", "installed"):
         write_receipt(State(tmp_path / "state"), action, signed)
     code, out, _ = airgap("status", "--json")
+    gc.collect()
     assert code == ExitCode.HOST
     document = json.loads(out)
     app, lib = signed.contents.recordings
