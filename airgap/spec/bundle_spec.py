@@ -242,6 +242,14 @@ def _recordings_of(
     return tuple(found.values())
 
 
+def unite_images(images: Iterable[WantedImage]) -> tuple[WantedImage, ...]:
+    """Wishes for the same image become one."""
+    wanted: dict[Reference, WantedImage] = {}
+    for image in images:
+        _add(wanted, image)
+    return tuple(wanted.values())
+
+
 def _add(wanted: dict[Reference, WantedImage], image: WantedImage) -> None:
     """Unites two wishes for one image."""
     known = wanted.get(image.reference)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from threading import Event
@@ -12,6 +12,7 @@ from airgap.bundle.contents import BlobEntry, ImageEntry, broken
 from airgap.bundle.joined_tar import JoinedTar
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.errors import HostError, SpaceError, is_full
+from airgap.oci.manifest import Index, Manifest
 from airgap.progress import Progress
 from airgap.store.layout import mirror_repositories
 from airgap.store.store import Store
@@ -26,8 +27,19 @@ def missing_blobs(store: Store, tar: JoinedTar) -> list[BlobEntry]:
     return [blob for blob in tar.blobs.values() if not store.has_blob(blob.digest, blob.size)]
 
 
-def seed(store: Store, archive: Archive, progress: Progress) -> None:
-    """Brings all images of the bundle into the store.
+def seed(
+    store: Store,
+    archive: Archive,
+    progress: Progress,
+    images: Sequence[ImageEntry] | None = None,
+) -> None:
+    """Brings images of the bundle into the store.
+
+    Args:
+        store: Where to.
+        archive: The bundle.
+        progress: Sees the bytes that are written.
+        images: Those that are wanted; all of them if not given.
 
     Raises:
         IntegrityError: A blob or the framing is damaged, or two images would have one tag in
@@ -38,13 +50,18 @@ def seed(store: Store, archive: Archive, progress: Progress) -> None:
     _check_tags(archive.contents.images)
     documents = archive.documents()
     archive.check_framing(documents)
+    wanted = archive.contents.images if images is None else images
+    blobs = missing_blobs(store, archive)
+    if images is not None:
+        needed = _needed(wanted, documents)
+        blobs = [blob for blob in blobs if blob.digest in needed]
     with _writing(store):
-        _write_missing(store, archive, "seeding the mirror", progress)
-        for number, image in enumerate(archive.contents.images, start=1):
+        _write(store, archive, blobs, "seeding the mirror", progress)
+        for number, image in enumerate(wanted, start=1):
             store.link_image(image, documents_of(image.digest, documents))
             if number % _LINKED_AT_ONCE == 0:
                 store.sync()
-        store.tag_images(archive.contents.images)
+        store.tag_images(wanted)
 
 
 def seed_replay(store: Store, replay: ReplayTar, progress: Progress) -> None:
@@ -57,13 +74,25 @@ def seed_replay(store: Store, replay: ReplayTar, progress: Progress) -> None:
     """
     replay.check_framing()
     with _writing(store):
-        _write_missing(store, replay, "bringing the recordings", progress)
+        _write(store, replay, missing_blobs(store, replay), "bringing the recordings", progress)
         store.sync_blobs(replay.blobs)
 
 
-def _write_missing(store: Store, tar: JoinedTar, what: str, progress: Progress) -> None:
-    """Writes the blobs that the store has not, several at once."""
-    blobs = missing_blobs(store, tar)
+def _needed(images: Sequence[ImageEntry], documents: Mapping[str, Manifest | Index]) -> set[str]:
+    """The digests of all that images reach."""
+    needed: set[str] = set()
+    for image in images:
+        for digest, document in documents_of(image.digest, documents).items():
+            needed.add(digest)
+            if isinstance(document, Manifest):
+                needed |= {blob.digest for blob in document.blobs}
+    return needed
+
+
+def _write(
+    store: Store, tar: JoinedTar, blobs: list[BlobEntry], what: str, progress: Progress
+) -> None:
+    """Writes blobs, several at once."""
     progress.start(what, sum(blob.size for blob in blobs))
     try:
         _write_all(store, tar, blobs, progress)
