@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from airgap.bundle import framing
@@ -14,9 +14,7 @@ from airgap.connected.filesystem import check_room
 from airgap.connected.tar_file import TarFile
 from airgap.disk import sync
 from airgap.errors import IntegrityError
-from airgap.oci.digest import digest_of
 from airgap.progress import Progress
-from airgap.replay.recording import Recording
 from airgap.store.store import Store
 
 
@@ -33,29 +31,6 @@ class Recorded:
     entries: tuple[RecordingEntry, ...]
     store: Store
     blobs: Mapping[str, int]
-
-    @classmethod
-    def of(cls, store: Store, recordings: Iterable[tuple[RecordingEntry, Recording]]) -> Recorded:
-        """Puts the maps beside what they name.
-
-        Args:
-            store: Holds all that the maps name.
-            recordings: Each with what the contents say of it; the digest follows from the map.
-
-        Raises:
-            OSError: The store cannot be written to.
-        """
-        entries = []
-        blobs: dict[str, int] = {}
-        for entry, recording in recordings:
-            body = recording.to_bytes()
-            digest = digest_of(body)
-            store.write_blob(digest, [body])
-            entries.append(replace(entry, digest=digest))
-            blobs[digest] = len(body)
-            for response in recording.responses.values():
-                blobs[response.digest] = response.size
-        return cls(tuple(entries), store, blobs)
 
 
 @dataclass(frozen=True, slots=True)

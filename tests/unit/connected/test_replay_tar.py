@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import tarfile
 from collections import namedtuple
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,8 +18,6 @@ from airgap.errors import IntegrityError, NotFoundError, SpaceError
 from airgap.limits import MIB
 from airgap.oci.digest import digest_of
 from airgap.progress import Progress
-from airgap.replay.recording import parse_recording
-from airgap.store import layout
 from airgap.store.store import Store
 from tests import forge
 from tests.forge import CREATED, joined, make_bundle, new_key
@@ -65,19 +62,6 @@ def test_what_is_written_is_what_a_reader_demands(
     assert entries == list(contents.replay_volumes)
     assert plan_replay(recorded, MTIME).blobs == contents.replay
     assert joined(output, REPLAY_TAR) == joined(tmp_path / "bundle", REPLAY_TAR)
-
-
-def test_maps_are_put_beside_what_they_name(tmp_path: Path) -> None:
-    usual = kept(tmp_path, *TWO)
-    maps = {one.entry.digest: one.blobs[one.entry.digest] for one in TWO}
-    for digest in maps:
-        (usual.store.root / layout.blob_data(digest)).unlink()
-    recordings = [
-        (replace(entry, digest=""), parse_recording(maps[entry.digest])) for entry in usual.entries
-    ]
-    recorded = Recorded.of(usual.store, recordings)
-    assert (recorded.entries, recorded.blobs) == (usual.entries, usual.blobs)
-    assert all(usual.store.has_blob(digest, len(body)) for digest, body in maps.items())
 
 
 def test_stock_tools_read_it(tmp_path: Path, output: Path) -> None:
