@@ -48,7 +48,7 @@ def test_images_are_found_by_the_names_that_people_use() -> None:
         wanted.image("alpine:3")
 
 
-def test_of_recordings_with_one_name_the_later_counts() -> None:
+def test_of_recordings_with_one_name_the_later_counts_and_comes_later() -> None:
     old, kept, new = (
         RecordingEntry(name, f"sha256:{digit * 64}", "", ("linux/amd64",))
         for name, digit in (("app", "a"), ("lib", "b"), ("app", "c"))
@@ -58,7 +58,7 @@ def test_of_recordings_with_one_name_the_later_counts() -> None:
         _bundle(),
         _bundle().with_recordings([new], ()),
     ]
-    assert Wanted.of(bundles).recordings == {"app": new, "lib": kept}
+    assert list(Wanted.of(bundles).recordings.items()) == [("lib", kept), ("app", new)]
 
 
 def test_the_last_tool_counts() -> None:
