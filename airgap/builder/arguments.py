@@ -84,6 +84,10 @@ class BuildArguments:
         kept = tuple(option for option in self.options if option[0] not in names)
         return BuildArguments(self.context, kept)
 
+    def plus(self, name: str, value: str) -> BuildArguments:
+        """The same with one more option."""
+        return BuildArguments(self.context, (*self.options, (name, value)))
+
     def words(self) -> list[str]:
         """The arguments for buildx."""
         return [*(f"{name}={value}" for name, value in self.options), self.context]

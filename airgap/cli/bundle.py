@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from platformdirs import user_cache_path
 
 from airgap.cli.keygen import read_passphrase
 from airgap.cli.request import (
@@ -29,6 +30,8 @@ from airgap.progress import Progress
 from airgap.spec.lock import DEFAULT_PATH, load_lock
 
 if TYPE_CHECKING:
+    from airgap.bundle.archive import Archive
+    from airgap.connected.replay_tar import Recorded
     from airgap.trust.keys import PrivateKey
 
 
@@ -48,6 +51,22 @@ if TYPE_CHECKING:
     help="The bundle's folder: a new one, an empty one, or this plan's unfinished bundle.",
 )
 @request_options
+@click.option(
+    "--record",
+    multiple=True,
+    metavar="PATH[:DOCKERFILE]",
+    help="Build what is in a folder, and carry what its RUN steps download; repeatable.",
+)
+@click.option(
+    "--record-authenticated",
+    is_flag=True,
+    help="Keep also answers to requests that came with credentials: who has the bundle has them.",
+)
+@click.option(
+    "--record-ca",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Certificates to trust while recording, in place of the system's.",
+)
 @click.option("--locked", is_flag=True, help="Make the very bundle of the lock, byte for byte.")
 @click.option(
     "--lock",
@@ -91,6 +110,9 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     timeout: float,
     retry_for: float,
     jobs: int,
+    record: tuple[str, ...],
+    record_authenticated: bool,
+    record_ca: Path | None,
     locked: bool,
     lock: Path | None,
     limit_rate: int,
@@ -108,14 +130,20 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
       airgap bundle my.toml --volume-size 4GiB --key site.key -o ./volumes
       airgap bundle my.toml --dry-run -o ./out
       airgap bundle my.toml --locked --key site.key -o ./out
+      airgap bundle my.toml --record ./app --key site.key -o ./out
     """
     from airgap.connected.fetch import Pace
     from airgap.connected.locking import Locked, lock_of, write_lock
     from airgap.connected.make_bundle import Target, plan_bundle, write_bundle
     from airgap.connected.plan import describe, document
+    from airgap.connected.record import RecordOptions, check_workstation, with_images
+    from airgap.connected.record import record as record_builds
     from airgap.tool.build import build_tool
 
-    request = read_request(wanted, name, platform, all_platforms, no_roles)
+    request = with_images(read_request(wanted, name, platform, all_platforms, no_roles, record))
+    recording = RecordOptions(record_ca, record_authenticated, user_cache_path("airgap"))
+    if request.recordings and not dry_run:
+        check_workstation()
     if key is None and not dry_run:
         raise UsageError("--key is missing", remedy="make one: airgap keygen site")
     deadline = read_deadline(expires)
@@ -159,7 +187,21 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
             return tool
 
         pace = Pace(jobs, limit_rate)
-        contents = write_bundle(draft, client, checked_tool, signing_key, pace, progress)
+        with ExitStack() as recorded:
+
+            def record_all(archive: Archive) -> Recorded:
+                made = record_builds(request.recordings, archive, recording, progress)
+                return recorded.enter_context(made)
+
+            contents = write_bundle(
+                draft,
+                client,
+                checked_tool,
+                signing_key,
+                pace,
+                progress,
+                record_all if request.recordings else None,
+            )
     if not as_json:
         click.echo(f"{output}: bundle {contents.name}, serial {contents.serial}, is signed")
         click.echo(f"check it: airgap verify {output} --trust {key.with_suffix('.pub')}")

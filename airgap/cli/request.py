@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -14,7 +15,14 @@ import click
 from airgap.errors import UsageError
 from airgap.oci.platform import parse_platform
 from airgap.oci.reference import parse_reference
-from airgap.spec.bundle_spec import BundleSpec, ImageSpec, Request, load_spec, make_request
+from airgap.spec.bundle_spec import (
+    BundleSpec,
+    ImageSpec,
+    Request,
+    load_spec,
+    make_request,
+    parse_record,
+)
 from airgap.spec.lock import DEFAULT_PATH
 
 if TYPE_CHECKING:
@@ -23,7 +31,7 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
-wanted_argument = click.argument("wanted", metavar="[SPEC.toml…] [IMAGE…]", nargs=-1, required=True)
+wanted_argument = click.argument("wanted", metavar="[SPEC.toml…] [IMAGE…]", nargs=-1)
 
 _OPTIONS = (
     click.option("--name", default="", help="The bundle's name [default: the spec's, or images]."),
@@ -77,8 +85,9 @@ def read_request(
     platform: tuple[str, ...],
     all_platforms: bool,
     no_roles: bool,
+    record: tuple[str, ...] = (),
 ) -> Request:
-    """The request of specs and image names.
+    """The request of specs, image names and builds to record.
 
     Raises:
         UsageError: A spec, name or platform is not one.
@@ -94,8 +103,13 @@ def read_request(
                 images=named,
             )
         )
-    elif named:
+    elif named or record:
         specs.append(BundleSpec(images=named))
+    if not specs:
+        raise UsageError("nothing is asked for", remedy="name specs or images: --help has examples")
+    if record:
+        recordings = (*specs[0].recordings, *(parse_record(text) for text in record))
+        specs[0] = replace(specs[0], recordings=recordings)
     return make_request(
         specs,
         name=name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform as machine
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,32 +14,31 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import requests
-
 from airgap.builder.arguments import BuildArguments
 from airgap.builder.build import WayOut, build
+from airgap.builder.engine import Engine
 from airgap.builder.proxy_ca import proxy_ca
 from airgap.builder.source import BuildSource, open_source
 from airgap.builder.workshop import Material, Workshop, open_workshop
 from airgap.bundle.archive import Archive
 from airgap.bundle.contents import RecordingEntry, format_time
 from airgap.connected.replay_tar import Recorded
-from airgap.errors import BuildError
+from airgap.errors import BuildError, HostError
 from airgap.limits import LIMITS
 from airgap.oci.platform import Platform
 from airgap.progress import Progress, format_bytes
-from airgap.replay.recorder import Recorder
+from airgap.replay.recorder import Recorder, upstream_session
 from airgap.replay.recording import Recording
 from airgap.replay.server import Server
 from airgap.spec.bundle_spec import RecordingSpec, Request, WantedImage, unite_images
 from airgap.spec.dockerfile import read_dockerfile
 from airgap.spec.scan import Scan, scan_dockerfile
 from airgap.spec.stages import BuildOptions
+from airgap.store.seed import seed
 from airgap.store.store import Store
 
 _RELEASE_FILE = re.compile(r"/(?:In)?Release$")
 _VALID_UNTIL = re.compile(rb"^Valid-Until: *(.+)$", re.M)
-_DOCKER = "builds are recorded with Docker: it is needed on this side too"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,33 @@ class RecordOptions:
     """How builds are recorded.
 
     Attributes:
-        session: Asks servers.
+        ca: A file with the certificates to trust, in place of the system's.
         keep_authenticated: Whether answers to requests with credentials are kept.
         folder: A folder for images and answers meanwhile; it need not exist.
     """
 
-    session: requests.Session
+    ca: Path | None
     keep_authenticated: bool
     folder: Path
+
+
+def check_workstation() -> None:
+    """Makes sure that builds can be recorded here.
+
+    Raises:
+        HostError: Docker is not there.
+    """
+    try:
+        Engine(Path()).check()
+    except HostError as error:
+        error.meaning = f"Builds are recorded with Docker. {error.meaning}"
+        raise
+    if shutil.which("docker") is None:
+        raise HostError(
+            "the docker command is not here",
+            meaning="buildx reaches BuildKit through it, to record builds.",
+            remedy="install Docker's command line",
+        )
 
 
 def native_platform() -> Platform:
@@ -155,7 +174,7 @@ def _record_one(
     progress.message(f"recording {recording.name}: {recording.dockerfile_path}")
     recorder = Recorder(
         answers,
-        options.session,
+        upstream_session(options.ca),
         record_authenticated=options.keep_authenticated,
         arguments=recording.args,
     )
@@ -195,7 +214,7 @@ def _entry(
         f"recorded {recording.name}: {len(found.responses)} answers, {format_bytes(size)}"
     )
     for note in recorder.left_out:
-        progress.message(f"not recorded: {note.url}: {note.text}")
+        progress.message(f"not recorded: {note.url}: {note.why}")
     body = found.to_bytes()
     digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
     answers.write_blob(digest, [body])
@@ -221,7 +240,7 @@ def _failed(recording: RecordingSpec, recorder: Recorder) -> BuildError:
     notes = [*recorder.failures, *recorder.refused]
     return BuildError(
         f"the build of {recording.name} failed: nothing is recorded",
-        meaning="\n  ".join(f"{note.url}: {note.text}" for note in notes[:10])
+        meaning="\n  ".join(f"{note.url}: {note.why}" for note in notes[:10])
         or "The build's own messages, above, say why.",
         remedy="mend it and give the same command again: what was fetched is kept",
     )

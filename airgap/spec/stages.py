@@ -71,6 +71,7 @@ class State:
         image: What it needs from outside.
         commands: In order, the triggered ones first.
         undecided: Why what it stands on could not be decided.
+        missed: Variables in `base_name` that have no value.
     """
 
     base_name: str
@@ -83,6 +84,7 @@ class State:
     image: Reference | None = None
     commands: list[Command] = field(default_factory=list)
     undecided: str = ""
+    missed: frozenset[str] = frozenset()
 
     @property
     def neighbours(self) -> Iterable[State]:
@@ -150,6 +152,7 @@ class Stages:
         place, escape = self.place(stage.line), self._dockerfile.escape
         name, missed = expand(stage.base, self.global_args, escape, place)
         state = State(name, stage.line, "FROM", stage)
+        state.missed = missed
         if not name:
             state.undecided = _without_value(stage.base, missed)
         if stage.platform:
@@ -246,7 +249,9 @@ class Stages:
             try:
                 state.image = parse_reference(state.base_name)
             except UsageError as error:
-                state.undecided = error.message
+                missed = state.missed
+                written = state.stage.base if state.stage else state.base_name
+                state.undecided = _without_value(written, missed) if missed else error.message
                 return
             state.context = self._context(state.base_name, state)
         if state.context is not None:
@@ -258,7 +263,7 @@ class Stages:
         if state.base:
             ones = (command.instruction for command in state.base.commands)
             return [one.trigger for one in ones if one.name == "ONBUILD"]
-        if state.image and onbuild and state.stage:
+        if state.image and onbuild:
             return onbuild(state.image, self.platform_of(state))
         return []
 

@@ -47,6 +47,11 @@ class Layer:
         entry.linkname = target
         return self._add(entry, 0o777, None)
 
+    def without(self, path: str) -> Layer:
+        """Leaves out an entry that was added before."""
+        del self._entries[path]
+        return self
+
     def tree(self, source: Path, below: str = "") -> Layer:
         """Adds everything in a folder, but devices and sockets."""
         for path in sorted(source.rglob("*")):
