@@ -105,12 +105,17 @@ def fetch_requested(  # noqa: PLR0913 - what the work needs
         HostError: The disk failed.
     """
     wanted = [url for url in urls if not why_not(url)]
+    if not wanted:
+        return Recorded((), store, {})
     recorder = Recorder(store, session)
     for scheme in ("http://", "https://"):
         session.mount(scheme, PublicAdapter(refused, jobs))
     progress.message(f"fetching {len(wanted)} URLs")
-    with ThreadPoolExecutor(jobs) as pool:
+    pool = ThreadPoolExecutor(jobs)
+    try:
         results = list(pool.map(lambda url: _fetch(recorder, url), wanted))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
     recording = recorder.recording()
     if failures := [failure for failure in results if failure]:
         raise _united(failures)
