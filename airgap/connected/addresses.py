@@ -108,8 +108,8 @@ def check_host(host: str, refused: Networks = REFUSED) -> None:
     if host == _LOCAL_NAME or host.endswith(f".{_LOCAL_NAME}"):  # RFC 6761, 6.3
         host = "127.0.0.1"
     try:
-        _resolve(host, 0, refused, socket.AI_NUMERICHOST)
-    except OSError:
+        _resolve(host, 0, refused, socket.AF_UNSPEC, socket.AI_NUMERICHOST)
+    except socket.gaierror:
         return  # a name
 
 
@@ -124,14 +124,19 @@ def is_refused(address: Address, refused: Networks) -> bool:
     return any(address in network for network in refused)
 
 
-def _resolve(host: str, port: int, refused: Networks, flags: int = 0) -> list[str]:
+def _resolve(
+    host: str, port: int, refused: Networks, family: socket.AddressFamily, flags: int = 0
+) -> list[str]:
     """The addresses of a host, none of which is refused.
 
     Raises:
         RefusedAddressError: One is.
-        OSError: There are none.
+        gaierror: There are none.
     """
-    found = socket.getaddrinfo(host, port, allowed_gai_family(), socket.SOCK_STREAM, 0, flags)
+    try:
+        found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, 0, flags)
+    except UnicodeError as error:  # a part of it is empty, or too long
+        raise socket.gaierror(socket.EAI_NONAME, "it is no name") from error
     texts = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     for text in texts:
         if is_refused(ip_address(text), refused):
@@ -153,7 +158,7 @@ def _connect(connection: HTTPConnection, refused: Networks) -> socket.socket:
         NewConnectionError: There is no way there.
     """
     try:
-        addresses = _resolve(connection.host, connection.port, refused)
+        addresses = _resolve(connection.host, connection.port, refused, allowed_gai_family())
     except socket.gaierror as error:
         raise NameResolutionError(connection.host, connection, error) from error
     failure: OSError = OSError("it has no address")
