@@ -6,8 +6,7 @@ import hashlib
 import platform as machine
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -49,7 +48,7 @@ class RecordOptions:
     Attributes:
         ca: A file with the certificates to trust, in place of the system's.
         keep_authenticated: Whether answers to requests with credentials are kept.
-        folder: A folder for images and answers meanwhile; it need not exist.
+        folder: A folder for images meanwhile.
     """
 
     ca: Path | None
@@ -111,40 +110,35 @@ def with_images(request: Request) -> Request:
     return replace(request, images=unite_images([*request.images, *found]))
 
 
-@contextmanager
 def record(
     recordings: Sequence[RecordingSpec],
     archive: Archive,
     options: RecordOptions,
+    answers: Store,
     progress: Progress,
-) -> Iterator[Recorded]:
+) -> Recorded:
     """Records builds, one after the other, each without a cache of the one before.
 
     Args:
         recordings: What to record.
         archive: Of the bundle being made, with all images.
         options: How.
+        answers: Where what is recorded is kept.
         progress: Sees what happens.
-
-    Yields:
-        What was recorded; it is on the disk until the caller is done with it.
 
     Raises:
         HostError: Docker is not there, or the bundle lacks what it takes.
         BuildError: A build failed; nothing is recorded.
     """
-    options.folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="record-", dir=options.folder) as name:
-        folder = Path(name)
-        answers = Store(folder / "replay")
-        material = _material(recordings, archive, folder, progress)
+        material = _material(recordings, archive, Path(name), progress)
         hosts = [image.reference.host for image in archive.contents.images]
         with open_workshop(material, hosts, progress, closed=False) as builder:
             entries = [
                 _record_one(recording, builder, answers, options, progress)
                 for recording in recordings
             ]
-        yield _recorded(entries, answers)
+    return _recorded(entries, answers)
 
 
 def _material(
