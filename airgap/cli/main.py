@@ -30,6 +30,7 @@ _VERBS = {
     "load": "load",
     "scan": "scan",
     "rehearse": "rehearse",
+    "serve": "serve",
     "status": "status",
     "trust": "trust",
     "uninstall": "uninstall",
