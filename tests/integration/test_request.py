@@ -233,7 +233,7 @@ def test_a_request_becomes_a_bundle(internet: Site, bundle: Bundle, key: Path) -
         "app:1  linux/arm64",
         "http://files.example/a.tar.gz       not encrypted",
         "http://files.example:8080/a.tar.gz  port 8080, not encrypted",
-        f"{taken.url}  a secret, or the value of a build argument, was taken out of it",
+        f"{taken.url}  a secret was taken out of it: record the build",
     ):
         assert line in outcome.err
     contents = bundle.contents
