@@ -15,10 +15,11 @@ from tempfile import TemporaryDirectory
 
 from airgap.builder.arguments import BuildArguments
 from airgap.builder.build import WayOut, build
+from airgap.builder.buildx import Builder
 from airgap.builder.engine import Engine
 from airgap.builder.proxy_ca import proxy_ca
 from airgap.builder.source import BuildSource, open_source
-from airgap.builder.workshop import Material, Workshop, open_workshop
+from airgap.builder.workshop import Material, open_workshop
 from airgap.bundle.archive import Archive
 from airgap.bundle.contents import RecordingEntry, format_time
 from airgap.connected.replay_tar import Recorded
@@ -132,9 +133,9 @@ def record(
     with TemporaryDirectory(prefix="record-", dir=options.folder) as name:
         material = _material(recordings, archive, Path(name), progress)
         hosts = [image.reference.host for image in archive.contents.images]
-        with open_workshop(material, hosts, progress, closed=False) as workshop:
+        with open_workshop(material, hosts, progress, closed=False) as builder:
             entries = [
-                _record_one(recording, workshop, answers, options, progress)
+                _record_one(recording, builder, answers, options, progress)
                 for recording in recordings
             ]
     return _recorded(entries, answers)
@@ -160,7 +161,7 @@ def _material(
 
 def _record_one(
     recording: RecordingSpec,
-    workshop: Workshop,
+    builder: Builder,
     answers: Store,
     options: RecordOptions,
     progress: Progress,
@@ -173,10 +174,10 @@ def _record_one(
         arguments=recording.args,
     )
     # Of an earlier recording: what is in a cache is not downloaded, and so not recorded.
-    workshop.buildx.output(["prune", "--all", "--force"])
-    with open_source(_arguments(recording)) as source, Server(recorder, workshop.address) as server:
-        ca = proxy_ca(workshop.buildx, native_platform())
-        status = build(source, workshop.buildx, WayOut(server.address, ca, any_date=False))
+    builder.buildx.output(["prune", "--all", "--force"])
+    with open_source(_arguments(recording)) as source, Server(recorder, builder.address) as server:
+        ca = proxy_ca(builder.buildx, native_platform())
+        status = build(source, builder.buildx, WayOut(server.address, ca, any_date=False))
     if status != 0:
         raise _failed(recording, recorder)
     return _entry(recording, source, recorder, answers, progress)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from airgap.isolated.step import Work
+from airgap.isolated.stock import Stock
 from airgap.oci.platform import Platform
 from airgap.replay.asked import Asked
 from airgap.replay.recording import Recording
@@ -37,23 +37,22 @@ class Missing:
         ]
 
 
-def find_missing(work: Work, scan: Scan, recordings: Sequence[Recording]) -> Missing:
+def find_missing(stock: Stock, scan: Scan, recordings: Sequence[Recording]) -> Missing:
     """Compares what a build needs with the mirror and with recordings.
 
     Images of registries that the builder may ask, such as this host's own, are not looked for.
     """
-    asked = {work.settings.registry, *work.settings.site_registries}
     images = []
     for need in scan.images:
-        if need.reference.host not in asked and (lacking := _lacking(work, need)):
+        if need.reference.host not in stock.registries and (lacking := _lacking(stock, need)):
             images.append(ImageNeed(need.reference, lacking, need.file, need.line, need.by))
     known = {key for recording in recordings for key in recording.responses}
     urls = tuple(need for need in scan.urls if Asked(need.url).key not in known)
     return Missing(tuple(images), urls)
 
 
-def _lacking(work: Work, need: ImageNeed) -> tuple[Platform, ...]:
-    entry = work.wanted.images.get(str(need.reference))
+def _lacking(stock: Stock, need: ImageNeed) -> tuple[Platform, ...]:
+    entry = stock.wanted.images.get(str(need.reference))
     if entry is None:
         return need.platforms
     if not entry.omitted and len(entry.platforms) == 1:

@@ -7,6 +7,7 @@ whose secrets are redacted. The recorder knows them, and asks with them when the
 from __future__ import annotations
 
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
@@ -15,7 +16,6 @@ from urllib.parse import unquote
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.auth import _basic_auth_str
 from requests.exceptions import ProxyError, RequestException, SSLError
 from urllib3.exceptions import HTTPError
 
@@ -169,17 +169,18 @@ class Recorder:
         if is_git(asked):
             return refusal(self._refused.add(asked, GIT_WAY_ROUND))
         private = self._why_private(asked, sent)
-        while True:
-            with self._lock:
-                response = self._responses.get(asked.key)
-            if response and not (private and response.status in _REFUSALS):
-                body = self._store.blob(response.digest)
-                return recorded_answer(response, body, self._arguments)
-            if private and not self._record_authenticated:
-                return self._pass_on(asked, sent, user, private)
-            answer = self._download(asked, sent, user).answer(head=asked.head)
-            if answer is not None:
-                return answer
+        keep = self._record_authenticated or not private
+        with self._lock:
+            response = self._responses.get(asked.key)
+            if response and private and response.status in _REFUSALS:
+                response = None  # credentials may open what was refused without
+            download = self._joined(asked, sent, user) if keep and not response else None
+        if response:
+            body = self._store.blob(response.digest)
+            return recorded_answer(response, body, self._arguments)
+        if download:
+            return download.answer(head=asked.head)
+        return self._pass_on(asked, sent, user, private)
 
     def _why_private(self, asked: Asked, sent: Headers) -> str:
         """Why an answer may be for this build alone, or nothing."""
@@ -202,17 +203,14 @@ class Recorder:
         close = getattr(pieces, "close", None) or (lambda: None)
         return Answer(upstream.status, upstream.headers, pieces, upstream.size, close=close)
 
-    def _download(self, asked: Asked, sent: Headers, user: str) -> Download:
-        """The download of this answer: the one that goes on, or a new one."""
-        with self._lock:
-            download = self._downloads.get(asked.key)
-            if download is not None:
-                download.join()
-                return download
+    def _joined(self, asked: Asked, sent: Headers, user: str) -> Download:
+        """The download of this answer: the one that goes on, or a new one. Needs the lock."""
+        download = self._downloads.get(asked.key)
+        if download is None or not download.join():
             download = self._downloads[asked.key] = Download()
             download.join()
-        work = partial(self._run, download, asked, sent, user)
-        threading.Thread(target=work, name="airgap download", daemon=True).start()
+            work = partial(self._run, download, asked, sent, user)
+            threading.Thread(target=work, name="airgap download", daemon=True).start()
         return download
 
     def _run(self, download: Download, asked: Asked, sent: Headers, user: str) -> None:
@@ -229,7 +227,8 @@ class Recorder:
             self._disk = error
         finally:
             with self._lock:
-                del self._downloads[asked.key]
+                if self._downloads.get(asked.key) is download:
+                    del self._downloads[asked.key]
 
     def _finish(self, asked: Asked, upstream: Upstream, blob: NewBlob) -> None:
         """Keeps an answer that came whole, if it is worth keeping."""
@@ -256,8 +255,8 @@ class Recorder:
         real = self._real.get(loose(asked.url), Route(asked.url, user))
         named = headers.passed_on(sent)
         if real.user:
-            name, _, password = map(unquote, real.user.partition(":"))
-            named.setdefault("authorization", _basic_auth_str(name, password))
+            proof = b64encode(unquote(real.user).encode()).decode()
+            named.setdefault("authorization", f"Basic {proof}")
         work = partial(self._try, asked.host, real.url, named)
         response = persist(work, Attempts(_RETRY_FOR))
         kept = tuple(

@@ -106,7 +106,7 @@ class Store:
                 held = chunk
         if actual.hexdigest() != hex_of(digest):
             raise IntegrityError(
-                f"{self.root} is damaged at {digest}",
+                f"{self.root / layout.blob_data(digest)} is damaged",
                 meaning="This disk, or something on this host, changed it after the install.",
                 remedy="delete that file and install the bundle again",
             )

@@ -784,6 +784,18 @@ def recorded(tmp_path: Path, key: PrivateKey) -> Path:
     return folder
 
 
+def test_replay_tar_is_a_regular_file_that_is_there(recorded: Path, key: PrivateKey) -> None:
+    link(recorded / "replay.tar")
+    assert refusal(recorded, key) == f"{recorded / 'replay.tar'} is not a regular file"
+    (recorded / "replay.tar").unlink()
+    assert refusal(recorded, key) == f"replay.tar is missing from {recorded}"
+
+
+def test_a_changed_byte_of_replay_tar_is_found(recorded: Path, key: PrivateKey) -> None:
+    forge.forge(recorded, key, replay=lambda data: data[:-1] + b"x", follow=False)
+    assert refusal(recorded, key) == "replay.tar is damaged: it is not what SHA256SUMS says"
+
+
 MORE = {**forge.ANSWERS, "https://z.example/three": b"three"}
 REPLAY_FILE = 1  # of `files` in the contents
 ABSENT = "sha256:" + "0" * 64

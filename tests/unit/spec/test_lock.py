@@ -14,7 +14,7 @@ from airgap.errors import UsageError
 from airgap.limits import LIMITS
 from airgap.oci.platform import Platform, parse_platform
 from airgap.oci.reference import parse_reference
-from airgap.spec.bundle_spec import Request, WantedImage
+from airgap.spec.bundle_spec import RecordingSpec, Request, WantedImage
 from airgap.spec.lock import (
     Lock,
     LockedImage,
@@ -23,6 +23,7 @@ from airgap.spec.lock import (
     load_lock,
     lock_images,
     parse_lock,
+    refuse_recordings,
 )
 
 AMD64, ARM64 = "linux/amd64", "linux/arm64"
@@ -207,3 +208,11 @@ def test_two_locks_are_alike_whenever_they_were_made() -> None:
     later = replace(LOCK, serial=LOCK.serial + 1, created="2026-01-01T00:00:01Z")
     assert LOCK.is_as(later)
     assert not LOCK.is_as(replace(later, expires="2027-01-01T00:00:00Z"))
+
+
+def test_a_request_with_recordings_cannot_be_locked() -> None:
+    request = request_of(LOCK)
+    refuse_recordings(request)
+    recorded = replace(request, recordings=(RecordingSpec("app", Path("app")),))
+    with pytest.raises(UsageError, match="recordings cannot be locked: app"):
+        refuse_recordings(recorded)
