@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from airgap.cli.settings import Settings, pass_settings
+from airgap.spec.request_file import DEFAULT_PATH, add_to_request
 
 if TYPE_CHECKING:
     from airgap.isolated.build import Built
 
-REQUEST_NAME = "airgap-request.toml"
 _SHOWN_STEPS = 5
 _WORTH_SECONDS = 5.0
 
@@ -23,7 +23,7 @@ _WORTH_SECONDS = 5.0
     "--request",
     "request_path",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=Path(REQUEST_NAME),
+    default=DEFAULT_PATH,
     show_default=True,
     help="Write here what is missing.",
 )
@@ -64,9 +64,13 @@ def command(
         try:
             built = build(*of_this_host(work), source, recording)
         except (NotHereError, MissedError) as error:
-            if wanted := requested(error):
-                wanted.add_to(request_path)
-                error.remedy = f"to the workstation with {request_path}: airgap bundle --request"
+            missing = requested(error)
+            if missing.images or missing.urls:
+                add_to_request(request_path, missing)
+                error.remedy = (
+                    f"{request_path} lists it, for the workstation: "
+                    f"airgap bundle --request {request_path.name}"
+                )
             raise
     _show(built)
 

@@ -33,6 +33,7 @@ from airgap.spec.lock import DEFAULT_PATH, load_lock
 
 if TYPE_CHECKING:
     from airgap.bundle.archive import Archive
+    from airgap.bundle.replay_tar import ReplayTar
     from airgap.connected.fetch import Pace
     from airgap.connected.make_bundle import Draft, Record
     from airgap.connected.record import RecordOptions
@@ -73,6 +74,12 @@ if TYPE_CHECKING:
     "--record-ca",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Certificates to trust while recording, in place of the system's.",
+)
+@click.option(
+    "--rehearse",
+    "rehearsed",
+    is_flag=True,
+    help="Before signing, build what was recorded from the bundle alone, without a network.",
 )
 @request_file_options
 @click.option("--locked", is_flag=True, help="Make the very bundle of the lock, byte for byte.")
@@ -121,6 +128,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     record: tuple[str, ...],
     record_authenticated: bool,
     record_ca: Path | None,
+    rehearsed: bool,
     requests: tuple[Path, ...],
     yes: bool,
     locked: bool,
@@ -148,6 +156,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     from airgap.connected.make_bundle import Target, plan_bundle, write_bundle
     from airgap.connected.plan import describe, document
     from airgap.connected.record import RecordOptions, check_workstation, with_images
+    from airgap.rehearse.rehearse import rehearse
     from airgap.tool.build import build_tool
 
     asked = read_requests(requests, locked=locked or lock is not None)
@@ -156,6 +165,8 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     )
     if request.recordings and not dry_run:
         check_workstation()
+    if rehearsed and not request.recordings:
+        raise UsageError("there is nothing to rehearse", remedy="--record PATH, or airgap rehearse")
     if key is None and not dry_run:
         raise UsageError("--key is missing", remedy="make one: airgap keygen site")
     deadline = read_deadline(expires)
@@ -199,13 +210,23 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
                 write_lock(lock, lock_of(request, draft.plan.contents, tool))
             return tool
 
+        def rehearse_all(archive: Archive, replay: ReplayTar) -> None:
+            rehearse(archive, replay, request.recordings, how.folder, progress)
+
         pace = Pace(jobs, limit_rate)
         how = RecordOptions(
             record_ca, record_authenticated, user_cache_path("airgap", ensure_exists=True)
         )
         with _recording(asked, request, draft, how, pace, progress) as record_all:
             contents = write_bundle(
-                draft, client, checked_tool, signing_key, pace, progress, record_all
+                draft,
+                client,
+                checked_tool,
+                signing_key,
+                pace,
+                progress,
+                record_all,
+                rehearse_all if rehearsed else None,
             )
     if not as_json:
         click.echo(f"{output}: bundle {contents.name}, serial {contents.serial}, is signed")

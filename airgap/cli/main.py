@@ -29,6 +29,7 @@ _VERBS = {
     "keygen": "keygen",
     "load": "load",
     "scan": "scan",
+    "rehearse": "rehearse",
     "status": "status",
     "trust": "trust",
     "uninstall": "uninstall",

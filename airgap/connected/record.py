@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from airgap.builder.arguments import BuildArguments
+from airgap.builder.arguments import arguments_of
 from airgap.builder.build import WayOut, build
 from airgap.builder.buildx import Builder
 from airgap.builder.engine import Engine
@@ -175,25 +175,15 @@ def _record_one(
     )
     # Of an earlier recording: what is in a cache is not downloaded, and so not recorded.
     builder.buildx.output(["prune", "--all", "--force"])
-    with open_source(_arguments(recording)) as source, Server(recorder, builder.address) as server:
+    with (
+        open_source(arguments_of(recording)) as source,
+        Server(recorder, builder.address) as server,
+    ):
         ca = proxy_ca(builder.buildx, native_platform())
         status = build(source, builder.buildx, WayOut(server.address, ca, any_date=False))
     if status != 0:
         raise _failed(recording, recorder)
     return _entry(recording, source, recorder, answers, progress)
-
-
-def _arguments(recording: RecordingSpec) -> BuildArguments:
-    platforms = ",".join(str(platform) for platform in recording.platforms or ())
-    options = [
-        ("--file", str(recording.dockerfile_path)),
-        ("--platform", platforms),
-        *(("--build-arg", f"{name}={value}") for name, value in recording.args.items()),
-        *((("--target", recording.target),) if recording.target else ()),
-        ("--provenance", "false"),
-        ("--output", "type=cacheonly"),
-    ]
-    return BuildArguments(str(recording.context), tuple(options))
 
 
 def _entry(

@@ -32,6 +32,7 @@ from airgap.replay.carried import load_recording
 from airgap.replay.dockerfile import frontend_in_place
 from airgap.replay.replay import Replay
 from airgap.replay.server import Server
+from airgap.spec.request_file import RequestedImage, RequestedUrl, RequestFile
 from airgap.spec.scan import Scan, scan_dockerfile
 from airgap.spec.stages import BuildOptions
 

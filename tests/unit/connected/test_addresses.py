@@ -23,7 +23,7 @@ from airgap.connected.addresses import (
 Found: TypeAlias = list[tuple[Any, ...]]
 
 PRIVATE = [
-    "0.0.0.0",  # noqa: S104
+    "0.0.0.0",  # noqa: S104 - an address to refuse
     "0.1.2.3",
     "10.0.0.1",
     "10.255.255.255",
