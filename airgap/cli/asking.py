@@ -64,7 +64,6 @@ def read_requests(paths: Sequence[Path], *, locked: bool) -> RequestFile:
         raise UsageError(
             f"nothing can be fetched of what {' and '.join(map(str, paths))} asks for",
             meaning="\n  ".join(why),
-            remedy="write into the file what was taken out, if it is not secret" if why else "",
         )
     return asked
 
@@ -103,7 +102,8 @@ def describe(asked: RequestFile) -> str:
         parts.append(table([("image", "platforms"), *rows]))
     fetched = [(_shown(one), _notice(one)) for one in asked.urls if not why_not(one)]
     if fetched:
-        parts.append(table([("URL", "notice"), *fetched]))
+        head = ("URL", "notice" if any(notice for _, notice in fetched) else "")
+        parts.append(table([head, *fetched]))
     left = [(_shown(one), why) for one in asked.urls if (why := why_not(one))]
     if left:
         parts.append(table([("not fetched", "because"), *left]))

@@ -29,8 +29,7 @@ from airgap.store.store import Store
 
 _OK = range(200, 300)
 _NOT_THERE = (404, 410)
-_TAKEN_OUT = "a secret, or the value of a build argument, was taken out of it"
-_SECRET = "it holds a secret: record the build that needs it, with --record"  # noqa: S105
+_SECRET = "it holds a secret: record the build, with airgap bundle --record"  # noqa: S105
 _SHOWN = 20
 
 
@@ -49,9 +48,7 @@ def shown(url: RequestedUrl) -> str:
 
 def why_not(url: RequestedUrl) -> str:
     """Why a URL is not fetched, or nothing if it is."""
-    if not url.is_whole:
-        return _TAKEN_OUT
-    return _SECRET if has_secrets(url.url) else ""
+    return url.obstacle or (_SECRET if has_secrets(url.url) else "")
 
 
 def check_hosts(asked: RequestFile, refused: Networks = REFUSED) -> None:

@@ -28,12 +28,14 @@ class Upstream:
         headers: Those that clients are given.
         size: Bytes of the body, if stated.
         pieces: Of the body; an AirgapError in between says that there will not be more.
+        close: Ends the connection if the body was not read to its end.
     """
 
     status: int
     headers: Headers
     size: int | None
     pieces: Iterator[bytes]
+    close: Callable[[], None] = lambda: None
 
 
 class Download:
@@ -50,11 +52,10 @@ class Download:
         self._to_the_end = self._stopped = self._ended = False
         self._error: BaseException | None = None
 
-    def join(self) -> bool:
-        """Counts a client in; false if it is too late for that."""
+    def join(self) -> None:
+        """Counts a client in, before the end."""
         with self._changed:
-            self._clients += not self._ended
-            return not self._ended
+            self._clients += 1
 
     def run(
         self,
@@ -62,30 +63,34 @@ class Download:
         store: Store,
         finish: Callable[[Upstream, NewBlob], object],
     ) -> None:
-        """Fetches all.
+        """Fetches all; `end` must follow.
 
         Args:
             ask: Asks the server behind.
             store: Where the body is written.
-            finish: Is given all of it, to publish it or not, before clients see the end.
+            finish: Is given all of it, to publish it or not.
 
         Raises:
             AirgapError: The server does not answer, or not to the end.
             OSError: The disk does not take it.
         """
+        upstream = ask()
         try:
-            upstream = ask()
             with store.new_blob() as blob:
                 self._begin(upstream, blob.reader())
                 for piece in upstream.pieces:
                     blob.write(piece)
                     self._came(len(piece))
                 finish(upstream, blob)
-        except BaseException as error:
-            self._error = error
-            raise
         finally:
-            self._end()
+            upstream.close()
+
+    def end(self, error: BaseException | None) -> None:
+        """Tells clients that there is no more, and why if that is not as it should be."""
+        with self._changed:
+            self._ended, self._error = True, error
+            self._changed.notify_all()
+            self._close_if_done()
 
     def answer(self, *, head: bool) -> Answer:
         """What a client is given that joined before. Its body comes as the download goes on.
@@ -128,12 +133,6 @@ class Download:
             self._changed.notify_all()
             if self._stopped or self._unread > _UNREAD_BYTES:
                 raise UpstreamError("the build did not read it to its end, which is far off")
-
-    def _end(self) -> None:
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
-            self._close_if_done()
 
     def _leave(self) -> None:
         with self._changed:

@@ -192,21 +192,31 @@ class Recorder:
         return "it was asked for with credentials" if asked.credentials else ""
 
     def _pass_on(self, asked: Asked, sent: Headers, user: str, why: str) -> Answer:
-        """Answers and keeps nothing."""
+        """Answers and keeps nothing.
+
+        Raises:
+            AirgapError: The server behind cannot be reached.
+        """
         with self._lock:
             self._responses.pop(asked.key, None)  # a refusal, without the credentials
-        through_redirect = loose(asked.url) in self._private
         # The path of what a private redirect leads to may itself be the secret.
-        self._left_out.add(asked, why, url=f"{asked.host}/..." if through_redirect else "")
-        upstream = self._ask(asked, sent, user, private=True)
-        pieces = upstream.pieces
-        close = getattr(pieces, "close", None) or (lambda: None)
-        return Answer(upstream.status, upstream.headers, pieces, upstream.size, close=close)
+        url = f"{asked.host}/..." if loose(asked.url) in self._private else ""
+        self._left_out.add(asked, why, url)
+        try:
+            upstream = self._ask(asked, sent, user, private=True)
+        except AirgapError as error:
+            self._failures.add(asked, error.message, url)
+            raise
+        return Answer(
+            upstream.status, upstream.headers, upstream.pieces, upstream.size, close=upstream.close
+        )
 
     def _joined(self, asked: Asked, sent: Headers, user: str) -> Download:
         """The download of this answer: the one that goes on, or a new one. Needs the lock."""
         download = self._downloads.get(asked.key)
-        if download is None or not download.join():
+        if download is not None:
+            download.join()
+        else:
             download = self._downloads[asked.key] = Download()
             download.join()
             work = partial(self._run, download, asked, sent, user)
@@ -214,21 +224,22 @@ class Recorder:
         return download
 
     def _run(self, download: Download, asked: Asked, sent: Headers, user: str) -> None:
+        """Runs a download; what there is to note of it is noted before it ends."""
         private = bool(self._why_private(asked, sent))
+        ask = partial(self._ask, asked, sent, user, private=private)
+        failure: BaseException | None = None
         try:
-            download.run(
-                partial(self._ask, asked, sent, user, private=private),
-                self._store,
-                partial(self._finish, asked),
-            )
+            download.run(ask, self._store, partial(self._finish, asked))
         except AirgapError as error:
             self._failures.add(asked, error.message)
+            failure = error
         except OSError as error:
-            self._disk = error
-        finally:
-            with self._lock:
-                if self._downloads.get(asked.key) is download:
-                    del self._downloads[asked.key]
+            self._disk = failure = error
+        except Exception as error:  # raised where clients are answered
+            failure = error
+        with self._lock:
+            del self._downloads[asked.key]
+        download.end(failure)
 
     def _finish(self, asked: Asked, upstream: Upstream, blob: NewBlob) -> None:
         """Keeps an answer that came whole, if it is worth keeping."""
@@ -268,7 +279,8 @@ class Recorder:
             response.close()
             return Upstream(response.status_code, kept, 0, iter(()))
         size = _stated_size(response)
-        return Upstream(response.status_code, kept, size, _pieces(response, asked.shown, size))
+        pieces = _pieces(response, asked.host, size)
+        return Upstream(response.status_code, kept, size, pieces, response.close)
 
     def _try(self, host: str, url: str, named: Mapping[str, str]) -> requests.Response:
         request = requests.Request("GET", url, headers=named, auth=lambda request: request)
@@ -292,7 +304,8 @@ class Recorder:
                 if shown != location:
                     self._real[loose(target.url)] = real
                 if private:
-                    self._private.setdefault(loose(target.url), asked.shown)
+                    source = self._private.get(loose(asked.url), asked.shown)
+                    self._private.setdefault(loose(target.url), source)
         return shown
 
 
@@ -309,8 +322,6 @@ def _pieces(response: requests.Response, what: str, size: int | None) -> Iterato
             yield piece
     except (HTTPError, OSError) as error:
         raise failures.broke_off(what, error) from error
-    finally:
-        response.close()
     if size is not None and count != size:
         raise failures.broke_off(what, f"{size - count} bytes are missing")
 

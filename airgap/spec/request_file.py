@@ -36,10 +36,10 @@ _Entry = TypeVar("_Entry")
 
 _URL = re.compile(r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[1-9][0-9]{0,4})?/[!-~]*")
 _VISIBLE = re.compile(r"[!-~]+")
-# A secret that was taken out of a query, and the value of a build argument that was.
-_TAKEN_OUT = re.compile(r"=REDACTED(?=[&;#]|$)|\{[A-Za-z_][A-Za-z0-9_]*%?\}")
+# What redaction leaves in the place of a secret in a query, and of a build argument's value.
+_SECRET = re.compile(r"=REDACTED(?=[&;#]|$)")
+_ARGUMENT = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)%?\}")
 _HEADER = re.compile(r"[\t -~\x80-\xff]*")
-_PARTIAL = "# Not fetched as it is: a secret, or the value of a build argument, was taken out.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +65,19 @@ class RequestedUrl:
     range: str = ""
 
     @property
-    def is_whole(self) -> bool:
-        """Whether nothing was taken out of the URL, so that it can be asked for."""
-        return _TAKEN_OUT.search(self.url) is None
+    def obstacle(self) -> str:
+        """Why the URL cannot be asked for as it is, and what to do; nothing if it can be."""
+        if _SECRET.search(self.url):
+            return "a secret was taken out of it: record the build, with airgap bundle --record"
+        if names := dict.fromkeys(_ARGUMENT.findall(self.url)):
+            return f"write the value of the build argument {' and '.join(names)} into its place"
+        return ""
 
     @property
     def is_well_formed(self) -> bool:
         """Whether a request file may have it: what a build sends may be anything."""
         texts = (self.url, self.accept, self.range)
-        pattern = _URL if self.is_whole else _VISIBLE
+        pattern = _VISIBLE if self.obstacle else _URL
         return (
             all(len(text) <= LIMITS.url_characters for text in texts)
             and pattern.fullmatch(self.url) is not None
@@ -273,4 +277,5 @@ def _url_text(url: RequestedUrl) -> str:
     headers = (("accept", url.accept), ("range", url.range))
     lines = [f"url = {toml.text(url.url)}\n"]
     lines += [f"{key} = {toml.text(value)}\n" for key, value in headers if value]
-    return "".join(["[[urls]]\n", "" if url.is_whole else _PARTIAL, *lines])
+    note = f"# Not fetched as it is: {url.obstacle}.\n" if url.obstacle else ""
+    return "".join(["[[urls]]\n", note, *lines])

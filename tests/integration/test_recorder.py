@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import os
 import signal
@@ -113,6 +114,16 @@ def test_the_server_behind_sees_the_build_s_request_without_conditions(store: St
     assert (seen["user-agent"], seen["accept"]) == ("apt", "text/x")
     assert seen["accept-encoding"] == "identity"
     assert not [name for name in seen if name.startswith("if-")]
+
+
+def test_what_comes_compressed_is_kept_so(store: Store) -> None:
+    body = gzip.compress(BODY)
+    with build(
+        store, lambda visit: visit.give(200, ("Content-Encoding", "gzip"), body=body)
+    ) as one:
+        for _ in range(2):
+            got = one.get("/a")
+            assert (got.headers["Content-Encoding"], got.body) == ("gzip", body)
 
 
 def test_accept_makes_another_answer(store: Store) -> None:
@@ -388,8 +399,8 @@ def test_a_server_that_is_down_is_a_502_and_named(store: Store) -> None:
         assert got.status == 502
         assert b"127.0.0.1:1 cannot be reached (Connection refused)" in got.body
         got = get(one.server.address, "/http/127.0.0.1:1/a")
-        (note,) = one.recorder.failures
-        assert "Connection refused" in note.why
+        assert ["Connection refused" in note.why for note in one.recorder.failures] == [True, True]
+        assert CANARY not in repr(one.recorder.failures)
         assert one.urls() == []
 
 
@@ -515,11 +526,14 @@ def test_a_signed_url_that_a_public_one_leads_to_is_public(store: Store) -> None
 def test_what_left_out_says(store: Store) -> None:
     with build(store, private_page, MY_TOKEN=CANARY) as one:
         one.follow("/to", Authorization="x")
+        one.follow("/chain", Authorization="x")
         one.get(f"/a/{CANARY}")
         here = f"http://{one.site.address}"
         assert [(note.url, note.why) for note in one.recorder.left_out] == [
             (f"{here}/to", "it was asked for with credentials"),
             (f"{here}/...", f"{here}/to redirects to it, which was asked for with credentials"),
+            (f"{here}/chain", "it was asked for with credentials"),
+            (f"{here}/...", f"{here}/chain redirects to it, which was asked for with credentials"),
             (f"{here}/a/{{MY_TOKEN}}", "it was asked for with the build argument MY_TOKEN"),
         ]
 

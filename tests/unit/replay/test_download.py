@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 
 import pytest
 
@@ -39,8 +38,12 @@ def start(
     download: Download, store: Store, body: Slow, size: int | None = None
 ) -> threading.Thread:
     def run() -> None:
-        with suppress(AirgapError):
+        failure = None
+        try:
             download.run(lambda: Upstream(200, (), size, iter(body)), store, publish)
+        except AirgapError as error:
+            failure = error
+        download.end(failure)
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -64,7 +67,6 @@ def test_all_get_all_at_their_own_pace(store: Store) -> None:
     assert store.has_blob(digest_of(b"onetwo"), 6)
     for client in clients:
         client.close()
-    assert not download.join()
     assert download.wait(0)
 
 
@@ -80,19 +82,14 @@ def test_who_waits_for_a_body_that_breaks_off_is_told(store: Store) -> None:
         next(answer.body)
     answer.close()
     thread.join()
-    assert not download.join()
     assert [path for path in store.root.rglob("*") if path.is_file()] == []
 
 
-def test_a_server_that_does_not_answer_fails_all_who_wait(store: Store) -> None:
+def test_a_server_that_does_not_answer_fails_all_who_wait() -> None:
     download = Download()
 
-    def ask() -> Upstream:
-        raise UpstreamError("no")
-
     download.join()
-    with pytest.raises(UpstreamError):
-        download.run(ask, store, publish)
+    download.end(UpstreamError("no"))
     with pytest.raises(UpstreamError, match="no"):
         download.answer(head=True)
 
@@ -119,6 +116,7 @@ def test_an_endless_body_that_nobody_reads_is_given_up(store: Store) -> None:
             download.run(lambda: Upstream(200, (), None, pieces()), store, publish)
         except AirgapError as error:
             failed.append(error)
+        download.end(None)
 
     thread = threading.Thread(target=run)
     thread.start()

@@ -197,10 +197,21 @@ def test_a_url_from_which_something_was_taken_is_kept_and_marked(
     shown = Asked(url, arguments=arguments_of(arguments)).shown
     requested = RequestedUrl(shown)
     assert shown != url
-    assert not requested.is_whole
+    assert requested.obstacle
+    assert ("a secret" in requested.obstacle) == (not arguments)
+    assert all(name in requested.obstacle for name in arguments)
     text = RequestFile((), (requested,)).to_toml()
-    assert "# Not fetched as it is" in text
+    assert f"\n# Not fetched as it is: {requested.obstacle}.\nurl = " in text
     assert load(tmp_path, text).urls == (requested,)
+
+
+def test_a_person_can_write_the_value_of_an_argument_back() -> None:
+    shown = Asked("https://a.example/v1.2.3/x", arguments=(("VERSION", "1.2.3"),)).shown
+    assert shown == "https://a.example/v{VERSION}/x"
+    written = shown.replace("{VERSION}", "1.2.3")
+    assert RequestedUrl(written).obstacle == ""
+    asked = Asked("https://a.example/v1.2.3/x", arguments=(("VERSION", "1.2.3"),))
+    assert Asked(written).key == asked.key
 
 
 def test_failed_builds_add_up_in_one_file(tmp_path: Path) -> None:
