@@ -106,7 +106,7 @@ def build(stock: Stock, builder: Builder, source: BuildSource, recording: str) -
     chosen = choose(stock.wanted.recordings, recording, digest_of(source.text))
     recordings = [load_recording(stock.replay, entry) for entry in chosen]
     options = build_options(source.arguments)
-    missing = find_missing(stock, scan(stock, source, options), recordings)
+    missing = find_missing(stock, scan(stock, source, options), recordings, options.args)
     if missing.images or missing.urls:
         raise NotHereError(missing)
     replay = Replay(stock.replay, recordings, options.args)
