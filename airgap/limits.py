@@ -44,6 +44,10 @@ class Limits:
     word_characters: int = 16 * KIB
     recordings: int = 1_000
     recording_bytes: int = 64 * MIB
+    responses: int = 100_000
+    response_headers: int = 64
+    url_characters: int = 32 * KIB
+    request_bytes: int = 16 * MIB
 
 
 LIMITS = Limits()

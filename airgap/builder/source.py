@@ -39,6 +39,10 @@ class BuildSource:
     dockerfile: Dockerfile
     ignored: bytes | None = None
 
+    def with_arguments(self, arguments: BuildArguments) -> BuildSource:
+        """The same build with other arguments."""
+        return replace(self, arguments=arguments)
+
 
 @contextmanager
 def open_source(arguments: BuildArguments) -> Iterator[BuildSource]:

@@ -18,6 +18,7 @@ from airgap.errors import AirgapError, ExitCode
 
 # Verb to the file and function that has it, so that `airgap --version` imports none of them.
 _VERBS = {
+    "build": "build",
     "bundle": "bundle",
     "completion": "completion",
     "enable": "enable",
@@ -28,6 +29,8 @@ _VERBS = {
     "keygen": "keygen",
     "load": "load",
     "scan": "scan",
+    "rehearse": "rehearse",
+    "serve": "serve",
     "status": "status",
     "trust": "trust",
     "uninstall": "uninstall",

@@ -19,7 +19,7 @@ class Wanted:
         images: Name to image.
         roles: Role to the image that has it.
         tool: The program that the last bundle brought, and its version.
-        recordings: Name to recording.
+        recordings: Name to recording, in the order of their install.
     """
 
     images: Mapping[str, ImageEntry]
@@ -38,7 +38,9 @@ class Wanted:
             for image in contents.images:
                 images[image.name] = image
                 roles |= dict.fromkeys(image.roles, image)
-            recordings |= {recording.name: recording for recording in contents.recordings}
+            for recording in contents.recordings:
+                recordings.pop(recording.name, None)
+                recordings[recording.name] = recording
             file = next(file for file in contents.files if file.name == TOOL_NAME)
             tool = (file, contents.tool)
         return cls(images, roles, tool, recordings)

@@ -1,1 +1,1 @@
-"""What builds ask the network for: recorded on one side, answered from that on the other."""
+"""What builds download: recorded on a workstation, replayed where there is no network."""

@@ -20,6 +20,11 @@ def blob_data(digest: str) -> Path:
     return _V2 / "blobs" / "sha256" / value[:2] / value / "data"
 
 
+def new_blob(name: str) -> Path:
+    """Where a blob is written whose digest is not known yet."""
+    return _V2 / "blobs" / "new" / name
+
+
 def layer_link(repository: str, digest: str) -> Path:
     """Makes a blob readable through a repository."""
     return _repository(repository) / "_layers" / "sha256" / hex_of(digest) / "link"

@@ -85,6 +85,10 @@ class Store:
                 )
             file.publish()
 
+    def new_blob(self) -> NewBlob:
+        """A blob whose digest is not known before all its bytes are; enter it to write it."""
+        return NewBlob(self.root)
+
     def blob(self, digest: str) -> Iterator[bytes]:
         """The bytes of a blob in pieces; the last one is given only if the digest holds.
 
@@ -102,7 +106,7 @@ class Store:
                 held = chunk
         if actual.hexdigest() != hex_of(digest):
             raise IntegrityError(
-                f"{self.root} is damaged at {digest}",
+                f"{self.root / layout.blob_data(digest)} is damaged",
                 meaning="This disk, or something on this host, changed it after the install.",
                 remedy="delete that file and install the bundle again",
             )
@@ -243,6 +247,48 @@ class Store:
         self._unsynced |= dict.fromkeys(self.root / path for path in (relative, *relative.parents))
 
 
+class NewBlob:
+    """Bytes that become a blob once there are no more; nothing of them stays without `publish`.
+
+    Args:
+        root: The store's folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._file = _Replacement(root / layout.new_blob(secrets.token_hex(16)))
+        self._actual = hashlib.sha256()
+        self._size = 0
+
+    def __enter__(self) -> NewBlob:
+        return self
+
+    def write(self, data: bytes) -> None:
+        """Adds bytes."""
+        self._actual.update(data)
+        self._file.write(data)
+        self._size += len(data)
+
+    def reader(self) -> BinaryIO:
+        """What is written so far and later, for reading; it stays readable after `publish`."""
+        return self._file.reader()
+
+    def publish(self) -> tuple[str, int]:
+        """Makes the blob visible; a power cut may still take it.
+
+        Returns:
+            Its digest, and its size in bytes.
+        """
+        digest = f"sha256:{self._actual.hexdigest()}"
+        path = self._root / layout.blob_data(digest)
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self._file.publish(durable=False, path=path)
+        return digest, self._size
+
+    def __exit__(self, *error: object) -> None:
+        self._file.__exit__(*error)
+
+
 class _Replacement:
     """A new version of a file, in the same folder; visible after `publish`, else removed."""
 
@@ -267,11 +313,14 @@ class _Replacement:
             _begin_writing(self._file.fileno(), self._begun, self._written - self._begun)
             self._begun = self._written
 
-    def publish(self, *, durable: bool = True) -> None:
+    def reader(self) -> BinaryIO:
+        return self._temporary.open("rb", buffering=0)
+
+    def publish(self, *, durable: bool = True, path: Path | None = None) -> None:
         self._temporary.chmod(0o644)
         if durable:
             os.fsync(self._file.fileno())
-        self._temporary.replace(self._path)
+        self._temporary.replace(path or self._path)
         self._published = True
 
     def __exit__(self, *_: object) -> None:

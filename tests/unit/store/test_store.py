@@ -53,6 +53,26 @@ def test_an_empty_blob_is_a_blob(store: Store) -> None:
     assert store.has_blob(digest_of(b""), 0)
 
 
+def test_a_blob_can_be_written_before_its_digest_is_known(store: Store) -> None:
+    with store.new_blob() as blob:
+        blob.write(DATA[:4])
+        with blob.reader() as file:
+            assert file.read() == DATA[:4]
+            blob.write(DATA[4:])
+            assert not store.has_blob(DIGEST, len(DATA))
+            assert blob.publish() == (DIGEST, len(DATA))
+            assert file.read() == DATA[4:]
+    assert store.has_blob(DIGEST, len(DATA))
+    assert len(files(store.root)) == 1
+
+
+def test_what_is_not_published_leaves_nothing(store: Store) -> None:
+    with pytest.raises(ValueError, match="x"), store.new_blob() as blob:
+        blob.write(DATA)
+        raise ValueError("x")
+    assert files(store.root) == []
+
+
 def test_a_blob_with_other_bytes_is_never_seen(store: Store) -> None:
     path = store.root / layout.blob_data(DIGEST)
 
@@ -110,7 +130,7 @@ def test_the_last_piece_of_a_damaged_blob_is_never_given(store: Store) -> None:
     with path.open("r+b") as file:
         file.write(b"x")
     given = 0
-    with pytest.raises(IntegrityError, match=f"damaged at {digest}"):
+    with pytest.raises(IntegrityError, match=f"{path} is damaged"):
         for chunk in store.blob(digest):
             given += len(chunk)
     assert given == 2 * MIB

@@ -1,0 +1,159 @@
+"""One download while it goes on: into the store, and to every client that asks meanwhile."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from airgap.errors import UpstreamError
+from airgap.limits import MIB
+from airgap.replay.answers import Answer
+from airgap.replay.headers import Headers
+from airgap.store.store import NewBlob, Store
+
+# What is still fetched of a body that no client reads any more: a build that replays it stops
+# at the same place, so the whole of a usual file is worth having, and no endless stream is.
+_UNREAD_BYTES = 64 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """What the server behind answers.
+
+    Attributes:
+        status: Its status.
+        headers: Those that clients are given.
+        size: Bytes of the body, if stated.
+        pieces: Of the body; an AirgapError in between says that there will not be more.
+        close: Ends the connection if the body was not read to its end.
+    """
+
+    status: int
+    headers: Headers
+    size: int | None
+    pieces: Iterator[bytes]
+    close: Callable[[], None] = lambda: None
+
+
+class Download:
+    """A download that one thread runs and others wait for, each at its own pace.
+
+    Who asks for it joins first, and then makes exactly one `answer` of it, and closes that.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._upstream: Upstream | None = None
+        self._file: BinaryIO | None = None
+        self._clients = self._written = self._unread = 0
+        self._to_the_end = self._stopped = self._ended = False
+        self._error: BaseException | None = None
+
+    def join(self) -> None:
+        """Counts a client in, before the end."""
+        with self._changed:
+            self._clients += 1
+
+    def run(
+        self,
+        ask: Callable[[], Upstream],
+        store: Store,
+        finish: Callable[[Upstream, NewBlob], object],
+    ) -> None:
+        """Fetches all; `end` must follow.
+
+        Args:
+            ask: Asks the server behind.
+            store: Where the body is written.
+            finish: Is given all of it, to publish it or not.
+
+        Raises:
+            AirgapError: The server does not answer, or not to the end.
+            OSError: The disk does not take it.
+        """
+        upstream = ask()
+        try:
+            with store.new_blob() as blob:
+                self._begin(upstream, blob.reader())
+                for piece in upstream.pieces:
+                    blob.write(piece)
+                    self._came(len(piece))
+                finish(upstream, blob)
+        finally:
+            upstream.close()
+
+    def end(self, error: BaseException | None) -> None:
+        """Tells clients that there is no more, and why if that is not as it should be."""
+        with self._changed:
+            self._ended, self._error = True, error
+            self._changed.notify_all()
+            self._close_if_done()
+
+    def answer(self, *, head: bool) -> Answer:
+        """What a client is given that joined before. Its body comes as the download goes on.
+
+        Raises:
+            AirgapError: The server does not answer.
+            OSError: The disk does not take it.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._upstream or self._ended)
+            upstream = self._upstream
+            if upstream is None:
+                self._clients -= 1
+                raise self._error or AssertionError("it ended and said nothing")
+            # Who wants the head alone comes for the body next, or has it from another build.
+            self._to_the_end |= head
+        body = self._pieces()
+        return Answer(upstream.status, upstream.headers, body, upstream.size, close=self._leave)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it ended within so many seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._ended, seconds)
+
+    def stop(self) -> None:
+        """Has it fail with the next piece."""
+        with self._changed:
+            self._stopped = True
+
+    def _begin(self, upstream: Upstream, file: BinaryIO) -> None:
+        with self._changed:
+            self._upstream, self._file = upstream, file
+            self._changed.notify_all()
+
+    def _came(self, count: int) -> None:
+        with self._changed:
+            self._written += count
+            wanted = self._clients or self._to_the_end
+            self._unread = 0 if wanted else self._unread + count
+            self._changed.notify_all()
+            if self._stopped or self._unread > _UNREAD_BYTES:
+                raise UpstreamError("the build did not read it to its end, which is far off")
+
+    def _leave(self) -> None:
+        with self._changed:
+            self._clients -= 1
+            self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._ended and not self._clients and self._file:
+            self._file.close()
+
+    def _pieces(self) -> Iterator[bytes]:
+        position = 0
+        while self._has_more(position) and self._file:
+            piece = os.pread(self._file.fileno(), MIB, position)
+            position += len(piece)
+            yield piece
+
+    def _has_more(self, position: int) -> bool:
+        """Whether there are bytes from there on; waits until that is known."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._written > position or self._ended)
+            if self._error is not None:
+                raise self._error
+            return self._written > position

@@ -1,0 +1,367 @@
+"""Asks the Internet for a build, and keeps every answer: the only part that has connections.
+
+While it records, a build is given what it will be given at replay: the same headers, and redirects
+whose secrets are redacted. The recorder knows them, and asks with them when the build follows.
+"""
+
+from __future__ import annotations
+
+import threading
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
+from urllib.parse import unquote
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.exceptions import ProxyError, RequestException, SSLError
+from urllib3.exceptions import HTTPError
+
+from airgap.errors import AirgapError, HostError, SpaceError, UpstreamError, is_full
+from airgap.limits import MIB
+from airgap.oci import failures
+from airgap.oci.attempts import Attempts, TemporaryError, persist
+from airgap.oci.registries import Endpoint
+from airgap.oci.session import new_session
+from airgap.replay import headers, redaction
+from airgap.replay.answers import GIT_WAY_ROUND, Answer, Note, Notes, is_git, refusal
+from airgap.replay.asked import Asked, Route, clean_location, led_to, loose
+from airgap.replay.download import Download, Upstream
+from airgap.replay.headers import Headers
+from airgap.replay.recording import Recording, Response, lasts
+from airgap.replay.replay import recorded_answer
+from airgap.store.store import NewBlob, Store
+
+# Seconds: to connect, and between two pieces.
+_TIMEOUTS = (10.0, 60.0)
+# Seconds for which a server that cannot be reached is tried; pip waits 15 for an answer.
+_RETRY_FOR = 10.0
+# Seconds for what is still on its way when the build is over.
+_LAST_WAIT = 60.0
+# Builds download at once what they have threads for.
+_CONNECTIONS = 64
+_REDIRECTS = range(300, 400)
+_REFUSALS = range(400, 500)
+_MOST_REDIRECTS = 20
+
+
+def upstream_session(ca: Path | None = None) -> requests.Session:
+    """A session for all servers: proxies of the environment, certificates of the system.
+
+    Args:
+        ca: A file with other certificates to trust, in place of those of the system.
+    """
+    return new_session(Endpoint("", "", "", ca=ca))
+
+
+class Recorder:
+    """Answers a build from the Internet, and remembers.
+
+    Args:
+        store: Where bodies are kept.
+        session: Asks; it belongs to the recorder from now on.
+        record_authenticated: Keep also what was asked for with credentials.
+        arguments: The build's arguments: their values are not shown.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        session: requests.Session,
+        *,
+        record_authenticated: bool = False,
+        arguments: Mapping[str, str] | None = None,
+    ) -> None:
+        self._store, self._session = store, session
+        self._record_authenticated = record_authenticated
+        self._arguments = redaction.arguments_of(arguments or {})
+        self._lock = threading.Lock()
+        self._responses: dict[str, Response] = {}
+        self._downloads: dict[str, Download] = {}
+        # Where redirects lead to, as the build asks for it: what it stands for, and whence.
+        self._real: dict[str, Route] = {}
+        self._private: dict[str, str] = {}
+        self._disk: OSError | None = None
+        self._left_out, self._failures, self._refused = Notes(), Notes(), Notes()
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTPAdapter(_CONNECTIONS, _CONNECTIONS))
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+
+    @property
+    def left_out(self) -> tuple[Note, ...]:
+        """What the build was given and the recording has not, because it may be private."""
+        return self._left_out.all
+
+    @property
+    def failures(self) -> tuple[Note, ...]:
+        """What could not be had, or not to its end."""
+        return self._failures.all
+
+    @property
+    def refused(self) -> tuple[Note, ...]:
+        """What cannot be recorded, each with the way round."""
+        return self._refused.all
+
+    def recording(self) -> Recording:
+        """All that was recorded; what is still on its way is waited for.
+
+        Raises:
+            SpaceError: The disk was full.
+            HostError: The disk failed.
+        """
+        with self._lock:
+            waiting = list(self._downloads.values())
+        for download in waiting:
+            if not download.wait(_LAST_WAIT):
+                download.stop()
+        if self._disk is not None:
+            raise _not_written(self._store, self._disk)
+        with self._lock:
+            return Recording(dict(self._responses))
+
+    def fetch(
+        self,
+        url: str,
+        accept: str = "",
+        part: str = "",
+        check: Callable[[str], object] = lambda _: None,
+    ) -> int:
+        """Records a URL, and all that it redirects to.
+
+        Args:
+            url: In normal form; see `normal_url`.
+            accept: The Accept header, or nothing.
+            part: The Range header, or nothing.
+            check: Is given each URL before it is asked, and may raise.
+
+        Returns:
+            The status at the end.
+
+        Raises:
+            UpstreamError: It cannot be had, or redirects in a circle.
+        """
+        named = (("Accept", accept), ("Range", part))
+        sent = tuple((name, value) for name, value in named if value)
+        for _ in range(_MOST_REDIRECTS):
+            real = self._real.get(loose(url))
+            check(real.url if real else url)
+            answer = self.answer(Asked(url, accept, part), sent, "")
+            try:
+                for _piece in answer.body:
+                    pass
+            finally:
+                answer.close()
+            route = led_to(url, headers.value_of(answer.headers, "location"))
+            if answer.status not in _REDIRECTS or route is None:
+                return answer.status
+            url = route.url
+        raise UpstreamError(f"{redaction.without_secrets(url)} redirects in a circle")
+
+    def answer(self, asked: Asked, sent: Headers, user: str) -> Answer:
+        """What the server behind answers, or did before; see `Answerer`.
+
+        Raises:
+            AirgapError: It cannot be reached.
+        """
+        asked = asked.knowing(self._arguments)
+        if is_git(asked):
+            return refusal(self._refused.add(asked, GIT_WAY_ROUND))
+        private = self._why_private(asked, sent)
+        keep = self._record_authenticated or not private
+        with self._lock:
+            response = self._responses.get(asked.key)
+            if response and private and response.status in _REFUSALS:
+                response = None  # credentials may open what was refused without
+            download = self._joined(asked, sent, user) if keep and not response else None
+        if response:
+            body = self._store.blob(response.digest)
+            return recorded_answer(response, body, self._arguments)
+        if download:
+            return download.answer(head=asked.head)
+        return self._pass_on(asked, sent, user, private)
+
+    def _why_private(self, asked: Asked, sent: Headers) -> str:
+        """Why an answer may be for this build alone, or nothing."""
+        if source := self._private.get(loose(asked.url)):
+            return f"{source} redirects to it, which was asked for with credentials"
+        texts = " ".join((asked.url, *(value for _, value in sent)))
+        if names := redaction.used_in(texts, redaction.secret_arguments(self._arguments)):
+            return f"it was asked for with the build argument {names[0]}"
+        return "it was asked for with credentials" if asked.credentials else ""
+
+    def _pass_on(self, asked: Asked, sent: Headers, user: str, why: str) -> Answer:
+        """Answers and keeps nothing.
+
+        Raises:
+            AirgapError: The server behind cannot be reached.
+        """
+        with self._lock:
+            self._responses.pop(asked.key, None)  # a refusal, without the credentials
+        # The path of what a private redirect leads to may itself be the secret.
+        url = f"{asked.host}/..." if loose(asked.url) in self._private else ""
+        self._left_out.add(asked, why, url)
+        try:
+            upstream = self._ask(asked, sent, user, private=True)
+        except AirgapError as error:
+            self._failures.add(asked, error.message, url)
+            raise
+        return Answer(
+            upstream.status, upstream.headers, upstream.pieces, upstream.size, close=upstream.close
+        )
+
+    def _joined(self, asked: Asked, sent: Headers, user: str) -> Download:
+        """The download of this answer: the one that goes on, or a new one. Needs the lock."""
+        download = self._downloads.get(asked.key)
+        if download is not None:
+            download.join()
+        else:
+            download = self._downloads[asked.key] = Download()
+            download.join()
+            work = partial(self._run, download, asked, sent, user)
+            threading.Thread(target=work, name="airgap download", daemon=True).start()
+        return download
+
+    def _run(self, download: Download, asked: Asked, sent: Headers, user: str) -> None:
+        """Runs a download; what there is to note of it is noted before it ends."""
+        private = bool(self._why_private(asked, sent))
+        ask = partial(self._ask, asked, sent, user, private=private)
+        failure: BaseException | None = None
+        try:
+            download.run(ask, self._store, partial(self._finish, asked))
+        except AirgapError as error:
+            self._failures.add(asked, error.message)
+            failure = error
+        except OSError as error:
+            self._disk = failure = error
+        except Exception as error:  # raised where clients are answered
+            failure = error
+        with self._lock:
+            del self._downloads[asked.key]
+        download.end(failure)
+
+    def _finish(self, asked: Asked, upstream: Upstream, blob: NewBlob) -> None:
+        """Keeps an answer that came whole, if it is worth keeping."""
+        if not lasts(upstream.status):
+            self._failures.add(asked, f"the server answered {upstream.status}")
+            return
+        digest, size = blob.publish()
+        named = tuple(
+            (name, redaction.hide(value, self._arguments) if _is_location(name) else value)
+            for name, value in upstream.headers
+        )
+        response = Response(asked.key, asked.shown, upstream.status, named, digest, size)
+        with self._lock:
+            self._responses[asked.key] = response
+        self._failures.drop(asked)
+        self._left_out.drop(asked)
+
+    def _ask(self, asked: Asked, sent: Headers, user: str, *, private: bool) -> Upstream:
+        """Asks the server behind, again for a while if it cannot be reached.
+
+        Raises:
+            AirgapError: It cannot.
+        """
+        real = self._real.get(loose(asked.url), Route(asked.url, user))
+        named = headers.passed_on(sent)
+        if real.user:
+            proof = b64encode(unquote(real.user).encode()).decode()
+            named.setdefault("authorization", f"Basic {proof}")
+        work = partial(self._try, asked.host, real.url, named)
+        response = persist(work, Attempts(_RETRY_FOR))
+        kept = tuple(
+            (name, self._location(asked, value, private=private) if _is_location(name) else value)
+            for name, value in headers.kept(response.raw.headers.items())
+        )
+        if response.status_code in _REDIRECTS and any(_is_location(name) for name, _ in kept):
+            # Nobody reads the body of a redirect, and it names the target with all its secrets.
+            response.close()
+            return Upstream(response.status_code, kept, 0, iter(()))
+        size = _stated_size(response)
+        pieces = _pieces(response, asked.host, size)
+        return Upstream(response.status_code, kept, size, pieces, response.close)
+
+    def _try(self, host: str, url: str, named: Mapping[str, str]) -> requests.Response:
+        request = requests.Request("GET", url, headers=named, auth=lambda request: request)
+        try:
+            prepared = self._session.prepare_request(request)
+            prepared.url = url  # as it was asked: signatures may be made of it
+            settings = self._session.merge_environment_settings(url, {}, True, None, None)
+            return self._session.send(
+                prepared, timeout=_TIMEOUTS, allow_redirects=False, **settings
+            )
+        except (RequestException, HTTPError, OSError, ValueError) as error:
+            raise _unreachable(host, error) from error
+
+    def _location(self, asked: Asked, value: str, *, private: bool) -> str:
+        """A redirect's target as the build is given it; what it stands for is remembered."""
+        location = clean_location(value)
+        shown = redaction.without_secrets(location)
+        real, target = led_to(asked.url, location), led_to(asked.url, shown)
+        if real and target:
+            with self._lock:
+                if shown != location:
+                    self._real[loose(target.url)] = real
+                if private:
+                    source = self._private.get(loose(asked.url), asked.shown)
+                    self._private.setdefault(loose(target.url), source)
+        return shown
+
+
+def _pieces(response: requests.Response, what: str, size: int | None) -> Iterator[bytes]:
+    """The body as it comes.
+
+    Raises:
+        TemporaryError: It broke off.
+    """
+    count = 0
+    try:
+        while piece := response.raw.read1(MIB, decode_content=False):
+            count += len(piece)
+            yield piece
+    except (HTTPError, OSError) as error:
+        raise failures.broke_off(what, error) from error
+    if size is not None and count != size:
+        raise failures.broke_off(what, f"{size - count} bytes are missing")
+
+
+def _stated_size(response: requests.Response) -> int | None:
+    """Bytes of the body to come, from the head of the answer."""
+    named = response.raw.headers
+    stated = named.get("Content-Length", "")
+    if "Transfer-Encoding" in named or not (stated.isascii() and stated.isdigit()):
+        return None
+    return int(stated)
+
+
+def _is_location(name: str) -> bool:
+    return name.lower() == "location"
+
+
+def _unreachable(host: str, error: Exception) -> UpstreamError:
+    """The error for a request without an answer; it must not show the request's URL."""
+    if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return UpstreamError(
+            f"the TLS certificate of {host} is not trusted",
+            remedy="add its CA to the certificates that this system trusts",
+        )
+    if isinstance(error, ValueError):
+        return UpstreamError(f"{host} cannot be asked like this: a header or the URL is not valid")
+    through = " through the proxy" if isinstance(error, ProxyError) else ""
+    return TemporaryError(
+        f"{host} cannot be reached{through} ({failures.reason(error)})",
+        kind="cannot be reached",
+        remedy="check network, proxy (HTTPS_PROXY) and name",
+        first_contact=True,
+    )
+
+
+def _not_written(store: Store, error: OSError) -> HostError | SpaceError:
+    if is_full(error):
+        return SpaceError(
+            f"the disk of {store.root} is full",
+            meaning="The recording is not whole.",
+            remedy="make room and give the same command again",
+        )
+    return HostError(f"cannot write to {store.root}: {error.strerror}")

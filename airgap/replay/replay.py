@@ -1,0 +1,175 @@
+"""Answers a build from recordings, where there is no network."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from airgap.errors import AirgapError
+from airgap.replay.answers import (
+    GIT_WAY_ROUND,
+    Answer,
+    Note,
+    Notes,
+    is_git,
+    refusal,
+    text_answer,
+)
+from airgap.replay.asked import Asked
+from airgap.replay.headers import Headers
+from airgap.replay.recording import Recording, Response
+from airgap.replay.redaction import Arguments, arguments_of, reveal
+from airgap.store.store import Store
+
+_WHOLE, _PARTIAL, _NOT_SATISFIABLE = 200, 206, 416
+# Not 404, which is an answer: go would ask the next proxy, pip the next index, cargo and npm would
+# say that there is no such package, and a build could end well with something else in it. Not 5xx
+# or 429, which curl, pip, npm, apt and cargo try again for up to minutes. 403 ends each of them at
+# once, and most print the phrase that follows the status.
+_MISS, _MISS_REASON = 403, "Not in the recording"
+_RANGE = re.compile(r"bytes=([0-9]{1,18})?-([0-9]{1,18})?")
+# Those of a whole answer that are wrong for a part of it.
+_OF_THE_WHOLE = ("content-md5", "content-digest")
+
+
+class Replay:
+    """Answers from recordings.
+
+    Args:
+        store: Where the bodies are.
+        recordings: The first that has an answer gives it.
+        arguments: The build's arguments: they are put back where the recording names them.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        recordings: Sequence[Recording],
+        arguments: Mapping[str, str] | None = None,
+    ) -> None:
+        self._store = store
+        self._recordings = tuple(recordings)
+        self._arguments = arguments_of(arguments or {})
+        self._misses: dict[str, Asked] = {}
+        self._lock = threading.Lock()
+        self._refused, self._errors = Notes(), Notes()
+
+    @property
+    def misses(self) -> tuple[Asked, ...]:
+        """What was asked for and is in no recording, each once, in the order of asking."""
+        with self._lock:
+            return tuple(self._misses.values())
+
+    @property
+    def refused(self) -> tuple[Note, ...]:
+        """What no recording can have, each with the way round."""
+        return self._refused.all
+
+    @property
+    def errors(self) -> tuple[Note, ...]:
+        """What is recorded and could not be given: each with what is wrong and the remedy."""
+        return self._errors.all
+
+    def answer(self, asked: Asked, sent: Headers, user: str) -> Answer:
+        """The recorded answer; see `Answerer`. A condition is not looked at: all is sent anew.
+
+        That is enough for BuildKit, which compares ETags by itself (`source/http/source.go`).
+        """
+        asked = asked.knowing(self._arguments)
+        if is_git(asked):
+            return refusal(self._refused.add(asked, GIT_WAY_ROUND))
+        if response := self._find(asked.key):
+            return self._present(asked, response, self._recorded)
+        whole = self._find(asked.whole().key) if asked.range else None
+        if whole and whole.status == _WHOLE:
+            return self._present(asked, whole, self._part)
+        return self._miss(asked)
+
+    def _present(
+        self, asked: Asked, response: Response, answer: Callable[[Asked, Response], Answer]
+    ) -> Answer:
+        try:
+            self._store.blob_size(response.digest)
+        except AirgapError as error:
+            return refusal(self._errors.add(asked, str(error)))
+        return answer(asked, response)
+
+    def _miss(self, asked: Asked) -> Answer:
+        with self._lock:
+            self._misses.setdefault(asked.key, asked)
+        return text_answer(
+            _MISS,
+            f"{asked.shown} is not in the recording: record this build again where there is a "
+            "network, or ask for it with the request file that airgap writes",
+            ("Airgap-Miss", "1"),
+            reason=_MISS_REASON,
+        )
+
+    def _find(self, key: str) -> Response | None:
+        found = (one.responses[key] for one in self._recordings if key in one.responses)
+        return next(found, None)
+
+    def _recorded(self, asked: Asked, response: Response) -> Answer:
+        return recorded_answer(response, self._body(asked, response), self._arguments)
+
+    def _part(self, asked: Asked, whole: Response) -> Answer:
+        """A range of an answer that was recorded whole (RFC 9110, 14)."""
+        wanted = _wanted(asked.range, whole.size)
+        if wanted is None:  # several ranges, or none that is understood: the whole is allowed
+            return self._recorded(asked, whole)
+        if not wanted:
+            stated = ("Content-Range", f"bytes */{whole.size}")
+            return text_answer(_NOT_SATISFIABLE, "the recorded file is shorter", stated)
+        named = (
+            *(one for one in whole.headers if one[0].lower() not in _OF_THE_WHOLE),
+            ("Content-Range", f"bytes {wanted.start}-{wanted.stop - 1}/{whole.size}"),
+        )
+        body = _cut_out(self._body(asked, whole), wanted)
+        return Answer(_PARTIAL, named, body, len(wanted))
+
+    def _body(self, asked: Asked, response: Response) -> Iterator[bytes]:
+        """The pieces of a body; the last comes only if the digest holds."""
+        try:
+            yield from self._store.blob(response.digest)
+        except AirgapError as error:
+            self._errors.add(asked, str(error))
+            raise
+        except OSError as error:
+            self._errors.add(asked, f"it cannot be read: {error.strerror}")
+            raise
+
+
+def recorded_answer(response: Response, body: Iterator[bytes], arguments: Arguments) -> Answer:
+    """An answer as it was recorded, for a build that has these arguments."""
+    named = tuple(
+        (name, reveal(value, arguments) if name.lower() == "location" else value)
+        for name, value in response.headers
+    )
+    return Answer(response.status, named, body, response.size)
+
+
+def _wanted(text: str, size: int) -> range | None:
+    """The bytes that a Range header names; empty if there are none of them."""
+    match = _RANGE.fullmatch(text.replace(" ", ""))
+    if match is None or match.group(1, 2) == (None, None):
+        return None
+    first, last = (int(part) if part else None for part in match.groups())
+    if first is None:
+        return range(max(0, size - (last or 0)), size)
+    if last is not None and last < first:
+        return None
+    return range(min(first, size), min(size, size if last is None else last + 1))
+
+
+def _cut_out(pieces: Iterator[bytes], wanted: range) -> Iterator[bytes]:
+    """The wanted bytes of all; the last of them after the digest of all was found to hold."""
+    position, held = 0, b""
+    for piece in pieces:
+        part = piece[max(0, wanted.start - position) : max(0, wanted.stop - position)]
+        position += len(piece)
+        if part:
+            if held:
+                yield held
+            held = part
+    yield held

@@ -1,0 +1,230 @@
+"""A small HTTP server that BuildKit asks in place of the Internet, for recorder and replay alike.
+
+It understands the paths that `asked` describes, with GET and HEAD, and nothing else. Where it
+cannot finish an answer it cuts the connection, so that no client takes a part for the whole.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import sys
+import threading
+from contextlib import suppress
+from email.utils import formatdate
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+from airgap.errors import AirgapError
+from airgap.replay import headers, redaction
+from airgap.replay.answers import Answer, Answerer, text_answer
+from airgap.replay.asked import Asked, Route, led_to, path_of, read_path
+from airgap.replay.headers import Headers
+
+# Longer than BuildKit keeps a connection that it does not use (Go's transport: 90 s).
+_IDLE_SECONDS = 120.0
+# A build step may take its time with what it is given, under emulation above all.
+_STUCK_SECONDS = 3600.0
+_PAGE = 64 << 10
+_BODILESS = (204, 304)
+# BuildKit's own downloads, of `ADD https://…`, come here directly and not through its proxy.
+_BUILDKIT = "buildkit/"
+
+
+class Server:
+    """Serves while its context is entered, on threads of its own.
+
+    Attributes:
+        address: `HOST:PORT` that it listens on.
+    """
+
+    def __init__(self, answerer: Answerer, address: str = "127.0.0.1", port: int = 0) -> None:
+        """Listens; entering the context starts to answer.
+
+        Args:
+            answerer: Who knows the answers.
+            address: The IPv4 address to listen on.
+            port: The port, or 0 for any that is free.
+
+        Raises:
+            OSError: The port is taken, or the address is none of this host's.
+        """
+        self._server = _Listener(answerer, address, port)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), name="airgap server", daemon=True
+        )
+        self.address = f"{address}:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Ends all connections.
+
+        Raises:
+            Exception: An answer failed by a fault of this program.
+        """
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+        self._server.end_connections()
+        if self._server.fault is not None:
+            raise self._server.fault
+
+
+class _Listener(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, answerer: Answerer, address: str, port: int) -> None:
+        self.answerer = answerer
+        self.fault: BaseException | None = None
+        self._connections: set[socket.socket] = set()
+        super().__init__((address, port), _Exchange)
+
+    def server_bind(self) -> None:
+        """Binds, and does not ask for this host's name as the base class does."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        self._connections.add(connection)
+        return connection, address
+
+    def close_request(self, request: Any) -> None:  # noqa: ANN401 - as in the base class
+        self._connections.discard(request)
+        super().close_request(request)
+
+    def end_connections(self) -> None:
+        for connection in self._connections.copy():
+            with suppress(OSError):  # it has ended by itself
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Keeps what only a fault of the program can have raised, for the end."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):  # clients go away
+            self.fault = self.fault or error
+
+
+class _Exchange(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+    default_request_version = "HTTP/1.0"  # so that every refusal has a status line
+    timeout = _IDLE_SECONDS
+    disable_nagle_algorithm = True
+    wbufsize = _PAGE
+    server: _Listener
+
+    def do_GET(self) -> None:
+        route = read_path(self.path)
+        if route is None or not self.request_version.startswith("HTTP/1."):
+            self.send_error(HTTPStatus.BAD_REQUEST, "this is the path of nothing to download")
+            return
+        if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+            self.send_error(HTTPStatus.BAD_REQUEST, "a request with a body cannot be recorded")
+            return
+        sent = tuple((name, str(value)) for name, value in self.headers.items())
+        back = "/" if headers.value_of(sent, "user-agent").startswith(_BUILDKIT) else route.back
+        answer = self._answer(_asked(route, sent, head=self.command == "HEAD"), sent, route.user)
+        try:
+            self._send(answer, _led_back(answer.headers, route.url, back))
+        finally:
+            answer.close()
+
+    do_HEAD = do_GET
+
+    def _answer(self, asked: Asked, sent: Headers, user: str) -> Answer:
+        try:
+            return self.server.answerer.answer(asked, sent, user)
+        except AirgapError as error:
+            return text_answer(HTTPStatus.BAD_GATEWAY, str(error))
+
+    def _send(self, answer: Answer, named: Headers) -> None:
+        self.connection.settimeout(_STUCK_SECONDS)
+        self.send_response_only(answer.status, answer.reason or None)
+        for name, value in (*named, ("Date", formatdate(usegmt=True))):
+            self.send_header(name, value)
+        bodiless = answer.status in _BODILESS
+        chunked = answer.size is None and self.request_version != "HTTP/1.0"
+        if answer.size is not None and not bodiless:
+            self.send_header("Content-Length", str(answer.size))
+        elif chunked and not bodiless:
+            self.send_header("Transfer-Encoding", "chunked")
+        if answer.size is None and not chunked:
+            self.send_header("Connection", "close")
+            self.close_connection = True
+        self.end_headers()
+        try:
+            if self.command != "HEAD" and not bodiless:
+                self._send_body(answer, chunked=chunked)
+            self.wfile.flush()
+        except (AirgapError, OSError):
+            self._cut()
+            return
+        self.connection.settimeout(_IDLE_SECONDS)
+
+    def _send_body(self, answer: Answer, *, chunked: bool) -> None:
+        """Sends the body as it comes.
+
+        Raises:
+            OSError: The client went away, or the body has another size than was said.
+            AirgapError: It cannot be had, or is not what it should be.
+        """
+        sent = 0
+        for piece in answer.body:
+            if not piece:
+                continue
+            sent += len(piece)
+            if answer.size is not None and sent > answer.size:
+                break
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+            self.wfile.flush()
+        if answer.size is not None and sent != answer.size:
+            raise OSError("the body has another size than was said")
+        if chunked:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def _cut(self) -> None:
+        """Ends the connection with a TCP reset, which nobody can take for the end of a body."""
+        self.close_connection = True
+        with suppress(OSError):
+            linger = struct.pack("ii", 1, 0)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            os.close(self.connection.detach())
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Refuses a request, also for the base class, and ends the connection."""
+        if code == HTTPStatus.NOT_IMPLEMENTED:  # what it says of methods that have no function
+            code, message = HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD can be recorded"
+        self.close_connection = True
+        ends = (("Connection", "close"), ("Allow", "GET, HEAD"))
+        answer = text_answer(code, message or "this is no HTTP")
+        self._send(answer, (*answer.headers, *ends))
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Says nothing: answerers keep notes of what matters."""
+
+
+def _asked(route: Route, sent: Headers, *, head: bool) -> Asked:
+    proven = bool(route.user) or headers.are_credentials(sent) or redaction.has_secrets(route.url)
+    accept, wanted = headers.value_of(sent, "accept"), headers.value_of(sent, "range")
+    return Asked(route.url, accept, wanted, proven, head)
+
+
+def _led_back(named: Headers, base: str, back: str) -> Headers:
+    """The headers with a redirect that leads this client here again."""
+    if not back:
+        return named
+    return tuple(
+        (name, back + path_of(target.url))
+        if name.lower() == "location" and (target := led_to(base, value))
+        else (name, value)
+        for name, value in named
+    )
