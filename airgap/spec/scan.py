@@ -198,6 +198,7 @@ class _Walk:
 
     def _walk(self, state: State) -> None:
         variables = Variables(self._variables.get(state.base) if state.base else None)
+        self._variables[state] = variables
         for command in state.commands:
             one = command.instruction
             self._check_order(state, command)
@@ -209,10 +210,9 @@ class _Walk:
                 self._add(one, variables, sure=_is_from_scratch(state))
             elif one.name == "RUN":
                 self._run(one)
-        self._variables[state] = variables
 
     def _check_order(self, state: State, command: Command) -> None:
-        """A stage cannot read one that is built after it."""
+        """A stage cannot read one that is built after it. A trigger may have it read itself."""
         for source in command.sources:
             if source.stage and not source.replaced and source not in self._variables:
                 place = self._stages.place(command.instruction.line)

@@ -21,6 +21,9 @@ from airgap.spec.variables import Variables, declare_global, default_args, expan
 
 SCRATCH = "scratch"
 _NUMBER = re.compile(r"[+-]?[0-9]{1,9}")
+# Those that may stand alone.
+_SYSTEMS = ("linux", "windows", "darwin", "freebsd")
+_ARCHITECTURES = ("386", "amd64", "arm", "arm64", "loong64", "ppc64le", "riscv64", "s390x")
 _IMAGE_CONTEXT = "docker-image://"
 
 OnBuild = Callable[[Reference, Platform], Sequence[str]]
@@ -226,7 +229,10 @@ class Stages:
         if numbers and _NUMBER.fullmatch(name):
             if not 0 <= int(name) < len(self.states):
                 raise UsageError(f"{place}: there is no stage {name}")
-            return self.states[int(name)]
+            found = self.states[int(name)]
+            if found.stage is None:  # BuildKit counts such an image again
+                self.states.append(found)
+            return found
         if name.lower() in self._by_name:
             return self._by_name[name.lower()]
         state = State(name, one.line, by)
@@ -316,10 +322,14 @@ def _expands(name: str, escape: str, place: str) -> bool:
 
 def _platform(text: str, build: Platform) -> Platform | None:
     """A platform as BuildKit reads it: an operating system or an architecture alone will do."""
-    if text in ("linux", "windows", "darwin", "freebsd"):
-        return Platform.of(text, build.architecture, build.variant)
+    if "/" not in text:
+        if text in _SYSTEMS:
+            return Platform.of(text, build.architecture, build.variant)
+        if Platform.of("", text).architecture not in _ARCHITECTURES:
+            return None
+        text = f"{build.os}/{text}"
     try:
-        return parse_platform(text if "/" in text else f"{build.os}/{text}")
+        return parse_platform(text)
     except UsageError:
         return None
 

@@ -102,6 +102,7 @@ CASES = [
     Case("a fixed platform", "FROM --platform=linux/riscv64 a\nCOPY --from=b / /\n"),
     Case("an architecture alone", "FROM --platform=arm64 a\n"),
     Case("an operating system alone", "FROM --platform=linux a\n"),
+    Case("a word that is no platform", "FROM --platform=x a\n", fails=True),
     Case("an alias", "FROM --platform=linux/aarch64 a\nFROM --platform=linux/armhf b\n"),
     Case("a platform with a variant", "FROM --platform=linux/arm/v6 a\n"),
     Case("a platform from an ARG", "ARG P=linux/s390x\nFROM --platform=$P a\n"),
@@ -150,6 +151,11 @@ CASES = [
     Case("a stage by an odd number", "FROM a\nFROM b\nCOPY --from=+00 / /\n"),
     Case("a number beyond the stages", "FROM a\nCOPY --from=5 / /\n", fails=True),
     Case("the number of an image", "FROM a\nCOPY --from=x / /\nCOPY --from=1 / /\n"),
+    Case(
+        "the number of an image that is counted again",
+        "FROM a\nCOPY --from=x / /\n"
+        "COPY --from=1 / /\nCOPY --from=2 / /\nCOPY --from=b / /\nCOPY --from=4 / /\n",
+    ),
     Case("a negative number", "FROM a\nCOPY --from=-1 / /\n", fails=True),
     Case("RUN takes no numbers", "FROM a\nFROM b\nRUN --mount=from=0,target=/x true\n"),
     Case("a later stage", "FROM a\nCOPY --from=later / /\nFROM b AS later\n", target=""),
@@ -389,6 +395,11 @@ CASES = [
         "ONBUILD in an image, once",
         "FROM alpine AS x\nFROM x\n",
         onbuild={ALPINE: ("ADD https://x.test/y /",)},
+    ),
+    Case(
+        "ONBUILD in an image names the stage itself",
+        "FROM alpine AS x\nRUN true\n",
+        onbuild={ALPINE: ("COPY --from=x / /",)},
     ),
     Case(
         "ONBUILD in an image reaches a stage with ONBUILD",
