@@ -15,7 +15,8 @@ class Limits:
 
     `manifest_bytes` is the size that registries must accept at least (OCI distribution spec,
     "Pushing Manifests"); larger manifests cannot be relied on to exist.
-    `header_characters` are those of a header that is shown to people.
+    `header_characters` are those of a header that is shown to people. `pattern_steps` bound the
+    work for one pattern in a Dockerfile's variables.
     """
 
     manifest_bytes: int = 4 * MIB
@@ -42,6 +43,7 @@ class Limits:
     plugin_bytes: int = 256 * MIB
     dockerfile_bytes: int = 1 * MIB
     word_characters: int = 16 * KIB
+    pattern_steps: int = 100_000_000
     recordings: int = 1_000
     recording_bytes: int = 64 * MIB
     responses: int = 100_000

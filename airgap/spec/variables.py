@@ -6,12 +6,16 @@ Source of the rules: `frontend/dockerfile/shell/lex.go`, and `defaultArgs` and `
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from airgap.errors import UsageError
 from airgap.limits import LIMITS
 from airgap.oci.platform import Platform
 from airgap.spec.dockerfile import Instruction
+
+_WITH_PATTERN = re.compile(r"\$\{\w+[#%/]")
+_NAME = re.compile(r"\$\{?(\w+)")
 
 
 class Variables(dict[str, str]):
@@ -54,6 +58,7 @@ def expand(word: str, variables: Variables, escape: str, place: str) -> tuple[st
 
     if len(word) > LIMITS.word_characters:
         raise _too_long(place)
+    _check_patterns(word, variables, place)
     variables.missed.clear()
     try:
         done = ShellLex(escape, env=variables, skip_unset_env=False).process_word(word)
@@ -111,6 +116,17 @@ def declare_global(
             elif given:
                 value, _ = expand(default, variables, escape, f"{file}:{one.line}")
                 variables[name] = value
+
+
+def _check_patterns(word: str, variables: Variables, place: str) -> None:
+    """Refuses patterns that would take ages: the library matches them by trying."""
+    if _WITH_PATTERN.search(word) is None:
+        return
+    texts = [word, *(variables[name] for name in _NAME.findall(word) if name in variables)]
+    stars = sum(text.count("*") for text in texts)
+    longest = max((len(value) for value in variables.values()), default=0)
+    if longest**stars > LIMITS.pattern_steps:
+        raise UsageError(f"{place}: {word[:80]!r} has too many wildcards for values so long")
 
 
 def _too_long(place: str) -> UsageError:

@@ -183,6 +183,15 @@ def test_values_cannot_grow_beyond_measure() -> None:
         scan(f"FROM a\nADD https://x.test/{'y' * 20_000} /\n")
 
 
+@pytest.mark.parametrize("pattern", ["${V##*a*a*a*a*b}", "${V//*a*a*a*a*b/x}", "${V%$P}"])
+def test_patterns_cannot_take_ages(pattern: str) -> None:
+    lines = f"ARG V={'a' * 15_000}\nARG P=*a*a*a*a*b\nFROM {pattern}\n"
+    with pytest.raises(UsageError, match="too many wildcards"):
+        scan(lines)
+    (need,) = scan("ARG V=a-b-c\nFROM ${V##*-*-}\n").images
+    assert need.reference.familiar == "c:latest"
+
+
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
