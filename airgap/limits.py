@@ -42,10 +42,12 @@ class Limits:
     plugin_bytes: int = 256 * MIB
     dockerfile_bytes: int = 1 * MIB
     word_characters: int = 16 * KIB
+    recordings: int = 1_000
     recording_bytes: int = 64 * MIB
     responses: int = 100_000
     response_headers: int = 64
     url_characters: int = 32 * KIB
+    request_bytes: int = 16 * MIB
 
 
 LIMITS = Limits()

@@ -3,6 +3,7 @@
     key = new_key()
     make_bundle(folder, key)                                  a valid, signed bundle
     make_bundle(folder, key, images=[single("ghcr.io/a/b:1")], serial=7, volume_bytes=4096)
+    make_bundle(folder, key, recordings=[recorded("app", {"https://x.example/y": b"z"})])
     forge(folder, key, change=lambda document: document.update(serial=-1))
     forge(folder, key, tar=lambda data: data + b"garbage")
 
@@ -17,7 +18,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -27,12 +28,15 @@ from airgap.bundle import framing, readme
 from airgap.bundle.checksums import CHECKSUMS_NAME, SIGNATURE_NAME, checksums
 from airgap.bundle.contents import (
     CONTENTS_NAME,
+    IMAGES_TAR,
     README_NAME,
+    REPLAY_TAR,
     TOOL_NAME,
     BlobEntry,
     Contents,
     FileEntry,
     ImageEntry,
+    RecordingEntry,
     canonical,
     parse_time,
 )
@@ -44,6 +48,11 @@ Document = dict[str, Any]
 
 CREATED = "2026-01-02T03:04:05Z"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+ANSWERS = {
+    "https://x.example/index": b"",
+    "https://x.example/one.tar": b"one" * 900,
+    "https://y.example/two?v=1": b"two",
+}
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 
@@ -62,6 +71,19 @@ class Image:
     bodies: Mapping[str, bytes]
     documents: Mapping[str, Manifest | Index]
     blobs: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A recording and all of its bytes.
+
+    Attributes:
+        entry: What the contents say of it.
+        blobs: Digest to bytes of its map and of what the map names.
+    """
+
+    entry: RecordingEntry
+    blobs: Mapping[str, bytes]
 
 
 def new_key(name: str = "site", algorithm: str = "ecdsa-p256") -> PrivateKey:
@@ -183,6 +205,40 @@ def image_of(
     return Image(entry, {digest: top, **bodies}, documents, blobs)
 
 
+def response(url: str, body: bytes, **fields: object) -> Document:
+    """What the map of a recording says of one request; `fields` replace what follows from it."""
+    key = hashlib.sha256(canonical([url, "", ""])).hexdigest()
+    headers = [["Content-Type", "text/plain"]]
+    said = {"key": key, "url": url, "status": 200, "headers": headers}
+    return {**said, "digest": digest_of(body), "size": len(body), **fields}
+
+
+def recorded(
+    name: str = "app", answers: Mapping[str, bytes] | None = None, **fields: object
+) -> Recorded:
+    """A recording of what was answered to each URL; `fields` are further ones of its entry."""
+    answers = ANSWERS if answers is None else answers
+    responses = [response(url, body) for url, body in answers.items()]
+    return recorded_map(name, responses, answers.values(), **fields)
+
+
+def recorded_map(
+    name: str, responses: Sequence[Document], bodies: Iterable[bytes], **fields: object
+) -> Recorded:
+    """A recording with a map of these responses, whether they fit its other blobs or not."""
+    ordered = sorted(responses, key=lambda response: str(response["key"]))
+    return recorded_body(name, canonical({"responses": ordered}), bodies, **fields)
+
+
+def recorded_body(
+    name: str, body: bytes, bodies: Iterable[bytes] = (), **fields: object
+) -> Recorded:
+    """A recording whose map is `body`, whatever that is."""
+    said = {"dockerfile": digest_of(b"FROM scratch\n"), "platforms": ("linux/amd64",), **fields}
+    entry = RecordingEntry(name, digest_of(body), **said)  # type: ignore[arg-type]
+    return Recorded(entry, {digest_of(data): data for data in (body, *bodies)})
+
+
 @cache
 def small_images() -> tuple[Image, ...]:
     """What a bundle holds where a test does not care."""
@@ -195,6 +251,7 @@ def make_bundle(  # noqa: PLR0913 - all but the first two have defaults
     key: PrivateKey,
     *,
     images: Sequence[Image] | None = None,
+    recordings: Sequence[Recorded] = (),
     name: str = "small",
     serial: int = 1,
     created: str = CREATED,
@@ -209,13 +266,14 @@ def make_bundle(  # noqa: PLR0913 - all but the first two have defaults
         folder: Where to; made if it is not there.
         key: Signs.
         images: What it holds; `small_images()` if None.
+        recordings: What it holds of them.
         name: The bundle's.
         serial: The bundle's.
         created: The bundle's.
         expires: The bundle's; empty for never.
         host_platforms: The bundle's.
         tool: The bytes of `tool/airgap.pyz`.
-        volume_bytes: The size of volumes that the tar is cut into; 0 for one file.
+        volume_bytes: The size of volumes that each tar is cut into; 0 for one file.
     """
     images = small_images() if images is None else images
     blobs = {digest: data for image in images for digest, data in image.bodies.items()}
@@ -228,9 +286,15 @@ def make_bundle(  # noqa: PLR0913 - all but the first two have defaults
     head = framing.head(entries, documents, sizes, host_platforms, mtime)
     places = framing.place_blobs(len(head), sizes.items())
     contents = Contents(name, serial, created, expires, "0", tuple(host_platforms), entries, places)
-    volumes = _cut(_tar(head, places, blobs, mtime), volume_bytes)
-    texts = {TOOL_NAME: tool, README_NAME: readme.render(contents, key.public, [*volumes]).encode()}
-    files = volumes | texts
+    files = _cut(IMAGES_TAR, _tar(head, places, blobs, mtime), volume_bytes)
+    if recordings:
+        kept = _replay_blobs(recordings)
+        replay = framing.place_blobs(0, [(digest, len(data)) for digest, data in kept.items()])
+        contents = contents.with_recordings([one.entry for one in recordings], replay)
+        files |= _cut(REPLAY_TAR, _tar(b"", replay, kept, mtime), volume_bytes)
+    files[TOOL_NAME] = tool
+    contents = contents.with_files(_entry(file, data) for file, data in files.items())
+    files[README_NAME] = readme.render(contents, key.public).encode()
     contents = contents.with_files(_entry(file, data) for file, data in files.items())
     for file, data in files.items():
         _write(folder / file, data)
@@ -245,6 +309,7 @@ def forge(  # noqa: PLR0913 - all but the first two have defaults
     *,
     change: Callable[[Document], object] | None = None,
     tar: Callable[[bytes], bytes] | None = None,
+    replay: Callable[[bytes], bytes] | None = None,
     body: Callable[[bytes], bytes] | None = None,
     sums: Callable[[bytes], bytes] | None = None,
     follow: bool = True,
@@ -254,15 +319,17 @@ def forge(  # noqa: PLR0913 - all but the first two have defaults
     Args:
         folder: A bundle from `make_bundle`.
         key: Signs.
-        change: Changes `bundle.json` as a dict, in place, after all that follows from `tar`.
-        tar: Gives the new bytes of the joined tar; the last volume takes what is longer.
+        change: Changes `bundle.json` as a dict, in place, after all that follows from the tars.
+        tar: Gives the new bytes of `images.tar`; the last volume takes what is longer.
+        replay: Gives the new bytes of `replay.tar`, likewise.
         body: Gives the new bytes of `bundle.json`, after `change`.
         sums: Gives the new bytes of `SHA256SUMS`, after they were derived from the rest.
         follow: Whether the sizes and checksums in `bundle.json` follow a changed tar.
     """
     document: Document = json.loads((folder / CONTENTS_NAME).read_bytes())
-    if tar is not None:
-        _forge_tar(folder, document, tar, follow=follow)
+    for name, new_bytes in ((IMAGES_TAR, tar), (REPLAY_TAR, replay)):
+        if new_bytes is not None:
+            _forge_tar(folder, document, name, new_bytes, follow=follow)
     if change is not None:
         change(document)
     data = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -280,9 +347,16 @@ def sign(folder: Path, key: PrivateKey, sums: bytes) -> None:
     _write(folder / CHECKSUMS_NAME, sums)
 
 
-def joined(folder: Path) -> bytes:
-    """The bytes of the tar."""
-    return b"".join(path.read_bytes() for path in sorted(folder.glob("images.tar*")))
+def joined(folder: Path, tar: str = IMAGES_TAR) -> bytes:
+    """The bytes of a tar."""
+    return b"".join(path.read_bytes() for path in sorted(folder.glob(f"{tar}*")))
+
+
+def _replay_blobs(recordings: Sequence[Recorded]) -> dict[str, bytes]:
+    """All blobs of recordings: first their maps, then the others by digest."""
+    blobs = {digest: data for one in recordings for digest, data in one.blobs.items()}
+    maps = [one.entry.digest for one in recordings]
+    return {digest: blobs[digest] for digest in (*maps, *sorted(blobs))}
 
 
 def _tar(head: bytes, places: Sequence[BlobEntry], blobs: Mapping[str, bytes], mtime: int) -> bytes:
@@ -295,10 +369,10 @@ def _tar(head: bytes, places: Sequence[BlobEntry], blobs: Mapping[str, bytes], m
 
 
 def _forge_tar(
-    folder: Path, document: Document, change: Callable[[bytes], bytes], *, follow: bool
+    folder: Path, document: Document, tar: str, change: Callable[[bytes], bytes], *, follow: bool
 ) -> None:
-    volumes = [file for file in document["files"] if file["name"].startswith("images.tar")]
-    data = change(joined(folder))
+    volumes = [file for file in document["files"] if file["name"].startswith(tar)]
+    data = change(joined(folder, tar))
     for volume in volumes:
         part = data if volume is volumes[-1] else data[: volume["size"]]
         data = data[len(part) :]
@@ -317,11 +391,11 @@ def _sums(document: Document, body: bytes) -> bytes:
     return "".join(lines).encode(errors="surrogatepass")
 
 
-def _cut(tar: bytes, size: int) -> dict[str, bytes]:
+def _cut(name: str, tar: bytes, size: int) -> dict[str, bytes]:
     if not size:
-        return {"images.tar": tar}
+        return {name: tar}
     parts = [tar[start : start + size] for start in range(0, len(tar), size)]
-    return {f"images.tar.{number:03}": part for number, part in enumerate(parts)}
+    return {f"{name}.{number:03}": part for number, part in enumerate(parts)}
 
 
 def _entry(name: str, data: bytes) -> FileEntry:

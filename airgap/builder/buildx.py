@@ -1,4 +1,4 @@
-"""buildx, and the builder that it is to use."""
+"""buildx, and the BuildKit behind it."""
 
 from __future__ import annotations
 
@@ -24,17 +24,23 @@ class Buildx:
     builder: str
     environment: Mapping[str, str] = field(default_factory=dict)
 
+    def create(self, endpoint: str) -> None:
+        """Makes the instance, for a BuildKit that runs already.
+
+        Raises:
+            HostError: buildx refuses.
+        """
+        arguments = ["--name", self.builder, "--driver", "remote", endpoint]
+        self._checked([*self.command, "create", *arguments])
+
     def output(self, arguments: Sequence[str]) -> str:
         """What a buildx command prints.
 
         Raises:
             HostError: It fails, or there is no buildx.
         """
-        done = self._run(arguments, capture=True)
-        if done.returncode != 0:
-            said = done.stderr.strip().splitlines()[-20:]
-            raise HostError(f"buildx {arguments[0]} failed", meaning="\n  ".join(said))
-        return done.stdout
+        verb, *rest = arguments
+        return self._checked([*self.command, verb, "--builder", self.builder, *rest])
 
     def build(self, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         """Runs `buildx build`, which says on this terminal what it does.
@@ -49,17 +55,23 @@ class Buildx:
         Raises:
             HostError: There is no buildx.
         """
-        return self._run(["build", *arguments], environment).returncode
+        argv = [*self.command, "build", "--builder", self.builder, *arguments]
+        return self._run(argv, environment).returncode
+
+    def _checked(self, argv: Sequence[str]) -> str:
+        done = self._run(argv, capture=True)
+        if done.returncode != 0:
+            said = done.stderr.strip().splitlines()[-20:]
+            raise HostError(f"{' '.join(argv[:3])} failed", meaning="\n  ".join(said))
+        return done.stdout
 
     def _run(
         self,
-        arguments: Sequence[str],
+        argv: Sequence[str],
         environment: Mapping[str, str] | None = None,
         *,
         capture: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        verb, *rest = arguments
-        argv = [*self.command, verb, "--builder", self.builder, *rest]
         try:
             return subprocess.run(
                 argv,
@@ -71,5 +83,19 @@ class Buildx:
             )
         except OSError as error:
             raise HostError(
-                f"cannot run {argv[0]}: {error.strerror}", remedy="airgap status shows what lacks"
+                f"cannot run {argv[0]}: {error.strerror}",
+                remedy="on an isolated host, airgap status shows what lacks",
             ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """A BuildKit that runs.
+
+    Attributes:
+        buildx: Builds with it.
+        address: Of this host, as BuildKit reaches it: where servers are to listen.
+    """
+
+    buildx: Buildx
+    address: str

@@ -37,7 +37,7 @@ _TAR_BYTES = 64 * KIB
 
 @dataclass(frozen=True, slots=True)
 class ContainerSpec:
-    """A container that this host is to run, always.
+    """A container that this host is to run.
 
     Attributes:
         name: Of the container.
@@ -49,8 +49,10 @@ class ContainerSpec:
         ports: Port in the container to the addresses of the host where it is published.
         privileged: All capabilities and devices.
         host_network: The host's network in place of its own.
+        network: A network of its own name, in place of the default one.
         read_only: Its root file system cannot be written to.
         config_digest: Of the file that it reads at start, so that a change means a new container.
+        temporary: It does not start again with Docker.
     """
 
     name: str
@@ -62,8 +64,10 @@ class ContainerSpec:
     ports: Mapping[int, list[tuple[str, int]]] = field(default_factory=dict)
     privileged: bool = False
     host_network: bool = False
+    network: str = ""
     read_only: bool = False
     config_digest: str = ""
+    temporary: bool = False
 
     @property
     def digest(self) -> str:
@@ -233,11 +237,11 @@ class Engine:
                     for port, addresses in spec.ports.items()
                 },
                 privileged=spec.privileged,
-                network_mode="host" if spec.host_network else None,
+                network_mode="host" if spec.host_network else spec.network or None,
                 read_only=spec.read_only,
                 userns_mode="host",
                 init=True,
-                restart_policy={"Name": "always"},
+                restart_policy=None if spec.temporary else {"Name": "always"},
                 labels={SPEC_LABEL: spec.digest, ROOT_LABEL: self._root},
             )
             try:
@@ -245,6 +249,52 @@ class Engine:
             except BaseException:
                 container.remove(force=True)
                 raise
+
+    def run_once(self, name: str, image: str, command: Sequence[str]) -> None:
+        """Runs a privileged container to its end, and removes it.
+
+        Raises:
+            HostError: Docker refuses, or the program fails.
+        """
+        self.remove_container(name)  # of a run that was killed
+        with _docker_errors(f"the container {name} fails"):
+            self._client.containers.run(
+                image,
+                command=list(command),
+                name=name,
+                privileged=True,
+                userns_mode="host",
+                remove=True,
+                labels={SPEC_LABEL: "", ROOT_LABEL: self._root},
+            )
+
+    def make_closed_network(self, name: str) -> str:
+        """Makes a network without a way out.
+
+        Returns:
+            The host's address on it.
+
+        Raises:
+            HostError: Docker refuses.
+        """
+        self.remove_network(name)  # of a run that was killed
+        with _docker_errors(f"the network {name} cannot be made"):
+            network = self._client.networks.create(
+                name, driver="bridge", internal=True, labels={ROOT_LABEL: self._root}
+            )
+            network.reload()
+            configs = (network.attrs.get("IPAM") or {}).get("Config") or []
+            return str(configs[0]["Gateway"])
+
+    def remove_network(self, name: str) -> None:
+        """Removes a network, if there is one; all its containers must be gone."""
+        from docker.errors import NotFound
+
+        with _docker_errors(f"the network {name} cannot be removed"):
+            try:
+                self._client.networks.get(name).remove()
+            except NotFound:
+                return
 
     def is_ours(self, name: str) -> bool:
         """Whether there is a container of that name and it belongs to this state."""

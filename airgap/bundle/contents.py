@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -25,12 +25,16 @@ ROLES = ("builder", "emulator", "registry", "buildx", "frontend", "generator", "
 CONTENTS_NAME = "bundle.json"
 TOOL_NAME = "tool/airgap.pyz"
 README_NAME = "README.txt"
+IMAGES_TAR = "images.tar"
+REPLAY_TAR = "replay.tar"
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
-_FILE = re.compile(r"images\.tar(?:\.[0-9]{3})?|tool/airgap\.pyz|README\.txt")
+_FILE = re.compile(r"(?:images|replay)\.tar(?:\.[0-9]{3})?|tool/airgap\.pyz|README\.txt")
 _HEX = re.compile(r"[0-9a-f]{64}")
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
-_KNOWN_FEATURES: tuple[str, ...] = ()
+# What a reader must know or refuse the bundle.
+_RECORDINGS = "recordings"
+_KNOWN_FEATURES = (_RECORDINGS,)
 _T = TypeVar("_T")
 
 
@@ -63,8 +67,29 @@ class ImageEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingEntry:
+    """What a recorded build asked the network for, so that it can be built without one.
+
+    Attributes:
+        name: Its own name.
+        digest: Of its map, which says what was answered to each request.
+        dockerfile: Digest of the Dockerfile as it was recorded; empty where none was, as for what
+            a request asked for.
+        platforms: Those it was built for.
+        until: When apt begins to refuse its release files, if it checks their dates; empty for
+            never.
+    """
+
+    name: str
+    digest: str
+    dockerfile: str
+    platforms: tuple[str, ...]
+    until: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class BlobEntry:
-    """A blob and where its bytes begin in the joined tar. Size and offset are bytes."""
+    """A blob and where its bytes begin in its joined tar. Size and offset are bytes."""
 
     digest: str
     size: int
@@ -92,8 +117,12 @@ class Contents:
         tool: Version of airgap that made it.
         host_platforms: Which hosts the roles serve.
         images: In the order asked for.
-        blobs: In the order in which they lie in the tar.
+        blobs: Of the images, in the order in which they lie in `images.tar`.
         files: In the order of `SHA256SUMS`.
+        critical: What a reader must know or refuse the bundle.
+        recordings: Of builds.
+        replay: The recordings' maps and all that they name, in the order in which they lie in
+            `replay.tar`.
     """
 
     name: str
@@ -108,7 +137,8 @@ class Contents:
     format: str = FORMAT
     critical: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
-    recordings: tuple[str, ...] = ()
+    recordings: tuple[RecordingEntry, ...] = ()
+    replay: tuple[BlobEntry, ...] = ()
 
     @property
     def identity(self) -> str:
@@ -122,19 +152,32 @@ class Contents:
 
     @property
     def volumes(self) -> tuple[FileEntry, ...]:
-        """The files that joined are the tar."""
-        return tuple(file for file in self.files if file.name.startswith("images.tar"))
+        """The files that joined are `images.tar`."""
+        return tuple(file for file in self.files if file.name.startswith(IMAGES_TAR))
+
+    @property
+    def replay_volumes(self) -> tuple[FileEntry, ...]:
+        """The files that joined are `replay.tar`; none where there are no recordings."""
+        return tuple(file for file in self.files if file.name.startswith(REPLAY_TAR))
 
     def numbered(self, file: FileEntry) -> str:
-        """A file's name, and which of how many volumes it is."""
-        volumes = self.volumes
-        if len(volumes) == 1 or file not in volumes:
-            return file.name
-        return f"{file.name} (volume {volumes.index(file) + 1} of {len(volumes)})"
+        """A file's name, and which of how many volumes of its tar it is."""
+        for volumes in (self.volumes, self.replay_volumes):
+            if file in volumes and len(volumes) > 1:
+                return f"{file.name} (volume {volumes.index(file) + 1} of {len(volumes)})"
+        return file.name
 
     def with_files(self, files: Iterable[FileEntry]) -> Contents:
         """The same contents with its list of files."""
         return replace(self, files=tuple(files))
+
+    def with_recordings(
+        self, recordings: Iterable[RecordingEntry], replay: Iterable[BlobEntry]
+    ) -> Contents:
+        """The same contents with recordings; without any they stay as they are."""
+        entries = tuple(recordings)
+        critical = (_RECORDINGS,) if entries else ()
+        return replace(self, recordings=entries, replay=tuple(replay), critical=critical)
 
     def image_for(self, role: str) -> ImageEntry | None:
         """The image that has `role`, if one has."""
@@ -183,8 +226,10 @@ def parse_contents(body: bytes) -> Contents:
     if _reserialised(document) != body:
         raise broken("it is not in canonical form (sorted keys, no spaces, no duplicates)")
     contents = _Reader(document, "bundle.json").contents()
-    _check_blobs(contents)
+    _check_blobs(contents.blobs, contents.volumes)
     _check_images(contents)
+    _check_recordings(contents)
+    _check_blobs(contents.replay, contents.replay_volumes)
     _check_files(contents)
     return contents
 
@@ -216,11 +261,11 @@ def _reserialised(document: dict[str, Any]) -> bytes | None:
         return None
 
 
-def _check_blobs(contents: Contents) -> None:
-    """Blobs are distinct and lie one after another, on block boundaries, inside the tar."""
+def _check_blobs(blobs: Iterable[BlobEntry], volumes: Iterable[FileEntry]) -> None:
+    """Blobs are distinct and lie one after another, on block boundaries, inside their tar."""
     seen: set[str] = set()
-    end, total = 0, sum(volume.size for volume in contents.volumes)
-    for blob in contents.blobs:
+    end, total = 0, sum(volume.size for volume in volumes)
+    for blob in blobs:
         if blob.digest in seen:
             raise broken(f"{blob.digest} is listed twice")
         seen.add(blob.digest)
@@ -250,16 +295,41 @@ def _check_images(contents: Contents) -> None:
             raise broken(f"{image.name} is not among the blobs ({sorted(missing)[0]})")
 
 
+def _check_recordings(contents: Contents) -> None:
+    """Recordings, what they need, its tar and the word that they are there belong together."""
+    expected = (_RECORDINGS,) if contents.recordings else ()
+    if contents.critical != expected:
+        raise broken(f"critical is {list(contents.critical)} and should be {list(expected)}")
+    parts = (contents.recordings, contents.replay, contents.replay_volumes)
+    if any(parts) and not all(parts):
+        raise broken("of recordings, replay and replay.tar some are there and some are not")
+    digests = {blob.digest for blob in contents.replay}
+    names: set[str] = set()
+    for recording in contents.recordings:
+        if recording.name in names:
+            raise broken(f"the recording {recording.name} is listed twice")
+        names.add(recording.name)
+        if recording.digest not in digests:
+            raise broken(f"the map of {recording.name} is not in replay ({recording.digest})")
+
+
 def _check_files(contents: Contents) -> None:
     names = [file.name for file in contents.files]
     if len(set(names)) != len(names):
         raise broken("a file is listed twice")
-    volumes = [volume.name for volume in contents.volumes]
-    numbered = [f"images.tar.{number:03}" for number in range(len(volumes))]
-    if volumes not in (["images.tar"], numbered) or not volumes:
-        raise broken(f"its volumes are {volumes}")
+    _check_volumes(IMAGES_TAR, contents.volumes)
+    if contents.recordings:
+        _check_volumes(REPLAY_TAR, contents.replay_volumes)
     if TOOL_NAME not in names or README_NAME not in names:
         raise broken(f"{TOOL_NAME} or {README_NAME} is not listed")
+
+
+def _check_volumes(tar: str, volumes: Sequence[FileEntry]) -> None:
+    """They are one file of the tar's name, or numbered from nothing in their order."""
+    names = [volume.name for volume in volumes]
+    numbered = [f"{tar}.{number:03}" for number in range(len(names))]
+    if names not in ([tar], numbered) or not names:
+        raise broken(f"the volumes of {tar} are {names}")
 
 
 class _Reader:
@@ -283,12 +353,13 @@ class _Reader:
             host_platforms=self._texts("host_platforms", is_platform),
             images=self._objects("images", LIMITS.images, _Reader.image),
             blobs=self._objects("blobs", LIMITS.blobs, _Reader.blob),
-            files=self._objects("files", LIMITS.volumes + 2, _Reader.file),
+            files=self._objects("files", 2 * LIMITS.volumes + 2, _Reader.file),
             requires=self._texts("requires"),
-            recordings=self._texts("recordings"),
+            recordings=self._objects("recordings", LIMITS.recordings, _Reader.recording),
+            replay=self._objects("replay", LIMITS.blobs, _Reader.blob),
         )
-        if result.requires or result.recordings:
-            raise broken("it has deltas or recordings, which this airgap cannot read")
+        if result.requires:
+            raise broken("it has deltas, which this airgap cannot read")
         return self._all_read(result)
 
     def image(self) -> ImageEntry:
@@ -303,6 +374,17 @@ class _Reader:
                 omitted=self._texts("omitted", is_platform),
                 roles=self._texts("roles", ROLES.__contains__),
                 referrers=self._texts("referrers", is_digest),
+            )
+        )
+
+    def recording(self) -> RecordingEntry:
+        return self._all_read(
+            RecordingEntry(
+                name=self._matching("name", is_bundle_name),
+                digest=self._matching("digest", is_digest),
+                dockerfile=self._matching("dockerfile", lambda text: not text or is_digest(text)),
+                platforms=self._texts("platforms", is_platform),
+                until=self._matching("until", lambda text: not text or is_time(text)),
             )
         )
 

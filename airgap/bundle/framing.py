@@ -1,10 +1,12 @@
-"""The framing of `images.tar`: everything in it that is not a blob.
+"""The framing of a bundle's tars: everything in them that is not a blob.
 
 All of it follows from the contents and the manifests, so writer and reader compute the same
-bytes and a reader refuses any difference. The tar is an OCI image layout (OCI image spec
+bytes and a reader refuses any difference. `images.tar` is an OCI image layout (OCI image spec
 `image-layout.md`) with a `manifest.json` for classic `docker load`:
 
     oci-layout  index.json  manifest.json  blobs/sha256/HEX ...
+
+`replay.tar` has no head: it is the blobs of recordings, `blobs/sha256/HEX ...`.
 
 Headers are GNU ones: sizes over 8 GiB are base-256, which Docker, skopeo and GNU tar all read,
 and every header is exactly one block. They are written here and not by `tarfile`, whose bytes
@@ -75,7 +77,7 @@ def head(
     host_platforms: Sequence[str],
     mtime: int,
 ) -> bytes:
-    """The tar's first three files, with headers and padding.
+    """The first three files of `images.tar`, with headers and padding.
 
     Args:
         images: What the tar holds.
@@ -96,7 +98,7 @@ def head(
 
 
 def pieces(head_bytes: bytes, blobs: Sequence[BlobEntry], mtime: int) -> Iterable[Piece]:
-    """All framing of the tar, in order of offset."""
+    """All framing of a tar, in order of offset: its head, what lies before each blob, its end."""
     yield Piece(0, head_bytes)
     previous = len(head_bytes)
     for blob in blobs:

@@ -22,15 +22,19 @@ _NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 class Media:
     """Reads the named files of a bundle from the folders given.
 
+    Args:
+        folders: One a medium.
+        finished: Whether the bundle must be; whoever is making it reads it before that.
+
     Raises:
         HostError: A folder does not exist or cannot be read.
         IntegrityError: None of them holds a bundle.
     """
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    def __init__(self, folders: Sequence[Path], *, finished: bool = True) -> None:
         self.folders = tuple(folders)
         self._check_folders()
-        if not self.holds(CHECKSUMS_NAME):
+        if finished and not self.holds(CHECKSUMS_NAME):
             raise IntegrityError(
                 f"there is no finished bundle in {', '.join(map(str, self.folders))}",
                 meaning=f"It has no {CHECKSUMS_NAME}, which is written last.",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from airgap.bundle.contents import Contents
+from airgap.bundle.contents import IMAGES_TAR, REPLAY_TAR, Contents
 from airgap.trust.keys import PublicKey
 
 _CHECK = {
@@ -15,7 +13,7 @@ _CHECK = {
 _TEXT = """\
 airgap bundle {name}, serial {serial}, made {created}
 {count} images for hosts of {hosts}
-{volumes}
+{recordings}{volumes}
 Nothing on this medium can vouch for itself. You need {key}.pub, the public key of
 whoever made the bundle, from another way than this medium. Its fingerprint is
 what whoever made it tells you; this file does not count as saying it.
@@ -40,32 +38,43 @@ what whoever made it tells you; this file does not count as saying it.
 
    docker buildx build --builder airgap --platform linux/amd64,linux/arm64 \\
      -t 127.0.0.1:5000/you/app --push .
-
+{build}
 To check every file of a medium, in its folder:
 
    sha256sum --ignore-missing -c /root/airgap/SHA256SUMS
 
 Images without any of this:  docker load -i images.tar{joined}
 """
+_RECORDINGS = """
+What the RUN steps of these builds ask the network for is here too:
+"""
+_BUILD = """
+   What was recorded is built with  airgap build  in place of  docker buildx build,
+   and the same arguments.
+"""
 _VOLUMES = """
-The images lie in {count} files, {first} to {last}, which may be on several
-media. MEDIUM is the one with this file. All are needed at once: name the folders of the
-others behind it, as in  install MEDIUM OTHER OTHER
+{tar} is cut into {count} files, {first} to {last}.
+"""
+_MEDIA = """
+Files may be on several media. MEDIUM is the one with this file. All are needed at once:
+name the folders of the others behind it, as in  install MEDIUM OTHER OTHER
 """
 
 
-def render(contents: Contents, key: PublicKey, volumes: Sequence[str]) -> str:
+def render(contents: Contents, key: PublicKey) -> str:
     """The text, with this bundle's names filled in.
 
     Args:
-        contents: What the bundle is.
+        contents: What the bundle is; of its files at least the volumes are known.
         key: The signer's.
-        volumes: File names that joined are the tar.
     """
-    joined = several = ""
-    if len(volumes) > 1:
-        joined = f" (first: cat {' '.join(volumes)} > images.tar)"
-        several = _VOLUMES.format(count=len(volumes), first=volumes[0], last=volumes[-1])
+    images = [volume.name for volume in contents.volumes]
+    replay = [volume.name for volume in contents.replay_volumes]
+    cut = {tar: names for tar, names in ((IMAGES_TAR, images), (REPLAY_TAR, replay)) if names[1:]}
+    volumes = "".join(
+        _VOLUMES.format(tar=tar, count=len(names), first=names[0], last=names[-1])
+        for tar, names in cut.items()
+    )
     return _TEXT.format(
         name=contents.name,
         serial=contents.serial,
@@ -74,6 +83,18 @@ def render(contents: Contents, key: PublicKey, volumes: Sequence[str]) -> str:
         hosts=", ".join(contents.host_platforms),
         key=key.name,
         check=_CHECK[key.algorithm].format(key=key.name),
-        volumes=several,
-        joined=joined,
+        recordings=_recordings(contents),
+        build=_BUILD if contents.recordings else "",
+        volumes=volumes + _MEDIA if cut else "",
+        joined=f" (first: cat {' '.join(images)} > images.tar)" if images[1:] else "",
     )
+
+
+def _recordings(contents: Contents) -> str:
+    """A line for each recording."""
+    lines = [
+        f"  {recording.name}  {', '.join(recording.platforms)}"
+        + (f"  (with apt's checks of dates until {recording.until})" if recording.until else "")
+        for recording in contents.recordings
+    ]
+    return "\n".join([_RECORDINGS.rstrip(), *lines, ""]) if lines else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from threading import Event
@@ -12,7 +12,9 @@ from threading import Event
 from airgap.bundle.archive import Archive
 from airgap.bundle.checksums import CHECKSUMS_NAME, SIGNATURE_NAME, checksums, contents_digest
 from airgap.bundle.contents import CONTENTS_NAME, Contents, broken, parse_contents
+from airgap.bundle.joined_tar import JoinedTar
 from airgap.bundle.media import Media, read_small
+from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.whole import damaged, digest_of_file, open_whole
 from airgap.limits import LIMITS
 from airgap.progress import Progress
@@ -101,7 +103,7 @@ def read_file(media: Media, contents: Contents, name: str, limit: int) -> bytes:
 def verify_all(media: Media, contents: Contents, progress: Progress) -> None:
     """Reads every byte of every listed file and checks it in every way there is.
 
-    Files and what is in the tar are hashed side by side, so that a medium is read once (but
+    Files and what is in the tars are hashed side by side, so that a medium is read once (but
     for files of which there are several copies).
 
     Raises:
@@ -110,15 +112,19 @@ def verify_all(media: Media, contents: Contents, progress: Progress) -> None:
     """
     progress.start("verifying", sum(file.size for file in contents.files))
     stop = Event()
-    with Archive(media, contents) as archive, ThreadPoolExecutor(2) as pool:
+    with (
+        Archive(media, contents) as archive,
+        ReplayTar(media, contents) as replay,
+        ThreadPoolExecutor(2) as pool,
+    ):
         try:
             files = pool.submit(_check_files, media, contents, stop, progress)
-            tar = pool.submit(_check_tar, archive, stop)
-            wait([files, tar])
+            tars = pool.submit(_check_tars, archive, replay, stop)
+            wait([files, tars])
         finally:
             stop.set()
         files.result()  # first, as it names the files to copy again
-        tar.result()
+        tars.result()
     progress.finish()
 
 
@@ -140,13 +146,20 @@ def _check_files(media: Media, contents: Contents, stop: Event, progress: Progre
         raise damaged(*bad)
 
 
-def _check_tar(archive: Archive, stop: Event) -> None:
+def _check_tars(archive: Archive, replay: ReplayTar, stop: Event) -> None:
     """The framing, and every blob; manifests are hashed when they are read."""
     documents = archive.documents()
     archive.check_framing(documents)
-    for blob in archive.contents.blobs:
-        if blob.digest not in documents:
-            for _ in archive.blob(blob):
+    replay.check_framing()
+    _check_blobs(archive, documents, stop)
+    _check_blobs(replay, (), stop)
+
+
+def _check_blobs(tar: JoinedTar, known: Container[str], stop: Event) -> None:
+    """Hashes all blobs of a tar but those that are known to be good."""
+    for blob in tar.blobs.values():
+        if blob.digest not in known:
+            for _ in tar.blob(blob):
                 _check_stop(stop)
 
 

@@ -42,3 +42,15 @@ def command(folder: Path, as_json: bool) -> None:
         for image in contents.images
     ]
     click.echo(table(rows))
+    if contents.recordings:
+        recordings = [("RECORDING", "PLATFORMS", "APT CHECKS DATES UNTIL", "DIGEST")]
+        recordings += [
+            (
+                recording.name,
+                ", ".join(recording.platforms),
+                recording.until or "-",
+                recording.digest[:19],
+            )
+            for recording in contents.recordings
+        ]
+        click.echo(table(recordings))

@@ -87,7 +87,8 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
 
     \b
     Steps, in order:
-      tool, seed, load, emulator, mirror, registry, builder, buildx, enable, docker-mirror
+      tool, seed, recordings, load, emulator, mirror, registry, builder, buildx, enable,
+      docker-mirror
 
     \b
     Examples:

@@ -12,13 +12,15 @@ from airgap.errors import HostError
 
 
 @click.command(name="status")
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON, with all images.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print it as JSON, with all images and recordings."
+)
 @pass_settings
 def command(settings: Settings, as_json: bool) -> None:
     """Check every part of this host's set-up; exit status 9 if one is not well.
 
-    It looks at the containers, the mirror's images, the emulators and your own builder; it
-    changes nothing.
+    It looks at the containers, the mirror's images, the recordings, the emulators and your own
+    builder; it changes nothing.
 
     \b
     Examples:
@@ -36,6 +38,7 @@ def command(settings: Settings, as_json: bool) -> None:
     if as_json:
         document = {
             "images": {image.name: asdict(image) for image in work.wanted.images.values()},
+            "recordings": {one.name: asdict(one) for one in work.wanted.recordings.values()},
             "steps": {step: asdict(finding) for step, finding in findings.items()},
         }
         click.echo(json.dumps(document))

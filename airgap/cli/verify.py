@@ -32,7 +32,9 @@ def command(
       airgap verify /media/usb/airgap --trust site.pub
     """
     from airgap.bundle.media import Media
+    from airgap.bundle.replay_tar import ReplayTar
     from airgap.bundle.verify import listed_names, read_signed, verify_all
+    from airgap.replay.carried import check_maps
     from airgap.trust.folder import refuse_key_in, trusted_keys
     from airgap.trust.keys import load_public
 
@@ -45,6 +47,8 @@ def command(
         click.echo(f"not part of the bundle, not opened: {path}", err=True)
     with settings.progress() as progress:
         verify_all(media, signed.contents, progress)
+    with ReplayTar(media, signed.contents) as replay:
+        check_maps(replay)
     contents = signed.contents
     if as_json:
         report = {

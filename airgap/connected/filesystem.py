@@ -44,7 +44,7 @@ def check_room(folder: Path, volumes: Sequence[Volume]) -> None:
         raise HostError(
             f"{folder} is on FAT32, which holds files of up to 4 GiB, and {volumes[0].name} "
             f"would have {format_bytes(largest)}",
-            meaning="Nothing was fetched now.",
+            meaning="Nothing of it was written.",
             remedy="cut it: --volume-size 4GiB; or format the drive with ext4 or exFAT",
         )
     needed = sum(volume.size for volume in volumes) - _present(folder, volumes) + _SPARE_BYTES
@@ -52,7 +52,7 @@ def check_room(folder: Path, volumes: Sequence[Volume]) -> None:
     if needed > free:
         raise SpaceError(
             f"{folder} has {format_bytes(free)} free, and {format_bytes(needed)} are needed",
-            meaning="Nothing was fetched now.",
+            meaning="Nothing of it was written.",
             remedy="make room, or give another folder with -o",
         )
 

@@ -18,7 +18,7 @@ from airgap.disk import write_whole
 from airgap.errors import HostError, NotFoundError, SpaceError, UsageError, is_full
 from airgap.progress import Progress
 from airgap.spec.bundle_spec import Request
-from airgap.spec.lock import Lock, LockedTool, difference, load_lock, lock_images
+from airgap.spec.lock import Lock, LockedTool, difference, load_lock, lock_images, refuse_recordings
 from airgap.tool.build import ToolBuilder, wheels_of
 
 
@@ -43,8 +43,10 @@ def resolve_lock(  # noqa: PLR0913, PLR0917 - what the work needs
         jobs: How many images are resolved at once.
 
     Raises:
+        UsageError: The request has recordings.
         AirgapError: An image or platform does not exist, or a registry does not answer.
     """
+    refuse_recordings(request)
     images = resolve_all(source, request, {}, jobs)
     progress.message("building the tool for the isolated host")
     tool = build_tool(request.host_platforms, progress)
@@ -68,7 +70,11 @@ def lock_of(request: Request, contents: Contents, tool: bytes) -> Lock:
         request: What was wanted.
         contents: What it was resolved to.
         tool: The bytes of `airgap.pyz`.
+
+    Raises:
+        UsageError: The request has recordings.
     """
+    refuse_recordings(request)
     return Lock(
         name=contents.name,
         serial=contents.serial,
@@ -128,8 +134,10 @@ class Locked:
             update: The command that brings it up to date, for messages.
 
         Raises:
-            UsageError: There is none, it is not one, or it is of another request or airgap.
+            UsageError: There is none, it is not one, or it is of another request or airgap; or
+                the request has recordings.
         """
+        refuse_recordings(request)
         lock = load_lock(path)
         if lock is None:
             raise UsageError(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from airgap import __version__
 from airgap.bundle import readme
+from airgap.bundle.archive import Archive
 from airgap.bundle.checksums import CHECKSUMS_NAME, SIGNATURE_NAME, checksums
 from airgap.bundle.contents import (
     CONTENTS_NAME,
@@ -19,10 +21,13 @@ from airgap.bundle.contents import (
     FileEntry,
     format_time,
 )
+from airgap.bundle.media import Media
+from airgap.bundle.replay_tar import ReplayTar
 from airgap.connected.fetch import Pace, write_tar
 from airgap.connected.filesystem import check_room, has_holes
 from airgap.connected.journal import Journal
 from airgap.connected.plan import Plan, make_plan
+from airgap.connected.replay_tar import Recorded, plan_replay, remove_replay, write_replay
 from airgap.connected.resolve import resolve_all
 from airgap.connected.source import Source
 from airgap.connected.tar_file import TarFile
@@ -35,6 +40,11 @@ from airgap.progress import Progress
 from airgap.spec.bundle_spec import Request
 from airgap.tool.build import ToolBuilder
 from airgap.trust.keys import PrivateKey
+
+# Records builds with the images of the bundle that is being made.
+Record = Callable[[Archive], Recorded]
+# Builds from the bundle that is being made.
+Rehearse = Callable[[Archive, ReplayTar], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +114,23 @@ def plan_bundle(
         blobs=(),
     )
     plan = make_plan(contents, images, target.volume_bytes)
-    _check_limits(plan)
+    _check_limits(plan.contents, plan.tar_bytes, "Nothing was fetched.")
     return Draft(target, unfinished, known, plan)
 
 
-def write_bundle(
+def write_bundle(  # noqa: PLR0913, PLR0917 - what the work needs
     draft: Draft,
     source: Source,
     build_tool: ToolBuilder,
     key: PrivateKey,
     pace: Pace,
     progress: Progress,
+    record: Record | None = None,
+    rehearse: Rehearse | None = None,
 ) -> Contents:
     """Writes a planned bundle, or what is missing of it, and signs it.
+
+    Recordings are made by every run: what an interrupted one recorded does not count.
 
     Args:
         draft: From `plan_bundle`.
@@ -125,6 +139,9 @@ def write_bundle(
         key: Signs it.
         pace: How many connections, and how fast.
         progress: Sees what happens.
+        record: Is called when all images are written; records with them what the bundle is to
+            have of it.
+        rehearse: Is called before the bundle is signed; tries what it is for.
 
     Raises:
         AirgapError: Anything that went wrong; the same command goes on from there.
@@ -135,30 +152,59 @@ def write_bundle(
         # First what is quick and may fail: the blobs can take hours.
         progress.message("building the tool for the isolated host")
         hosts = [parse_platform(text) for text in plan.contents.host_platforms]
-        try:
+        with _writing(output):
+            remove_replay(output)
             tool = _write_file(output, TOOL_NAME, build_tool(hosts, progress))
             if not has_holes(output):
                 pace = replace(pace, in_order=True)
             volumes = _write_tar(draft, source, pace, progress)
-            return _write_files(draft, [*volumes, tool], key)
-        except OSError as error:
-            raise not_written(output, error) from error
+        contents = plan.contents.with_files([*volumes, tool])
+        if record is not None:
+            with Archive(Media([output], finished=False), contents) as archive:
+                recorded = record(archive)
+            with _writing(output):
+                contents = _write_recorded(draft, contents, recorded, progress)
+        if rehearse is not None:
+            media = Media([output], finished=False)
+            with Archive(media, contents) as archive, ReplayTar(media, contents) as replay:
+                rehearse(archive, replay)
+        with _writing(output):
+            return _write_files(draft, contents, key)
 
 
-def _check_limits(plan: Plan) -> None:
-    """Refuses at once what no reader of bundles would take."""
-    contents = plan.contents
+@contextmanager
+def _writing(output: Path) -> Iterator[None]:
+    """Whatever the operating system refuses on the way, as an error for people."""
+    try:
+        yield
+    except OSError as error:
+        raise not_written(output, error) from error
+
+
+def _check_limits(contents: Contents, tar_bytes: int, undone: str) -> None:
+    """Refuses at once what no reader of bundles would take.
+
+    Args:
+        contents: Of the bundle.
+        tar_bytes: Of the tar that is about to be written.
+        undone: What was not done, for the message.
+    """
+    maps = {recording.digest for recording in contents.recordings}
+    largest = max((blob.size for blob in contents.replay if blob.digest in maps), default=0)
     sizes = {
         "images": (len(contents.images), LIMITS.images),
         "blobs": (len(contents.blobs), LIMITS.blobs),
-        "bytes of images": (plan.tar_bytes, LIMITS.archive_bytes),
+        "recordings": (len(contents.recordings), LIMITS.recordings),
+        "bytes in the map of one recording": (largest, LIMITS.recording_bytes),
+        "blobs of recordings": (len(contents.replay), LIMITS.blobs),
+        "bytes in one tar": (tar_bytes, LIMITS.archive_bytes),
         "bytes of contents": (len(contents.to_bytes()), LIMITS.contents_bytes),
     }
     for what, (size, most) in sizes.items():
         if size > most:
             raise UsageError(
                 f"the bundle would have {size} {what}, and {most} are the most",
-                meaning="Nothing was fetched.",
+                meaning=undone,
                 remedy="make several bundles",
             )
 
@@ -175,11 +221,24 @@ def _write_tar(draft: Draft, source: Source, pace: Pace, progress: Progress) -> 
         return write_tar(tar, output, plan, journal, source, pace, progress)
 
 
-def _write_files(draft: Draft, files: Sequence[FileEntry], key: PrivateKey) -> Contents:
-    output, contents = draft.target.output, draft.plan.contents
-    volumes = [volume.name for volume in draft.plan.volumes]
-    text = readme.render(contents, key.public, volumes).encode()
-    contents = contents.with_files([*files, _write_file(output, README_NAME, text)])
+def _write_recorded(
+    draft: Draft, contents: Contents, recorded: Recorded, progress: Progress
+) -> Contents:
+    """Writes `replay.tar`, and gives the contents with what is in it."""
+    target, mtime = draft.target, contents.created_seconds
+    plan = plan_replay(recorded, mtime, target.volume_bytes)
+    contents = contents.with_recordings(recorded.entries, plan.blobs)
+    _check_limits(contents, plan.tar_bytes, "What was recorded was not kept.")
+    replay = write_replay(plan, recorded.store, target.output, progress, durable=target.durable)
+    volumes = contents.volumes
+    others = [file for file in contents.files if file not in volumes]
+    return contents.with_files([*volumes, *replay, *others])
+
+
+def _write_files(draft: Draft, contents: Contents, key: PrivateKey) -> Contents:
+    output = draft.target.output
+    text = readme.render(contents, key.public).encode()
+    contents = contents.with_files([*contents.files, _write_file(output, README_NAME, text)])
     sums = checksums(contents)
     write_whole(output / CONTENTS_NAME, contents.to_bytes())
     write_whole(output / SIGNATURE_NAME, key.sign(sums))

@@ -201,7 +201,10 @@ def _is_sound(started: Started) -> bool:
 
 
 def _plain(request: Request) -> dict[str, Any]:
-    """A request as JSON, for comparing."""
+    """A request as JSON, for comparing; but for recordings, which every run makes anew.
+
+    Their build arguments, which may be secret, shall not be on the medium.
+    """
     return {
         "name": request.name,
         "host_platforms": [str(platform) for platform in request.host_platforms],

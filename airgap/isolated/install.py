@@ -10,6 +10,7 @@ from airgap.builder.engine import Engine
 from airgap.bundle.archive import Archive
 from airgap.bundle.contents import Contents
 from airgap.bundle.media import Media
+from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import Signed, listed_names, read_signed
 from airgap.errors import HostError, TrustError
 from airgap.isolated import preconditions, receipts
@@ -97,8 +98,12 @@ def install(
     """
     media = Media(order.folders)
     signed = read_signed(media, order.keys)
-    with state.lock("airgap install"), Archive(media, signed.contents) as archive:
-        documents = preconditions.check_bundle(media, signed, archive)
+    with (
+        state.lock("airgap install"),
+        Archive(media, signed.contents) as archive,
+        ReplayTar(media, signed.contents) as replay,
+    ):
+        documents = preconditions.check_bundle(media, signed, archive, replay)
         before, history, broken = _record(state, allow_older=order.allow_older)
         preconditions.check_policy(
             signed,
@@ -115,11 +120,11 @@ def install(
             changes=Changes(state),
             progress=progress,
             options=order.options,
-            bundle=OpenBundle(media, signed, archive),
+            bundle=OpenBundle(media, signed, archive, replay),
         )
         steps = [step for step in STEPS if not order.only or step.name in order.only]
         preconditions.check_host(work, steps)
-        preconditions.check_space(work, archive, documents)
+        preconditions.check_space(work, archive, replay, documents)
         if broken:
             receipts.set_aside(state)
         outcomes = _apply_all(work, signed, before, steps, show)

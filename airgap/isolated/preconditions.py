@@ -15,6 +15,7 @@ from airgap.bundle.archive import Archive
 from airgap.bundle.contents import README_NAME, TOOL_NAME, parse_time
 from airgap.bundle.framing import manifests_of
 from airgap.bundle.media import Media
+from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import Signed, read_file
 from airgap.disk import existing
 from airgap.errors import HostError, SpaceError, UsageError
@@ -25,6 +26,7 @@ from airgap.isolated.step import Step, Work
 from airgap.limits import LIMITS, MIB
 from airgap.oci.manifest import Index, Manifest
 from airgap.progress import format_bytes
+from airgap.replay.carried import check_maps
 from airgap.store.seed import missing_blobs
 from airgap.trust import policy
 from airgap.trust.policy import Known
@@ -36,7 +38,7 @@ _SPARE_BYTES = 64 * MIB
 _UNPACKED = 4
 
 
-def check_bundle(media: Media, signed: Signed, archive: Archive) -> Documents:
+def check_bundle(media: Media, signed: Signed, archive: Archive, replay: ReplayTar) -> Documents:
     """The bundle is whole but for its blobs, which are hashed when they are written.
 
     Returns:
@@ -49,6 +51,8 @@ def check_bundle(media: Media, signed: Signed, archive: Archive) -> Documents:
     read_file(media, signed.contents, TOOL_NAME, LIMITS.tool_bytes)
     documents = archive.documents()
     archive.check_framing(documents)
+    replay.check_framing()
+    check_maps(replay)
     return documents
 
 
@@ -106,14 +110,14 @@ def check_host(work: Work, steps: Sequence[Step]) -> None:
         _check_user(work.user)
 
 
-def check_space(work: Work, archive: Archive, documents: Documents) -> None:
+def check_space(work: Work, archive: Archive, replay: ReplayTar, documents: Documents) -> None:
     """The disks can take what is missing.
 
     Raises:
         SpaceError: One cannot; nothing was changed.
     """
-    blobs = sum(blob.size for blob in missing_blobs(work.state.mirror, archive))
-    needed = {work.state.root: blobs + _SPARE_BYTES}
+    missing = missing_blobs(work.state.mirror, archive) + missing_blobs(work.state.replay, replay)
+    needed = {work.state.root: sum(blob.size for blob in missing) + _SPARE_BYTES}
     docker = Path(work.engine.image_folder())
     needed[docker] = needed.get(docker, 0) + _UNPACKED * _to_load(work, documents)
     by_disk: dict[int, int] = {}

@@ -1,6 +1,7 @@
 """What the isolated host keeps on disk, below one folder (`/var/lib/airgap`).
 
 mirror/      storage of the mirror: what bundles brought
+replay/      storage of what recordings need, in the same form
 pushed/      storage of the registry: what people push
 bundles/     NAME-SERIAL/: contents, SHA256SUMS and signature of each bundle
 receipts/    a file for each install and uninstall; see `airgap.isolated.receipts`
@@ -62,6 +63,7 @@ class State:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.mirror = Store(root / "mirror")
+        self.replay = Store(root / "replay")
         self.pushed = root / "pushed"
         self.bundles = root / "bundles"
         self.receipts = root / "receipts"

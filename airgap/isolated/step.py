@@ -12,6 +12,7 @@ from airgap.builder.engine import Engine
 from airgap.bundle.archive import Archive
 from airgap.bundle.contents import ImageEntry
 from airgap.bundle.media import Media
+from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import Signed
 from airgap.errors import HostError, SpaceError, is_full
 from airgap.isolated.host import User
@@ -57,6 +58,7 @@ class OpenBundle:
     media: Media
     signed: Signed
     archive: Archive
+    replay: ReplayTar
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from airgap.bundle.contents import TOOL_NAME, Contents, FileEntry, ImageEntry
+from airgap.bundle.contents import TOOL_NAME, Contents, FileEntry, ImageEntry, RecordingEntry
 from airgap.errors import HostError, NotFoundError
 from airgap.oci.platform import Platform, parse_platform
 from airgap.oci.reference import parse_reference
@@ -19,25 +19,31 @@ class Wanted:
         images: Name to image.
         roles: Role to the image that has it.
         tool: The program that the last bundle brought, and its version.
+        recordings: Name to recording, in the order of their install.
     """
 
     images: Mapping[str, ImageEntry]
     roles: Mapping[str, ImageEntry]
     tool: tuple[FileEntry, str] | None
+    recordings: Mapping[str, RecordingEntry]
 
     @classmethod
     def of(cls, bundles: Sequence[Contents]) -> Wanted:
         """What bundles, in the order of their install, come to."""
         images: dict[str, ImageEntry] = {}
         roles: dict[str, ImageEntry] = {}
+        recordings: dict[str, RecordingEntry] = {}
         tool = None
         for contents in bundles:
             for image in contents.images:
                 images[image.name] = image
                 roles |= dict.fromkeys(image.roles, image)
+            for recording in contents.recordings:
+                recordings.pop(recording.name, None)
+                recordings[recording.name] = recording
             file = next(file for file in contents.files if file.name == TOOL_NAME)
             tool = (file, contents.tool)
-        return cls(images, roles, tool)
+        return cls(images, roles, tool, recordings)
 
     @property
     def hosts(self) -> list[str]:

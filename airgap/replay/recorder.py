@@ -126,13 +126,18 @@ class Recorder:
             return Recording(dict(self._responses))
 
     def fetch(
-        self, url: str, accept: str = "", check: Callable[[str], object] = lambda _: None
+        self,
+        url: str,
+        accept: str = "",
+        part: str = "",
+        check: Callable[[str], object] = lambda _: None,
     ) -> int:
         """Records a URL, and all that it redirects to.
 
         Args:
             url: In normal form; see `normal_url`.
-            accept: The header, or nothing.
+            accept: The Accept header, or nothing.
+            part: The Range header, or nothing.
             check: Is given each URL before it is asked, and may raise.
 
         Returns:
@@ -141,11 +146,12 @@ class Recorder:
         Raises:
             UpstreamError: It cannot be had, or redirects in a circle.
         """
-        sent = (("Accept", accept),) if accept else ()
+        named = (("Accept", accept), ("Range", part))
+        sent = tuple((name, value) for name, value in named if value)
         for _ in range(_MOST_REDIRECTS):
             real = self._real.get(loose(url))
             check(real.url if real else url)
-            answer = self.answer(Asked(url, accept), sent, "")
+            answer = self.answer(Asked(url, accept, part), sent, "")
             try:
                 for _piece in answer.body:
                     pass

@@ -10,13 +10,19 @@ name = "golang:alpine"
 [[images]]
 name = "ghcr.io/example/base:1"
 platforms = ["linux/arm64"]
+[[recordings]]                                # builds whose downloads are carried
+context = "app"                               # a folder, as seen from the spec's
+dockerfile = "Dockerfile"                     # as seen from the context
+target = "release"
+args = { VERSION = "1.2" }
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +42,11 @@ DEFAULT_ROLES: Mapping[str, str] = {
     "buildx": "docker/buildx-bin:latest",
     "frontend": "docker/dockerfile:1",
 }
+DEFAULT_DOCKERFILE = "Dockerfile"
+_KEYS = ("name", "platforms", "host_platforms", "roles", "images", "recordings")
+_RECORDING_KEYS = ("name", "context", "dockerfile", "target", "args", "platforms")
+_TARGET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _SETTABLE_ROLES = tuple(role for role in ROLES if role != "base")
 
 
@@ -48,6 +59,32 @@ class ImageSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingSpec:
+    """A build that is recorded.
+
+    Attributes:
+        name: The recording's.
+        context: The build's folder.
+        dockerfile: As seen from `context`.
+        target: The stage to build; empty for the last one.
+        args: Build arguments; their values may be secret.
+        platforms: What it is built for; None where the spec's own hold.
+    """
+
+    name: str
+    context: Path
+    dockerfile: str = DEFAULT_DOCKERFILE
+    target: str = ""
+    args: Mapping[str, str] = field(default_factory=dict, repr=False)
+    platforms: tuple[Platform, ...] | None = None
+
+    @property
+    def dockerfile_path(self) -> Path:
+        """Where the Dockerfile is."""
+        return self.context / self.dockerfile
+
+
+@dataclass(frozen=True, slots=True)
 class BundleSpec:
     """One spec file, or what the command line says in its place.
 
@@ -57,6 +94,7 @@ class BundleSpec:
         host_platforms: Hosts that the bundle serves: what roles are carried for.
         roles: Role to reference, over the defaults.
         images: The images.
+        recordings: Builds that are recorded.
     """
 
     name: str = DEFAULT_NAME
@@ -64,6 +102,7 @@ class BundleSpec:
     host_platforms: tuple[Platform, ...] = DEFAULT_HOST_PLATFORMS
     roles: Mapping[str, Reference] = field(default_factory=dict)
     images: tuple[ImageSpec, ...] = ()
+    recordings: tuple[RecordingSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +125,12 @@ class WantedImage:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked for in all, before any name is resolved."""
+    """What is asked for in all, before any name is resolved. Recordings have their platforms."""
 
     name: str
     host_platforms: tuple[Platform, ...]
     images: tuple[WantedImage, ...]
+    recordings: tuple[RecordingSpec, ...] = ()
 
 
 def load_spec(path: Path) -> BundleSpec:
@@ -121,6 +161,7 @@ def make_request(
     platforms: Sequence[Platform] = (),
     with_roles: bool = True,
     all_platforms: bool = False,
+    may_be_empty: bool = False,
 ) -> Request:
     """Puts specs together: images are united, later roles win, the first name holds.
 
@@ -130,9 +171,10 @@ def make_request(
         platforms: In place of every spec's own (not of those in an image's entry).
         with_roles: Whether the roles' images are carried.
         all_platforms: Carry every platform of every index.
+        may_be_empty: Whether a bundle without images is meant.
 
     Raises:
-        UsageError: Nothing is asked for, or the name is not one.
+        UsageError: Nothing is asked for, the name is not one, or two recordings have one name.
     """
     name = name or specs[0].name
     if not is_bundle_name(name):
@@ -149,14 +191,65 @@ def make_request(
         for image in spec.images:
             asked = image.platforms or tuple(platforms) or spec.platforms
             _add(wanted, WantedImage(image.reference, asked, image.platforms or (), ("base",)))
-    if not wanted:
+    if not wanted and not may_be_empty:
         raise UsageError("no image is asked for", remedy="name images, or give a spec")
     images = tuple(wanted.values())
     if all_platforms:
         images = tuple(
             WantedImage(image.reference, (), image.named, image.roles) for image in images
         )
-    return Request(name, hosts, images)
+    return Request(name, hosts, images, _recordings_of(specs, tuple(platforms)))
+
+
+def parse_record(text: str) -> RecordingSpec:
+    """Reads `PATH[:DOCKERFILE]`, the value of `--record`.
+
+    A folder whose own name has a colon is meant where there is one.
+
+    Raises:
+        UsageError: There is no such folder or Dockerfile.
+    """
+    path, colon, dockerfile = text.rpartition(":")
+    if not colon or Path(text).is_dir():
+        path, dockerfile = text, DEFAULT_DOCKERFILE
+    if not path or not dockerfile:
+        raise UsageError(f"--record {text}: write PATH or PATH:DOCKERFILE")
+    context = Path(path)
+    recording = RecordingSpec(default_name(context), context, dockerfile)
+    _check_recording(recording, f"--record {text}", "")
+    return recording
+
+
+def default_name(context: Path) -> str:
+    """The name of a recording that nobody named: its folder's, in letters that names may have."""
+    name = re.sub(r"[^a-z0-9._-]+", "-", context.resolve().name.lower())
+    return name[:64].strip("._-")
+
+
+def _recordings_of(
+    specs: Sequence[BundleSpec], platforms: tuple[Platform, ...]
+) -> tuple[RecordingSpec, ...]:
+    """The recordings of all specs, each with its platforms."""
+    found: dict[str, RecordingSpec] = {}
+    for spec in specs:
+        for recording in spec.recordings:
+            asked = recording.platforms or platforms or spec.platforms
+            if recording.name in found:
+                raise UsageError(
+                    f"two recordings are named {recording.name}: of "
+                    f"{found[recording.name].context} and {recording.context}",
+                    remedy="name them in a spec: [[recordings]], name = …, context = …",
+                )
+            found[recording.name] = replace(recording, platforms=asked)
+    return tuple(found.values())
+
+
+def unite_images(images: Iterable[WantedImage]) -> tuple[WantedImage, ...]:
+    """Wishes for the same image become one."""
+    wanted: dict[Reference, WantedImage] = {}
+    for image in images:
+        _add(wanted, image)
+    return tuple(wanted.values())
 
 
 def _add(wanted: dict[Reference, WantedImage], image: WantedImage) -> None:
@@ -178,7 +271,7 @@ def _united(left: Iterable[Platform], right: Iterable[Platform]) -> tuple[Platfo
 
 
 def _read_spec(document: dict[str, Any], path: str) -> BundleSpec:
-    _allow(document, ("name", "platforms", "host_platforms", "roles", "images"), path, "")
+    _allow(document, _KEYS, path, "")
     name = document.get("name", DEFAULT_NAME)
     if not isinstance(name, str) or not is_bundle_name(name):
         raise _not_a_name(name, f"{path}: name")
@@ -190,6 +283,7 @@ def _read_spec(document: dict[str, Any], path: str) -> BundleSpec:
         DEFAULT_HOST_PLATFORMS if hosts is None else hosts,
         _roles(document.get("roles", {}), path),
         _images(document.get("images", []), path),
+        _recordings(document.get("recordings", []), path),
     )
 
 
@@ -210,6 +304,72 @@ def _images(value: object, path: str) -> tuple[ImageSpec, ...]:
         reference = _reference(entry.get("name"), path, f"{key}.name")
         images.append(ImageSpec(reference, _platforms(entry, path, "platforms", f"{key}.")))
     return tuple(images)
+
+
+def _recordings(value: object, path: str) -> tuple[RecordingSpec, ...]:
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise UsageError(f"{path}: recordings must be tables: write [[recordings]] and context = …")
+    if len(value) > LIMITS.recordings:
+        raise UsageError(f"{path}: {LIMITS.recordings} recordings are the most")
+    found: dict[str, RecordingSpec] = {}
+    for number, entry in enumerate(value, start=1):
+        prefix = f"recordings[{number}]."
+        _allow(entry, _RECORDING_KEYS, path, prefix)
+        recording = _recording(entry, path, prefix)
+        if recording.name in found:
+            raise UsageError(f"{path}: {prefix}name: {recording.name!r} is there twice")
+        found[recording.name] = recording
+    return tuple(found.values())
+
+
+def _recording(table: Mapping[str, Any], path: str, prefix: str) -> RecordingSpec:
+    if "context" not in table:
+        raise UsageError(f"{path}: {prefix}context is missing", remedy="name the build's folder")
+    context = Path(path).parent / _text(table, "context", path, prefix)
+    recording = RecordingSpec(
+        _text(table, "name", path, prefix) if "name" in table else default_name(context),
+        context,
+        _text(table, "dockerfile", path, prefix) or DEFAULT_DOCKERFILE,
+        _text(table, "target", path, prefix),
+        _args(table.get("args", {}), path, f"{prefix}args"),
+        _platforms(table, path, "platforms", prefix),
+    )
+    _check_recording(recording, path, prefix)
+    return recording
+
+
+def _check_recording(recording: RecordingSpec, path: str, prefix: str) -> None:
+    """Refuses what cannot be built, before anything is asked for or written."""
+    if not is_bundle_name(recording.name):
+        raise UsageError(
+            f"{path}: {prefix}name: {recording.name[:80]!r} cannot name a recording",
+            remedy="use lower-case letters, digits, dots and dashes, such as my-app",
+        )
+    if recording.target and not _TARGET.fullmatch(recording.target):
+        raise UsageError(f"{path}: {prefix}target: {recording.target[:80]!r} cannot name a stage")
+    if not recording.context.is_dir():
+        raise UsageError(f"{path}: {prefix}context: {recording.context} is not a folder")
+    if not recording.dockerfile_path.is_file():
+        raise UsageError(f"{path}: {prefix}dockerfile: there is no {recording.dockerfile_path}")
+
+
+def _args(value: object, path: str, key: str) -> dict[str, str]:
+    """Build arguments; messages never show a value."""
+    if not isinstance(value, dict):
+        raise UsageError(f"{path}: {key} must be a table of name = text")
+    for name, text in value.items():
+        if not _ARGUMENT.fullmatch(name):
+            raise UsageError(f"{path}: {key}: {name[:80]!r} cannot name a build argument")
+        if not isinstance(text, str):
+            raise UsageError(f"{path}: {key}.{name} must be text: put it into quotation marks")
+    return dict(value)
+
+
+def _text(table: Mapping[str, Any], key: str, path: str, prefix: str) -> str:
+    value = table.get(key, "")
+    if not isinstance(value, str) or not value.isprintable():
+        raise UsageError(f"{path}: {prefix}{key} must be text of one line")
+    return value
 
 
 def _reference(value: object, path: str, key: str) -> Reference:

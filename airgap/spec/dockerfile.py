@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -187,7 +187,7 @@ def parse_trigger(text: str, file: str, line: int) -> Instruction:
     found, _ = _instructions(text, file)
     if len(found) != 1 or found[0].name in _UNTRIGGERED:
         raise UsageError(f"{file}:{line}: {text[:80]!r} is no ONBUILD trigger")
-    return found[0]
+    return replace(found[0], line=line, end_line=line)
 
 
 def detect_syntax(text: str) -> tuple[str, int]:

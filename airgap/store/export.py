@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from airgap.bundle import framing
 from airgap.bundle.contents import ImageEntry
@@ -11,13 +12,16 @@ from airgap.oci.manifest import Index, Manifest
 from airgap.store.store import Store
 
 
-def export(store: Store, image: ImageEntry, host_platforms: Sequence[str]) -> Iterator[bytes]:
+def export(
+    store: Store, image: ImageEntry, host_platforms: Sequence[str], name: str = ""
+) -> Iterator[bytes]:
     """The tar in pieces: an OCI image layout with a `manifest.json`, every blob hashed.
 
     Args:
         store: Where the blobs are.
         image: Which image, with all of its platforms that the store holds.
         host_platforms: Preferred where the engine can hold one platform only.
+        name: What the engine is to call it, in place of its own name.
 
     Raises:
         NotFoundError: A blob is missing.
@@ -30,7 +34,8 @@ def export(store: Store, image: ImageEntry, host_platforms: Sequence[str]) -> It
         if isinstance(document, Manifest):
             digests.update(dict.fromkeys(blob.digest for blob in document.blobs))
     sizes = {digest: store.blob_size(digest) for digest in digests}
-    head = framing.head([image], documents, sizes, host_platforms, mtime=0)
+    named = replace(image, name=name or image.name)
+    head = framing.head([named], documents, sizes, host_platforms, mtime=0)
     blobs = framing.place_blobs(len(head), sizes.items())
     frame = iter(framing.pieces(head, blobs, mtime=0))
     yield next(frame).data

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from threading import Event
 
 from airgap.bundle.archive import Archive, documents_of
 from airgap.bundle.contents import BlobEntry, ImageEntry, broken
+from airgap.bundle.joined_tar import JoinedTar
+from airgap.bundle.replay_tar import ReplayTar
 from airgap.errors import HostError, SpaceError, is_full
+from airgap.oci.manifest import Index, Manifest
 from airgap.progress import Progress
 from airgap.store.layout import mirror_repositories
 from airgap.store.store import Store
@@ -18,13 +22,24 @@ _WORKERS = 4
 _LINKED_AT_ONCE = 500
 
 
-def missing_blobs(store: Store, archive: Archive) -> list[BlobEntry]:
-    """The blobs of a bundle that the store has not, in the order in which they lie."""
-    return [blob for blob in archive.contents.blobs if not store.has_blob(blob.digest, blob.size)]
+def missing_blobs(store: Store, tar: JoinedTar) -> list[BlobEntry]:
+    """The blobs of a tar that the store has not, in the order in which they lie."""
+    return [blob for blob in tar.blobs.values() if not store.has_blob(blob.digest, blob.size)]
 
 
-def seed(store: Store, archive: Archive, progress: Progress) -> None:
-    """Brings all images of the bundle into the store.
+def seed(
+    store: Store,
+    archive: Archive,
+    progress: Progress,
+    images: Sequence[ImageEntry] | None = None,
+) -> None:
+    """Brings images of the bundle into the store.
+
+    Args:
+        store: Where to.
+        archive: The bundle.
+        progress: Sees the bytes that are written.
+        images: Those that are wanted; all of them if not given.
 
     Raises:
         IntegrityError: A blob or the framing is damaged, or two images would have one tag in
@@ -35,26 +50,61 @@ def seed(store: Store, archive: Archive, progress: Progress) -> None:
     _check_tags(archive.contents.images)
     documents = archive.documents()
     archive.check_framing(documents)
+    wanted = archive.contents.images if images is None else images
     blobs = missing_blobs(store, archive)
-    progress.start("seeding the mirror", sum(blob.size for blob in blobs))
-    try:
-        _write_all(store, archive, blobs, progress)
-        for number, image in enumerate(archive.contents.images, start=1):
+    if images is not None:
+        needed = _needed(wanted, documents)
+        blobs = [blob for blob in blobs if blob.digest in needed]
+    with _writing(store):
+        _write(store, archive, blobs, "seeding the mirror", progress)
+        for number, image in enumerate(wanted, start=1):
             store.link_image(image, documents_of(image.digest, documents))
             if number % _LINKED_AT_ONCE == 0:
                 store.sync()
-        store.tag_images(archive.contents.images)
-    except OSError as error:
-        raise _not_written(store, error) from error
+        store.tag_images(wanted)
+
+
+def seed_replay(store: Store, replay: ReplayTar, progress: Progress) -> None:
+    """Brings all that the recordings of the bundle need into the store.
+
+    Raises:
+        IntegrityError: A blob or the framing is damaged.
+        HostError: The medium cannot be read, or the store not written.
+        SpaceError: The disk is full; finished blobs stay.
+    """
+    replay.check_framing()
+    with _writing(store):
+        _write(store, replay, missing_blobs(store, replay), "bringing the recordings", progress)
+        store.sync_blobs(replay.blobs)
+
+
+def _needed(images: Sequence[ImageEntry], documents: Mapping[str, Manifest | Index]) -> set[str]:
+    """The digests of all that images reach."""
+    needed: set[str] = set()
+    for image in images:
+        for digest, document in documents_of(image.digest, documents).items():
+            needed.add(digest)
+            if isinstance(document, Manifest):
+                needed |= {blob.digest for blob in document.blobs}
+    return needed
+
+
+def _write(
+    store: Store, tar: JoinedTar, blobs: list[BlobEntry], what: str, progress: Progress
+) -> None:
+    """Writes blobs, several at once."""
+    progress.start(what, sum(blob.size for blob in blobs))
+    try:
+        _write_all(store, tar, blobs, progress)
     finally:
         progress.finish()
 
 
-def _write_all(store: Store, archive: Archive, blobs: list[BlobEntry], progress: Progress) -> None:
+def _write_all(store: Store, tar: JoinedTar, blobs: list[BlobEntry], progress: Progress) -> None:
     stop = Event()
 
     def chunks(blob: BlobEntry) -> Iterator[memoryview]:
-        for chunk in archive.chunks(blob.offset, blob.size):
+        for chunk in tar.chunks(blob.offset, blob.size):
             if stop.is_set():
                 raise InterruptedError
             yield chunk
@@ -62,7 +112,7 @@ def _write_all(store: Store, archive: Archive, blobs: list[BlobEntry], progress:
 
     def write(blob: BlobEntry) -> None:
         # The store hashes what it writes; the medium is not hashed a second time for it.
-        store.write_blob(blob.digest, chunks(blob), archive.damaged(blob))
+        store.write_blob(blob.digest, chunks(blob), tar.damaged(blob))
 
     with ThreadPoolExecutor(_WORKERS) as pool:
         futures = [pool.submit(write, blob) for blob in blobs]
@@ -89,11 +139,16 @@ def _check_tags(images: Sequence[ImageEntry]) -> None:
                 )
 
 
-def _not_written(store: Store, error: OSError) -> HostError | SpaceError:
-    if is_full(error):
-        return SpaceError(
-            f"the disk of {store.root} is full",
-            meaning="The blobs that were finished are kept; no tag was changed.",
-            remedy="make room and give the same command again",
-        )
-    return HostError(f"cannot write to {store.root}: {error.strerror}")
+@contextmanager
+def _writing(store: Store) -> Iterator[None]:
+    """Whatever the operating system refuses while the store is written, as an error for people."""
+    try:
+        yield
+    except OSError as error:
+        if is_full(error):
+            raise SpaceError(
+                f"the disk of {store.root} is full",
+                meaning="The blobs that were finished are kept; no tag was changed.",
+                remedy="make room and give the same command again",
+            ) from error
+        raise HostError(f"cannot write to {store.root}: {error.strerror}") from error

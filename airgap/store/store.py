@@ -1,4 +1,6 @@
-"""The mirror's storage, filled on disk while its registry serves it read-only.
+"""Storage of blobs: the mirror's, filled on disk while its registry serves it read-only.
+
+What recordings need is kept in the same form.
 
 A blob becomes visible by a rename, only after its bytes were hashed and synced; a tag is written
 after everything that it needs is on the disk for good. So neither a killed install nor a power
@@ -109,7 +111,7 @@ class Store:
                 held = chunk
         if actual.hexdigest() != hex_of(digest):
             raise IntegrityError(
-                f"the mirror's storage is damaged at {digest}",
+                f"{self.root / layout.blob_data(digest)} is damaged",
                 meaning="This disk, or something on this host, changed it after the install.",
                 remedy="delete that file and install the bundle again",
             )
@@ -194,6 +196,12 @@ class Store:
             self._sync_later(link)
         self.sync()
 
+    def sync_blobs(self, digests: Iterable[str]) -> None:
+        """Makes blobs that are here last through a power cut: their folders name them for good."""
+        for digest in digests:
+            self._sync_later(layout.blob_data(digest))
+        self.sync()
+
     def sync(self) -> None:
         """Makes all that was linked, and the blobs behind it, last through a power cut."""
         paths, self._unsynced = self._unsynced, {}
@@ -218,7 +226,7 @@ class Store:
             return (self.root / layout.blob_data(digest)).open("rb")
         except FileNotFoundError as error:
             raise NotFoundError(
-                f"the mirror's storage lacks {digest}", remedy="install the bundle again"
+                f"{self.root} lacks {digest}", remedy="install the bundle again"
             ) from error
 
     def _link(self, relative: Path, digest: str) -> None:

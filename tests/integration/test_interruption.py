@@ -99,7 +99,7 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_fetched(
 ) -> None:
     outcome = airgap(*_arguments(proxy, key, mounted("size=40m,mode=755") / "bundle"))
     assert outcome.code == 8
-    assert "Nothing was fetched" in outcome.err
+    assert "Nothing of it was written" in outcome.err
     assert proxy.blobs == [] or all(blob not in outcome.out for blob in proxy.blobs)
 
 

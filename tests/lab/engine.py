@@ -10,6 +10,9 @@ from tests.lab.cache import cached
 from tests.lab.parts import program
 
 _ENGINE = ("dockerd", "docker-proxy", "containerd", "containerd-shim-runc-v2", "runc")
+TINI = Path("/usr/bin/tini-static")
+"""What Docker calls docker-init: it reaps, and ends with what it runs."""
+
 _PACKAGES = ("iproute2", "iptables", "mount", "openssl", "procps", "python3")
 
 _PASSWD = """root:x:0:0:root:/root:/bin/bash
@@ -29,23 +32,31 @@ def lower_folders(suite: str) -> list[Path]:
     """
     packages = [*_PACKAGES, "docker-cli"] if suite == debian.TRIXIE else list(_PACKAGES)
     system = debian.root_file_system(suite, variant="essential", include=packages)
-    programs = {name: program(name) for name in _ENGINE}
-    programs["docker-init"] = Path("/usr/bin/tini-static")
+    binaries = programs()
     if suite != debian.TRIXIE:  # which knows no package with the client alone
-        client = debian.unpacked("docker-cli", suite=debian.TRIXIE)
-        programs["docker"] = client / "usr" / "bin" / "docker"
+        binaries["docker"] = client()
 
     def make(folder: Path) -> None:
         folder.chmod(0o755)
-        binaries = folder / "usr" / "bin"
-        binaries.mkdir(parents=True)
-        for name, source in programs.items():
-            shutil.copy2(source, binaries / name)
+        target = folder / "usr" / "bin"
+        target.mkdir(parents=True)
+        for name, source in binaries.items():
+            shutil.copy2(source, target / name)
         _write_accounts(system, folder)
 
-    made_from = [f"{name} {source}" for name, source in programs.items()]
+    made_from = [f"{name} {source}" for name, source in binaries.items()]
     accounts = [_PASSWD, *_GROUPS.values(), str(system)]
     return [cached(f"engine for {suite}", [*made_from, *accounts], make), system]
+
+
+def programs() -> dict[str, Path]:
+    """The programs of Docker Engine: their names, and where each one is."""
+    return {name: program(name) for name in _ENGINE} | {"docker-init": TINI}
+
+
+def client() -> Path:
+    """The docker command."""
+    return debian.unpacked("docker-cli", suite=debian.TRIXIE) / "usr" / "bin" / "docker"
 
 
 def _write_accounts(system: Path, folder: Path) -> None:

@@ -7,7 +7,6 @@
 set -eu
 cgroup=$1 pid=$2
 shift 2
-for procs in /sys/fs/cgroup/"$cgroup"/cgroup.procs /sys/fs/cgroup/*/"$cgroup"/cgroup.procs; do
-    [ ! -e "$procs" ] || echo 0 >"$procs"
-done
+. "$(dirname "$0")/cgroups.sh"
+join_cgroup "$cgroup"
 exec nsenter --target "$pid" --mount --uts --ipc --net --pid --cgroup -- "$@"

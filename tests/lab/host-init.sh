@@ -10,10 +10,8 @@ name=$1 folder=$2 lower=$3 profile=$4
 root=$folder/root
 cgroup=$(basename "$folder")
 
-# Join the host's own cgroups, which its processes will see as the only ones.
-for procs in /sys/fs/cgroup/"$cgroup"/cgroup.procs /sys/fs/cgroup/*/"$cgroup"/cgroup.procs; do
-    [ ! -e "$procs" ] || echo 0 >"$procs"
-done
+. "$(dirname "$0")/cgroups.sh"
+join_cgroup "$cgroup"
 
 mount --make-rprivate /
 mount -t overlay -o "lowerdir=$lower,upperdir=$folder/upper,workdir=$folder/work" overlay "$root"
@@ -30,16 +28,7 @@ mount --rbind /dev "$root/dev"
 mount -t tmpfs tmpfs "$root/run"
 mount -t tmpfs tmpfs "$root/tmp"
 mount -t sysfs sysfs "$root/sys"
-if [ -d "/sys/fs/cgroup/$cgroup" ]; then
-    mount --bind "/sys/fs/cgroup/$cgroup" "$root/sys/fs/cgroup"
-else
-    mount -t tmpfs tmpfs "$root/sys/fs/cgroup"
-    for hierarchy in /sys/fs/cgroup/*/"$cgroup"; do
-        seen=$root$(dirname "$hierarchy")
-        mkdir "$seen"
-        mount --bind "$hierarchy" "$seen"
-    done
-fi
+mount_cgroup "$cgroup" "$root/sys/fs/cgroup"
 
 hostname "$name"
 printf '127.0.0.1\tlocalhost %s\n::1\tlocalhost\n' "$name" >"$root/etc/hosts"

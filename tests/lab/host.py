@@ -17,7 +17,7 @@ from airgap.errors import HostError
 from tests.lab import binfmt
 from tests.lab.cache import cache_root
 from tests.lab.engine import lower_folders
-from tests.lab.leftovers import CGROUPS, cgroup_folders, process_id, removed_at_end
+from tests.lab.leftovers import make_cgroup, process_id, removed_at_end
 from tests.lab.medium import Medium
 
 Profile = Literal["loopback", "blackhole"]
@@ -79,7 +79,7 @@ class IsolatedHost:
         lower = lower_folders(self.debian)
         try:
             self._make_folders()
-            self._make_cgroups()
+            self._make_cgroup()
             self._put_binfmt_aside()
             self._start(lower)
             self._configure_docker()
@@ -108,14 +108,9 @@ class IsolatedHost:
             (self._folder / part).mkdir(parents=True)
         (self._folder / "upper").chmod(0o755)
 
-    def _make_cgroups(self) -> None:
+    def _make_cgroup(self) -> None:
         self._resources.enter_context(removed_at_end("cgroup", self._cgroup))
-        for hierarchy in {path.parent for path in CGROUPS.glob("*/cgroup.procs")} or {CGROUPS}:
-            (hierarchy / self._cgroup).mkdir()
-        for folder in cgroup_folders(self._cgroup):
-            for setting in ("cpuset.cpus", "cpuset.mems"):  # version 1 starts them empty
-                if (folder / setting).exists():
-                    (folder / setting).write_text((folder.parent / setting).read_text())
+        make_cgroup(self._cgroup)
 
     def _put_binfmt_aside(self) -> None:
         self._resources.enter_context(removed_at_end("binfmt", self._cgroup))

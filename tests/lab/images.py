@@ -17,9 +17,14 @@ from tests.lab.bases import (
     ARMV7,
     alpine,
     busybox,
+    curl,
     debian_architecture,
     debian_slim,
     golang,
+    maven,
+    node,
+    python,
+    rust,
     shared_libraries,
 )
 from tests.lab.cache import cached, say
@@ -211,6 +216,36 @@ RECIPES = (
         {"Cmd": ["bash"], "Env": [_PATH]},
         media=DOCKER,
     ),
+    Recipe(
+        "docker.io/library/buildpack-deps",
+        ["trixie-curl"],
+        [curl],
+        {"Cmd": ["bash"], "Env": [_PATH]},
+    ),
+    Recipe(
+        "docker.io/library/python",
+        ["3.13-slim"],
+        [python],
+        {"Cmd": ["python3"], "Env": [_PATH, "LANG=C.UTF-8"]},
+    ),
+    Recipe(
+        "docker.io/library/node",
+        ["20-slim"],
+        [debian_slim, node],
+        {"Cmd": ["node"], "Env": [_PATH]},
+    ),
+    Recipe(
+        "docker.io/library/rust",
+        ["1.85-slim"],
+        [rust],
+        {"Cmd": ["bash"], "Env": [f"{_PATH}:/usr/local/cargo/bin", "CARGO_HOME=/usr/local/cargo"]},
+    ),
+    Recipe(
+        "docker.io/library/maven",
+        ["3.9-eclipse-temurin-21"],
+        [maven],
+        {"Cmd": ["mvn"], "Env": [_PATH, "JAVA_HOME=/usr/lib/jvm/default"]},
+    ),
 )
 
 
@@ -263,7 +298,7 @@ def _written(make: LayerMaker, platform: str, scratch: Path) -> Path:
 def _ingredients() -> list[str]:
     """The recipes' own text, and every program that goes into an image."""
     here = Path(__file__).parent
-    modules = ("images.py", "bases.py", "layers.py", "publish.py", "debian.py")
+    modules = ("images.py", "bases.py", "layers.py", "publish.py", "debian.py", "wheels.py")
     texts = [(here / name).read_text() for name in modules]
     texts += [path.read_text() for path in sorted(_FILES.iterdir())]
     programs = [str(program(name, arch)) for name in ARM64_PARTS for arch in ("amd64", "arm64")]

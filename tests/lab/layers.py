@@ -47,6 +47,12 @@ class Layer:
         entry.linkname = target
         return self._add(entry, 0o777, None)
 
+    def without(self, path: str) -> Layer:
+        """Leaves out what was added at a path and below it."""
+        for name in [name for name in self._entries if f"{name}/".startswith(f"{path}/")]:
+            del self._entries[name]
+        return self
+
     def tree(self, source: Path, below: str = "") -> Layer:
         """Adds everything in a folder, but devices and sockets."""
         for path in sorted(source.rglob("*")):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -36,9 +37,10 @@ def removed_at_end(kind: str, value: str) -> Iterator[None]:
     """Notes a thing that is about to be made, and removes it when the context is left.
 
     Args:
-        kind: `process`, `mount`, `loop`, `cgroup`, `folder`, `binfmt` or `emulator`.
+        kind: `process`, `mount`, `loop`, `cgroup`, `folder`, `bridges`, `binfmt` or `emulator`.
         value: Which one: what `process_id` returns, a mount point, the file behind a loop device,
-            a cgroup's name, a folder, a user of the binfmt table, one entry of it.
+            a cgroup's name, a folder, the data folder of the Docker Engine whose bridges they are,
+            a user of the binfmt table, one entry of it.
     """
     note = _note(kind, value)
     try:
@@ -129,6 +131,16 @@ def _remove_cgroup(name: str) -> None:
             _wait_until(partial(_is_removed, folder))
 
 
+def make_cgroup(name: str) -> None:
+    """Makes a cgroup in every hierarchy, ready to take processes."""
+    for hierarchy in {path.parent for path in CGROUPS.glob("*/cgroup.procs")} or {CGROUPS}:
+        (hierarchy / name).mkdir()
+    for folder in cgroup_folders(name):
+        for setting in ("cpuset.cpus", "cpuset.mems"):  # version 1 starts them empty
+            if (folder / setting).exists():
+                (folder / setting).write_text((folder.parent / setting).read_text())
+
+
 def cgroup_folders(name: str) -> list[Path]:
     """The folders of a cgroup: one a hierarchy (version 1), or a single one (version 2)."""
     hierarchies = (path.parent for path in CGROUPS.glob("*/cgroup.procs"))
@@ -152,6 +164,20 @@ def _remove_folder(folder: str) -> None:
         shutil.rmtree(folder)
 
 
+def _remove_bridges(docker: str) -> None:
+    """Removes the bridges of a Docker Engine that has ended, which leaves them to its next start.
+
+    Its own records name them; the pattern is that of the names it gives by itself.
+    """
+    records = Path(docker) / "network" / "files" / "local-kv.db"
+    if not records.exists():
+        return
+    for name in set(re.findall(rb"br-[0-9a-f]{12}", records.read_bytes())):
+        bridge = name.decode()
+        if Path(f"/sys/class/net/{bridge}").exists():
+            run(["ip", "link", "delete", bridge])
+
+
 def _wait_until(done: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _PATIENCE
     while not done() and time.monotonic() < deadline:
@@ -164,6 +190,7 @@ _REMOVERS: dict[str, Callable[[str], None]] = {
     "loop": _detach_loop,
     "cgroup": _remove_cgroup,
     "folder": _remove_folder,
+    "bridges": _remove_bridges,
     "binfmt": binfmt.put_back,
     "emulator": binfmt.unregister,
 }

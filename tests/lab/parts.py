@@ -25,7 +25,8 @@ class Part:
     Attributes:
         family: The folder under `go/` that pins its version.
         module: The Go module whose version is the part's own.
-        package: The package below that module; empty for the module itself.
+        package: The package below that module; empty for the module itself. One that begins with
+            `./` is ours and lies beside the family's go.mod.
         version_variable: What the linker sets to the version, if the program prints it.
         static_cgo: Needs C code, linked statically (runc with seccomp).
         binary: The program's file name, if it is not the package's last element.
@@ -73,6 +74,7 @@ PARTS = {
             "frontend/dockerfile/cmd/dockerfile-frontend",
             f"{_BUILDKIT}/version.Version",
         ),
+        Part("buildkit", _BUILDKIT, "./resolve"),
         Part("runc", "github.com/opencontainers/runc", "", static_cgo=True),
         Part("containerd", _CONTAINERD, "cmd/containerd", f"{_CONTAINERD}/version.Version"),
         Part("containerd", _CONTAINERD, "cmd/containerd-shim-runc-v2"),
@@ -114,13 +116,15 @@ def program(name: str, arch: str = "amd64") -> Path:
     }
 
     def build(folder: Path) -> None:
-        package = f"{part.module}/{part.package}".rstrip("/")
+        ours = part.package.startswith("./")
+        package = part.package if ours else f"{part.module}/{part.package}".rstrip("/")
         run(["go", "build", *flags, "-o", folder / part.name, package], cwd=module, env=env)
 
     ingredients = [
         (module / "go.mod").read_text(),
         (module / "go.sum").read_text(),
         part.package,
+        *(path.read_text() for path in sorted((module / part.package).glob("*.go"))),
         *flags,
         *(f"{key}={value}" for key, value in env.items()),
         go_version(),

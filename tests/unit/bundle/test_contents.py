@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +22,7 @@ from airgap.bundle.contents import (
     Contents,
     FileEntry,
     ImageEntry,
+    RecordingEntry,
     canonical,
     format_time,
     is_bundle_name,
@@ -32,7 +33,7 @@ from airgap.bundle.framing import place_blobs
 from airgap.errors import IntegrityError
 from airgap.oci.digest import digest_of, hex_of
 from airgap.oci.manifest import INDEX_TYPES, MANIFEST_TYPES
-from tests.forge import CREATED, make_bundle, new_key
+from tests.forge import CREATED, make_bundle, new_key, recorded
 
 QUICK = settings(max_examples=60, deadline=None)
 
@@ -41,6 +42,14 @@ DIGESTS = st.sampled_from(POOL)
 SHA256 = DIGESTS.map(hex_of)
 PLATFORMS = st.sampled_from(["linux/amd64", "linux/arm64", "linux/arm/v7", "windows/amd64"])
 MOMENTS = st.integers(0, 2**37).map(lambda second: format_time(datetime.fromtimestamp(second, UTC)))
+RECORDINGS = st.builds(
+    RecordingEntry,
+    st.sampled_from(["app", "0.b_c-d", "0" * 64]),
+    st.just(POOL[0]),
+    st.just("") | DIGESTS,
+    st.lists(PLATFORMS, max_size=2).map(tuple),
+    st.just("") | MOMENTS,
+)
 NAMES = st.sampled_from(
     [
         "docker.io/library/alpine:3.20",
@@ -58,7 +67,14 @@ def valid_contents(draw: st.DrawFn) -> Contents:
     sizes = draw(st.dictionaries(DIGESTS, st.integers(0, 2**33), min_size=1, max_size=4))
     sizes.setdefault(POOL[0], 1)
     blobs = place_blobs(draw(st.integers(0, 9)) * 512, sizes.items())
-    return Contents(
+    recordings = draw(st.lists(RECORDINGS, max_size=2, unique_by=lambda one: one.name))
+    replay = place_blobs(0, sizes.items()) if recordings else ()
+    files = draw(files_of("images.tar", blobs))
+    if recordings:
+        files += draw(files_of("replay.tar", replay))
+    digest = draw(SHA256)
+    files += (FileEntry(TOOL_NAME, 7, digest), FileEntry(README_NAME, 0, digest))
+    contents = Contents(
         name=draw(st.sampled_from(["a", "0.b_c-d", "0" * 64])),
         serial=draw(st.integers(0, 2**53)),
         created=draw(MOMENTS),
@@ -70,9 +86,10 @@ def valid_contents(draw: st.DrawFn) -> Contents:
             draw(st.lists(st.sampled_from(ROLES), max_size=3, unique=True)),
         ),
         blobs=blobs,
-        files=draw(files_of(blobs[-1].offset + blobs[-1].size)),
+        files=files,
         format=draw(st.sampled_from([FORMAT, "airgap-bundle/1.7"])),
     )
+    return contents.with_recordings(recordings, replay)
 
 
 def images() -> st.SearchStrategy[ImageEntry]:
@@ -96,17 +113,17 @@ def with_roles(images: list[ImageEntry], roles: list[str]) -> tuple[ImageEntry, 
 
 
 @st.composite
-def files_of(draw: st.DrawFn, tar_bytes: int) -> tuple[FileEntry, ...]:
-    """The bundle's files, with one to three volumes that hold the tar."""
+def files_of(draw: st.DrawFn, tar: str, blobs: Sequence[BlobEntry]) -> tuple[FileEntry, ...]:
+    """One to three volumes that hold a tar."""
+    tar_bytes = blobs[-1].offset + blobs[-1].size
     cuts = sorted(draw(st.lists(st.integers(0, tar_bytes), max_size=2)))
     ends = zip([0, *cuts], [*cuts, tar_bytes + draw(st.integers(0, 2048))], strict=True)
     sizes = [end - start for start, end in ends]
-    names = [f"images.tar.{number:03}" for number in range(len(sizes))]
+    names = [f"{tar}.{number:03}" for number in range(len(sizes))]
     if len(names) == 1 and draw(st.booleans()):
-        names = ["images.tar"]
-    files = [FileEntry(name, size, draw(SHA256)) for name, size in zip(names, sizes, strict=True)]
-    digest = draw(SHA256)
-    return (*files, FileEntry(TOOL_NAME, 7, digest), FileEntry(README_NAME, 0, digest))
+        names = [tar]
+    files = zip(names, sizes, strict=True)
+    return tuple(FileEntry(name, size, draw(SHA256)) for name, size in files)
 
 
 @QUICK
@@ -143,7 +160,8 @@ JSON = st.sampled_from([*SCALARS, *TEXTS, *OTHERS])
 @pytest.fixture(scope="module")
 def body(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The contents of a real bundle."""
-    return make_bundle(tmp_path_factory.mktemp("bundle"), new_key()).to_bytes()
+    folder = tmp_path_factory.mktemp("bundle")
+    return make_bundle(folder, new_key(), recordings=[recorded()]).to_bytes()
 
 
 @settings(max_examples=200, deadline=None)
@@ -192,7 +210,7 @@ def test_the_bytes_are_those_of_the_format() -> None:
         b'{"blobs":[],"created":"2026-01-02T03:04:05Z","critical":[],"expires":"","files":'
         b'[{"name":"images.tar","sha256":"' + b"0" * 64 + b'","size":0}],"format":'
         b'"airgap-bundle/1.0","host_platforms":[],"images":[],"name":"a","recordings":[],'
-        b'"requires":[],"serial":1,"tool":"0"}\n'
+        b'"replay":[],"requires":[],"serial":1,"tool":"0"}\n'
     )
 
 
@@ -239,9 +257,16 @@ def test_an_image_is_found_by_its_role() -> None:
     assert contents.image_for("emulator") is None
 
 
-def test_only_volumes_are_joined_to_the_tar(tmp_path: Path) -> None:
-    volume, tool = FileEntry("images.tar.000", 1, "0" * 64), FileEntry(TOOL_NAME, 1, "0" * 64)
-    assert small().with_files([volume, tool]).volumes == (volume,)
+def test_only_its_volumes_are_joined_to_a_tar() -> None:
+    names = ["images.tar.000", "images.tar.001", "replay.tar.000", "replay.tar.001", TOOL_NAME]
+    files = [FileEntry(name, 1, "0" * 64) for name in names]
+    contents = small().with_files(files)
+    assert contents.volumes == tuple(files[:2])
+    assert contents.replay_volumes == tuple(files[2:4])
+    assert contents.numbered(files[1]) == "images.tar.001 (volume 2 of 2)"
+    assert contents.numbered(files[2]) == "replay.tar.000 (volume 1 of 2)"
+    assert contents.numbered(files[4]) == TOOL_NAME
+    assert small().with_files(files[2:3]).numbered(files[2]) == "replay.tar.000"
 
 
 def test_a_blob_is_where_it_says() -> None:

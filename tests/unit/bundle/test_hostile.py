@@ -18,20 +18,36 @@ import pytest
 
 from airgap.bundle.archive import Archive
 from airgap.bundle.checksums import CHECKSUMS_NAME, SIGNATURE_NAME
-from airgap.bundle.contents import CONTENTS_NAME, README_NAME, TOOL_NAME, parse_time
+from airgap.bundle.contents import (
+    CONTENTS_NAME,
+    README_NAME,
+    TOOL_NAME,
+    canonical,
+    parse_time,
+)
 from airgap.bundle.framing import BLOCK, END_BYTES
 from airgap.bundle.media import Media
+from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import read_signed, verify_all
 from airgap.errors import ExitCode, IntegrityError
 from airgap.limits import LIMITS
 from airgap.oci.digest import digest_of
 from airgap.oci.manifest import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from airgap.progress import Progress
-from airgap.store.seed import seed
+from airgap.replay.carried import check_maps
+from airgap.store.seed import seed, seed_replay
 from airgap.store.store import Store
 from airgap.trust.keys import PrivateKey
 from tests import forge
-from tests.forge import CONFIG_TYPE, CREATED, Document, Image, descriptor, make_bundle
+from tests.forge import (
+    CONFIG_TYPE,
+    CREATED,
+    Document,
+    Image,
+    Recorded,
+    descriptor,
+    make_bundle,
+)
 
 Change = Callable[[Document], object]
 Bytes = Callable[[bytes], bytes]
@@ -40,23 +56,40 @@ TAR_FILE = 0  # of `files` in the contents
 SINGLE = 1  # of `images`
 
 
+def verify(folder: Path, key: PrivateKey, *others: Path) -> None:
+    """All that `verify` checks; `others` are further media."""
+    media = Media([folder, *others])
+    contents = read_signed(media, [key.public]).contents
+    verify_all(media, contents, Progress())
+    with ReplayTar(media, contents) as replay:
+        check_maps(replay)
+
+
+def install(folder: Path, key: PrivateKey, *others: Path) -> None:
+    """What `install` checks, and what it writes; `others` are further media."""
+    root = folder.parent / "store"
+    media = Media([folder, *others])
+    contents = read_signed(media, [key.public]).contents
+    with Archive(media, contents) as archive, ReplayTar(media, contents) as replay:
+        replay.check_framing()
+        check_maps(replay)
+        seed(Store(root), archive, Progress())
+        seed_replay(Store(folder.parent / "replay"), replay, Progress())
+
+
 def refusal(folder: Path, key: PrivateKey) -> str:
     """What `verify` says when it refuses a bundle."""
     with pytest.raises(IntegrityError) as caught:
-        media = Media([folder])
-        verify_all(media, read_signed(media, [key.public]).contents, Progress())
+        verify(folder, key)
     assert caught.value.exit_code == ExitCode.INTEGRITY
     return caught.value.message
 
 
 def install_refusal(folder: Path, key: PrivateKey) -> str:
     """What `install` says when it refuses a bundle; it has published nothing then."""
-    root = folder.parent / "store"
     with pytest.raises(IntegrityError) as caught:
-        media = Media([folder])
-        with Archive(media, read_signed(media, [key.public]).contents) as archive:
-            seed(Store(root), archive, Progress())
-    assert not list(root.rglob("current"))
+        install(folder, key)
+    assert not list((folder.parent / "store").rglob("current"))
     return caught.value.message
 
 
@@ -117,11 +150,8 @@ def both_builders(document: Document) -> None:
 
 def test_a_bundle_that_nobody_changed_is_accepted(bundle: Path, key: PrivateKey) -> None:
     forge.forge(bundle, key)
-    media = Media([bundle])
-    contents = read_signed(media, [key.public]).contents
-    verify_all(media, contents, Progress())
-    with Archive(media, contents) as archive:
-        seed(Store(bundle.parent / "store"), archive, Progress())
+    verify(bundle, key)
+    install(bundle, key)
 
 
 NUMBERS = [
@@ -169,8 +199,11 @@ NAMES = [
     ),
     (put("files", 1, "name", "README.txt\n"), "files[1].name is not printable text"),
     (repeat("files"), "a file is listed twice"),
-    (put("files", TAR_FILE, "name", "images.tar.001"), "its volumes are ['images.tar.001']"),
-    (repeat("files", name="images.tar.000"), "its volumes are"),
+    (
+        put("files", TAR_FILE, "name", "images.tar.001"),
+        "the volumes of images.tar are ['images.tar.001']",
+    ),
+    (repeat("files", name="images.tar.000"), "the volumes of images.tar are"),
     (drop("files", TAR_FILE), "lies outside the tar"),
     (drop("files", 1), "is not listed"),
     (put("files", 1, "sha256", "A" * 64), "files[1].sha256 cannot be"),
@@ -189,9 +222,11 @@ FORM = [
     (put("images", 0, "roles", [1]), "roles is not a list of text"),
     (put("name", 7), "name is not printable text"),
     (put("images", 0, "platforms", ["linux/amd64"] * 1001), "at most 1000 entries"),
-    (lambda document: put("files", document["files"] * 400)(document), "at most 1002 entries"),
-    (put("requires", ["sha256:" + "0" * 64]), "deltas or recordings"),
-    (put("recordings", ["pip"]), "deltas or recordings"),
+    (lambda document: put("files", document["files"] * 700)(document), "at most 2002 entries"),
+    (put("requires", ["sha256:" + "0" * 64]), "it has deltas"),
+    (put("recordings", ["pip"]), "recordings[0] is not an object"),
+    (put("replay", [7]), "replay[0] is not an object"),
+    (drop("replay"), "has no 'replay'"),
     (put("tool", nested(40)), f"nested deeper than {LIMITS.json_depth}"),
     (put("tool", nested(300)), f"nested deeper than {LIMITS.json_depth}"),
 ]
@@ -719,9 +754,9 @@ def test_a_repaired_copy_on_another_medium_is_taken(
     ("change", "why"),
     [
         (drop("files", 1), "lies outside the tar"),
-        (put("files", 1, "name", "images.tar.999"), "its volumes are"),
-        (put("files", 0, "name", "images.tar"), "its volumes are"),
-        (lambda document: document["files"].reverse(), "its volumes are"),
+        (put("files", 1, "name", "images.tar.999"), "the volumes of images.tar are"),
+        (put("files", 0, "name", "images.tar"), "the volumes of images.tar are"),
+        (lambda document: document["files"].reverse(), "the volumes of images.tar are"),
         (
             add("files", 0, "size", -1),
             "images.tar.000 (volume 1 of 8) has 3000 bytes and should have 2999",
@@ -739,3 +774,226 @@ def test_volumes_that_are_not_numbered_in_order_are_refused(
 def test_a_changed_volume_is_named_by_what_differs(volumes: Path, key: PrivateKey) -> None:
     forge.forge(volumes, key, tar=last_blob(1, b"x")(contents_of(volumes)))
     assert "is damaged: the blob at byte" in refusal(volumes, key)
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, key: PrivateKey) -> Path:
+    """A bundle with two recordings that share what they hold."""
+    folder = tmp_path / "recorded"
+    make_bundle(folder, key, recordings=[forge.recorded("app"), forge.recorded("lib", MORE)])
+    return folder
+
+
+def test_replay_tar_is_a_regular_file_that_is_there(recorded: Path, key: PrivateKey) -> None:
+    link(recorded / "replay.tar")
+    assert refusal(recorded, key) == f"{recorded / 'replay.tar'} is not a regular file"
+    (recorded / "replay.tar").unlink()
+    assert refusal(recorded, key) == f"replay.tar is missing from {recorded}"
+
+
+def test_a_changed_byte_of_replay_tar_is_found(recorded: Path, key: PrivateKey) -> None:
+    forge.forge(recorded, key, replay=lambda data: data[:-1] + b"x", follow=False)
+    assert refusal(recorded, key) == "replay.tar is damaged: it is not what SHA256SUMS says"
+
+
+MORE = {**forge.ANSWERS, "https://z.example/three": b"three"}
+REPLAY_FILE = 1  # of `files` in the contents
+ABSENT = "sha256:" + "0" * 64
+
+
+def test_recordings_that_nobody_changed_are_accepted(recorded: Path, key: PrivateKey) -> None:
+    forge.forge(recorded, key)
+    verify(recorded, key)
+    install(recorded, key)
+
+
+def drop_recordings(document: Document) -> None:
+    """All that says that there are recordings, but the file."""
+    document.update(critical=[], recordings=[], replay=[])
+
+
+RECORDINGS = [
+    (repeat("recordings"), "the recording app is listed twice"),
+    (put("recordings", 1, "name", "app"), "the recording app is listed twice"),
+    *(
+        (put("recordings", 0, "name", name), "recordings[0].name cannot be")
+        for name in ("../../etc/passwd", "/etc/passwd", "..", ".app", "a/b", "App", "", "a" * 65)
+    ),
+    (put("recordings", 0, "name", "app\n"), "recordings[0].name is not printable text"),
+    (put("recordings", 0, "name", "app\x1b[2J"), "recordings[0].name is not printable text"),
+    (put("recordings", 0, "digest", ABSENT), f"the map of app is not in replay ({ABSENT})"),
+    (put("recordings", 0, "digest", "sha256:../../etc"), "recordings[0].digest cannot be"),
+    (put("recordings", 0, "digest", ""), "recordings[0].digest cannot be"),
+    (put("recordings", 0, "dockerfile", "Dockerfile"), "recordings[0].dockerfile cannot be"),
+    (put("recordings", 0, "dockerfile", None), "recordings[0].dockerfile is not printable"),
+    (put("recordings", 0, "platforms", ["linux"]), "recordings[0].platforms cannot hold"),
+    (put("recordings", 0, "platforms", "linux/amd64"), "recordings[0].platforms is not a list"),
+    (put("recordings", 0, "until", "soon"), "recordings[0].until cannot be"),
+    (put("recordings", 0, "until", "2026-02-30T00:00:00Z"), "recordings[0].until cannot be"),
+    (put("recordings", 0, "url", "x"), "recordings[0] has the unknown key 'url'"),
+    (drop("recordings", 0, "until"), "recordings[0] has no 'until'"),
+    (put("recordings", [{}] * (LIMITS.recordings + 1)), "recordings is not a list of at most"),
+    (put("critical", []), "critical is [] and should be ['recordings']"),
+    (put("critical", ["recordings", "recordings"]), "critical is ['recordings', 'recordings']"),
+    (put("critical", ["recordings", "deltas"]), "features that this airgap lacks: ['deltas']"),
+    (put("recordings", []), "critical is ['recordings'] and should be []"),
+    (put("replay", []), "some are there and some are not"),
+    (drop("files", REPLAY_FILE), "some are there and some are not"),
+    (drop_recordings, "some are there and some are not"),
+    (put("files", REPLAY_FILE, "name", "replay.tar.001"), "the volumes of replay.tar are ["),
+    (put("files", REPLAY_FILE, "name", "replay.tar.1"), "files[1].name cannot be"),
+    (put("files", REPLAY_FILE, "name", "replay.tar.gz"), "files[1].name cannot be"),
+    (repeat("replay"), "is listed twice"),
+    (add("replay", 1, "offset", -2 * BLOCK), "overlaps what lies before it"),
+    (add("replay", 1, "offset", 1), "does not lie on a block boundary"),
+    (add("replay", -1, "offset", BLOCK), "is said to lie at"),
+    (put("replay", 0, "offset", -BLOCK), "replay[0].offset is not a whole number"),
+    (put("replay", -1, "offset", 1 << 40), "lies outside the tar"),
+    (put("replay", 0, "size", True), "replay[0].size is not a whole number"),
+    (lambda document: document["replay"].reverse(), "overlaps what lies before it"),
+]
+
+
+@pytest.mark.parametrize(("change", "why"), RECORDINGS)
+def test_recordings_that_break_a_rule_are_refused(
+    recorded: Path, key: PrivateKey, change: Change, why: str
+) -> None:
+    forge.forge(recorded, key, change=change)
+    assert why in refusal(recorded, key)
+    assert why in install_refusal(recorded, key)
+
+
+@pytest.mark.parametrize("change", [put("critical", ["recordings"]), put("replay", [])])
+def test_a_bundle_without_recordings_needs_nothing_for_them(
+    bundle: Path, key: PrivateKey, change: Change
+) -> None:
+    forge.forge(bundle, key, change=change)
+    if contents_of(bundle)["critical"]:
+        assert "critical is ['recordings'] and should be []" in refusal(bundle, key)
+    else:
+        verify(bundle, key)
+
+
+REPLAY_DIFFERS = "replay.tar differs from what bundle.json says near byte"
+
+
+def replay_at(offset: int, data: bytes) -> Bytes:
+    """Writes over bytes of `replay.tar`."""
+    return lambda tar: tar[:offset] + data + tar[offset + len(data) :]
+
+
+@pytest.mark.parametrize(
+    ("replay", "why"),
+    [
+        (replay_at(0, b"../../etc/passwd\0"), f"{REPLAY_DIFFERS} 0"),
+        (replay_at(100, b"0004755\0"), f"{REPLAY_DIFFERS} 0"),
+        (replay_at(156, b"2"), f"{REPLAY_DIFFERS} 0"),
+        (lambda data: data[:-1] + b"x", REPLAY_DIFFERS),
+        (lambda data: data + b"garbage", "the tar is said to have"),
+        (lambda data: data + bytes(BLOCK), "the tar is said to have"),
+        (lambda data: data[:-BLOCK], "the tar is said to have"),
+        (
+            lambda data: data[:-END_BYTES] + member("blobs/sha256/x", b"{}") + bytes(END_BYTES),
+            "the tar is said to have",
+        ),
+        (lambda data: data.replace(b'"status":200', b'"status":404', 1), "replay.tar is damaged"),
+    ],
+)
+def test_a_replay_tar_that_its_contents_do_not_give_is_refused(
+    recorded: Path, key: PrivateKey, replay: Bytes, why: str
+) -> None:
+    forge.forge(recorded, key, replay=replay)
+    assert why in refusal(recorded, key)
+    assert why in install_refusal(recorded, key)
+
+
+def test_a_damaged_answer_is_not_kept(recorded: Path, key: PrivateKey) -> None:
+    forge.forge(recorded, key, replay=lambda data: data.replace(b"oneone", b"onetwo", 1))
+    assert "replay.tar is damaged: the blob at byte" in refusal(recorded, key)
+    with pytest.raises(IntegrityError, match=r"replay\.tar is damaged: the blob at byte"):
+        install(recorded, key)
+    kept = [path.read_bytes() for path in (recorded.parent / "replay").rglob("data")]
+    assert kept
+    assert not any(b"onetwo" in data for data in kept)
+
+
+def answer(**fields: object) -> Document:
+    """A response of a map with fields that it should not have."""
+    return forge.response("https://x.example/", b"x", **fields)
+
+
+MAP = canonical({"responses": [answer()]})
+
+
+@pytest.mark.parametrize(
+    ("hostile", "why"),
+    [
+        (forge.recorded_map("app", [answer()], []), f"app needs {digest_of(b'x')} of 1 bytes"),
+        (forge.recorded_map("app", [answer(size=2)], [b"x"]), f"app needs {digest_of(b'x')} of 2"),
+        (forge.recorded_map("app", [answer(digest=ABSENT)], [b"x"]), f"app needs {ABSENT}"),
+        (forge.recorded_map("app", [answer()], [b"x", b"y"]), "belongs to no recording"),
+        (forge.recorded_map("app", [answer(), answer()], [b"x"]), "canonical form"),
+        (forge.recorded_map("app", [answer(digest="sha256:..")], [b"x"]), "the digest of a"),
+        (forge.recorded_map("app", [answer(size=-1)], [b"x"]), "the size of a response"),
+        (forge.recorded_map("app", [answer(status=True)], [b"x"]), "the status of a response"),
+        (forge.recorded_map("app", [answer(more=1)], [b"x"]), "other fields than it should"),
+        (forge.recorded_body("app", MAP[:-1], [b"x"]), "canonical form"),
+        (forge.recorded_body("app", MAP.replace(b":", b": ", 1), [b"x"]), "canonical form"),
+        (forge.recorded_body("app", b"{}\n"), "is not a list of responses"),
+        (forge.recorded_body("app", b""), "is not JSON"),
+        (forge.recorded_body("app", b"[" * 10_000), "is not JSON"),
+        (forge.recorded_body("app", MAP + b" " * LIMITS.recording_bytes, [b"x"]), "is larger than"),
+    ],
+)
+def test_a_map_that_does_not_fit_what_is_carried_is_refused(
+    tmp_path: Path, key: PrivateKey, hostile: Recorded, why: str
+) -> None:
+    make_bundle(tmp_path / "bundle", key, images=[], recordings=[hostile])
+    assert why in refusal(tmp_path / "bundle", key)
+    assert why in install_refusal(tmp_path / "bundle", key)
+    assert not (tmp_path / "replay").exists()
+
+
+@pytest.fixture
+def recorded_volumes(tmp_path: Path, key: PrivateKey) -> Path:
+    """A bundle with a recording, both tars in volumes of 3000 bytes."""
+    make_bundle(tmp_path / "cut", key, recordings=[forge.recorded()], volume_bytes=3000)
+    return tmp_path / "cut"
+
+
+def test_missing_volumes_of_recordings_are_named_by_number(
+    recorded_volumes: Path, key: PrivateKey
+) -> None:
+    for name in ("replay.tar.000", "replay.tar.002"):
+        (recorded_volumes / name).unlink()
+    missing = "replay.tar.000 (volume 1 of 3), replay.tar.002 (volume 3 of 3)"
+    assert refusal(recorded_volumes, key) == f"missing from {recorded_volumes}: {missing}"
+    assert install_refusal(recorded_volumes, key) == f"missing from {recorded_volumes}: {missing}"
+
+
+def test_a_damaged_volume_of_recordings_is_named_and_a_repaired_copy_taken(
+    recorded_volumes: Path, key: PrivateKey, tmp_path: Path
+) -> None:
+    name = "replay.tar.001"
+    data = (recorded_volumes / name).read_bytes()
+    repaired = tmp_path / "repaired"
+    repaired.mkdir()
+    (repaired / name).write_bytes(data)
+    (recorded_volumes / name).write_bytes(bytes(len(data)))
+    assert refusal(recorded_volumes, key).startswith("replay.tar.001 (volume 2 of 3) is damaged")
+    with pytest.raises(IntegrityError, match=r"replay\.tar\.001 \(volume 2 of 3\)"):
+        install(recorded_volumes, key)
+    verify(recorded_volumes, key, repaired)
+    install(recorded_volumes, key, repaired)
+
+
+def test_recordings_may_lie_on_another_medium(
+    recorded_volumes: Path, key: PrivateKey, tmp_path: Path
+) -> None:
+    second = tmp_path / "second"
+    second.mkdir()
+    for path in recorded_volumes.glob("replay.tar.*"):
+        path.rename(second / path.name)
+    verify(recorded_volumes, key, second)
+    install(recorded_volumes, key, second)
+    assert "replay.tar.000 (volume 1 of 3)" in refusal(recorded_volumes, key)

@@ -20,7 +20,7 @@ from airgap.bundle.media import Media
 from airgap.errors import HostError, IntegrityError, TrustError
 from airgap.progress import Progress
 from airgap.trust.keys import PrivateKey
-from tests.forge import CREATED, forge, make_bundle, new_key, sign
+from tests.forge import CREATED, forge, make_bundle, new_key, recorded, sign
 
 
 class ChangingMedia(Media):
@@ -167,6 +167,25 @@ def test_the_readme_says_how_to_join_volumes(tmp_path: Path, key: PrivateKey) ->
     assert "images.tar.000 to images.tar.00" in text
 
 
+def test_the_readme_says_what_was_recorded(tmp_path: Path, key: PrivateKey) -> None:
+    until = "2026-02-01T00:00:00Z"
+    recordings = [recorded("app", platforms=("linux/amd64", "linux/arm64")), recorded("lib")]
+    recordings.append(recorded("debian", until=until))
+    make_bundle(tmp_path, key, recordings=recordings, volume_bytes=4000)
+    text = (tmp_path / README_NAME).read_text()
+    assert "\n  app  linux/amd64, linux/arm64\n  lib  linux/amd64\n" in text
+    assert f"\n  debian  linux/amd64  (with apt's checks of dates until {until})\n" in text
+    assert "airgap build" in text
+    assert "\nreplay.tar is cut into 2 files, replay.tar.000 to replay.tar.001.\n" in text
+    assert "several media" in text
+
+
+def test_the_readme_of_a_bundle_without_recordings_says_nothing_of_them(bundle: Path) -> None:
+    text = (bundle / README_NAME).read_text()
+    for word in ("airgap build", "RUN", "replay", "several media"):
+        assert word not in text
+
+
 def test_volumes_may_lie_on_several_media(tmp_path: Path, key: PrivateKey) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     make_bundle(first, key, volume_bytes=6000)
@@ -178,7 +197,9 @@ def test_volumes_may_lie_on_several_media(tmp_path: Path, key: PrivateKey) -> No
     assert media.unlisted(verify.listed_names(signed.contents)) == []
 
 
-def test_progress_sees_every_byte(bundle: Path) -> None:
+def test_progress_sees_every_byte(bundle: Path, key: PrivateKey) -> None:
+    make_bundle(bundle, key, recordings=[recorded()])
+
     class Counting(Progress):
         total = done = 0
 

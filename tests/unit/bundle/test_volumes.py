@@ -24,6 +24,14 @@ def test_a_tar_that_does_not_fit_is_numbered_from_nothing() -> None:
     )
 
 
+def test_volumes_have_the_name_of_their_tar() -> None:
+    assert cut(10, 0, "replay.tar") == (Volume("replay.tar", 0, 10),)
+    assert [volume.name for volume in cut(10, 5, "replay.tar")] == [
+        "replay.tar.000",
+        "replay.tar.001",
+    ]
+
+
 def test_the_last_volume_is_full_where_it_comes_out_even() -> None:
     assert [volume.size for volume in cut(12, 4)] == [4, 4, 4]
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from airgap.bundle.contents import TOOL_NAME, Contents, FileEntry, ImageEntry
+from airgap.bundle.contents import TOOL_NAME, Contents, FileEntry, ImageEntry, RecordingEntry
 from airgap.errors import HostError, NotFoundError
 from airgap.isolated.wanted import Wanted
 from airgap.oci.manifest import OCI_INDEX
@@ -46,6 +46,19 @@ def test_images_are_found_by_the_names_that_people_use() -> None:
     assert wanted.image("alpine") == wanted.image("docker.io/library/alpine") == image
     with pytest.raises(NotFoundError, match=r"docker\.io/library/alpine:3"):
         wanted.image("alpine:3")
+
+
+def test_of_recordings_with_one_name_the_later_counts_and_comes_later() -> None:
+    old, kept, new = (
+        RecordingEntry(name, f"sha256:{digit * 64}", "", ("linux/amd64",))
+        for name, digit in (("app", "a"), ("lib", "b"), ("app", "c"))
+    )
+    bundles = [
+        _bundle().with_recordings([old, kept], ()),
+        _bundle(),
+        _bundle().with_recordings([new], ()),
+    ]
+    assert list(Wanted.of(bundles).recordings.items()) == [("lib", kept), ("app", new)]
 
 
 def test_the_last_tool_counts() -> None:

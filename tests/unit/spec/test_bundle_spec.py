@@ -17,9 +17,11 @@ from airgap.spec.bundle_spec import (
     DEFAULT_ROLES,
     BundleSpec,
     ImageSpec,
+    RecordingSpec,
     WantedImage,
     load_spec,
     make_request,
+    parse_record,
 )
 
 AMD64 = Platform("linux", "amd64")
@@ -85,8 +87,16 @@ def test_the_specs_that_come_with_airgap_can_be_read(path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "why", "allowed"),
     [
-        ("nam = 'x'", "unknown key nam", "name, platforms, host_platforms, roles, images"),
-        ("z = 1\nb = 1", "unknown key b", "name, platforms, host_platforms, roles, images"),
+        (
+            "nam = 'x'",
+            "unknown key nam",
+            "name, platforms, host_platforms, roles, images, recordings",
+        ),
+        (
+            "z = 1\nb = 1",
+            "unknown key b",
+            "name, platforms, host_platforms, roles, images, recordings",
+        ),
         ("[roles]\nbase = 'x'", "unknown key roles.base", SETTABLE),
         ("[roles]\nBuilder = 'x'", "unknown key roles.Builder", SETTABLE),
         ("[[images]]\nname = 'x'\ntag = '1'", "unknown key images[1].tag", "name, platforms"),
@@ -323,3 +333,140 @@ def test_any_bytes_are_a_spec_or_a_usage_error_that_names_the_file(
         assert error.message.startswith(str(path))
         return
     assert found == BundleSpec()  # nothing but comments and blanks
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with a build."""
+    folder = tmp_path / "My App_2"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text("FROM scratch\n")
+    (folder / "docker").mkdir()
+    (folder / "docker/release").write_text("FROM scratch\n")
+    return folder
+
+
+def test_a_spec_says_everything_of_a_recording(tmp_path: Path, project: Path) -> None:
+    found = load(
+        tmp_path,
+        """
+        [[recordings]]
+        name = "release"
+        context = "My App_2"
+        dockerfile = "docker/release"
+        target = "final"
+        args = { VERSION = "1.2", TOKEN = "secret" }
+        platforms = ["linux/arm64"]
+
+        [[recordings]]
+        context = "My App_2"
+        """,
+    ).recordings
+    args = {"VERSION": "1.2", "TOKEN": "secret"}
+    assert found == (
+        RecordingSpec("release", project, "docker/release", "final", args, (ARM64,)),
+        RecordingSpec("my-app_2", project),
+    )
+    assert found[0].dockerfile_path == project / "docker/release"
+    assert "secret" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("recordings = 'x'", "recordings must be tables: write [[recordings]] and context = …"),
+        ("recordings = ['x']", "recordings must be tables"),
+        ("[[recordings]]\nname = 'x'", "recordings[1].context is missing"),
+        ("[[recordings]]\ncontext = 1", "recordings[1].context must be text of one line"),
+        ("[[recordings]]\ncontext = 'absent'", "recordings[1].context: "),
+        ("[[recordings]]\ncontext = 'My App_2/Dockerfile'", "recordings[1].context: "),
+        ("[[recordings]]\ncontext = '.'\nname = 'x'", "recordings[1].dockerfile: there is no "),
+        (
+            "[[recordings]]\ncontext = 'My App_2'\ndockerfile = 'docker'",
+            "recordings[1].dockerfile: there is no ",
+        ),
+        ("[[recordings]]\ncontext = 'My App_2'\nname = 'X'", "recordings[1].name: 'X' cannot name"),
+        ("[[recordings]]\ncontext = 'My App_2'\nname = ''", "recordings[1].name: '' cannot name"),
+        (
+            "[[recordings]]\ncontext = 'My App_2'\n[[recordings]]\ncontext = 'My App_2'",
+            "recordings[2].name: 'my-app_2' is there twice",
+        ),
+        ("[[recordings]]\ncontext = 'My App_2'\ntarget = '--push'", "recordings[1].target: "),
+        ("[[recordings]]\ncontext = 'My App_2'\nargs = ['A=1']", "recordings[1].args must be a"),
+        ("[[recordings]]\ncontext = 'My App_2'\nargs = {A = 1}", "recordings[1].args.A must be"),
+        ("[[recordings]]\ncontext = 'My App_2'\nargs = {'A B' = '1'}", "recordings[1].args: 'A B'"),
+        ("[[recordings]]\ncontext = 'My App_2'\nplatforms = []", "recordings[1].platforms must be"),
+        ("[[recordings]]\ncontext = 'My App_2'\nrun = 'x'", "unknown key recordings[1].run"),
+    ],
+)
+def test_a_recording_that_is_not_allowed_is_refused_by_file_and_key(
+    tmp_path: Path, project: Path, text: str, why: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, text)
+    assert caught.value.message.startswith(f"{tmp_path / 'my.toml'}: {why}")
+
+
+def test_the_value_of_a_build_argument_is_in_no_message(tmp_path: Path, project: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, "[[recordings]]\ncontext = 'My App_2'\nargs = {TOKEN = ['hidden']}")
+    assert "hidden" not in str(caught.value)
+
+
+def test_recordings_have_the_platforms_of_their_entry_of_the_command_line_or_of_their_spec(
+    project: Path,
+) -> None:
+    recordings = (
+        RecordingSpec("own", project, platforms=(RISCV,)),
+        RecordingSpec("other", project),
+    )
+    asked = BundleSpec(platforms=(ARM64,), recordings=recordings)
+    own, other = make_request([asked]).recordings
+    assert (own.platforms, other.platforms) == ((RISCV,), (ARM64,))
+    own, other = make_request([asked], platforms=[AMD64]).recordings
+    assert (own.platforms, other.platforms) == ((RISCV,), (AMD64,))
+
+
+def test_recordings_of_two_specs_cannot_have_one_name(project: Path) -> None:
+    spec = BundleSpec(recordings=(RecordingSpec("app", project),))
+    with pytest.raises(UsageError, match="two recordings are named app: of "):
+        make_request([spec, spec])
+
+
+def test_a_recording_can_be_named_on_the_command_line(project: Path) -> None:
+    assert parse_record(str(project)) == RecordingSpec("my-app_2", project)
+    named = parse_record(f"{project}:docker/release")
+    assert named == RecordingSpec("my-app_2", project, "docker/release")
+
+
+def test_a_folder_whose_name_has_a_colon_wins(tmp_path: Path) -> None:
+    for name in ("app", "app:1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "Dockerfile").touch()
+        (tmp_path / name / "1").touch()
+    assert parse_record(f"{tmp_path}/app:1").context == tmp_path / "app:1"
+    assert parse_record(f"{tmp_path}/app:1").name == "app-1"
+    assert parse_record(f"{tmp_path}/app:1:1").dockerfile_path == tmp_path / "app:1/1"
+    (tmp_path / "app:1/Dockerfile").unlink()
+    with pytest.raises(UsageError, match=r"there is no .*app:1/Dockerfile"):
+        parse_record(f"{tmp_path}/app:1")
+
+
+def test_the_folder_that_one_stands_in_has_a_name(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    assert parse_record(".").name == "my-app_2"
+
+
+@pytest.mark.parametrize("text", ["", ":", ":Dockerfile", "app:"])
+def test_a_recording_of_nothing_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="write PATH or PATH:DOCKERFILE"):
+        parse_record(text)
+
+
+def test_a_folder_without_a_usable_name_needs_one(tmp_path: Path) -> None:
+    (tmp_path / "世界").mkdir()
+    (tmp_path / "世界/Dockerfile").touch()
+    with pytest.raises(UsageError, match="'' cannot name a recording"):
+        parse_record(str(tmp_path / "世界"))

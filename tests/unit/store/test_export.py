@@ -71,7 +71,7 @@ def test_a_tar_with_a_damaged_layer_ends_before_the_layer_does(store: Store, ima
     data = path.read_bytes()
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     given = b""
-    with pytest.raises(IntegrityError, match=f"damaged at {layer}"):
+    with pytest.raises(IntegrityError, match=f"{path} is damaged"):
         for chunk in export(store, image.entry, ["linux/amd64"]):
             given += chunk
     whole = b"".join([given])

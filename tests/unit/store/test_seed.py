@@ -17,15 +17,25 @@ import pytest
 
 from airgap.bundle.archive import Archive
 from airgap.bundle.media import Media
+from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import read_contents
 from airgap.errors import HostError, IntegrityError, SpaceError
 from airgap.oci.digest import hex_of
 from airgap.progress import Progress
 from airgap.store import layout
-from airgap.store.seed import missing_blobs, seed
+from airgap.store.seed import missing_blobs, seed, seed_replay
 from airgap.store.store import Store
 from airgap.trust.keys import PrivateKey
-from tests.forge import Image, forge, image_of, indexed, make_bundle, single, small_images
+from tests.forge import (
+    Image,
+    forge,
+    image_of,
+    indexed,
+    make_bundle,
+    recorded,
+    single,
+    small_images,
+)
 from tests.unit.store.conftest import Seed
 from tests.unit.store.watch import watching
 
@@ -319,3 +329,65 @@ def test_what_a_registry_serves_is_what_was_carried(
         for digest, data in {**image.bodies, **image.blobs}.items():
             assert (store.root / layout.blob_data(digest)).read_bytes() == data
     assert check_whole(store.root) == 3
+
+
+def run_replay(folder: Path, store: Store) -> None:
+    media = Media([folder])
+    with ReplayTar(media, read_contents(media)) as replay:
+        seed_replay(store, replay, Progress())
+
+
+def test_recordings_are_brought_whole_wherever_it_is_killed(
+    tmp_path: Path, memory: Path, key: PrivateKey
+) -> None:
+    make_bundle(tmp_path / "bundle", key, images=[], recordings=[recorded()])
+    step, ended = 0, False
+    while not ended:
+        store = Store(memory / f"replay-{step}")
+        try:
+            with watching(dies_at(step)):
+                run_replay(tmp_path / "bundle", store)
+            ended = True
+        except Killed:
+            check_whole(store.root)
+            run_replay(tmp_path / "bundle", store)
+            assert not list(store.root.rglob(".data.*"))
+        found = {path.read_bytes() for path in store.root.rglob("data")}
+        assert found == set(recorded().blobs.values())
+        step += 2
+    assert step > 20  # so many changes it takes; else the watcher saw nothing
+    before = snapshot(store.root)
+    changes: list[str] = []
+    with watching(lambda event, _arguments: changes.append(event)):
+        run_replay(tmp_path / "bundle", store)
+    assert changes == []
+    assert snapshot(store.root) == before
+
+
+def test_recordings_that_were_brought_last_through_a_power_cut(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch, key: PrivateKey
+) -> None:
+    make_bundle(tmp_path / "bundle", key, images=[], recordings=[recorded()])
+    lasting: set[Path] = set()
+    real_fsync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        real_fsync(descriptor)
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        lasting.update(path.iterdir() if path.is_dir() else ())
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    run_replay(tmp_path / "bundle", store)
+    assert set(store.root.rglob("*")) <= lasting
+
+
+def test_a_disk_that_is_full_of_recordings_is_told(
+    tmp_path: Path, store: Store, key: PrivateKey
+) -> None:
+    make_bundle(tmp_path / "bundle", key, images=[], recordings=[recorded()])
+    number = errno.ENOSPC
+    with (
+        watching(dies_at(5, lambda: OSError(number, os.strerror(number)))),
+        pytest.raises(SpaceError, match=r"the disk of .* is full"),
+    ):
+        run_replay(tmp_path / "bundle", store)

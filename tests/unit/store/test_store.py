@@ -148,7 +148,7 @@ def test_the_last_piece_of_a_damaged_blob_is_never_given(store: Store) -> None:
     with path.open("r+b") as file:
         file.write(b"x")
     given = 0
-    with pytest.raises(IntegrityError, match=f"damaged at {digest}"):
+    with pytest.raises(IntegrityError, match=f"{path} is damaged"):
         for chunk in store.blob(digest):
             given += len(chunk)
     assert given == 2 * MIB

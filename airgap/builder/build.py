@@ -1,0 +1,75 @@
+"""One build whose way out is a server: a recorder, or what replays a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cryptography.x509 import Certificate
+
+from airgap.builder.buildx import Buildx
+from airgap.builder.policy import PROXY_NETWORK, source_policy
+from airgap.builder.source import BuildSource
+from airgap.replay.dockerfile import frontend_in_place, is_foreign, with_settings
+from airgap.replay.settings import settings
+
+_POLICY_VARIABLE = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"
+
+
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """What the RUN steps of a build reach.
+
+    Attributes:
+        address: `HOST:PORT` of the server, as the builder reaches it.
+        ca: Of the builder's proxy network.
+        any_date: Whether apt shall take release files that have expired meanwhile.
+    """
+
+    address: str
+    ca: Certificate
+    any_date: bool
+
+
+def build(source: BuildSource, buildx: Buildx, way_out: WayOut) -> int:
+    """Builds; the user's own files stay as they are.
+
+    Returns:
+        The exit status of buildx.
+
+    Raises:
+        HostError: There is no buildx.
+    """
+    with _folder(source, way_out) as folder:
+        file = folder / source.name
+        arguments = source.arguments.words()
+        secrets = [
+            f"--secret=id={path.name},src={path}" for path in sorted((folder / "run").iterdir())
+        ]
+        frontend = frontend_in_place(source.dockerfile.syntax)
+        replaced = [f"--build-arg=BUILDKIT_SYNTAX={frontend}"] if frontend else []
+        policy = {_POLICY_VARIABLE: str(folder / "policy.json")}
+        return buildx.build([f"--file={file}", *replaced, *secrets, *arguments], policy)
+
+
+@contextmanager
+def _folder(source: BuildSource, way_out: WayOut) -> Iterator[Path]:
+    """A folder with all that buildx is given beside the user's context."""
+    told = settings(way_out.ca, any_date=way_out.any_date)
+    text = source.text
+    if not is_foreign(source.dockerfile.syntax):
+        text = with_settings(text, source.dockerfile, told)
+    with TemporaryDirectory(prefix="airgap-build-") as name:
+        folder = Path(name)
+        (folder / source.name).write_text(text, newline="")
+        (folder / f"{source.name}.rego").write_text(PROXY_NETWORK)
+        if source.ignored is not None:
+            (folder / f"{source.name}.dockerignore").write_bytes(source.ignored)
+        (folder / "policy.json").write_text(source_policy(way_out.address))
+        (folder / "run").mkdir()
+        for setting in told:
+            (folder / "run" / setting.id).write_bytes(setting.content)
+        yield folder

@@ -1,0 +1,105 @@
+"""What `buildx build` would build: the Dockerfile and context that its arguments mean."""
+
+from __future__ import annotations
+
+import io
+import sys
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from airgap.builder.arguments import BuildArguments
+from airgap.errors import UsageError
+from airgap.limits import LIMITS
+from airgap.spec.dockerfile import Dockerfile, parse_dockerfile, read_dockerfile
+
+_STDIN = "-"
+_NAME = "Dockerfile"
+_REMOTE = ("http://", "https://", "git://", "git@", "ssh://", "github.com/")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSource:
+    """A build that is read and not begun.
+
+    Attributes:
+        arguments: For buildx, without those that name the Dockerfile; the context is a folder.
+        name: The Dockerfile's file name.
+        text: Its text.
+        dockerfile: The same, parsed.
+        ignored: The bytes of its own `.dockerignore`, if it has one.
+    """
+
+    arguments: BuildArguments
+    name: str
+    text: str
+    dockerfile: Dockerfile
+    ignored: bytes | None = None
+
+    def with_arguments(self, arguments: BuildArguments) -> BuildSource:
+        """The same build with other arguments."""
+        return replace(self, arguments=arguments)
+
+
+@contextmanager
+def open_source(arguments: BuildArguments) -> Iterator[BuildSource]:
+    """Reads what is to be built; what came on standard input lies in a folder meanwhile.
+
+    Raises:
+        UsageError: There is no such Dockerfile or context, or it is not one.
+    """
+    if arguments.context.startswith(_REMOTE):
+        raise UsageError(
+            f"{arguments.context} is not on this host", remedy="bring it here and give its folder"
+        )
+    file, rest = arguments.last("--file"), arguments.without("--file")
+    if arguments.context != _STDIN:
+        yield _read(rest, file, Path(arguments.context))
+        return
+    data = sys.stdin.buffer.read()
+    with TemporaryDirectory(prefix="airgap-context-") as name:
+        local = replace(rest, context=name)
+        if _is_tar(data):
+            with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+                tar.extractall(name, filter="data")
+            yield _read(local, str(Path(name, file or _NAME)), Path(name))
+        else:
+            text = data.decode(errors="replace")
+            yield BuildSource(local, _NAME, text, parse_dockerfile(text, _NAME))
+
+
+def _read(arguments: BuildArguments, file: str, context: Path) -> BuildSource:
+    if not context.is_dir():
+        raise UsageError(f"the context {context} is not a folder")
+    if file == _STDIN:
+        text = sys.stdin.read(LIMITS.dockerfile_bytes + 1)
+        return BuildSource(arguments, _NAME, text, parse_dockerfile(text, _NAME))
+    path = Path(file) if file else context / _NAME
+    if not path.exists() and path.with_name(path.name.lower()).exists():
+        path = path.with_name(path.name.lower())  # as buildx does
+    text = read_dockerfile(path)
+    if path.with_name(f"{path.name}.rego").exists():
+        raise UsageError(
+            f"{path}.rego is a policy of its own for this build",
+            meaning="A build from a recording has the policy that nothing else is reached.",
+            remedy="rename it, or build with docker buildx build",
+        )
+    ignored = path.with_name(f"{path.name}.dockerignore")
+    return BuildSource(
+        arguments,
+        path.name,
+        text,
+        parse_dockerfile(text, str(path)),
+        ignored.read_bytes() if ignored.is_file() else None,
+    )
+
+
+def _is_tar(data: bytes) -> bool:
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data)):
+            return True
+    except tarfile.TarError:
+        return False

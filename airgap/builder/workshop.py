@@ -1,0 +1,245 @@
+"""BuildKit and a mirror for a short time, from a bundle's own images: to record and to rehearse.
+
+Everything of it is removed at the end: containers, their volumes, the network, images, and
+emulators that it registered.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from airgap.builder.buildx import Builder, Buildx
+from airgap.builder.config import buildkitd_toml
+from airgap.builder.engine import ContainerSpec, Engine
+from airgap.bundle.contents import ImageEntry
+from airgap.errors import HostError
+from airgap.limits import LIMITS
+from airgap.oci.platform import Platform
+from airgap.progress import Progress
+from airgap.store.export import export
+from airgap.store.store import Store
+
+ROLES = ("registry", "builder", "buildx")
+"""Roles without which there is no workshop; to build for other platforms it needs an emulator."""
+
+_NAME = "airgap-workshop"
+_MIRROR = f"{_NAME}-mirror"
+_BUILDER = f"{_NAME}-buildkitd"
+_EMULATOR = f"{_NAME}-emulator"
+_EMULATORS = Path("/proc/sys/fs/binfmt_misc")
+_CLOSED_PROXY = "http://127.0.0.1:9"
+_PATIENCE = 60.0
+_REGISTRY_YML = """\
+version: 0.1
+log:
+  level: warn
+storage:
+  filesystem:
+    rootdirectory: /var/lib/registry
+  maintenance:
+    readonly:
+      enabled: true
+http:
+  addr: {address}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a workshop is made of.
+
+    Attributes:
+        store: Holds the images, and is what the mirror serves.
+        roles: Role to image.
+        native: What this host runs without an emulator.
+        platforms: What is built for.
+        folder: For its own files, short-lived.
+    """
+
+    store: Store
+    roles: Mapping[str, ImageEntry]
+    native: Platform
+    platforms: Sequence[Platform]
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where things are: this host as the builder sees it, the mirror, and the network they share.
+
+    Without a network of its own that is the host's.
+    """
+
+    host: str
+    mirror: str
+    network: str = ""
+
+
+@contextmanager
+def open_workshop(
+    material: Material, hosts: Sequence[str], progress: Progress, *, closed: bool
+) -> Iterator[Builder]:
+    """Starts it, and removes it at the end.
+
+    Args:
+        material: What it is made of.
+        hosts: The registry hosts that images come from.
+        progress: Sees what happens.
+        closed: On a network of its own without a way out, rather than the host's.
+
+    Raises:
+        HostError: Docker is not there, or refuses; or the bundle lacks a role.
+    """
+    _check(material)
+    engine = Engine(material.folder)
+    engine.check()
+    progress.message("starting BuildKit and a mirror from the bundle's images")
+    with ExitStack() as stack:
+        images = {role: _loaded(engine, material, role, stack) for role in _needed(material)}
+        if "emulator" in images:
+            _register_emulators(engine, images["emulator"], material, stack)
+        place = _Place("127.0.0.1", f"127.0.0.1:{_free_port()}")
+        if closed:
+            place = _Place(engine.make_closed_network(_NAME), f"{_MIRROR}:5000", _NAME)
+            stack.callback(engine.remove_network, _NAME)
+        _run(engine, stack, _mirror(material, images["registry"], place))
+        _run(engine, stack, _builder(material, images["builder"], place, hosts))
+        _wait(engine)
+        yield Builder(_buildx(engine, material, images["buildx"]), place.host)
+
+
+def _check(material: Material) -> None:
+    missing = [role for role in ROLES if role not in material.roles]
+    emulated = [platform for platform in material.platforms if platform != material.native]
+    if emulated and "emulator" not in material.roles:
+        missing.append("emulator")
+    if missing:
+        raise HostError(
+            f"the bundle has no image for the role {', '.join(missing)}",
+            meaning="A build is recorded and rehearsed with what the bundle brings.",
+            remedy="make it without --no-roles",
+        )
+    for role in missing or _needed(material):
+        if str(material.native) not in material.roles[role].platforms:
+            raise HostError(
+                f"the bundle's {role} is not made for {material.native}",
+                meaning="This machine cannot run it.",
+                remedy=f'add "{material.native}" to host_platforms',
+            )
+
+
+def _needed(material: Material) -> list[str]:
+    emulated = any(platform != material.native for platform in material.platforms)
+    return [*ROLES, "emulator"] if emulated else list(ROLES)
+
+
+def _loaded(engine: Engine, material: Material, role: str, stack: ExitStack) -> str:
+    """The id of a role's image in Docker, under a name that nobody else has."""
+    image = material.roles[role]
+    name = f"docker.io/{_NAME}/{role}:latest"
+    familiar = f"{_NAME}/{role}:latest"
+    stack.callback(engine.remove_image, familiar)
+    engine.load(familiar, export(material.store, image, [str(material.native)], name))
+    found = engine.image_id(familiar)
+    if not found:
+        raise HostError(f"Docker does not have {image.reference.familiar} after it was loaded")
+    return found
+
+
+def _register_emulators(engine: Engine, image: str, material: Material, stack: ExitStack) -> None:
+    """Has the emulator's image register what is needed; what was there before stays."""
+    foreign = [one.architecture for one in material.platforms if one != material.native]
+    before = _registered()
+    # The contract of tonistiigi/binfmt; one that is there already is left alone.
+    engine.run_once(_EMULATOR, image, ["--install", ",".join(foreign)])
+
+    def unregister() -> None:
+        for entry in sorted(_registered() - before):
+            engine.run_once(_EMULATOR, image, ["--uninstall", entry])
+
+    stack.callback(unregister)
+
+
+def _registered() -> set[str]:
+    return {path.name for path in _EMULATORS.glob("qemu-*")}
+
+
+def _mirror(material: Material, image: str, place: _Place) -> ContainerSpec:
+    config = material.folder / "registry.yml"
+    config.write_text(_REGISTRY_YML.format(address=":5000" if place.network else place.mirror))
+    return ContainerSpec(
+        name=_MIRROR,
+        image=image,
+        command=["serve", "/etc/airgap/registry.yml"],
+        environment={"OTEL_TRACES_EXPORTER": "none"},
+        binds={
+            str(material.store.root): "/var/lib/registry:ro",
+            str(config): "/etc/airgap/registry.yml:ro",
+        },
+        host_network=not place.network,
+        network=place.network,
+        read_only=True,
+        temporary=True,
+    )
+
+
+def _builder(material: Material, image: str, place: _Place, hosts: Sequence[str]) -> ContainerSpec:
+    """BuildKit, which reaches the mirror and our server; what else it asks for fails at once."""
+    config = material.folder / "buildkitd.toml"
+    config.write_text(buildkitd_toml(hosts, [place.mirror]))
+    return ContainerSpec(
+        name=_BUILDER,
+        image=image,
+        environment={
+            "HTTP_PROXY": _CLOSED_PROXY,
+            "HTTPS_PROXY": _CLOSED_PROXY,
+            "NO_PROXY": f"{place.host},{place.mirror.partition(':')[0]}",
+        },
+        binds={str(config): "/etc/buildkit/buildkitd.toml:ro"},
+        privileged=True,
+        host_network=not place.network,
+        network=place.network,
+        temporary=True,
+    )
+
+
+def _run(engine: Engine, stack: ExitStack, spec: ContainerSpec) -> None:
+    stack.callback(engine.remove_container, spec.name)
+    engine.run(spec)
+
+
+def _wait(engine: Engine) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            engine.output(_BUILDER, ["buildctl", "debug", "info"])
+        except HostError as error:
+            if time.monotonic() > deadline:
+                error.meaning = engine.logs(_BUILDER)
+                raise
+            time.sleep(0.2)
+        else:
+            return
+
+
+def _buildx(engine: Engine, material: Material, image: str) -> Buildx:
+    data = engine.read_file(image, ["/buildx"], LIMITS.plugin_bytes)
+    if data is None:
+        raise HostError("the bundle's buildx image has no file /buildx")
+    program = material.folder / "buildx"
+    program.write_bytes(data)
+    program.chmod(0o700)
+    buildx = Buildx([str(program)], _NAME, {"BUILDX_CONFIG": str(material.folder / "config")})
+    buildx.create(f"docker-container://{_BUILDER}")
+    return buildx
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,253 @@
+"""Recording builds: one build each, with BuildKit and bases of the very bundle being made."""
+
+from __future__ import annotations
+
+import hashlib
+import platform as machine
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from airgap.builder.arguments import arguments_of
+from airgap.builder.build import WayOut, build
+from airgap.builder.buildx import Builder
+from airgap.builder.engine import Engine
+from airgap.builder.proxy_ca import proxy_ca
+from airgap.builder.source import BuildSource, open_source
+from airgap.builder.workshop import Material, open_workshop
+from airgap.bundle.archive import Archive
+from airgap.bundle.contents import RecordingEntry, format_time
+from airgap.connected.replay_tar import Recorded
+from airgap.errors import BuildError, HostError
+from airgap.limits import LIMITS
+from airgap.oci.platform import Platform
+from airgap.progress import Progress, format_bytes
+from airgap.replay.recorder import Recorder, upstream_session
+from airgap.replay.recording import Recording
+from airgap.replay.server import Server
+from airgap.spec.bundle_spec import RecordingSpec, Request, WantedImage, unite_images
+from airgap.spec.dockerfile import read_dockerfile
+from airgap.spec.scan import Scan, scan_dockerfile
+from airgap.spec.stages import BuildOptions
+from airgap.store.seed import seed
+from airgap.store.store import Store
+
+_RELEASE_FILE = re.compile(r"/(?:In)?Release$")
+_VALID_UNTIL = re.compile(rb"^Valid-Until: *(.+)$", re.M)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOptions:
+    """How builds are recorded.
+
+    Attributes:
+        ca: A file with the certificates to trust, in place of the system's.
+        keep_authenticated: Whether answers to requests with credentials are kept.
+        folder: A folder for images meanwhile.
+    """
+
+    ca: Path | None
+    keep_authenticated: bool
+    folder: Path
+
+
+def check_workstation() -> None:
+    """Makes sure that builds can be recorded here.
+
+    Raises:
+        HostError: Docker is not there.
+    """
+    try:
+        Engine(Path()).check()
+    except HostError as error:
+        error.meaning = f"Builds are recorded with Docker. {error.meaning}"
+        raise
+    if shutil.which("docker") is None:
+        raise HostError(
+            "the docker command is not here",
+            meaning="buildx reaches BuildKit through it, to record builds.",
+            remedy="install Docker's command line",
+        )
+
+
+def native_platform() -> Platform:
+    """What this workstation runs without an emulator."""
+    return Platform.of("linux", machine.machine())
+
+
+def scan(recording: RecordingSpec) -> Scan:
+    """What a build to be recorded needs from outside.
+
+    Raises:
+        UsageError: Its Dockerfile is none.
+    """
+    path = recording.dockerfile_path
+    options = BuildOptions(
+        platforms=recording.platforms or (),
+        build_platform=native_platform(),
+        target=recording.target,
+        args=recording.args,
+    )
+    return scan_dockerfile(read_dockerfile(path), str(path), options)
+
+
+def with_images(request: Request) -> Request:
+    """The request with all images that its builds need.
+
+    Raises:
+        UsageError: A Dockerfile is none.
+    """
+    found = [
+        WantedImage(need.reference, need.platforms, need.platforms, ("base",))
+        for recording in request.recordings
+        for need in scan(recording).images
+    ]
+    return replace(request, images=unite_images([*request.images, *found]))
+
+
+def record(
+    recordings: Sequence[RecordingSpec],
+    archive: Archive,
+    options: RecordOptions,
+    answers: Store,
+    progress: Progress,
+) -> Recorded:
+    """Records builds, one after the other, each without a cache of the one before.
+
+    Args:
+        recordings: What to record.
+        archive: Of the bundle being made, with all images.
+        options: How.
+        answers: Where what is recorded is kept.
+        progress: Sees what happens.
+
+    Raises:
+        HostError: Docker is not there, or the bundle lacks what it takes.
+        BuildError: A build failed; nothing is recorded.
+    """
+    with TemporaryDirectory(prefix="record-", dir=options.folder) as name:
+        material = _material(recordings, archive, Path(name), progress)
+        hosts = [image.reference.host for image in archive.contents.images]
+        with open_workshop(material, hosts, progress, closed=False) as builder:
+            entries = [
+                _record_one(recording, builder, answers, options, progress)
+                for recording in recordings
+            ]
+    return _recorded(entries, answers)
+
+
+def _material(
+    recordings: Sequence[RecordingSpec], archive: Archive, folder: Path, progress: Progress
+) -> Material:
+    """The images that the builds take, in a store of their own."""
+    images = archive.contents.images
+    needed = {str(need.reference) for one in recordings for need in scan(one).images}
+    wanted = [image for image in images if image.name in needed or set(image.roles) - {"base"}]
+    store = Store(folder / "mirror")
+    seed(store, archive, progress, wanted)
+    return Material(
+        store=store,
+        roles={role: image for image in images for role in image.roles},
+        native=native_platform(),
+        platforms=[platform for one in recordings for platform in one.platforms or ()],
+        folder=folder,
+    )
+
+
+def _record_one(
+    recording: RecordingSpec,
+    builder: Builder,
+    answers: Store,
+    options: RecordOptions,
+    progress: Progress,
+) -> tuple[RecordingEntry, Recording]:
+    progress.message(f"recording {recording.name}: {recording.dockerfile_path}")
+    recorder = Recorder(
+        answers,
+        upstream_session(options.ca),
+        record_authenticated=options.keep_authenticated,
+        arguments=recording.args,
+    )
+    # Of an earlier recording: what is in a cache is not downloaded, and so not recorded.
+    builder.buildx.output(["prune", "--all", "--force"])
+    with (
+        open_source(arguments_of(recording)) as source,
+        Server(recorder, builder.address) as server,
+    ):
+        ca = proxy_ca(builder.buildx, native_platform())
+        status = build(source, builder.buildx, WayOut(server.address, ca, any_date=False))
+    if status != 0:
+        raise _failed(recording, recorder)
+    return _entry(recording, source, recorder, answers, progress)
+
+
+def _entry(
+    recording: RecordingSpec,
+    source: BuildSource,
+    recorder: Recorder,
+    answers: Store,
+    progress: Progress,
+) -> tuple[RecordingEntry, Recording]:
+    found = recorder.recording()
+    size = sum({one.digest: one.size for one in found.responses.values()}.values())
+    progress.message(
+        f"recorded {recording.name}: {len(found.responses)} answers, {format_bytes(size)}"
+    )
+    for note in recorder.left_out:
+        progress.message(f"not recorded: {note.url}: {note.why}")
+    body = found.to_bytes()
+    digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+    answers.write_blob(digest, [body])
+    entry = RecordingEntry(
+        name=recording.name,
+        digest=digest,
+        dockerfile=f"sha256:{hashlib.sha256(source.text.encode()).hexdigest()}",
+        platforms=tuple(str(platform) for platform in recording.platforms or ()),
+        until=_until(found, answers),
+    )
+    return entry, found
+
+
+def _recorded(found: Sequence[tuple[RecordingEntry, Recording]], answers: Store) -> Recorded:
+    sizes: dict[str, int] = {}
+    for entry, recording in found:
+        sizes[entry.digest] = answers.blob_size(entry.digest)
+        sizes |= {one.digest: one.size for one in recording.responses.values()}
+    return Recorded(tuple(entry for entry, _ in found), answers, sizes)
+
+
+def _failed(recording: RecordingSpec, recorder: Recorder) -> BuildError:
+    notes = [*recorder.failures, *recorder.refused]
+    return BuildError(
+        f"the build of {recording.name} failed: nothing is recorded",
+        meaning="\n  ".join(f"{note.url}: {note.why}" for note in notes[:10])
+        or "The build's own messages, above, say why.",
+        remedy="mend it and give the same command again: what was fetched is kept",
+    )
+
+
+def _until(recording: Recording, answers: Store) -> str:
+    """Until when apt takes all release files of a recording with its checks of dates on."""
+    moments = [
+        moment
+        for one in recording.responses.values()
+        if _RELEASE_FILE.search(one.url) and one.size <= LIMITS.config_bytes
+        for moment in _valid_until(answers.small_blob(one.digest, LIMITS.config_bytes))
+    ]
+    return format_time(min(moments)) if moments else ""
+
+
+def _valid_until(release: bytes) -> Iterable[datetime]:
+    """The Valid-Until of a Debian release file (Debian wiki, "DebianRepository/Format")."""
+    found = _VALID_UNTIL.search(release)
+    try:
+        moment = parsedate_to_datetime(found[1].decode("ascii")) if found else None
+    except ValueError:
+        return
+    if moment is not None:
+        yield moment.replace(tzinfo=moment.tzinfo or UTC)

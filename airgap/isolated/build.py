@@ -1,0 +1,244 @@
+"""`airgap build`: an ordinary build whose RUN steps are answered from a recording."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from airgap.builder.arguments import BuildArguments
+from airgap.builder.build import WayOut
+from airgap.builder.build import build as run_build
+from airgap.builder.buildx import Builder, Buildx
+from airgap.builder.emulated import EmulatedStep, emulated_steps
+from airgap.builder.instance import INSTANCE
+from airgap.builder.proxy_ca import proxy_ca
+from airgap.builder.source import BuildSource
+from airgap.bundle.contents import RecordingEntry
+from airgap.errors import BuildError, NotFoundError, UsageError
+from airgap.isolated.host import native_platform
+from airgap.isolated.missing import Missing, find_missing
+from airgap.isolated.onbuild import triggers
+from airgap.isolated.step import Work
+from airgap.isolated.stock import Stock
+from airgap.oci.platform import parse_platform
+from airgap.replay.asked import Asked
+from airgap.replay.carried import load_recording
+from airgap.replay.dockerfile import frontend_in_place
+from airgap.replay.replay import Replay
+from airgap.replay.server import Server
+from airgap.spec.request_file import RequestedImage, RequestedUrl, RequestFile
+from airgap.spec.scan import Scan, scan_dockerfile
+from airgap.spec.stages import BuildOptions
+
+_LOOPBACK = "127.0.0.1"
+_NOT_BUILT = ("--call", "--check", "--help", "--print")
+"""Options with which buildx tells something in place of building."""
+
+
+def of_this_host(work: Work) -> tuple[Stock, Builder]:
+    """What `install` has set up."""
+    registries = [work.settings.registry, *work.settings.site_registries]
+    stock = Stock(work.wanted, work.state.mirror, work.state.replay, registries)
+    return stock, Builder(Buildx(["docker", "buildx"], INSTANCE), _LOOPBACK)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a build came to.
+
+    Attributes:
+        recording: Which was replayed; empty if none.
+        missed: What its RUN steps asked for and no recording has, though the build went on.
+        emulated: Its emulated steps, the slowest first.
+    """
+
+    recording: str
+    missed: Sequence[Asked]
+    emulated: Sequence[EmulatedStep]
+
+
+class NotHereError(NotFoundError):
+    """The mirror or the recording lacks what a build needs (exit 3)."""
+
+    def __init__(self, missing: Missing) -> None:
+        super().__init__(
+            "this host lacks what the build needs:\n    " + "\n    ".join(missing.lines),
+            meaning="Nothing was built.",
+        )
+        self.missing = missing
+
+
+class MissedError(BuildError):
+    """A build failed (exit 10).
+
+    Attributes:
+        missed: What its RUN steps asked for and no recording has.
+    """
+
+    def __init__(self, message: str, missed: Sequence[Asked], notes: Sequence[str]) -> None:
+        lines = [*(f"{asked.shown} is not in the recording" for asked in missed), *notes]
+        super().__init__(message, meaning="\n  ".join(lines) or "buildx says why, above.")
+        self.missed = missed
+
+
+def build(stock: Stock, builder: Builder, source: BuildSource, recording: str) -> Built:
+    """Looks for all that is missing first, then builds while a recording answers.
+
+    Args:
+        stock: What there is.
+        builder: Builds.
+        source: What is to be built.
+        recording: Which one to replay; empty to choose by the Dockerfile.
+
+    Raises:
+        NotHereError: An image, or what an ADD fetches, is not here; names all.
+        NotFoundError: There is no such recording.
+        UsageError: Several recordings fit, or the arguments are wrong.
+        HostError: The builder does not answer.
+        MissedError: The build failed.
+    """
+    chosen = choose(stock.wanted.recordings, recording, digest_of(source.text))
+    recordings = [load_recording(stock.replay, entry) for entry in chosen]
+    options = build_options(source.arguments)
+    missing = find_missing(stock, scan(stock, source, options), recordings)
+    if missing.images or missing.urls:
+        raise NotHereError(missing)
+    replay = Replay(stock.replay, recordings, options.args)
+    with (
+        Server(replay, builder.address) as server,
+        _metadata(source.arguments) as (arguments, metadata),
+    ):
+        ca = proxy_ca(builder.buildx, native_platform())
+        way_out = WayOut(server.address, ca, any_date=True)
+        status = run_build(source.with_arguments(arguments), builder.buildx, way_out)
+        ref = _ref(metadata)
+    if status != 0:
+        notes = [f"{note.url}: {note.why}" for note in (*replay.refused, *replay.errors)]
+        raise MissedError(f"the build failed (buildx: {status})", replay.misses, notes)
+    slow = emulated_steps(builder.buildx, ref, native_platform(), options.platforms) if ref else []
+    return Built(chosen[0].name if chosen else "", replay.misses, slow)
+
+
+def requested(error: NotHereError | MissedError) -> RequestFile:
+    """What the workstation should bring, so that the build goes on."""
+    if isinstance(error, NotHereError):
+        images = [RequestedImage(need.reference, need.platforms) for need in error.missing.images]
+        return RequestFile(
+            tuple(images), tuple(RequestedUrl(one.url) for one in error.missing.urls)
+        )
+    urls = [RequestedUrl(asked.shown, asked.accept, asked.range) for asked in error.missed]
+    return RequestFile((), tuple(urls))
+
+
+def only_tells(arguments: BuildArguments) -> bool:
+    """Whether buildx is to tell something in place of building."""
+    return any(arguments.all(name) for name in _NOT_BUILT)
+
+
+def choose(
+    recordings: Mapping[str, RecordingEntry], name: str, dockerfile: str
+) -> list[RecordingEntry]:
+    """The recording of a build, and after it those that only add what was asked for.
+
+    Args:
+        recordings: Name to recording, of this host; later ones were brought later.
+        name: The wanted one; empty for the one of the Dockerfile, or the only one.
+        dockerfile: Digest of the Dockerfile.
+
+    Raises:
+        NotFoundError: There is none of that name.
+        UsageError: It cannot be told which one is meant.
+    """
+    added = [entry for entry in [*recordings.values()][::-1] if not entry.dockerfile]
+    builds = [entry for entry in recordings.values() if entry.dockerfile]
+    if name:
+        if name not in recordings:
+            raise NotFoundError(
+                f"no installed bundle has the recording {name}", remedy=_choice(builds)
+            )
+        return list(dict.fromkeys([recordings[name], *added]))
+    same = [entry for entry in builds if entry.dockerfile == dockerfile] or builds
+    if len(same) > 1:
+        raise UsageError(
+            "several recordings could be meant", remedy=f"--recording NAME: {_choice(same)}"
+        )
+    return [*same, *added]
+
+
+def digest_of(text: str) -> str:
+    """What a recording notes of its Dockerfile."""
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def scan(stock: Stock, source: BuildSource, options: BuildOptions) -> Scan:
+    """What the build needs from outside, ONBUILD of the mirror's images included."""
+    found = scan_dockerfile(
+        source.text,
+        source.dockerfile.file,
+        options,
+        lambda reference, platform: triggers(stock, reference, platform),
+    )
+    if not frontend_in_place(source.dockerfile.syntax):
+        return found
+    images = tuple(need for need in found.images if need.by != "# syntax")
+    return Scan(images, found.urls, found.hints, found.runs)
+
+
+def build_options(arguments: BuildArguments) -> BuildOptions:
+    """The options that decide what a Dockerfile needs.
+
+    Raises:
+        UsageError: A platform is none.
+    """
+    platforms = [
+        parse_platform(text)
+        for value in arguments.all("--platform")
+        for text in value.split(",")
+        if text and text != "local"
+    ]
+    contexts = dict(_pair(text) for text in arguments.all("--build-context"))
+    given = dict(_pair(text) for text in arguments.all("--build-arg") if _is_known(text))
+    return BuildOptions(
+        platforms=tuple(dict.fromkeys(platforms)) or (native_platform(),),
+        build_platform=native_platform(),
+        target=arguments.last("--target"),
+        args=given,
+        contexts=contexts,
+    )
+
+
+def _is_known(text: str) -> bool:
+    return "=" in text or text in os.environ
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """`NAME=VALUE`; a name alone has its value in the environment, as for buildx."""
+    name, given, value = text.partition("=")
+    return name, value if given else os.environ.get(name, "")
+
+
+def _choice(entries: Sequence[RecordingEntry]) -> str:
+    return ", ".join(entry.name for entry in entries) or "there is none: airgap status"
+
+
+@contextmanager
+def _metadata(arguments: BuildArguments) -> Iterator[tuple[BuildArguments, Path]]:
+    """Has buildx say which build it was, in the user's own file or one of ours."""
+    own = arguments.last("--metadata-file")
+    if own:
+        yield arguments, Path(own)
+        return
+    with NamedTemporaryFile(prefix="airgap-") as file:
+        yield arguments.plus("--metadata-file", file.name), Path(file.name)
+
+
+def _ref(metadata: Path) -> str:
+    with suppress(OSError, ValueError, KeyError):
+        return str(json.loads(metadata.read_bytes())["buildx.build.ref"])
+    return ""

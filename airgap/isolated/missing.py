@@ -1,0 +1,60 @@
+"""What a build needs and this host does not have, found before the build begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from airgap.isolated.stock import Stock
+from airgap.oci.platform import Platform
+from airgap.replay.asked import Asked
+from airgap.replay.recording import Recording
+from airgap.spec.scan import ImageNeed, Scan, UrlNeed
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What is not here.
+
+    Attributes:
+        images: With those platforms alone that the mirror lacks.
+        urls: Of ADD, that no recording has.
+    """
+
+    images: tuple[ImageNeed, ...]
+    urls: tuple[UrlNeed, ...]
+
+    @property
+    def lines(self) -> list[str]:
+        """A line each, for people."""
+        return [
+            *(
+                f"{need.file}:{need.line}: {need.reference.familiar} "
+                f"for {', '.join(map(str, need.platforms))}"
+                for need in self.images
+            ),
+            *(f"{need.file}:{need.line}: {need.url}" for need in self.urls),
+        ]
+
+
+def find_missing(stock: Stock, scan: Scan, recordings: Sequence[Recording]) -> Missing:
+    """Compares what a build needs with the mirror and with recordings.
+
+    Images of registries that the builder may ask, such as this host's own, are not looked for.
+    """
+    images = []
+    for need in scan.images:
+        if need.reference.host not in stock.registries and (lacking := _lacking(stock, need)):
+            images.append(ImageNeed(need.reference, lacking, need.file, need.line, need.by))
+    known = {key for recording in recordings for key in recording.responses}
+    urls = tuple(need for need in scan.urls if Asked(need.url).key not in known)
+    return Missing(tuple(images), urls)
+
+
+def _lacking(stock: Stock, need: ImageNeed) -> tuple[Platform, ...]:
+    entry = stock.wanted.images.get(str(need.reference))
+    if entry is None:
+        return need.platforms
+    if not entry.omitted and len(entry.platforms) == 1:
+        return ()  # of an image for one platform BuildKit takes that one
+    return tuple(one for one in need.platforms if str(one) not in entry.platforms)

@@ -1,0 +1,3 @@
+fn main() {
+    println!("{} {}", std::env::consts::ARCH, itoa::Buffer::new().format(42));
+}

@@ -1,0 +1,136 @@
+"""Making a bundle with recordings: written after the images, signed last, made anew every time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from airgap.bundle.archive import Archive
+from airgap.bundle.contents import Contents
+from airgap.bundle.media import Media
+from airgap.bundle.replay_tar import ReplayTar
+from airgap.bundle.verify import listed_names, read_signed, verify_all
+from airgap.connected.fetch import Pace
+from airgap.connected.make_bundle import Draft, Record, Target, plan_bundle, write_bundle
+from airgap.connected.replay_tar import Recorded
+from airgap.errors import BuildError, UsageError
+from airgap.limits import LIMITS
+from airgap.oci.credentials import Credentials
+from airgap.oci.platform import Platform
+from airgap.oci.registries import Registries
+from airgap.oci.registry import RegistryClient
+from airgap.progress import Progress
+from airgap.replay.carried import check_maps
+from airgap.spec.bundle_spec import Request
+from airgap.trust.keys import PrivateKey
+from tests import forge
+from tests.forge import new_key
+from tests.unit.connected.test_replay_tar import kept
+
+# A bundle without images asks nobody.
+SOURCE = RegistryClient(Registries(), Credentials())
+
+
+@pytest.fixture(scope="module")
+def key() -> PrivateKey:
+    return new_key()
+
+
+def draft(output: Path, volume_bytes: int = 0) -> Draft:
+    request = Request("site", (Platform("linux", "amd64"),), ())
+    target = Target(output, volume_bytes=volume_bytes, durable=False)
+    return plan_bundle(request, target, SOURCE, Progress())
+
+
+def tool(_hosts: Sequence[Platform], _progress: Progress) -> bytes:
+    return b"not a program\n"
+
+
+def write(output: Path, key: PrivateKey, record: Record | None, volume_bytes: int = 0) -> Contents:
+    plan = draft(output, volume_bytes)
+    return write_bundle(plan, SOURCE, tool, key, Pace(), Progress(), record)
+
+
+def recording(folder: Path, *recordings: forge.Recorded) -> Callable[[Archive], Recorded]:
+    return lambda _archive: kept(folder, *recordings)
+
+
+@pytest.mark.parametrize("volume_bytes", [0, 700])
+def test_a_bundle_with_recordings_is_good(
+    tmp_path: Path, key: PrivateKey, volume_bytes: int
+) -> None:
+    output = tmp_path / "out"
+    made = write(output, key, recording(tmp_path, forge.recorded()), volume_bytes)
+    media = Media([output])
+    contents = read_signed(media, [key.public]).contents
+    assert contents == made
+    verify_all(media, contents, Progress())
+    with ReplayTar(media, contents) as replay:
+        check_maps(replay)
+    assert media.unlisted(listed_names(contents)) == []
+    assert contents.recordings == (forge.recorded().entry,)
+    assert bool(len(contents.replay_volumes) > 1) is bool(volume_bytes)
+    assert "airgap build" in (output / "README.txt").read_text()
+
+
+def test_images_can_be_read_while_builds_are_recorded(tmp_path: Path, key: PrivateKey) -> None:
+    seen: list[str] = []
+
+    def record(archive: Archive) -> Recorded:
+        archive.check_framing(archive.documents())
+        seen.extend(path.name for path in (tmp_path / "out").iterdir() if path.is_file())
+        return kept(tmp_path, forge.recorded())
+
+    write(tmp_path / "out", key, record)
+    assert seen == ["images.tar"]  # nothing that says that the bundle is finished
+
+
+def test_where_nothing_was_recorded_the_bundle_is_as_without(
+    tmp_path: Path, key: PrivateKey
+) -> None:
+    contents = write(tmp_path / "out", key, recording(tmp_path))
+    assert (contents.critical, contents.recordings, contents.replay) == ((), (), ())
+    assert not list((tmp_path / "out").glob("replay.tar*"))
+
+
+def test_a_failed_build_signs_nothing_and_the_next_run_records_again(
+    tmp_path: Path, key: PrivateKey
+) -> None:
+    output = tmp_path / "out"
+
+    def fail(_archive: Archive) -> Recorded:
+        raise BuildError("the build failed")
+
+    with pytest.raises(BuildError):
+        write(output, key, fail)
+    assert not (output / "SHA256SUMS").exists()
+    (output / "replay.tar.003").write_text("of a run that was killed")
+    contents = write(output, key, recording(tmp_path, forge.recorded()))
+    assert contents.recordings
+    media = Media([output])
+    assert media.unlisted(listed_names(contents)) == []
+
+
+def test_a_run_without_recordings_removes_what_an_earlier_one_recorded(
+    tmp_path: Path, key: PrivateKey
+) -> None:
+    output = tmp_path / "out"
+
+    def fail(_archive: Archive) -> Recorded:
+        raise BuildError("the build failed")
+
+    with pytest.raises(BuildError):
+        write(output, key, fail)
+    (output / "replay.tar").write_text("of a run that was killed")
+    write(output, key, None)
+    assert not (output / "replay.tar").exists()
+
+
+def test_a_map_that_no_reader_would_take_is_refused(tmp_path: Path, key: PrivateKey) -> None:
+    usual = kept(tmp_path, forge.recorded())
+    sizes = {**usual.blobs, usual.entries[0].digest: LIMITS.recording_bytes + 1}
+    with pytest.raises(UsageError, match="bytes in the map of one recording"):
+        write(tmp_path / "out", key, lambda _archive: replace(usual, blobs=sizes))

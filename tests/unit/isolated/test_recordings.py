@@ -1,0 +1,132 @@
+"""The step that brings recordings: once, from one or two media, and away again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from airgap.builder.engine import Engine
+from airgap.bundle.archive import Archive
+from airgap.bundle.media import Media
+from airgap.bundle.replay_tar import ReplayTar
+from airgap.bundle.verify import read_signed
+from airgap.errors import IntegrityError
+from airgap.isolated import preconditions
+from airgap.isolated.host import User
+from airgap.isolated.state import Changes, HostSettings, State
+from airgap.isolated.status import look
+from airgap.isolated.step import OpenBundle, Work
+from airgap.isolated.steps import STEP_NAMES
+from airgap.isolated.steps.recordings import RecordingsStep
+from airgap.isolated.wanted import Wanted
+from airgap.oci.digest import digest_of
+from airgap.progress import Progress
+from airgap.store import layout
+from airgap.trust.keys import PrivateKey
+from tests import forge
+from tests.forge import make_bundle, new_key
+
+STEP = RecordingsStep()
+
+
+@pytest.fixture(scope="module")
+def key() -> PrivateKey:
+    return new_key()
+
+
+@contextmanager
+def work_with(root: Path, folders: Sequence[Path], key: PrivateKey) -> Iterator[Work]:
+    """What steps are given while a bundle is installed."""
+    media, state = Media(folders), State(root)
+    signed = read_signed(media, [key.public])
+    with ExitStack() as stack:
+        archive = stack.enter_context(Archive(media, signed.contents))
+        replay = stack.enter_context(ReplayTar(media, signed.contents))
+        preconditions.check_bundle(media, signed, archive, replay)
+        yield Work(
+            state=state,
+            wanted=Wanted.of([signed.contents]),
+            settings=HostSettings(),
+            engine=Engine(root),
+            user=User("nobody", os.getuid(), os.getgid(), root),
+            changes=Changes(state),
+            progress=Progress(),
+            bundle=OpenBundle(media, signed, archive, replay),
+        )
+
+
+def test_recordings_are_brought_after_the_images_and_by_anybody() -> None:
+    assert STEP_NAMES.index("recordings") == STEP_NAMES.index("seed") + 1
+    assert not STEP.needs_root
+    assert STEP.roles == ()
+
+
+def test_they_are_brought_once_and_taken_away(tmp_path: Path, key: PrivateKey) -> None:
+    bundle = tmp_path / "bundle"
+    make_bundle(bundle, key, recordings=[forge.recorded("app"), forge.recorded("lib", {})])
+    with work_with(tmp_path / "state", [bundle], key) as work:
+        before = look(STEP, work)
+        assert not before.well
+        assert "replay lacks sha256:" in before.detail
+        STEP.apply(work)
+        after = look(STEP, work)
+        assert (after.well, after.detail) == (True, "2 recordings")
+        STEP.undo(work)
+        assert not work.state.replay.root.exists()
+        STEP.undo(work)
+
+
+def test_a_bundle_without_recordings_changes_nothing(tmp_path: Path, key: PrivateKey) -> None:
+    make_bundle(tmp_path / "bundle", key)
+    with work_with(tmp_path / "state", [tmp_path / "bundle"], key) as work:
+        assert look(STEP, work).well
+    assert not (tmp_path / "state").exists()
+
+
+def test_only_what_is_missing_is_brought_again(tmp_path: Path, key: PrivateKey) -> None:
+    make_bundle(tmp_path / "bundle", key, recordings=[forge.recorded()])
+    with work_with(tmp_path / "state", [tmp_path / "bundle"], key) as work:
+        STEP.apply(work)
+        store = work.state.replay
+        gone = store.root / layout.blob_data(digest_of(b"two"))
+        stays = store.root / layout.blob_data(forge.recorded().entry.digest)
+        inode = stays.stat().st_ino
+        gone.unlink()
+        found = look(STEP, work)
+        assert (found.well, found.detail) == (False, f"app lacks {digest_of(b'two')}")
+        STEP.apply(work)
+        assert gone.read_bytes() == b"two"
+        assert stays.stat().st_ino == inode
+        assert look(STEP, work).well
+
+
+def test_the_volumes_may_lie_on_two_media(tmp_path: Path, key: PrivateKey) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    make_bundle(first, key, recordings=[forge.recorded()], volume_bytes=3000)
+    second.mkdir()
+    (first / "replay.tar.001").rename(second / "replay.tar.001")
+    with work_with(tmp_path / "state", [first, second], key) as work:
+        STEP.apply(work)
+        assert look(STEP, work).well
+    missing = r"missing from .*first: replay\.tar\.001 \(volume 2 of 3\)"
+    with (
+        pytest.raises(IntegrityError, match=missing),
+        work_with(tmp_path / "other", [first], key),
+    ):
+        pass
+
+
+def test_a_map_that_does_not_fit_is_refused_before_anything_changes(
+    tmp_path: Path, key: PrivateKey
+) -> None:
+    odd = forge.recorded_map("app", [forge.response("https://x.example/", b"x")], [])
+    make_bundle(tmp_path / "bundle", key, recordings=[odd])
+    with (
+        pytest.raises(IntegrityError, match="app needs sha256:"),
+        work_with(tmp_path / "state", [tmp_path / "bundle"], key),
+    ):
+        pass
