@@ -616,3 +616,5 @@ def test_a_recorder_that_is_killed_leaves_no_half_blob(store: Store) -> None:
     visible = [path for path in store.root.rglob("data") if path.is_file()]
     assert [digest_of(path.read_bytes()) for path in visible] == [digest_of(BODY)]
     assert digest_of(BODY).removeprefix("sha256:") in str(visible[0])
+    Recorder(store, upstream_session())
+    assert [path for path in store.root.rglob("*") if path.is_file()] == visible
