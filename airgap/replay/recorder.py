@@ -120,6 +120,7 @@ class Recorder:
         for download in waiting:
             if not download.wait(_LAST_WAIT):
                 download.stop()
+                download.wait(_TIMEOUTS[1])
         if self._disk is not None:
             raise _not_written(self._store, self._disk)
         with self._lock:
@@ -161,7 +162,8 @@ class Recorder:
             if answer.status not in _REDIRECTS or route is None:
                 return answer.status
             url = route.url
-        raise UpstreamError(f"{redaction.without_secrets(url)} redirects in a circle")
+        shown = Asked(url).knowing(self._arguments).shown
+        raise UpstreamError(f"{shown} redirects in a circle")
 
     def answer(self, asked: Asked, sent: Headers, user: str) -> Answer:
         """What the server behind answers, or did before; see `Answerer`.
@@ -236,7 +238,7 @@ class Recorder:
         """Runs a download; what there is to note of it is noted before it ends."""
         failure: BaseException | None = None
         try:
-            download.run(ask, self._store, partial(self._finish, asked))
+            download.run(ask, self._store, partial(self._finish, asked, private))
         except AirgapError as error:
             self._failures.add(asked, error.message)
             failure = error
@@ -248,7 +250,7 @@ class Recorder:
             del self._downloads[asked.key, private]
         download.end(failure)
 
-    def _finish(self, asked: Asked, upstream: Upstream, blob: NewBlob) -> None:
+    def _finish(self, asked: Asked, private: bool, upstream: Upstream, blob: NewBlob) -> None:
         """Keeps an answer that came whole, if it is worth keeping."""
         if not lasts(upstream.status):
             self._failures.add(asked, f"the server answered {upstream.status}")
@@ -261,7 +263,8 @@ class Recorder:
         response = Response(asked.key, asked.shown, upstream.status, named, digest, size)
         with self._lock:
             known = self._responses.get(asked.key)
-            if upstream.status in _REFUSALS and (known or asked.key in self._opened):
+            weak = upstream.status in _REFUSALS and not private
+            if weak and (known or asked.key in self._opened):
                 return
             self._responses[asked.key] = response
         self._failures.drop(asked)
@@ -288,7 +291,7 @@ class Recorder:
             # Nobody reads the body of a redirect, and it names the target with all its secrets.
             response.close()
             return Upstream(response.status_code, kept, 0, iter(()))
-        size = _stated_size(response)
+        size = response.raw.length_remaining  # none if it is not stated
         pieces = _pieces(response, asked.host, size)
         return Upstream(response.status_code, kept, size, pieces, response.close)
 
@@ -302,7 +305,7 @@ class Recorder:
                 prepared, timeout=_TIMEOUTS, allow_redirects=False, **settings
             )
         except (RequestException, HTTPError, OSError, ValueError) as error:
-            raise _unreachable(host, error) from error
+            raise _unreachable(host, error) from None  # that one shows the URL, secrets and all
 
     def _location(self, asked: Asked, value: str, *, private: bool) -> str:
         """A redirect's target as the build is given it; what it stands for is remembered."""
@@ -334,15 +337,6 @@ def _pieces(response: requests.Response, what: str, size: int | None) -> Iterato
         raise failures.broke_off(what, error) from error
     if size is not None and count != size:
         raise failures.broke_off(what, f"{size - count} bytes are missing")
-
-
-def _stated_size(response: requests.Response) -> int | None:
-    """Bytes of the body to come, from the head of the answer."""
-    named = response.raw.headers
-    stated = named.get("Content-Length", "")
-    if "Transfer-Encoding" in named or not (stated.isascii() and stated.isdigit()):
-        return None
-    return int(stated)
 
 
 def _is_location(name: str) -> bool:
