@@ -47,6 +47,7 @@ class Limits:
     responses: int = 100_000
     response_headers: int = 64
     url_characters: int = 32 * KIB
+    request_bytes: int = 16 * MIB
 
 
 LIMITS = Limits()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from airgap.errors import UsageError
+from airgap.spec.bundle_spec import RecordingSpec
 
 _LONG = {
     "-D": "--debug",
@@ -91,6 +92,20 @@ class BuildArguments:
     def words(self) -> list[str]:
         """The arguments for buildx."""
         return [*(f"{name}={value}" for name, value in self.options), self.context]
+
+
+def arguments_of(recording: RecordingSpec) -> BuildArguments:
+    """What builds a recording's Dockerfile, for all of its platforms, and keeps no image."""
+    platforms = ",".join(str(platform) for platform in recording.platforms or ())
+    options = [
+        ("--file", str(recording.dockerfile_path)),
+        *([("--platform", platforms)] if platforms else []),
+        *([("--target", recording.target)] if recording.target else []),
+        *(("--build-arg", f"{name}={value}") for name, value in recording.args.items()),
+        ("--provenance", "false"),
+        ("--output", "type=cacheonly"),
+    ]
+    return BuildArguments(str(recording.context), tuple(options))
 
 
 def _options(word: str, words: Iterator[str]) -> Iterable[tuple[str, str]]:

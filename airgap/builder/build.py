@@ -16,7 +16,8 @@ from airgap.builder.source import BuildSource
 from airgap.replay.dockerfile import frontend_in_place, is_foreign, with_settings
 from airgap.replay.settings import settings
 
-_POLICY_VARIABLE = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"
+POLICY_VARIABLE = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"
+"""Names the file with the source policy, to buildx."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def build(source: BuildSource, buildx: Buildx, way_out: WayOut) -> int:
         ]
         frontend = frontend_in_place(source.dockerfile.syntax)
         replaced = [f"--build-arg=BUILDKIT_SYNTAX={frontend}"] if frontend else []
-        policy = {_POLICY_VARIABLE: str(folder / "policy.json")}
+        policy = {POLICY_VARIABLE: str(folder / "policy.json")}
         return buildx.build([f"--file={file}", *replaced, *secrets, *arguments], policy)
 
 

@@ -1,4 +1,4 @@
-"""buildx, and the builder that it is to use."""
+"""buildx, and the BuildKit behind it."""
 
 from __future__ import annotations
 
@@ -86,3 +86,16 @@ class Buildx:
                 f"cannot run {argv[0]}: {error.strerror}",
                 remedy="on an isolated host, airgap status shows what lacks",
             ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """A BuildKit that runs.
+
+    Attributes:
+        buildx: Builds with it.
+        address: Of this host, as BuildKit reaches it: where servers are to listen.
+    """
+
+    buildx: Buildx
+    address: str

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from airgap.builder.buildx import Buildx
+from airgap.builder.buildx import Builder, Buildx
 from airgap.builder.config import buildkitd_toml
 from airgap.builder.engine import ContainerSpec, Engine
 from airgap.bundle.contents import ImageEntry
@@ -50,19 +50,6 @@ http:
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
-    """What is running.
-
-    Attributes:
-        buildx: Builds with it.
-        address: Of this host, as the builder reaches it: where servers are to listen.
-    """
-
-    buildx: Buildx
-    address: str
-
-
-@dataclass(frozen=True, slots=True)
 class Material:
     """What a workshop is made of.
 
@@ -96,7 +83,7 @@ class _Place:
 @contextmanager
 def open_workshop(
     material: Material, hosts: Sequence[str], progress: Progress, *, closed: bool
-) -> Iterator[Workshop]:
+) -> Iterator[Builder]:
     """Starts it, and removes it at the end.
 
     Args:
@@ -123,7 +110,7 @@ def open_workshop(
         _run(engine, stack, _mirror(material, images["registry"], place))
         _run(engine, stack, _builder(material, images["builder"], place, hosts))
         _wait(engine)
-        yield Workshop(_buildx(engine, material, images["buildx"]), place.host)
+        yield Builder(_buildx(engine, material, images["buildx"]), place.host)
 
 
 def _check(material: Material) -> None:

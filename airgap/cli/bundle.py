@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
 from platformdirs import user_cache_path
 
+from airgap.cli.asking import confirm, read_requests, request_file_options
 from airgap.cli.keygen import read_passphrase
 from airgap.cli.request import (
     read_deadline,
@@ -31,7 +33,13 @@ from airgap.spec.lock import DEFAULT_PATH, load_lock
 
 if TYPE_CHECKING:
     from airgap.bundle.archive import Archive
+    from airgap.bundle.replay_tar import ReplayTar
+    from airgap.connected.fetch import Pace
+    from airgap.connected.make_bundle import Draft, Record
+    from airgap.connected.record import RecordOptions
     from airgap.connected.replay_tar import Recorded
+    from airgap.spec.bundle_spec import Request
+    from airgap.spec.request_file import RequestFile
     from airgap.trust.keys import PrivateKey
 
 
@@ -67,6 +75,13 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Certificates to trust while recording, in place of the system's.",
 )
+@click.option(
+    "--rehearse",
+    "rehearsed",
+    is_flag=True,
+    help="Before signing, build what was recorded from the bundle alone, without a network.",
+)
+@request_file_options
 @click.option("--locked", is_flag=True, help="Make the very bundle of the lock, byte for byte.")
 @click.option(
     "--lock",
@@ -113,6 +128,9 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     record: tuple[str, ...],
     record_authenticated: bool,
     record_ca: Path | None,
+    rehearsed: bool,
+    requests: tuple[Path, ...],
+    yes: bool,
     locked: bool,
     lock: Path | None,
     limit_rate: int,
@@ -131,19 +149,24 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
       airgap bundle my.toml --dry-run -o ./out
       airgap bundle my.toml --locked --key site.key -o ./out
       airgap bundle my.toml --record ./app --key site.key -o ./out
+      airgap bundle --request airgap-request.toml --no-roles --key site.key -o ./out
     """
     from airgap.connected.fetch import Pace
     from airgap.connected.locking import Locked, lock_of, write_lock
     from airgap.connected.make_bundle import Target, plan_bundle, write_bundle
     from airgap.connected.plan import describe, document
     from airgap.connected.record import RecordOptions, check_workstation, with_images
-    from airgap.connected.record import record as record_builds
+    from airgap.rehearse.rehearse import rehearse
     from airgap.tool.build import build_tool
 
-    request = with_images(read_request(wanted, name, platform, all_platforms, no_roles, record))
-    recording = RecordOptions(record_ca, record_authenticated, user_cache_path("airgap"))
+    asked = read_requests(requests, locked=locked or lock is not None)
+    request = with_images(
+        read_request(wanted, name, platform, all_platforms, no_roles, record, asked)
+    )
     if request.recordings and not dry_run:
         check_workstation()
+    if rehearsed and not request.recordings:
+        raise UsageError("there is nothing to rehearse", remedy="--record PATH, or airgap rehearse")
     if key is None and not dry_run:
         raise UsageError("--key is missing", remedy="make one: airgap keygen site")
     deadline = read_deadline(expires)
@@ -155,6 +178,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
         load_lock(lock)  # a file that is none stays as it is
     # Before anything is fetched: a wrong passphrase shall not show after hours.
     signing_key = _open_key(key, passphrase_file) if key and not dry_run else None
+    confirm(asked, yes=yes)
     target = Target(
         output,
         fixed.expires if fixed else deadline,
@@ -186,13 +210,14 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
                 write_lock(lock, lock_of(request, draft.plan.contents, tool))
             return tool
 
+        def rehearse_all(archive: Archive, replay: ReplayTar) -> None:
+            rehearse(archive, replay, request.recordings, how.folder, progress)
+
         pace = Pace(jobs, limit_rate)
-        with ExitStack() as recorded:
-
-            def record_all(archive: Archive) -> Recorded:
-                made = record_builds(request.recordings, archive, recording, progress)
-                return recorded.enter_context(made)
-
+        how = RecordOptions(
+            record_ca, record_authenticated, user_cache_path("airgap", ensure_exists=True)
+        )
+        with _recording(asked, request, draft, how, pace, progress) as record_all:
             contents = write_bundle(
                 draft,
                 client,
@@ -200,11 +225,49 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
                 signing_key,
                 pace,
                 progress,
-                record_all if request.recordings else None,
+                record_all,
+                rehearse_all if rehearsed else None,
             )
     if not as_json:
         click.echo(f"{output}: bundle {contents.name}, serial {contents.serial}, is signed")
         click.echo(f"check it: airgap verify {output} --trust {key.with_suffix('.pub')}")
+
+
+@contextmanager
+def _recording(
+    asked: RequestFile,
+    request: Request,
+    draft: Draft,
+    how: RecordOptions,
+    pace: Pace,
+    progress: Progress,
+) -> Iterator[Record | None]:
+    """Fetches what request files ask for, and gives what records builds besides, if any does.
+
+    What was recorded is on the disk until the end.
+    """
+    from airgap.connected.record import record
+    from airgap.connected.requested import fetch_requested
+    from airgap.replay.recorder import upstream_session
+    from airgap.store.store import Store
+
+    with TemporaryDirectory(prefix="answers-", dir=how.folder) as folder:
+        answers = Store(Path(folder))
+        requested = fetch_requested(
+            asked.urls,
+            answers,
+            upstream_session(how.ca),
+            draft.started.serial,
+            progress,
+            jobs=pace.jobs,
+        )
+
+        def record_all(archive: Archive) -> Recorded:
+            if not request.recordings:
+                return requested
+            return requested.united(record(request.recordings, archive, how, answers, progress))
+
+        yield record_all if request.recordings or requested.entries else None
 
 
 def _open_key(path: Path, passphrase_file: Path | None) -> PrivateKey:

@@ -18,14 +18,19 @@ from airgap.errors import AirgapError, ExitCode
 
 # Verb to the file and function that has it, so that `airgap --version` imports none of them.
 _VERBS = {
+    "build": "build",
     "bundle": "bundle",
     "completion": "completion",
     "enable": "enable",
     "env": "env",
+    "init": "init",
     "inspect": "inspect",
     "install": "install",
     "keygen": "keygen",
     "load": "load",
+    "scan": "scan",
+    "rehearse": "rehearse",
+    "serve": "serve",
     "status": "status",
     "trust": "trust",
     "uninstall": "uninstall",

@@ -24,11 +24,13 @@ from airgap.spec.bundle_spec import (
     parse_record,
 )
 from airgap.spec.lock import DEFAULT_PATH
+from airgap.spec.request_file import RequestFile
 
 if TYPE_CHECKING:
     from airgap.oci.registry import RegistryClient
     from airgap.progress import Progress
 
+_NOTHING = RequestFile()
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
 wanted_argument = click.argument("wanted", metavar="[SPEC.toml…] [IMAGE…]", nargs=-1)
@@ -79,15 +81,16 @@ def request_options(command: _Command) -> _Command:
     return command
 
 
-def read_request(
+def read_request(  # noqa: PLR0913, PLR0917 - one parameter an option
     wanted: tuple[str, ...],
     name: str,
     platform: tuple[str, ...],
     all_platforms: bool,
     no_roles: bool,
     record: tuple[str, ...] = (),
+    asked: RequestFile = _NOTHING,
 ) -> Request:
-    """The request of specs, image names and builds to record.
+    """The request of specs, image names, builds to record and request files.
 
     Raises:
         UsageError: A spec, name or platform is not one.
@@ -103,19 +106,23 @@ def read_request(
                 images=named,
             )
         )
-    elif named or record:
+    elif named or record or asked != _NOTHING:
         specs.append(BundleSpec(images=named))
     if not specs:
         raise UsageError("nothing is asked for", remedy="name specs or images: --help has examples")
     if record:
         recordings = (*specs[0].recordings, *(parse_record(text) for text in record))
         specs[0] = replace(specs[0], recordings=recordings)
+    if asked.images:
+        images = tuple(ImageSpec(one.reference, one.platforms) for one in asked.images)
+        specs.append(BundleSpec(host_platforms=specs[0].host_platforms, images=images))
     return make_request(
         specs,
         name=name,
         platforms=[parse_platform(text) for text in platform],
         with_roles=not no_roles,
         all_platforms=all_platforms,
+        may_be_empty=bool(asked.urls),
     )
 
 

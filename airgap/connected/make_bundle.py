@@ -22,6 +22,7 @@ from airgap.bundle.contents import (
     format_time,
 )
 from airgap.bundle.media import Media
+from airgap.bundle.replay_tar import ReplayTar
 from airgap.connected.fetch import Pace, write_tar
 from airgap.connected.filesystem import check_room, has_holes
 from airgap.connected.journal import Journal
@@ -42,6 +43,8 @@ from airgap.trust.keys import PrivateKey
 
 # Records builds with the images of the bundle that is being made.
 Record = Callable[[Archive], Recorded]
+# Builds from the bundle that is being made.
+Rehearse = Callable[[Archive, ReplayTar], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,7 @@ def write_bundle(  # noqa: PLR0913, PLR0917 - what the work needs
     pace: Pace,
     progress: Progress,
     record: Record | None = None,
+    rehearse: Rehearse | None = None,
 ) -> Contents:
     """Writes a planned bundle, or what is missing of it, and signs it.
 
@@ -137,6 +141,7 @@ def write_bundle(  # noqa: PLR0913, PLR0917 - what the work needs
         progress: Sees what happens.
         record: Is called when all images are written; records with them what the bundle is to
             have of it.
+        rehearse: Is called before the bundle is signed; tries what it is for.
 
     Raises:
         AirgapError: Anything that went wrong; the same command goes on from there.
@@ -159,6 +164,10 @@ def write_bundle(  # noqa: PLR0913, PLR0917 - what the work needs
                 recorded = record(archive)
             with _writing(output):
                 contents = _write_recorded(draft, contents, recorded, progress)
+        if rehearse is not None:
+            media = Media([output], finished=False)
+            with Archive(media, contents) as archive, ReplayTar(media, contents) as replay:
+                rehearse(archive, replay)
         with _writing(output):
             return _write_files(draft, contents, key)
 

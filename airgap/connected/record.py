@@ -6,20 +6,20 @@ import hashlib
 import platform as machine
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from airgap.builder.arguments import BuildArguments
+from airgap.builder.arguments import arguments_of
 from airgap.builder.build import WayOut, build
+from airgap.builder.buildx import Builder
 from airgap.builder.engine import Engine
 from airgap.builder.proxy_ca import proxy_ca
 from airgap.builder.source import BuildSource, open_source
-from airgap.builder.workshop import Material, Workshop, open_workshop
+from airgap.builder.workshop import Material, open_workshop
 from airgap.bundle.archive import Archive
 from airgap.bundle.contents import RecordingEntry, format_time
 from airgap.connected.replay_tar import Recorded
@@ -48,7 +48,7 @@ class RecordOptions:
     Attributes:
         ca: A file with the certificates to trust, in place of the system's.
         keep_authenticated: Whether answers to requests with credentials are kept.
-        folder: A folder for images and answers meanwhile; it need not exist.
+        folder: A folder for images meanwhile.
     """
 
     ca: Path | None
@@ -65,7 +65,7 @@ def check_workstation() -> None:
     try:
         Engine(Path()).check()
     except HostError as error:
-        error.meaning = f"Builds are recorded with Docker. {error.meaning}"
+        error.meaning = f"builds are recorded with Docker. {error.meaning}"
         raise
     if shutil.which("docker") is None:
         raise HostError(
@@ -110,40 +110,35 @@ def with_images(request: Request) -> Request:
     return replace(request, images=unite_images([*request.images, *found]))
 
 
-@contextmanager
 def record(
     recordings: Sequence[RecordingSpec],
     archive: Archive,
     options: RecordOptions,
+    answers: Store,
     progress: Progress,
-) -> Iterator[Recorded]:
+) -> Recorded:
     """Records builds, one after the other, each without a cache of the one before.
 
     Args:
         recordings: What to record.
         archive: Of the bundle being made, with all images.
         options: How.
+        answers: Where what is recorded is kept.
         progress: Sees what happens.
-
-    Yields:
-        What was recorded; it is on the disk until the caller is done with it.
 
     Raises:
         HostError: Docker is not there, or the bundle lacks what it takes.
         BuildError: A build failed; nothing is recorded.
     """
-    options.folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="record-", dir=options.folder) as name:
-        folder = Path(name)
-        answers = Store(folder / "replay")
-        material = _material(recordings, archive, folder, progress)
+        material = _material(recordings, archive, Path(name), progress)
         hosts = [image.reference.host for image in archive.contents.images]
-        with open_workshop(material, hosts, progress, closed=False) as workshop:
+        with open_workshop(material, hosts, progress, closed=False) as builder:
             entries = [
-                _record_one(recording, workshop, answers, options, progress)
+                _record_one(recording, builder, answers, options, progress)
                 for recording in recordings
             ]
-        yield _recorded(entries, answers)
+    return _recorded(entries, answers)
 
 
 def _material(
@@ -166,7 +161,7 @@ def _material(
 
 def _record_one(
     recording: RecordingSpec,
-    workshop: Workshop,
+    builder: Builder,
     answers: Store,
     options: RecordOptions,
     progress: Progress,
@@ -179,26 +174,16 @@ def _record_one(
         arguments=recording.args,
     )
     # Of an earlier recording: what is in a cache is not downloaded, and so not recorded.
-    workshop.buildx.output(["prune", "--all", "--force"])
-    with open_source(_arguments(recording)) as source, Server(recorder, workshop.address) as server:
-        ca = proxy_ca(workshop.buildx, native_platform())
-        status = build(source, workshop.buildx, WayOut(server.address, ca, any_date=False))
+    builder.buildx.output(["prune", "--all", "--force"])
+    with (
+        open_source(arguments_of(recording)) as source,
+        Server(recorder, builder.address) as server,
+    ):
+        ca = proxy_ca(builder.buildx, native_platform())
+        status = build(source, builder.buildx, WayOut(server.address, ca, any_date=False))
     if status != 0:
         raise _failed(recording, recorder)
     return _entry(recording, source, recorder, answers, progress)
-
-
-def _arguments(recording: RecordingSpec) -> BuildArguments:
-    platforms = ",".join(str(platform) for platform in recording.platforms or ())
-    options = [
-        ("--file", str(recording.dockerfile_path)),
-        ("--platform", platforms),
-        *(("--build-arg", f"{name}={value}") for name, value in recording.args.items()),
-        *((("--target", recording.target),) if recording.target else ()),
-        ("--provenance", "false"),
-        ("--output", "type=cacheonly"),
-    ]
-    return BuildArguments(str(recording.context), tuple(options))
 
 
 def _entry(

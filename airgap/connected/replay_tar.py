@@ -32,6 +32,13 @@ class Recorded:
     store: Store
     blobs: Mapping[str, int]
 
+    def united(self, other: Recorded) -> Recorded:
+        """Both; they must be in the same store."""
+        if other.store.root != self.store.root:
+            raise ValueError("recordings of different stores")
+        blobs = {**self.blobs, **other.blobs}
+        return Recorded((*self.entries, *other.entries), self.store, blobs)
+
 
 @dataclass(frozen=True, slots=True)
 class ReplayPlan:

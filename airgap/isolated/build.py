@@ -14,7 +14,7 @@ from tempfile import NamedTemporaryFile
 from airgap.builder.arguments import BuildArguments
 from airgap.builder.build import WayOut
 from airgap.builder.build import build as run_build
-from airgap.builder.buildx import Buildx
+from airgap.builder.buildx import Builder, Buildx
 from airgap.builder.emulated import EmulatedStep, emulated_steps
 from airgap.builder.instance import INSTANCE
 from airgap.builder.proxy_ca import proxy_ca
@@ -25,18 +25,27 @@ from airgap.isolated.host import native_platform
 from airgap.isolated.missing import Missing, find_missing
 from airgap.isolated.onbuild import triggers
 from airgap.isolated.step import Work
+from airgap.isolated.stock import Stock
 from airgap.oci.platform import parse_platform
 from airgap.replay.asked import Asked
 from airgap.replay.carried import load_recording
 from airgap.replay.dockerfile import frontend_in_place
 from airgap.replay.replay import Replay
 from airgap.replay.server import Server
+from airgap.spec.request_file import RequestedImage, RequestedUrl, RequestFile
 from airgap.spec.scan import Scan, scan_dockerfile
 from airgap.spec.stages import BuildOptions
 
 _LOOPBACK = "127.0.0.1"
 _NOT_BUILT = ("--call", "--check", "--help", "--print")
 """Options with which buildx tells something in place of building."""
+
+
+def of_this_host(work: Work) -> tuple[Stock, Builder]:
+    """What `install` has set up."""
+    registries = [work.settings.registry, *work.settings.site_registries]
+    stock = Stock(work.wanted, work.state.mirror, work.state.replay, registries)
+    return stock, Builder(Buildx(["docker", "buildx"], INSTANCE), _LOOPBACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +87,12 @@ class MissedError(BuildError):
         self.missed = missed
 
 
-def build(work: Work, source: BuildSource, recording: str) -> Built:
+def build(stock: Stock, builder: Builder, source: BuildSource, recording: str) -> Built:
     """Looks for all that is missing first, then builds while a recording answers.
 
     Args:
-        work: This host.
+        stock: What there is.
+        builder: Builds.
         source: What is to be built.
         recording: Which one to replay; empty to choose by the Dockerfile.
 
@@ -93,24 +103,37 @@ def build(work: Work, source: BuildSource, recording: str) -> Built:
         HostError: The builder does not answer.
         MissedError: The build failed.
     """
-    chosen = choose(work.wanted.recordings, recording, digest_of(source.text))
-    recordings = [load_recording(work.state.replay, entry) for entry in chosen]
+    chosen = choose(stock.wanted.recordings, recording, digest_of(source.text))
+    recordings = [load_recording(stock.replay, entry) for entry in chosen]
     options = build_options(source.arguments)
-    missing = find_missing(work, scan(work, source, options), recordings)
+    missing = find_missing(stock, scan(stock, source, options), recordings, options.args)
     if missing.images or missing.urls:
         raise NotHereError(missing)
-    buildx = Buildx(["docker", "buildx"], INSTANCE)
-    replay = Replay(work.state.replay, recordings, options.args)
-    with Server(replay, _LOOPBACK) as server, _metadata(source.arguments) as (arguments, metadata):
-        way_out = WayOut(server.address, proxy_ca(buildx, native_platform()), any_date=True)
-        status = run_build(source.with_arguments(arguments), buildx, way_out)
+    replay = Replay(stock.replay, recordings, options.args)
+    with (
+        Server(replay, builder.address) as server,
+        _metadata(source.arguments) as (arguments, metadata),
+    ):
+        ca = proxy_ca(builder.buildx, native_platform())
+        way_out = WayOut(server.address, ca, any_date=True)
+        status = run_build(source.with_arguments(arguments), builder.buildx, way_out)
         ref = _ref(metadata)
     if status != 0:
         notes = [f"{note.url}: {note.why}" for note in (*replay.refused, *replay.errors)]
         raise MissedError(f"the build failed (buildx: {status})", replay.misses, notes)
-    platforms = options.platforms
-    emulated = emulated_steps(buildx, ref, native_platform(), platforms) if ref else []
-    return Built(chosen[0].name if chosen else "", replay.misses, emulated)
+    slow = emulated_steps(builder.buildx, ref, native_platform(), options.platforms) if ref else []
+    return Built(chosen[0].name if chosen else "", replay.misses, slow)
+
+
+def requested(error: NotHereError | MissedError) -> RequestFile:
+    """What the workstation should bring, so that the build goes on."""
+    if isinstance(error, NotHereError):
+        images = [RequestedImage(need.reference, need.platforms) for need in error.missing.images]
+        return RequestFile(
+            tuple(images), tuple(RequestedUrl(one.url) for one in error.missing.urls)
+        )
+    urls = [RequestedUrl(asked.shown, asked.accept, asked.range) for asked in error.missed]
+    return RequestFile((), tuple(urls))
 
 
 def only_tells(arguments: BuildArguments) -> bool:
@@ -153,13 +176,13 @@ def digest_of(text: str) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def scan(work: Work, source: BuildSource, options: BuildOptions) -> Scan:
+def scan(stock: Stock, source: BuildSource, options: BuildOptions) -> Scan:
     """What the build needs from outside, ONBUILD of the mirror's images included."""
     found = scan_dockerfile(
         source.text,
         source.dockerfile.file,
         options,
-        lambda reference, platform: triggers(work, reference, platform),
+        lambda reference, platform: triggers(stock, reference, platform),
     )
     if not frontend_in_place(source.dockerfile.syntax):
         return found

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from airgap.isolated.step import Work
+from airgap.isolated.stock import Stock
 from airgap.oci.platform import Platform
-from airgap.replay.asked import Asked
+from airgap.replay.asked import Asked, normal_url
 from airgap.replay.recording import Recording
+from airgap.replay.redaction import arguments_of
 from airgap.spec.scan import ImageNeed, Scan, UrlNeed
 
 
@@ -18,7 +19,7 @@ class Missing:
 
     Attributes:
         images: With those platforms alone that the mirror lacks.
-        urls: Of ADD, that no recording has.
+        urls: Of ADD, that no recording has; fit to be shown.
     """
 
     images: tuple[ImageNeed, ...]
@@ -37,23 +38,34 @@ class Missing:
         ]
 
 
-def find_missing(work: Work, scan: Scan, recordings: Sequence[Recording]) -> Missing:
+def find_missing(
+    stock: Stock, scan: Scan, recordings: Sequence[Recording], args: Mapping[str, str]
+) -> Missing:
     """Compares what a build needs with the mirror and with recordings.
 
     Images of registries that the builder may ask, such as this host's own, are not looked for.
+
+    Args:
+        stock: What there is.
+        scan: What the build needs.
+        recordings: Those that would be replayed.
+        args: The build's arguments, whose values are not shown.
     """
-    asked = {work.settings.registry, *work.settings.site_registries}
     images = []
     for need in scan.images:
-        if need.reference.host not in asked and (lacking := _lacking(work, need)):
+        if need.reference.host not in stock.registries and (lacking := _lacking(stock, need)):
             images.append(ImageNeed(need.reference, lacking, need.file, need.line, need.by))
     known = {key for recording in recordings for key in recording.responses}
-    urls = tuple(need for need in scan.urls if Asked(need.url).key not in known)
-    return Missing(tuple(images), urls)
+    urls = []
+    for url in scan.urls:
+        asked = Asked(normal_url(url.url) or url.url, arguments=arguments_of(args))
+        if asked.key not in known:
+            urls.append(UrlNeed(asked.shown, url.file, url.line))
+    return Missing(tuple(images), tuple(urls))
 
 
-def _lacking(work: Work, need: ImageNeed) -> tuple[Platform, ...]:
-    entry = work.wanted.images.get(str(need.reference))
+def _lacking(stock: Stock, need: ImageNeed) -> tuple[Platform, ...]:
+    entry = stock.wanted.images.get(str(need.reference))
     if entry is None:
         return need.platforms
     if not entry.omitted and len(entry.platforms) == 1:

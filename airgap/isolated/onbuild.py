@@ -7,28 +7,28 @@ from collections.abc import Sequence
 
 from airgap.bundle.framing import manifests_of
 from airgap.errors import AirgapError
-from airgap.isolated.step import Work
+from airgap.isolated.stock import Stock
 from airgap.limits import LIMITS
 from airgap.oci.manifest import Index
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
 
 
-def triggers(work: Work, reference: Reference, platform: Platform) -> Sequence[str]:
+def triggers(stock: Stock, reference: Reference, platform: Platform) -> Sequence[str]:
     """The ONBUILD triggers of an image (OCI image spec, `config.md`; `OnBuild` is Docker's).
 
     None if the image is not there, or cannot be read: the build itself will say why.
     """
-    entry = work.wanted.images.get(str(reference))
+    entry = stock.wanted.images.get(str(reference))
     if entry is None:
         return ()
     try:
-        documents = work.state.mirror.documents(entry)
+        documents = stock.mirror.documents(entry)
         top = documents[entry.digest]
         manifest = manifests_of(top, documents).get(platform) if isinstance(top, Index) else top
         if manifest is None:
             return ()
-        body = work.state.mirror.small_blob(manifest.config.digest, LIMITS.config_bytes)
+        body = stock.mirror.small_blob(manifest.config.digest, LIMITS.config_bytes)
         found = json.loads(body)["config"]["OnBuild"]
     except (AirgapError, OSError, ValueError, KeyError, TypeError):
         return ()

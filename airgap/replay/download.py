@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,30 +28,32 @@ class Upstream:
         headers: Those that clients are given.
         size: Bytes of the body, if stated.
         pieces: Of the body; an AirgapError in between says that there will not be more.
+        close: Ends the connection if the body was not read to its end.
     """
 
     status: int
     headers: Headers
     size: int | None
     pieces: Iterator[bytes]
+    close: Callable[[], None] = lambda: None
 
 
 class Download:
     """A download that one thread runs and others wait for, each at its own pace.
 
-    Who holds one was counted in before by `join`, and makes exactly one `answer` of it.
+    Who asks for it joins first, and then makes exactly one `answer` of it, and closes that.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._upstream: Upstream | None = None
-        self._blob: NewBlob | None = None
+        self._file: BinaryIO | None = None
         self._clients = self._written = self._unread = 0
-        self._stopped = self._ended = False
+        self._to_the_end = self._stopped = self._ended = False
         self._error: BaseException | None = None
 
     def join(self) -> None:
-        """Counts a client in."""
+        """Counts a client in, before the end."""
         with self._changed:
             self._clients += 1
 
@@ -60,37 +63,37 @@ class Download:
         store: Store,
         finish: Callable[[Upstream, NewBlob], object],
     ) -> None:
-        """Fetches all.
+        """Fetches all; `end` must follow.
 
         Args:
             ask: Asks the server behind.
             store: Where the body is written.
-            finish: Is given all of it, to publish it or not, before clients see the end.
+            finish: Is given all of it, to publish it or not.
 
         Raises:
             AirgapError: The server does not answer, or not to the end.
             OSError: The disk does not take it.
         """
+        upstream = ask()
         try:
-            upstream = ask()
             with store.new_blob() as blob:
-                try:
-                    self._begin(upstream, blob)
-                    for piece in upstream.pieces:
-                        blob.write(piece)
-                        self._came(len(piece))
-                    with self._changed:
-                        finish(upstream, blob)
-                        self._end(None)
-                except BaseException as error:
-                    self._end(error)  # before the blob goes: who comes later opens it no more
-                    raise
-        except BaseException as error:
-            self._end(error)
-            raise
+                self._begin(upstream, blob.reader())
+                for piece in upstream.pieces:
+                    blob.write(piece)
+                    self._came(len(piece))
+                finish(upstream, blob)
+        finally:
+            upstream.close()
 
-    def answer(self, *, head: bool) -> Answer | None:
-        """What a client is given, or nothing if it all ended well before it came.
+    def end(self, error: BaseException | None) -> None:
+        """Tells clients that there is no more, and why if that is not as it should be."""
+        with self._changed:
+            self._ended, self._error = True, error
+            self._changed.notify_all()
+            self._close_if_done()
+
+    def answer(self, *, head: bool) -> Answer:
+        """What a client is given that joined before. Its body comes as the download goes on.
 
         Raises:
             AirgapError: The server does not answer.
@@ -98,25 +101,14 @@ class Download:
         """
         with self._changed:
             self._changed.wait_for(lambda: self._upstream or self._ended)
-            if self._error is not None:
-                raise self._error
-            if self._ended or self._upstream is None or self._blob is None:
-                return None
-            status, headers, size = (
-                self._upstream.status,
-                self._upstream.headers,
-                self._upstream.size,
-            )
-            if head:  # and stays: the body is asked for next, or known to this client already
-                return Answer(status, headers, iter(()), size)
-            file = self._blob.reader()
-
-        def leave() -> None:
-            file.close()
-            with self._changed:
+            upstream = self._upstream
+            if upstream is None:
                 self._clients -= 1
-
-        return Answer(status, headers, self._pieces(file), size, close=leave)
+                raise self._error or AssertionError("it ended and said nothing")
+            # Who wants the head alone comes for the body next, or has it from another build.
+            self._to_the_end |= head
+        body = self._pieces()
+        return Answer(upstream.status, upstream.headers, body, upstream.size, close=self._leave)
 
     def wait(self, seconds: float) -> bool:
         """Whether it ended within so many seconds."""
@@ -128,29 +120,33 @@ class Download:
         with self._changed:
             self._stopped = True
 
-    def _begin(self, upstream: Upstream, blob: NewBlob) -> None:
+    def _begin(self, upstream: Upstream, file: BinaryIO) -> None:
         with self._changed:
-            self._upstream, self._blob = upstream, blob
+            self._upstream, self._file = upstream, file
             self._changed.notify_all()
 
     def _came(self, count: int) -> None:
         with self._changed:
             self._written += count
-            self._unread = 0 if self._clients else self._unread + count
+            wanted = self._clients or self._to_the_end
+            self._unread = 0 if wanted else self._unread + count
             self._changed.notify_all()
             if self._stopped or self._unread > _UNREAD_BYTES:
                 raise UpstreamError("the build did not read it to its end, which is far off")
 
-    def _end(self, error: BaseException | None) -> None:
+    def _leave(self) -> None:
         with self._changed:
-            if not self._ended:
-                self._ended, self._error = True, error
-                self._changed.notify_all()
+            self._clients -= 1
+            self._close_if_done()
 
-    def _pieces(self, file: BinaryIO) -> Iterator[bytes]:
+    def _close_if_done(self) -> None:
+        if self._ended and not self._clients and self._file:
+            self._file.close()
+
+    def _pieces(self) -> Iterator[bytes]:
         position = 0
-        while self._has_more(position):
-            piece = file.read(MIB)
+        while self._has_more(position) and self._file:
+            piece = os.pread(self._file.fileno(), MIB, position)
             position += len(piece)
             yield piece
 

@@ -7,6 +7,7 @@ whose secrets are redacted. The recorder knows them, and asks with them when the
 from __future__ import annotations
 
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
@@ -15,7 +16,6 @@ from urllib.parse import unquote
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.auth import _basic_auth_str
 from requests.exceptions import ProxyError, RequestException, SSLError
 from urllib3.exceptions import HTTPError
 
@@ -60,7 +60,7 @@ class Recorder:
     """Answers a build from the Internet, and remembers.
 
     Args:
-        store: Where bodies are kept.
+        store: Where bodies are kept; no other recorder may use it meanwhile.
         session: Asks; it belongs to the recorder from now on.
         record_authenticated: Keep also what was asked for with credentials.
         arguments: The build's arguments: their values are not shown.
@@ -79,12 +79,16 @@ class Recorder:
         self._arguments = redaction.arguments_of(arguments or {})
         self._lock = threading.Lock()
         self._responses: dict[str, Response] = {}
-        self._downloads: dict[str, Download] = {}
+        # By key, and whether it is private: it does not wait for what may be refused.
+        self._downloads: dict[tuple[str, bool], Download] = {}
+        # What credentials opened and is left out: a refusal without them does not stand for it.
+        self._opened: set[str] = set()
         # Where redirects lead to, as the build asks for it: what it stands for, and whence.
         self._real: dict[str, Route] = {}
         self._private: dict[str, str] = {}
         self._disk: OSError | None = None
         self._left_out, self._failures, self._refused = Notes(), Notes(), Notes()
+        store.drop_new_blobs()
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(_CONNECTIONS, _CONNECTIONS))
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -116,19 +120,25 @@ class Recorder:
         for download in waiting:
             if not download.wait(_LAST_WAIT):
                 download.stop()
+                download.wait(_TIMEOUTS[1])
         if self._disk is not None:
             raise _not_written(self._store, self._disk)
         with self._lock:
             return Recording(dict(self._responses))
 
     def fetch(
-        self, url: str, accept: str = "", check: Callable[[str], object] = lambda _: None
+        self,
+        url: str,
+        accept: str = "",
+        part: str = "",
+        check: Callable[[str], object] = lambda _: None,
     ) -> int:
         """Records a URL, and all that it redirects to.
 
         Args:
             url: In normal form; see `normal_url`.
-            accept: The header, or nothing.
+            accept: The Accept header, or nothing.
+            part: The Range header, or nothing.
             check: Is given each URL before it is asked, and may raise.
 
         Returns:
@@ -137,11 +147,12 @@ class Recorder:
         Raises:
             UpstreamError: It cannot be had, or redirects in a circle.
         """
-        sent = (("Accept", accept),) if accept else ()
+        named = (("Accept", accept), ("Range", part))
+        sent = tuple((name, value) for name, value in named if value)
         for _ in range(_MOST_REDIRECTS):
             real = self._real.get(loose(url))
             check(real.url if real else url)
-            answer = self.answer(Asked(url, accept), sent, "")
+            answer = self.answer(Asked(url, accept, part), sent, "")
             try:
                 for _piece in answer.body:
                     pass
@@ -151,7 +162,8 @@ class Recorder:
             if answer.status not in _REDIRECTS or route is None:
                 return answer.status
             url = route.url
-        raise UpstreamError(f"{redaction.without_secrets(url)} redirects in a circle")
+        shown = Asked(url).knowing(self._arguments).shown
+        raise UpstreamError(f"{shown} redirects in a circle")
 
     def answer(self, asked: Asked, sent: Headers, user: str) -> Answer:
         """What the server behind answers, or did before; see `Answerer`.
@@ -163,17 +175,19 @@ class Recorder:
         if is_git(asked):
             return refusal(self._refused.add(asked, GIT_WAY_ROUND))
         private = self._why_private(asked, sent)
-        while True:
-            with self._lock:
-                response = self._responses.get(asked.key)
-            if response and not (private and response.status in _REFUSALS):
-                body = self._store.blob(response.digest)
-                return recorded_answer(response, body, self._arguments)
-            if private and not self._record_authenticated:
-                return self._pass_on(asked, sent, user, private)
-            answer = self._download(asked, sent, user).answer(head=asked.head)
-            if answer is not None:
-                return answer
+        keep = self._record_authenticated or not private
+        with self._lock:
+            response = self._responses.get(asked.key)
+            if response and private and response.status in _REFUSALS:
+                response = None  # credentials may open what was refused without
+            join = keep and not response
+            download = self._joined(asked, sent, user, bool(private)) if join else None
+        if response:
+            body = self._store.blob(response.digest)
+            return recorded_answer(response, body, self._arguments)
+        if download:
+            return download.answer(head=asked.head)
+        return self._pass_on(asked, sent, user, private)
 
     def _why_private(self, asked: Asked, sent: Headers) -> str:
         """Why an answer may be for this build alone, or nothing."""
@@ -185,47 +199,58 @@ class Recorder:
         return "it was asked for with credentials" if asked.credentials else ""
 
     def _pass_on(self, asked: Asked, sent: Headers, user: str, why: str) -> Answer:
-        """Answers and keeps nothing."""
-        with self._lock:
-            self._responses.pop(asked.key, None)  # a refusal, without the credentials
-        through_redirect = loose(asked.url) in self._private
-        # The path of what a private redirect leads to may itself be the secret.
-        self._left_out.add(asked, why, url=f"{asked.host}/..." if through_redirect else "")
-        upstream = self._ask(asked, sent, user, private=True)
-        pieces = upstream.pieces
-        close = getattr(pieces, "close", None) or (lambda: None)
-        return Answer(upstream.status, upstream.headers, pieces, upstream.size, close=close)
+        """Answers and keeps nothing.
 
-    def _download(self, asked: Asked, sent: Headers, user: str) -> Download:
-        """The download of this answer: the one that goes on, or a new one."""
+        Raises:
+            AirgapError: The server behind cannot be reached.
+        """
         with self._lock:
-            download = self._downloads.get(asked.key)
-            if download is not None:
-                download.join()
-                return download
-            download = self._downloads[asked.key] = Download()
+            self._opened.add(asked.key)
+            self._responses.pop(asked.key, None)  # a refusal, without the credentials
+        # The path of what a private redirect leads to may itself be the secret.
+        url = f"{asked.host}/..." if loose(asked.url) in self._private else ""
+        self._left_out.add(asked, why, url)
+        try:
+            upstream = self._ask(asked, sent, user, private=True)
+        except AirgapError as error:
+            self._failures.add(asked, error.message, url)
+            raise
+        return Answer(
+            upstream.status, upstream.headers, upstream.pieces, upstream.size, close=upstream.close
+        )
+
+    def _joined(self, asked: Asked, sent: Headers, user: str, private: bool) -> Download:
+        """The download of this answer: the one that goes on, or a new one. Needs the lock."""
+        download = self._downloads.get((asked.key, private))
+        if download is not None:
             download.join()
-        work = partial(self._run, download, asked, sent, user)
-        threading.Thread(target=work, name="airgap download", daemon=True).start()
+        else:
+            download = self._downloads[asked.key, private] = Download()
+            download.join()
+            ask = partial(self._ask, asked, sent, user, private=private)
+            work = partial(self._run, download, asked, private, ask)
+            threading.Thread(target=work, name="airgap download", daemon=True).start()
         return download
 
-    def _run(self, download: Download, asked: Asked, sent: Headers, user: str) -> None:
-        private = bool(self._why_private(asked, sent))
+    def _run(
+        self, download: Download, asked: Asked, private: bool, ask: Callable[[], Upstream]
+    ) -> None:
+        """Runs a download; what there is to note of it is noted before it ends."""
+        failure: BaseException | None = None
         try:
-            download.run(
-                partial(self._ask, asked, sent, user, private=private),
-                self._store,
-                partial(self._finish, asked),
-            )
+            download.run(ask, self._store, partial(self._finish, asked, private))
         except AirgapError as error:
             self._failures.add(asked, error.message)
+            failure = error
         except OSError as error:
-            self._disk = error
-        finally:
-            with self._lock:
-                del self._downloads[asked.key]
+            self._disk = failure = error
+        except Exception as error:  # raised where clients are answered
+            failure = error
+        with self._lock:
+            del self._downloads[asked.key, private]
+        download.end(failure)
 
-    def _finish(self, asked: Asked, upstream: Upstream, blob: NewBlob) -> None:
+    def _finish(self, asked: Asked, private: bool, upstream: Upstream, blob: NewBlob) -> None:
         """Keeps an answer that came whole, if it is worth keeping."""
         if not lasts(upstream.status):
             self._failures.add(asked, f"the server answered {upstream.status}")
@@ -237,6 +262,10 @@ class Recorder:
         )
         response = Response(asked.key, asked.shown, upstream.status, named, digest, size)
         with self._lock:
+            known = self._responses.get(asked.key)
+            weak = upstream.status in _REFUSALS and not private
+            if weak and (known or asked.key in self._opened):
+                return
             self._responses[asked.key] = response
         self._failures.drop(asked)
         self._left_out.drop(asked)
@@ -250,8 +279,8 @@ class Recorder:
         real = self._real.get(loose(asked.url), Route(asked.url, user))
         named = headers.passed_on(sent)
         if real.user:
-            name, _, password = map(unquote, real.user.partition(":"))
-            named.setdefault("authorization", _basic_auth_str(name, password))
+            proof = b64encode(unquote(real.user).encode()).decode()
+            named.setdefault("authorization", f"Basic {proof}")
         work = partial(self._try, asked.host, real.url, named)
         response = persist(work, Attempts(_RETRY_FOR))
         kept = tuple(
@@ -262,8 +291,9 @@ class Recorder:
             # Nobody reads the body of a redirect, and it names the target with all its secrets.
             response.close()
             return Upstream(response.status_code, kept, 0, iter(()))
-        size = _stated_size(response)
-        return Upstream(response.status_code, kept, size, _pieces(response, asked.shown, size))
+        size = response.raw.length_remaining  # none if it is not stated
+        pieces = _pieces(response, asked.host, size)
+        return Upstream(response.status_code, kept, size, pieces, response.close)
 
     def _try(self, host: str, url: str, named: Mapping[str, str]) -> requests.Response:
         request = requests.Request("GET", url, headers=named, auth=lambda request: request)
@@ -275,7 +305,7 @@ class Recorder:
                 prepared, timeout=_TIMEOUTS, allow_redirects=False, **settings
             )
         except (RequestException, HTTPError, OSError, ValueError) as error:
-            raise _unreachable(host, error) from error
+            raise _unreachable(host, error) from None  # that one shows the URL, secrets and all
 
     def _location(self, asked: Asked, value: str, *, private: bool) -> str:
         """A redirect's target as the build is given it; what it stands for is remembered."""
@@ -287,7 +317,8 @@ class Recorder:
                 if shown != location:
                     self._real[loose(target.url)] = real
                 if private:
-                    self._private.setdefault(loose(target.url), asked.shown)
+                    source = self._private.get(loose(asked.url), asked.shown)
+                    self._private.setdefault(loose(target.url), source)
         return shown
 
 
@@ -304,19 +335,8 @@ def _pieces(response: requests.Response, what: str, size: int | None) -> Iterato
             yield piece
     except (HTTPError, OSError) as error:
         raise failures.broke_off(what, error) from error
-    finally:
-        response.close()
     if size is not None and count != size:
         raise failures.broke_off(what, f"{size - count} bytes are missing")
-
-
-def _stated_size(response: requests.Response) -> int | None:
-    """Bytes of the body to come, from the head of the answer."""
-    named = response.raw.headers
-    stated = named.get("Content-Length", "")
-    if "Transfer-Encoding" in named or not (stated.isascii() and stated.isdigit()):
-        return None
-    return int(stated)
 
 
 def _is_location(name: str) -> bool:

@@ -116,6 +116,7 @@ class _Exchange(BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
+    default_request_version = "HTTP/1.0"  # so that every refusal has a status line
     timeout = _IDLE_SECONDS
     disable_nagle_algorithm = True
     wbufsize = _PAGE

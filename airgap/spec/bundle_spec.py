@@ -161,6 +161,7 @@ def make_request(
     platforms: Sequence[Platform] = (),
     with_roles: bool = True,
     all_platforms: bool = False,
+    may_be_empty: bool = False,
 ) -> Request:
     """Puts specs together: images are united, later roles win, the first name holds.
 
@@ -170,6 +171,7 @@ def make_request(
         platforms: In place of every spec's own (not of those in an image's entry).
         with_roles: Whether the roles' images are carried.
         all_platforms: Carry every platform of every index.
+        may_be_empty: Whether a bundle without images is meant.
 
     Raises:
         UsageError: Nothing is asked for, the name is not one, or two recordings have one name.
@@ -189,7 +191,7 @@ def make_request(
         for image in spec.images:
             asked = image.platforms or tuple(platforms) or spec.platforms
             _add(wanted, WantedImage(image.reference, asked, image.platforms or (), ("base",)))
-    if not wanted:
+    if not wanted and not may_be_empty:
         raise UsageError("no image is asked for", remedy="name images, or give a spec")
     images = tuple(wanted.values())
     if all_platforms:

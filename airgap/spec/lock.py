@@ -42,6 +42,7 @@ from airgap.limits import LIMITS
 from airgap.oci.digest import is_digest
 from airgap.oci.reference import parse_reference
 from airgap.spec.bundle_spec import Request
+from airgap.spec.toml import text, texts
 
 FORMAT = "airgap-lock/1"
 DEFAULT_PATH = Path("airgap.lock")
@@ -54,7 +55,6 @@ _HEADER = """\
 _VERSION = re.compile(r"[0-9A-Za-z.+!_-]{1,64}")
 _WHEEL = re.compile(r"[0-9A-Za-z.+!_-]{1,250}\.whl")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_NOT_PLAIN = re.compile(r"[^ !#-\[\]-~]")
 _MOST_SERIAL = 2**53
 _LAST_YEAR = "9999"  # there is a later second to every moment before it
 
@@ -111,18 +111,18 @@ class Lock:
 
     def to_text(self) -> str:
         """The text of `airgap.lock`."""
-        lines = [f"{_HEADER}format = {_text(FORMAT)}"]
-        lines += [f"name = {_text(self.name)}", f"serial = {self.serial}"]
-        lines += [f"created = {_text(self.created)}", f"expires = {_text(self.expires)}"]
-        lines += [f"host_platforms = {_texts(self.host_platforms)}", "", "[tool]"]
-        lines += [f"version = {_text(self.tool.version)}", f"sha256 = {_text(self.tool.sha256)}"]
+        lines = [f"{_HEADER}format = {text(FORMAT)}"]
+        lines += [f"name = {text(self.name)}", f"serial = {self.serial}"]
+        lines += [f"created = {text(self.created)}", f"expires = {text(self.expires)}"]
+        lines += [f"host_platforms = {texts(self.host_platforms)}", "", "[tool]"]
+        lines += [f"version = {text(self.tool.version)}", f"sha256 = {text(self.tool.sha256)}"]
         lines += ["", "[tool.wheels]"]
         wheels = sorted(self.tool.wheels.items())
-        lines += [f"{_text(name)} = {_text(sha256)}" for name, sha256 in wheels]
+        lines += [f"{text(name)} = {text(sha256)}" for name, sha256 in wheels]
         for image in self.images:
-            lines += ["", "[[images]]", f"name = {_text(image.name)}"]
-            lines += [f"digest = {_text(image.digest)}", f"wanted = {_texts(image.wanted)}"]
-            lines += [f"platforms = {_texts(image.platforms)}", f"roles = {_texts(image.roles)}"]
+            lines += ["", "[[images]]", f"name = {text(image.name)}"]
+            lines += [f"digest = {text(image.digest)}", f"wanted = {texts(image.wanted)}"]
+            lines += [f"platforms = {texts(image.platforms)}", f"roles = {texts(image.roles)}"]
         return "\n".join(lines) + "\n"
 
 
@@ -336,12 +336,3 @@ def _broken(path: str, why: str) -> UsageError:
 
 def _listed(texts: Sequence[str]) -> str:
     return ", ".join(texts) or "all platforms"
-
-
-def _texts(values: Sequence[str]) -> str:
-    return f"[{', '.join(map(_text, values))}]"
-
-
-def _text(value: str) -> str:
-    """A TOML basic string; all but printable ASCII is escaped."""
-    return '"' + _NOT_PLAIN.sub(lambda match: f"\\U{ord(match[0]):08x}", value) + '"'

@@ -51,12 +51,17 @@ class UrlNeed:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What cannot be recorded, or not be decided here, and the way round."""
+    """What cannot be recorded, or not be decided here, and the way round. `line` may be 0."""
 
     text: str
     remedy: str
     file: str
     line: int
+
+    @property
+    def place(self) -> str:
+        """File and line."""
+        return f"{self.file}:{self.line}" if self.line else self.file
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +186,7 @@ class _Walk:
                 self._hint(state.undecided, _BUILD_ARG, state.line)
             if state in self._stages.reachable:
                 self._need_image(state)
-                if state.stage and state.context is None:
+                if state.stage and not state.replaced:
                     self._walk(state)
         return Scan(tuple(self._images), tuple(self._urls), tuple(self._hints), self._runs)
 
@@ -209,7 +214,7 @@ class _Walk:
     def _check_order(self, state: State, command: Command) -> None:
         """A stage cannot read one that is built after it."""
         for source in command.sources:
-            if source.stage and source.context is None and source not in self._variables:
+            if source.stage and not source.replaced and source not in self._variables:
                 place = self._stages.place(command.instruction.line)
                 raise UsageError(f"{place}: it reads a stage that comes later in the file")
 

@@ -67,7 +67,8 @@ class State:
         stage: None for an image that COPY or RUN names.
         platform: Its own; None means the base's, or else the target's.
         base: The stage that it stands on, if it is one.
-        context: The value of the build context that takes its place.
+        context: The value of the build context that takes the place of what it stands on.
+        replaced: Whether that context takes the place of the whole stage.
         image: What it needs from outside.
         commands: In order, the triggered ones first.
         undecided: Why what it stands on could not be decided.
@@ -81,6 +82,7 @@ class State:
     platform: Platform | None = None
     base: State | None = None
     context: str | None = None
+    replaced: bool = False
     image: Reference | None = None
     commands: list[Command] = field(default_factory=list)
     undecided: str = ""
@@ -117,6 +119,7 @@ class Stages:
         self._platform = platform
         self._contexts = {_context_name(name): v for name, v in options.contexts.items()}
         self._by_name: dict[str, State] = {}
+        self._copied: set[Reference] = set()
         self.states: list[State] = []
         self.global_args = default_args(
             platform, options.build_platform, options.args, self._target_name()
@@ -162,8 +165,9 @@ class Stages:
                 state.undecided = _without_value(stage.platform, missed)
         state.commands = [Command(one) for one in stage.instructions]
         state.context = self._context(stage.name, state) if stage.name else None
+        state.replaced = state.context is not None
         self._register(state)
-        if state.context is not None:
+        if state.replaced:
             state.base = None
 
     def _register(self, state: State) -> None:
@@ -263,9 +267,13 @@ class Stages:
         if state.base:
             ones = (command.instruction for command in state.base.commands)
             return [one.trigger for one in ones if one.name == "ONBUILD"]
-        if state.image and onbuild:
-            return onbuild(state.image, self.platform_of(state))
-        return []
+        if state.image is None or onbuild is None:
+            return []
+        if state.stage is None:  # nothing is built on it: BuildKit asks only for what is named
+            if state.image in self._copied:  # perhaps by itself
+                return []
+            self._copied.add(state.image)
+        return onbuild(state.image, self.platform_of(state))
 
     def _trigger(self, state: State, triggers: Sequence[str]) -> None:
         commands = []

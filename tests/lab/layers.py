@@ -48,8 +48,9 @@ class Layer:
         return self._add(entry, 0o777, None)
 
     def without(self, path: str) -> Layer:
-        """Leaves out an entry that was added before."""
-        del self._entries[path]
+        """Leaves out what was added at a path and below it."""
+        for name in [name for name in self._entries if f"{name}/".startswith(f"{path}/")]:
+            del self._entries[name]
         return self
 
     def tree(self, source: Path, below: str = "") -> Layer:

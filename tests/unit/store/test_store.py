@@ -53,6 +53,44 @@ def test_an_empty_blob_is_a_blob(store: Store) -> None:
     assert store.has_blob(digest_of(b""), 0)
 
 
+def test_a_blob_can_be_written_before_its_digest_is_known(store: Store) -> None:
+    with store.new_blob() as blob:
+        blob.write(DATA[:4])
+        with blob.reader() as file:
+            assert file.read() == DATA[:4]
+            blob.write(DATA[4:])
+            assert not store.has_blob(DIGEST, len(DATA))
+            assert blob.publish() == (DIGEST, len(DATA))
+            assert file.read() == DATA[4:]
+    assert store.has_blob(DIGEST, len(DATA))
+    assert len(files(store.root)) == 1
+
+
+def test_what_a_killed_run_left_of_new_blobs_can_be_removed(store: Store) -> None:
+    store.drop_new_blobs()
+    store.write_blob(DIGEST, [DATA])
+    with store.new_blob() as blob:
+        blob.write(DATA)
+        assert len(files(store.root)) == 2
+        store.drop_new_blobs()
+        assert files(store.root) == [store.root / layout.blob_data(DIGEST)]
+
+
+def test_the_same_new_blob_twice_is_there_once(store: Store) -> None:
+    for _ in range(2):
+        with store.new_blob() as blob:
+            blob.write(DATA)
+            assert blob.publish() == (DIGEST, len(DATA))
+    assert files(store.root) == [store.root / layout.blob_data(DIGEST)]
+
+
+def test_what_is_not_published_leaves_nothing(store: Store) -> None:
+    with pytest.raises(ValueError, match="x"), store.new_blob() as blob:
+        blob.write(DATA)
+        raise ValueError("x")
+    assert files(store.root) == []
+
+
 def test_a_blob_with_other_bytes_is_never_seen(store: Store) -> None:
     path = store.root / layout.blob_data(DIGEST)
 

@@ -1,0 +1,87 @@
+"""`airgap build`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from airgap.cli.settings import Settings, pass_settings
+from airgap.spec.request_file import DEFAULT_PATH, add_to_request
+
+if TYPE_CHECKING:
+    from airgap.isolated.build import Built
+
+_SHOWN_STEPS = 5
+_WORTH_SECONDS = 5.0
+
+
+@click.command(name="build", context_settings={"ignore_unknown_options": True})
+@click.option("--recording", default="", metavar="NAME", help="Replay this one of several.")
+@click.option(
+    "--request",
+    "request_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=DEFAULT_PATH,
+    show_default=True,
+    help="Write here what is missing.",
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="BUILDX-ARGUMENTS…")
+@pass_settings
+def command(
+    settings: Settings, recording: str, request_path: Path, arguments: tuple[str, ...]
+) -> None:
+    """Build as docker buildx build does, with downloads of RUN steps from a recording.
+
+    It takes all arguments of docker buildx build. First it looks for all that is missing. What
+    RUN steps and ADD download comes from the recording that was made of this Dockerfile, and
+    nothing else is reached. What was missing is written to a request file for the workstation:
+    airgap bundle --request.
+
+    \b
+    Examples:
+      airgap build -t 127.0.0.1:5000/demo/app --push .
+      airgap build --platform linux/amd64,linux/arm64 -t 127.0.0.1:5000/demo/app --push .
+      airgap build --recording app -f Dockerfile.web --load -t app .
+    """
+    from airgap.builder.arguments import BuildArguments
+    from airgap.builder.source import open_source
+    from airgap.isolated.build import (
+        MissedError,
+        NotHereError,
+        build,
+        of_this_host,
+        requested,
+    )
+    from airgap.isolated.host import User
+    from airgap.isolated.state import State
+    from airgap.isolated.status import standing_work
+
+    parsed = BuildArguments.parse(arguments)
+    with settings.progress() as progress, open_source(parsed) as source:
+        work = standing_work(State(settings.root), User.behind_this_process(), progress)
+        try:
+            built = build(*of_this_host(work), source, recording)
+        except (NotHereError, MissedError) as error:
+            missing = requested(error)
+            if missing.images or missing.urls:
+                add_to_request(request_path, missing)
+                error.remedy = (
+                    f"{request_path} lists it, for the workstation: "
+                    f"airgap bundle --request {request_path.name}"
+                )
+            raise
+    _show(built)
+
+
+def _show(built: Built) -> None:
+    for asked in built.missed:
+        click.echo(f"not in the recording, and the build went on: {asked.shown}", err=True)
+    slow = [step for step in built.emulated if step.seconds >= _WORTH_SECONDS][:_SHOWN_STEPS]
+    if slow:
+        click.echo("the slowest emulated steps:", err=True)
+    for step in slow:
+        click.echo(f"  {step.seconds:6.1f} s  {step.platform}  {step.text[:100]}", err=True)
+        if step.advice:
+            click.echo(f"            {step.advice}", err=True)

@@ -1,0 +1,80 @@
+"""`airgap rehearse`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from airgap.cli.settings import Settings, pass_settings
+
+
+@click.command(name="rehearse")
+@click.argument("folder", metavar="BUNDLE", type=click.Path(path_type=Path))
+@click.argument("paths", metavar="PATH[:DOCKERFILE]…", nargs=-1, required=True)
+@click.option(
+    "--trust",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Check with this public key, and not with those of `airgap trust`; repeatable.",
+)
+@click.option("--recording", default="", metavar="NAME", help="Replay this one of several.")
+@click.option(
+    "--platform", multiple=True, help="Build for this; repeatable [default: what was recorded]."
+)
+@click.option("--target", default="", help="The stage to build.")
+@click.option("--build-arg", "build_args", multiple=True, metavar="NAME=VALUE", help="As buildx's.")
+@pass_settings
+def command(  # noqa: PLR0913, PLR0917 - one parameter an option
+    settings: Settings,
+    folder: Path,
+    paths: tuple[str, ...],
+    trust: tuple[Path, ...],
+    recording: str,
+    platform: tuple[str, ...],
+    target: str,
+    build_args: tuple[str, ...],
+) -> None:
+    """Build from a bundle alone, on this workstation, on a network without a way out.
+
+    It proves a bundle before it is carried: the same check for what is missing, the same BuildKit,
+    mirror and recordings as on the isolated host. It needs Docker. Nothing is left behind.
+
+    \b
+    Examples:
+      airgap rehearse /media/usb/airgap ./app --trust site.pub
+      airgap rehearse ./out ./app:Dockerfile.web --platform linux/arm64 --trust site.pub
+    """
+    from platformdirs import user_cache_path
+
+    from airgap.bundle.archive import Archive
+    from airgap.bundle.media import Media
+    from airgap.bundle.replay_tar import ReplayTar
+    from airgap.bundle.verify import read_signed
+    from airgap.oci.platform import parse_platform
+    from airgap.rehearse.rehearse import rehearse
+    from airgap.spec.builds import read_args
+    from airgap.spec.bundle_spec import parse_record
+    from airgap.trust.folder import refuse_key_in, trusted_keys
+    from airgap.trust.keys import load_public
+
+    for path in trust:
+        refuse_key_in([folder], path)
+    keys = [load_public(path) for path in trust] or list(trusted_keys(settings.trust_dir))
+    media = Media([folder])
+    contents = read_signed(media, keys).contents
+    platforms = tuple(parse_platform(text) for text in platform)
+    args = read_args(build_args, os.environ)
+    builds = [
+        replace(parse_record(path), target=target, args=args, platforms=platforms or None)
+        for path in paths
+    ]
+    with (
+        Archive(media, contents) as archive,
+        ReplayTar(media, contents) as replay,
+        settings.progress() as progress,
+    ):
+        rehearse(archive, replay, builds, user_cache_path("airgap"), progress, recording)
+    click.echo(f"rehearsed {len(paths)} builds from {contents.name}, serial {contents.serial}")

@@ -1,0 +1,52 @@
+"""`airgap serve`."""
+
+from __future__ import annotations
+
+import click
+
+from airgap.cli.settings import Settings, pass_settings
+from airgap.spec.request_file import DEFAULT_PATH, RequestedUrl, RequestFile, add_to_request
+
+
+@click.command(name="serve")
+@click.option("--recording", default="", metavar="NAME", help="Serve this one of several.")
+@pass_settings
+def command(settings: Settings, recording: str) -> None:
+    """Serve a recording to builds that you start with buildx yourself, until Ctrl-C.
+
+    Start it in the folder where you build, and in another terminal there:
+
+    \b
+      eval "$(airgap env)"
+      docker buildx build --policy filename=cwd://.airgap/proxy.rego .
+      docker buildx bake --set '*.policy=filename=cwd://.airgap/proxy.rego'
+
+    Meanwhile it keeps two files in .airgap; name that folder in your .dockerignore. Unlike
+    airgap build it cannot tell tools of BuildKit's CA that do not read the system's trust store,
+    nor apt to take release files that have expired.
+
+    \b
+    Example:
+      airgap serve --recording app
+    """
+    from airgap.isolated.build import of_this_host
+    from airgap.isolated.host import User
+    from airgap.isolated.serve import serve
+    from airgap.isolated.state import State
+    from airgap.isolated.status import standing_work
+    from airgap.replay.asked import Asked
+
+    def ready(name: str) -> None:
+        click.echo(f"serving the recording {name or 'of nothing'}; end it with Ctrl-C")
+
+    def missed(asked: Asked) -> None:
+        click.echo(f"not in the recording: {asked.shown}", err=True)
+        url = RequestedUrl(asked.shown, asked.accept, asked.range)
+        add_to_request(DEFAULT_PATH, RequestFile(urls=(url,)))
+
+    with settings.progress() as progress:
+        work = standing_work(State(settings.root), User.behind_this_process(), progress)
+        try:
+            serve(of_this_host(work)[0], recording, ready, missed)
+        except KeyboardInterrupt:
+            click.echo("ended")

@@ -1,0 +1,236 @@
+"""Which addresses are refused, in all ways to write them, and that none of them is connected to."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from ipaddress import IPv4Address, ip_address, ip_network
+from typing import Any, TypeAlias
+
+import pytest
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airgap.connected.addresses import (
+    REFUSED,
+    PublicAdapter,
+    RefusedAddressError,
+    check_host,
+    is_refused,
+)
+
+Found: TypeAlias = list[tuple[Any, ...]]
+
+PRIVATE = [
+    "0.0.0.0",  # noqa: S104 - an address to refuse
+    "0.1.2.3",
+    "10.0.0.1",
+    "10.255.255.255",
+    "100.64.0.1",
+    "100.127.255.255",
+    "127.0.0.1",
+    "127.255.255.254",
+    "169.254.169.254",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.0.0.8",
+    "192.168.0.1",
+    "198.18.0.1",
+    "224.0.0.1",
+    "239.255.255.255",
+    "240.0.0.1",
+    "255.255.255.255",
+]
+PUBLIC = [
+    "1.1.1.1",
+    "9.255.255.255",
+    "11.0.0.0",
+    "100.63.255.255",
+    "100.128.0.0",
+    "126.255.255.255",
+    "128.0.0.1",
+    "169.253.255.255",
+    "172.15.255.255",
+    "172.32.0.0",
+    "192.167.255.255",
+    "192.169.0.0",
+    "198.17.255.255",
+    "198.20.0.0",
+    "223.255.255.255",
+    "192.0.2.1",
+    "198.51.100.1",
+    "203.0.113.80",
+]
+PRIVATE_6 = [
+    "::",
+    "::1",
+    "::7f00:1",
+    "fc00::1",
+    "fd12:3456::1",
+    "fe80::1",
+    "febf::1",
+    "fec0::1",
+    "ff02::1",
+    "64:ff9b:1::a00:1",
+    "2001:0:4136:e378::1",
+    "2002:a00:1::1",
+    "2002:101:101::1",
+]
+PUBLIC_6 = ["2606:4700::1111", "2001:db8::1", "2001:4860:4860::8888", "fbff::1"]
+
+
+@pytest.mark.parametrize("text", PRIVATE + PRIVATE_6)
+def test_an_address_of_one_network_or_host_is_refused(text: str) -> None:
+    assert is_refused(ip_address(text), REFUSED)
+    with pytest.raises(RefusedAddressError, match="is no public address"):
+        check_host(text)
+    if ":" in text:
+        with pytest.raises(RefusedAddressError):
+            check_host(f"[{text}]")
+
+
+@pytest.mark.parametrize("text", PUBLIC + PUBLIC_6)
+def test_a_public_address_and_one_of_documentation_is_not(text: str) -> None:
+    assert not is_refused(ip_address(text), REFUSED)
+    check_host(text)
+
+
+@given(st.ip_addresses(v=4))
+def test_an_ipv4_address_inside_an_ipv6_one_counts(address: IPv4Address) -> None:
+    for prefix in ("::ffff:", "64:ff9b::"):
+        inside = ip_address(f"{prefix}{address}")
+        assert is_refused(inside, REFUSED) == is_refused(address, REFUSED)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "LocalHost",
+        "localhost.",
+        "app.localhost",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "127.0.0.1.",
+        "0",
+        "10.1",
+        "169.254.43518",
+        "[::ffff:10.0.0.1]",
+        "[::ffff:a00:1]",
+        "[fe80::1%lo]",
+    ],
+)
+def test_every_way_to_write_it_is_refused(host: str) -> None:
+    with pytest.raises(RefusedAddressError):
+        check_host(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["example.com", "localhost.example", "10.example", "x" * 300, "a..b", ""]
+)
+def test_names_are_not_resolved(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve = socket.getaddrinfo
+
+    def numeric(host: str, port: int, family: int, kind: int, protocol: int, flags: int) -> Found:
+        assert flags == socket.AI_NUMERICHOST
+        return resolve(host, port, family, kind, protocol, flags)
+
+    monkeypatch.setattr(socket, "getaddrinfo", numeric)
+    check_host(host)
+
+
+class Names:
+    """Names mean what a test says, one answer after the other, as a hostile server would."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> None:
+        self._answers = list(answers)
+        self._real = socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", self._resolve)
+
+    def _resolve(
+        self,
+        host: str,
+        port: int,
+        family: int = 0,
+        kind: int = 0,
+        protocol: int = 0,
+        flags: int = 0,
+    ) -> Found:
+        if flags or not host.endswith(".example"):
+            return self._real(host, port, family, kind, protocol, flags)
+        texts = self._answers.pop(0)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (text, port)) for text in texts]
+
+
+@pytest.fixture
+def session() -> requests.Session:
+    """Connects to 127.0.0.1 as if it were public, and to 127.0.0.2 as if it were private."""
+    session = requests.Session()
+    session.trust_env = False
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, PublicAdapter([ip_network("127.0.0.2/32")], 1))
+    return session
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """Listens on every address of loopback."""
+    with socket.create_server(("", 0)) as one:
+        one.settimeout(0.0)
+        yield one
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_nothing_is_connected_to_if_one_of_its_addresses_is_refused(
+    scheme: str, session: requests.Session, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Names(monkeypatch, ["127.0.0.1", "127.0.0.2"])
+    with pytest.raises(RefusedAddressError, match=r"rebind\.example \(127\.0\.0\.2\)"):
+        session.get(f"{scheme}://rebind.example:{listener.getsockname()[1]}/", timeout=5)
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+
+
+def test_a_name_is_resolved_once(
+    session: requests.Session, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Names(monkeypatch, ["127.0.0.1"], ["127.0.0.2"])
+    listener.settimeout(10)
+    with pytest.raises(requests.RequestException):
+        session.get(f"http://rebind.example:{listener.getsockname()[1]}/", timeout=0.5)
+    connection, _ = listener.accept()
+    with connection:
+        assert connection.getsockname()[0] == "127.0.0.1"
+    # Another request is another connection, and looks again.
+    with pytest.raises(RefusedAddressError):
+        session.get(f"http://rebind.example:{listener.getsockname()[1]}/", timeout=5)
+
+
+def test_what_has_no_address_and_what_does_not_answer_are_errors_of_requests(
+    session: requests.Session, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = listener.getsockname()[1]
+    listener.close()
+    Names(monkeypatch, ["127.0.0.1"], [])
+    for _ in range(2):
+        with pytest.raises(requests.ConnectionError):
+            session.get(f"http://gone.example:{port}/", timeout=5)
+
+
+def test_a_proxy_may_be_anywhere_but_is_not_asked_for_what_is_refused(
+    session: requests.Session, listener: socket.socket
+) -> None:
+    proxies = {"http": f"http://127.0.0.2:{listener.getsockname()[1]}"}
+    for host in ("127.0.0.2", "127.2", "[::ffff:127.0.0.2]"):
+        with pytest.raises(RefusedAddressError):
+            session.get(f"http://{host}/", proxies=proxies, timeout=5)
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+    with pytest.raises(requests.ReadTimeout):
+        session.get("http://files.example/", proxies=proxies, timeout=0.2)
+    connection, _ = listener.accept()
+    with connection:
+        assert connection.recv(100).startswith(b"GET http://files.example/ HTTP/1.1")
