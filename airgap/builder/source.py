@@ -63,8 +63,7 @@ def open_source(arguments: BuildArguments) -> Iterator[BuildSource]:
     with TemporaryDirectory(prefix="airgap-context-") as name:
         local = replace(rest, context=name)
         if _is_tar(data):
-            with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-                tar.extractall(name, filter="data")
+            _unpack(data, name)
             yield _read(local, str(Path(name, file or _NAME)), Path(name))
         else:
             text = data.decode(errors="replace")
@@ -95,6 +94,14 @@ def _read(arguments: BuildArguments, file: str, context: Path) -> BuildSource:
         parse_dockerfile(text, str(path)),
         ignored.read_bytes() if ignored.is_file() else None,
     )
+
+
+def _unpack(data: bytes, folder: str) -> None:
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            tar.extractall(folder, filter="data")
+    except (tarfile.TarError, OSError) as error:
+        raise UsageError(f"the context on standard input cannot be unpacked: {error}") from error
 
 
 def _is_tar(data: bytes) -> bool:

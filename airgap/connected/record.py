@@ -65,7 +65,7 @@ def check_workstation() -> None:
     try:
         Engine(Path()).check()
     except HostError as error:
-        error.meaning = f"Builds are recorded with Docker. {error.meaning}"
+        error.meaning = f"builds are recorded with Docker. {error.meaning}"
         raise
     if shutil.which("docker") is None:
         raise HostError(

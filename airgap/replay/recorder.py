@@ -60,7 +60,7 @@ class Recorder:
     """Answers a build from the Internet, and remembers.
 
     Args:
-        store: Where bodies are kept.
+        store: Where bodies are kept; no other recorder may use it meanwhile.
         session: Asks; it belongs to the recorder from now on.
         record_authenticated: Keep also what was asked for with credentials.
         arguments: The build's arguments: their values are not shown.
@@ -79,12 +79,16 @@ class Recorder:
         self._arguments = redaction.arguments_of(arguments or {})
         self._lock = threading.Lock()
         self._responses: dict[str, Response] = {}
-        self._downloads: dict[str, Download] = {}
+        # By key, and whether it is private: it does not wait for what may be refused.
+        self._downloads: dict[tuple[str, bool], Download] = {}
+        # What credentials opened and is left out: a refusal without them does not stand for it.
+        self._opened: set[str] = set()
         # Where redirects lead to, as the build asks for it: what it stands for, and whence.
         self._real: dict[str, Route] = {}
         self._private: dict[str, str] = {}
         self._disk: OSError | None = None
         self._left_out, self._failures, self._refused = Notes(), Notes(), Notes()
+        store.drop_new_blobs()
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(_CONNECTIONS, _CONNECTIONS))
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -116,6 +120,7 @@ class Recorder:
         for download in waiting:
             if not download.wait(_LAST_WAIT):
                 download.stop()
+                download.wait(_TIMEOUTS[1])
         if self._disk is not None:
             raise _not_written(self._store, self._disk)
         with self._lock:
@@ -157,7 +162,8 @@ class Recorder:
             if answer.status not in _REDIRECTS or route is None:
                 return answer.status
             url = route.url
-        raise UpstreamError(f"{redaction.without_secrets(url)} redirects in a circle")
+        shown = Asked(url).knowing(self._arguments).shown
+        raise UpstreamError(f"{shown} redirects in a circle")
 
     def answer(self, asked: Asked, sent: Headers, user: str) -> Answer:
         """What the server behind answers, or did before; see `Answerer`.
@@ -174,7 +180,8 @@ class Recorder:
             response = self._responses.get(asked.key)
             if response and private and response.status in _REFUSALS:
                 response = None  # credentials may open what was refused without
-            download = self._joined(asked, sent, user) if keep and not response else None
+            join = keep and not response
+            download = self._joined(asked, sent, user, bool(private)) if join else None
         if response:
             body = self._store.blob(response.digest)
             return recorded_answer(response, body, self._arguments)
@@ -198,6 +205,7 @@ class Recorder:
             AirgapError: The server behind cannot be reached.
         """
         with self._lock:
+            self._opened.add(asked.key)
             self._responses.pop(asked.key, None)  # a refusal, without the credentials
         # The path of what a private redirect leads to may itself be the secret.
         url = f"{asked.host}/..." if loose(asked.url) in self._private else ""
@@ -211,25 +219,26 @@ class Recorder:
             upstream.status, upstream.headers, upstream.pieces, upstream.size, close=upstream.close
         )
 
-    def _joined(self, asked: Asked, sent: Headers, user: str) -> Download:
+    def _joined(self, asked: Asked, sent: Headers, user: str, private: bool) -> Download:
         """The download of this answer: the one that goes on, or a new one. Needs the lock."""
-        download = self._downloads.get(asked.key)
+        download = self._downloads.get((asked.key, private))
         if download is not None:
             download.join()
         else:
-            download = self._downloads[asked.key] = Download()
+            download = self._downloads[asked.key, private] = Download()
             download.join()
-            work = partial(self._run, download, asked, sent, user)
+            ask = partial(self._ask, asked, sent, user, private=private)
+            work = partial(self._run, download, asked, private, ask)
             threading.Thread(target=work, name="airgap download", daemon=True).start()
         return download
 
-    def _run(self, download: Download, asked: Asked, sent: Headers, user: str) -> None:
+    def _run(
+        self, download: Download, asked: Asked, private: bool, ask: Callable[[], Upstream]
+    ) -> None:
         """Runs a download; what there is to note of it is noted before it ends."""
-        private = bool(self._why_private(asked, sent))
-        ask = partial(self._ask, asked, sent, user, private=private)
         failure: BaseException | None = None
         try:
-            download.run(ask, self._store, partial(self._finish, asked))
+            download.run(ask, self._store, partial(self._finish, asked, private))
         except AirgapError as error:
             self._failures.add(asked, error.message)
             failure = error
@@ -238,10 +247,10 @@ class Recorder:
         except Exception as error:  # raised where clients are answered
             failure = error
         with self._lock:
-            del self._downloads[asked.key]
+            del self._downloads[asked.key, private]
         download.end(failure)
 
-    def _finish(self, asked: Asked, upstream: Upstream, blob: NewBlob) -> None:
+    def _finish(self, asked: Asked, private: bool, upstream: Upstream, blob: NewBlob) -> None:
         """Keeps an answer that came whole, if it is worth keeping."""
         if not lasts(upstream.status):
             self._failures.add(asked, f"the server answered {upstream.status}")
@@ -253,6 +262,10 @@ class Recorder:
         )
         response = Response(asked.key, asked.shown, upstream.status, named, digest, size)
         with self._lock:
+            known = self._responses.get(asked.key)
+            weak = upstream.status in _REFUSALS and not private
+            if weak and (known or asked.key in self._opened):
+                return
             self._responses[asked.key] = response
         self._failures.drop(asked)
         self._left_out.drop(asked)
@@ -278,7 +291,7 @@ class Recorder:
             # Nobody reads the body of a redirect, and it names the target with all its secrets.
             response.close()
             return Upstream(response.status_code, kept, 0, iter(()))
-        size = _stated_size(response)
+        size = response.raw.length_remaining  # none if it is not stated
         pieces = _pieces(response, asked.host, size)
         return Upstream(response.status_code, kept, size, pieces, response.close)
 
@@ -292,7 +305,7 @@ class Recorder:
                 prepared, timeout=_TIMEOUTS, allow_redirects=False, **settings
             )
         except (RequestException, HTTPError, OSError, ValueError) as error:
-            raise _unreachable(host, error) from error
+            raise _unreachable(host, error) from None  # that one shows the URL, secrets and all
 
     def _location(self, asked: Asked, value: str, *, private: bool) -> str:
         """A redirect's target as the build is given it; what it stands for is remembered."""
@@ -324,15 +337,6 @@ def _pieces(response: requests.Response, what: str, size: int | None) -> Iterato
         raise failures.broke_off(what, error) from error
     if size is not None and count != size:
         raise failures.broke_off(what, f"{size - count} bytes are missing")
-
-
-def _stated_size(response: requests.Response) -> int | None:
-    """Bytes of the body to come, from the head of the answer."""
-    named = response.raw.headers
-    stated = named.get("Content-Length", "")
-    if "Transfer-Encoding" in named or not (stated.isascii() and stated.isdigit()):
-        return None
-    return int(stated)
 
 
 def _is_location(name: str) -> bool:

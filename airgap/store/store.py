@@ -89,6 +89,11 @@ class Store:
         """A blob whose digest is not known before all its bytes are; enter it to write it."""
         return NewBlob(self.root)
 
+    def drop_new_blobs(self) -> None:
+        """Removes new blobs that a killed run left; nobody may be writing any."""
+        for leftover in (self.root / layout.new_blob("x")).parent.glob("*"):
+            leftover.unlink(missing_ok=True)
+
     def blob(self, digest: str) -> Iterator[bytes]:
         """The bytes of a blob in pieces; the last one is given only if the digest holds.
 
@@ -256,7 +261,7 @@ class NewBlob:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._file = _Replacement(root / layout.new_blob(secrets.token_hex(16)))
+        self._file = _Replacement(root / layout.new_blob(secrets.token_hex(16)), leftovers=False)
         self._actual = hashlib.sha256()
         self._size = 0
 
@@ -281,8 +286,9 @@ class NewBlob:
         """
         digest = f"sha256:{self._actual.hexdigest()}"
         path = self._root / layout.blob_data(digest)
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        self._file.publish(durable=False, path=path)
+        if not path.exists():
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            self._file.publish(durable=False, path=path)
         return digest, self._size
 
     def __exit__(self, *error: object) -> None:
@@ -292,9 +298,10 @@ class NewBlob:
 class _Replacement:
     """A new version of a file, in the same folder; visible after `publish`, else removed."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, leftovers: bool = True) -> None:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        _remove_leftovers(path)
+        if leftovers:
+            _remove_leftovers(path)
         self._path = path
         self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         self._file = self._temporary.open("xb", buffering=0)

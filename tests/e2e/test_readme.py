@@ -6,16 +6,17 @@ and as somebody else. Those of `project` are what runs this, and the lab's own t
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.lab import workstation
 from tests.lab.host import IsolatedHost
 from tests.lab.medium import Medium
 from tests.lab.upstream import Upstream
@@ -40,16 +41,24 @@ class Walked:
 
 
 class Workstation:
-    """This machine, with a copy of the project, and the media where the README has drives.
+    """A workstation with a copy of the project, and the media where the README has drives.
 
     Args:
+        lab: Its Docker.
         folder: For the copy.
         upstream: Stands for Docker Hub and the others.
         media: The drives.
     """
 
-    def __init__(self, folder: Path, upstream: Upstream, media: Sequence[Medium]) -> None:
+    def __init__(
+        self,
+        lab: workstation.Workstation,
+        folder: Path,
+        upstream: Upstream,
+        media: Sequence[Medium],
+    ) -> None:
         self._folder, self._media = folder, media
+        (folder / "app").mkdir()
         for name in _PACKAGE:
             source = PROJECT / name
             if source.is_dir():
@@ -61,8 +70,12 @@ class Workstation:
         (folder / "my.toml").write_text(spec.text)
         registries = folder / "upstream.toml"
         registries.write_text(upstream.registries())
-        self._variables = {**os.environ, "AIRGAP_REGISTRIES": str(registries)}
+        self._variables = {**lab.environment, "AIRGAP_REGISTRIES": str(registries)}
         self._variables.pop("VIRTUAL_ENV", None)
+
+    def write(self, block: Block) -> None:
+        """Writes the Dockerfile that a block holds."""
+        (self._folder / "app" / "Dockerfile").write_text(block.text)
 
     def run(self, block: Block) -> str:
         """Runs a block in a mount namespace of its own, so that /media stays as it is."""
@@ -93,18 +106,20 @@ def walked(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iter
     folder = tmp_path_factory.mktemp("project")
     on_workstation: dict[str, str] = {}
     on_server: dict[str, str] = {}
-    with (
-        Medium(_MEDIUM_BYTES) as first,
-        Medium(_MEDIUM_BYTES) as second,
-        IsolatedHost() as host,
-    ):
-        workstation = Workstation(folder, upstream, [first, second])
-        for block in blocks():
-            if block.place == "workstation":
-                _note(on_workstation, block, workstation.run(block))
+    with ExitStack() as stack:
+        # Its Docker must not see the media: what it has mounted could not be sealed.
+        with workstation.Workstation() as lab:
+            media = [stack.enter_context(Medium(_MEDIUM_BYTES)) for _ in DRIVES]
+            here = Workstation(lab, folder, upstream, media)
+            for block in blocks():
+                if block.language == "dockerfile":
+                    here.write(block)
+                elif block.place == "workstation":
+                    _note(on_workstation, block, here.run(block))
+        host = stack.enter_context(IsolatedHost())
         host.check_isolated()
         host.start_docker()
-        for drive, medium in zip(DRIVES, (first, second), strict=True):
+        for drive, medium in zip(DRIVES, media, strict=True):
             medium.seal()
             host.attach(medium, drive)
         host.path("/root/site.pub").write_bytes((folder / "site.pub").read_bytes())
@@ -148,6 +163,12 @@ def test_the_arm64_images_run(walked: Walked) -> None:
         assert "aarch64" in walked.server[heading].splitlines(), walked.server[heading]
     said = walked.server["Plain docker build with qemu-user-static"]
     assert "aarch64" in said.splitlines(), said
+
+
+def test_a_build_that_downloads_is_recorded_rehearsed_and_replayed(walked: Walked) -> None:
+    assert "python:3.13-slim" in walked.workstation["Record"]
+    assert "rehearsed 1 builds" in walked.workstation["Rehearse"]
+    assert "1.17.0 aarch64" in walked.server["Build from the recording"].splitlines()
 
 
 def test_the_dry_run_writes_nothing_and_the_spec_says_what_is_carried(walked: Walked) -> None:

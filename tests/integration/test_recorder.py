@@ -552,6 +552,15 @@ def test_what_credentials_open_is_not_recorded_as_refused(store: Store) -> None:
             assert statuses == ([200] if authenticated else [])
 
 
+def test_the_last_refusal_with_credentials_counts(store: Store) -> None:
+    def page(visit: Visit) -> None:
+        visit.give(404 if "Authorization" in visit.headers else 401)
+
+    with build(store, page, authenticated=True) as one:
+        assert [one.get("/a").status, one.get("/a", Authorization="x").status] == [401, 404]
+        assert [one.status for one in one.recording().responses.values()] == [404]
+
+
 def test_a_disk_that_is_full_fails_the_recording(store: Store, tmp_path: Path) -> None:
     from airgap.errors import HostError
 
@@ -616,3 +625,5 @@ def test_a_recorder_that_is_killed_leaves_no_half_blob(store: Store) -> None:
     visible = [path for path in store.root.rglob("data") if path.is_file()]
     assert [digest_of(path.read_bytes()) for path in visible] == [digest_of(BODY)]
     assert digest_of(BODY).removeprefix("sha256:") in str(visible[0])
+    Recorder(store, upstream_session())
+    assert [path for path in store.root.rglob("*") if path.is_file()] == visible

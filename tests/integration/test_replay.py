@@ -202,6 +202,13 @@ def test_a_fault_of_the_program_is_not_swallowed(capfd: pytest.CaptureFixture[st
     assert capfd.readouterr().err == ""
 
 
+def test_clients_that_say_nothing_are_let_go(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airgap.replay.server._Exchange.timeout", 0.1)
+    with Server(Replay(store, [])) as server:
+        for sent in (b"", b"GET /https/h/x HTTP/1.1\r\nHost: h\r\n"):
+            assert raw(server.address, sent) == b""
+
+
 def test_the_port_can_be_chosen_and_is_free_again(store: Store) -> None:
     with Server(Replay(store, [])) as first:
         port = int(first.address.rpartition(":")[2])

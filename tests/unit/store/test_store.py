@@ -66,6 +66,24 @@ def test_a_blob_can_be_written_before_its_digest_is_known(store: Store) -> None:
     assert len(files(store.root)) == 1
 
 
+def test_what_a_killed_run_left_of_new_blobs_can_be_removed(store: Store) -> None:
+    store.drop_new_blobs()
+    store.write_blob(DIGEST, [DATA])
+    with store.new_blob() as blob:
+        blob.write(DATA)
+        assert len(files(store.root)) == 2
+        store.drop_new_blobs()
+        assert files(store.root) == [store.root / layout.blob_data(DIGEST)]
+
+
+def test_the_same_new_blob_twice_is_there_once(store: Store) -> None:
+    for _ in range(2):
+        with store.new_blob() as blob:
+            blob.write(DATA)
+            assert blob.publish() == (DIGEST, len(DATA))
+    assert files(store.root) == [store.root / layout.blob_data(DIGEST)]
+
+
 def test_what_is_not_published_leaves_nothing(store: Store) -> None:
     with pytest.raises(ValueError, match="x"), store.new_blob() as blob:
         blob.write(DATA)

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airgap.replay.dockerfile import (
+    BUILTIN_FRONTEND,
+    frontend_in_place,
+    is_foreign,
+    with_settings,
+)
+from airgap.replay.settings import Setting
+from airgap.spec.dockerfile import parse_dockerfile
+
+_ONE = Setting("a", b"", "/a")
+_MOUNT = " --mount=type=secret,id=a,target=/a,mode=0444"
+
+
+def rewritten(text: str) -> str:
+    return with_settings(text, parse_dockerfile(text, "Dockerfile"), [_ONE])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("RUN apt-get update", f"RUN{_MOUNT} apt-get update"),
+        ("run apt-get update", f"run{_MOUNT} apt-get update"),
+        ("  RUN   a", f"  RUN{_MOUNT}   a"),
+        ("RUN\ta", f"RUN{_MOUNT}\ta"),
+        ('RUN ["a", "b"]', f'RUN{_MOUNT} ["a", "b"]'),
+        ("RUN --network=none a", f"RUN{_MOUNT} --network=none a"),
+        ("RUN \\\n  a \\\n  b", f"RUN{_MOUNT} \\\n  a \\\n  b"),
+        ("RUN a \\\n# RUN is a comment\n  b", f"RUN{_MOUNT} a \\\n# RUN is a comment\n  b"),
+        ("RUN <<EOF\nRUN text\nEOF", f"RUN{_MOUNT} <<EOF\nRUN text\nEOF"),
+        ("RUN a\r\nRUN b\r", f"RUN{_MOUNT} a\r\nRUN{_MOUNT} b\r"),
+    ],
+)  # fmt: skip
+def test_every_run_is_given_the_settings(before: str, after: str) -> None:
+    assert rewritten(f"FROM a\n{before}\n") == f"FROM a\n{after}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FROM a\nONBUILD RUN b\n",
+        "FROM a\nCOPY RUN /\n",
+        "# RUN a\nFROM a\nCMD RUN\n",
+        "FROM a\nCOPY <<EOF /x\nRUN a\nEOF\n",
+    ],
+)
+def test_nothing_else_is_touched(text: str) -> None:
+    assert rewritten(text) == text
+
+
+def test_another_escape_character_is_minded() -> None:
+    text = "# escape=`\nFROM a\nRUN `\n  a\n"
+    assert rewritten(text) == text.replace("RUN", f"RUN{_MOUNT}")
+
+
+@given(st.lists(st.sampled_from(["RUN a", "RUN a \\\n b", "COPY a b", "# RUN", "", "ENV RUN=1"])))
+def test_the_rest_stays_as_it_is(parts: list[str]) -> None:
+    text = "\n".join(["FROM a", *parts])
+    assert rewritten(text).replace(_MOUNT, "") == text
+    before, after = parse_dockerfile(text, "D"), parse_dockerfile(rewritten(text), "D")
+    assert [(one.name, one.line, one.args) for one in before.instructions] == [
+        (one.name, one.line, one.args) for one in after.instructions
+    ]
+
+
+@pytest.mark.parametrize(
+    ("syntax", "frontend"),
+    [
+        ("", ""),
+        ("docker/dockerfile:1", ""),
+        ("docker/dockerfile:1.10", ""),
+        ("docker/dockerfile:1.10.1-labs", ""),
+        ("docker/dockerfile:labs", ""),
+        ("docker/dockerfile", ""),
+        ("docker/dockerfile:1.9", BUILTIN_FRONTEND),
+        ("docker.io/docker/dockerfile:1.4.3", BUILTIN_FRONTEND),
+        ("docker/dockerfile:1.2-labs", BUILTIN_FRONTEND),
+        ("docker/dockerfile:1.4@sha256:abc", BUILTIN_FRONTEND),
+        ("registry.example:5000/docker/dockerfile:1.4", BUILTIN_FRONTEND),
+        ("docker/dockerfile-upstream:1.6", BUILTIN_FRONTEND),
+        ("example/nix:1.2", ""),
+    ],
+)
+def test_a_frontend_without_variables_for_steps_is_replaced(syntax: str, frontend: str) -> None:
+    assert frontend_in_place(syntax) == frontend
+
+
+def test_what_is_no_dockerfile_is_told_from_one() -> None:
+    assert is_foreign("example/nix:1.2")
+    assert not is_foreign("")
+    assert not is_foreign("registry.example:5000/docker/dockerfile:1")
