@@ -103,7 +103,8 @@ def _bytecode() -> Path:
 
     def make(folder: Path) -> None:
         library = "usr/lib/python3.13"
-        shutil.copytree(root / library, folder / library, symlinks=True)
+        without = shutil.ignore_patterns("*.so")  # which are of one architecture
+        shutil.copytree(root / library, folder / library, symlinks=True, ignore=without)
         shutil.copytree(pip, folder / _SITE)
         interpreter = [root / "usr/lib64/ld-linux-x86-64.so.2", root / "usr/bin/python3.13"]
         options = ["-q", "-s", str(folder), "-p", "/", "--invalidation-mode=unchecked-hash"]
