@@ -12,10 +12,14 @@ from pathlib import Path
 from tests.lab.host import MOUNT_POINT, IsolatedHost
 from tests.lab.run import run
 from tests.lab.upstream import Upstream
+from tests.lab.workstation import Workstation
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 APP = Path(__file__).with_name("app")
 """The context of a build with two stages and RUN steps."""
+
+RECORDED = Path(__file__).with_name("recorded")
+"""Contexts of builds that download, one for each way."""
 
 ON_MEDIUM = f"{MOUNT_POINT}/bundle"
 """Where a host sees the bundle that `make_bundle` wrote to a medium."""
@@ -49,10 +53,35 @@ def make_bundle(
     upstream: Upstream, key: Path, output: Path, wanted: Sequence[str | Path], *options: str
 ) -> str:
     """Bundles from the upstream, which stands for Docker Hub and the others."""
+    return airgap(*bundle_arguments(upstream, key, output, wanted, *options))
+
+
+def record_bundle(
+    workstation: Workstation, upstream: Upstream, key: Path, output: Path, builds: Sequence[Path]
+) -> str:
+    """Bundles on a workstation with Docker, which records builds, all that a host is set up with.
+
+    Args:
+        workstation: Where.
+        upstream: Stands for Docker Hub and the others.
+        key: Signs.
+        output: The bundle's folder.
+        builds: Folders with a Dockerfile.
+    """
+    recorded = [option for build in builds for option in ("--record", str(build))]
+    spec = BUNDLES / "arm64-builder.toml"
+    arguments = bundle_arguments(upstream, key, output, [spec], *recorded)
+    return workstation.run(["airgap", *arguments], timeout=3000).stdout
+
+
+def bundle_arguments(
+    upstream: Upstream, key: Path, output: Path, wanted: Sequence[str | Path], *options: str
+) -> list[str | Path]:
+    """What follows `airgap` to bundle from the upstream."""
     registries = key.with_name("registries.toml")
     registries.write_text(upstream.registries())
     signed = ["--key", str(key), "--registries", str(registries), "--output", str(output)]
-    return airgap("--quiet", "bundle", *wanted, *options, *signed)
+    return ["--quiet", "bundle", *wanted, *options, *signed]
 
 
 def check_by_hand(host: IsolatedHost, public_key: Path, bundle: str = ON_MEDIUM) -> str:
