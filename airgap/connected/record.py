@@ -212,7 +212,7 @@ def _entry(
         digest=digest,
         dockerfile=f"sha256:{hashlib.sha256(source.text.encode()).hexdigest()}",
         platforms=tuple(str(platform) for platform in recording.platforms or ()),
-        until=_until(found, answers),
+        until=until(found, answers),
     )
     return entry, found
 
@@ -235,8 +235,11 @@ def _failed(recording: RecordingSpec, recorder: Recorder) -> BuildError:
     )
 
 
-def _until(recording: Recording, answers: Store) -> str:
-    """Until when apt takes all release files of a recording with its checks of dates on."""
+def until(recording: Recording, answers: Store) -> str:
+    """Until when apt takes all release files of a recording with its checks of dates on.
+
+    Empty if there is no such limit.
+    """
     moments = [
         moment
         for one in recording.responses.values()
