@@ -30,8 +30,8 @@ from airgap.oci.platform import parse_platform
 from airgap.replay.asked import Asked
 from airgap.replay.carried import load_recording
 from airgap.replay.dockerfile import frontend_in_place
+from airgap.replay.lasting import lasting_server
 from airgap.replay.replay import Replay
-from airgap.replay.server import Server
 from airgap.spec.request_file import RequestedImage, RequestedUrl, RequestFile
 from airgap.spec.scan import Scan, scan_dockerfile
 from airgap.spec.stages import BuildOptions
@@ -111,18 +111,18 @@ def build(stock: Stock, builder: Builder, source: BuildSource, recording: str) -
         raise NotHereError(missing)
     replay = Replay(stock.replay, recordings, options.args)
     with (
-        Server(replay, builder.address) as server,
+        lasting_server(replay, builder.address, stock.mirror.root) as server,
         _metadata(source.arguments) as (arguments, metadata),
     ):
         ca = proxy_ca(builder.buildx, native_platform())
         way_out = WayOut(server.address, ca, any_date=True)
         status = run_build(source.with_arguments(arguments), builder.buildx, way_out)
-        ref = _ref(metadata)
+        told, ref = server.told(), _ref(metadata)
     if status != 0:
-        notes = [f"{note.url}: {note.why}" for note in (*replay.refused, *replay.errors)]
-        raise MissedError(f"the build failed (buildx: {status})", replay.misses, notes)
+        notes = [f"{note.url}: {note.why}" for note in (*told.refused, *told.errors)]
+        raise MissedError(f"the build failed (buildx: {status})", told.misses, notes)
     slow = emulated_steps(builder.buildx, ref, native_platform(), options.platforms) if ref else []
-    return Built(chosen[0].name if chosen else "", replay.misses, slow)
+    return Built(chosen[0].name if chosen else "", told.misses, slow)
 
 
 def requested(error: NotHereError | MissedError) -> RequestFile:

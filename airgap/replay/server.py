@@ -71,8 +71,13 @@ class Server:
         self._thread.join()
         self._server.server_close()
         self._server.end_connections()
-        if self._server.fault is not None:
-            raise self._server.fault
+        if self.fault is not None:
+            raise self.fault
+
+    @property
+    def fault(self) -> BaseException | None:
+        """By which fault of this program an answer failed, if one did."""
+        return self._server.fault
 
 
 class _Listener(ThreadingHTTPServer):
