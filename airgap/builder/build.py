@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,7 +15,9 @@ from cryptography.x509 import Certificate
 from airgap.builder.buildx import Buildx
 from airgap.builder.policy import PROXY_NETWORK, source_policy
 from airgap.builder.source import BuildSource
+from airgap.replay.asked import Asked, read_path
 from airgap.replay.dockerfile import frontend_in_place, is_foreign, with_settings
+from airgap.replay.redaction import Arguments, arguments_of
 from airgap.replay.settings import settings
 
 POLICY_VARIABLE = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"
@@ -53,7 +57,34 @@ def build(source: BuildSource, buildx: Buildx, way_out: WayOut) -> int:
         frontend = frontend_in_place(source.dockerfile.syntax)
         replaced = [f"--build-arg=BUILDKIT_SYNTAX={frontend}"] if frontend else []
         policy = {POLICY_VARIABLE: str(folder / "policy.json")}
-        return buildx.build([f"--file={file}", *replaced, *secrets, *arguments], policy)
+        return buildx.build(
+            [f"--file={file}", *replaced, *secrets, *arguments],
+            policy,
+            partial(shown, way_out.address, arguments_of(source.arguments.build_args())),
+        )
+
+
+def shown(address: str, arguments: Arguments, line: str) -> str:
+    """A line of buildx's as people are to see it.
+
+    BuildKit tells what its proxy was asked for (`logProxyRequests` in its `ops/exec.go`): our
+    server, and the URL with all secrets.
+
+    Args:
+        address: `HOST:PORT` of our server.
+        arguments: The build's, whose values are not shown.
+        line: As it was said.
+    """
+    return re.sub(
+        rf"(?<=- GET )http://{re.escape(address)}(/\S+)",
+        lambda match: _asked(match[1], arguments),
+        line,
+    )
+
+
+def _asked(path: str, arguments: Arguments) -> str:
+    route = read_path(path)
+    return Asked(route.url, arguments=arguments).shown if route else "..."
 
 
 @contextmanager

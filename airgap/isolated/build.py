@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -202,25 +201,14 @@ def build_options(arguments: BuildArguments) -> BuildOptions:
         for text in value.split(",")
         if text and text != "local"
     ]
-    contexts = dict(_pair(text) for text in arguments.all("--build-context"))
-    given = dict(_pair(text) for text in arguments.all("--build-arg") if _is_known(text))
+    pairs = (text.partition("=") for text in arguments.all("--build-context"))
     return BuildOptions(
         platforms=tuple(dict.fromkeys(platforms)) or (native_platform(),),
         build_platform=native_platform(),
         target=arguments.last("--target"),
-        args=given,
-        contexts=contexts,
+        args=arguments.build_args(),
+        contexts={name: value for name, _, value in pairs},
     )
-
-
-def _is_known(text: str) -> bool:
-    return "=" in text or text in os.environ
-
-
-def _pair(text: str) -> tuple[str, str]:
-    """`NAME=VALUE`; a name alone has its value in the environment, as for buildx."""
-    name, given, value = text.partition("=")
-    return name, value if given else os.environ.get(name, "")
 
 
 def _choice(entries: Sequence[RecordingEntry]) -> str:

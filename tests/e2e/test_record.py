@@ -97,9 +97,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> It
         station = stack.enter_context(Workstation())
         recording = Recording(station, site, key, registries, folder)
         spec = folder / "spec.toml"
-        spec.write_text(
-            'platforms = ["linux/amd64"]\n[[recordings]]\ncontext = "plain"\n'
-        )
+        spec.write_text('platforms = ["linux/amd64"]\n[[recordings]]\ncontext = "plain"\n')
         recording.context("plain", _PLAIN)
         station.run([*recording.command(spec), "-o", folder / "bundle"])
         yield recording

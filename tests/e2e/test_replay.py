@@ -92,7 +92,10 @@ class Replayed:
         return folder
 
     def build(
-        self, *arguments: str, check: bool = True, **options: Any  # noqa: ANN401 - passed on
+        self,
+        *arguments: str,
+        check: bool = True,
+        **options: Any,  # noqa: ANN401 - passed on
     ) -> subprocess.CompletedProcess[str]:
         """`airgap build` on the host."""
         return self.host.run(["airgap", "build", *arguments], check=check, **options)

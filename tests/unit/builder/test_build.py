@@ -1,0 +1,28 @@
+"""What is shown of what BuildKit says."""
+
+from __future__ import annotations
+
+import pytest
+
+from airgap.builder.build import shown
+
+SERVER = "127.0.0.1:4711"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (
+            "#6 0.1 - GET http://127.0.0.1:4711/https/h:443/f?token=canary&a=1 -> 200\n",
+            "#6 0.1 - GET https://h/f?token=REDACTED&a=1 -> 200\n",
+        ),
+        (
+            "0.1 - GET http://127.0.0.1:4711/http/h:8080/canary-argument/f -> 403\n",
+            "0.1 - GET http://h:8080/{NAME}/f -> 403\n",
+        ),
+        ("- GET http://127.0.0.1:4711/what?canary -> 400\n", "- GET ... -> 400\n"),
+        ("#6 0.1 hello http://127.0.0.1:4711/\n", "#6 0.1 hello http://127.0.0.1:4711/\n"),
+    ],
+)
+def test_urls_are_shown_as_they_were_asked_for_without_secrets(said: str, expected: str) -> None:
+    assert shown(SERVER, (("NAME", "canary-argument"),), said) == expected
