@@ -80,7 +80,7 @@ class Recording:
             "networks": run(["docker", "network", "ls", "-q"]).stdout,
             "images": run(["docker", "images", "-q"]).stdout,
             "volumes": run(["docker", "volume", "ls", "-q"]).stdout,
-            "emulators": sorted(os.listdir("/proc/sys/fs/binfmt_misc")),
+            "emulators": sorted(path.name for path in Path("/proc/sys/fs/binfmt_misc").iterdir()),
             "cache": sorted(path.name for path in caches.glob("*") if path.name not in kept),
             "temporary": sorted(path.name for path in Path("/tmp").glob("airgap-*")),
         }

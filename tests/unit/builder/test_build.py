@@ -13,11 +13,11 @@ SERVER = "127.0.0.1:4711"
     ("said", "expected"),
     [
         (
-            "#6 0.1 - GET http://127.0.0.1:4711/https/h:443/f?token=canary&a=1 -> 200\n",
+            "#6 0.1 - GET http://127.0.0.1:4711/airgap/https/h:443/f?token=canary&a=1 -> 200\n",
             "#6 0.1 - GET https://h/f?token=REDACTED&a=1 -> 200\n",
         ),
         (
-            "0.1 - GET http://127.0.0.1:4711/http/h:8080/canary-argument/f -> 403\n",
+            "0.1 - GET http://127.0.0.1:4711/airgap/http/h:8080/canary-argument/f -> 403\n",
             "0.1 - GET http://h:8080/{NAME}/f -> 403\n",
         ),
         ("- GET http://127.0.0.1:4711/what?canary -> 400\n", "- GET ... -> 400\n"),

@@ -142,7 +142,7 @@ def _listener(port: int) -> int:
     (inode,) = (words[9] for words in lines if words[1] == f"0100007F:{port:04X}")
     for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
         try:
-            if os.readlink(descriptor) == f"socket:[{inode}]":
+            if str(descriptor.readlink()) == f"socket:[{inode}]":
                 return int(descriptor.parts[2])
         except OSError:
             continue
