@@ -1,8 +1,9 @@
 """What a build asks for, and how its URL comes in the path of a request.
 
 BuildKit's proxy is told to ask `http://SERVER/airgap/https/HOST:443/PATH?QUERY` in place of
-`https://HOST/PATH?QUERY`; a server understands it without `/airgap`, too. A build tool that cannot be told to use a proxy, such as a JVM's, is
-told that a mirror is at `http://PROXY/airgap/https/HOST/`; what it asks there arrives as
+`https://HOST/PATH?QUERY`; a server understands it without `/airgap`, too. A build tool that cannot
+be told to use a proxy, such as a JVM's, is told that a mirror is at
+`http://PROXY/airgap/https/HOST/`; what it asks there arrives as
 `/airgap/http/PROXY/airgap/https/HOST/PATH`.
 """
 

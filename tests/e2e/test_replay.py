@@ -142,7 +142,8 @@ def replayed(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> It
         station = stack.enter_context(Workstation())
         medium = stack.enter_context(Medium(_MEDIUM_BYTES))
         spec = write_contexts(folder, site)
-        signed = ["--key", key, "--registries", registries, "-o", medium.path / "bundle"]
+        signed: list[str | Path] = ["--key", key, "--registries", registries]
+        signed += ["-o", medium.path / "bundle"]
         station.run(["airgap", "--quiet", "bundle", spec, *signed])
         medium.seal()
         host = stack.enter_context(IsolatedHost())
@@ -319,7 +320,8 @@ def test_what_is_missing_is_asked_for_and_brought(replayed: Replayed) -> None:
 
     private = replayed.station.folder / "private.toml"
     private.write_text(request)
-    signed = ["--no-roles", "--key", replayed.key, "--registries", replayed.registries, "--yes"]
+    signed: list[str | Path] = ["--no-roles", "--yes", "--key", replayed.key]
+    signed += ["--registries", replayed.registries]
     refused = replayed.station.run(
         ["airgap", "bundle", "--request", private, *signed, "-o", "refused"], check=False
     )
