@@ -344,6 +344,23 @@ def test_what_is_missing_is_asked_for_and_brought(replayed: Replayed) -> None:
     replayed.build("--recording", "plain", *_TO_NOWHERE, replayed.context("more", whole))
 
 
+def test_no_secret_of_a_miss_is_written_or_said(replayed: Replayed) -> None:
+    request = replayed.host.path("/root/secrets.toml")
+    context = replayed.context(
+        "secrets",
+        f"FROM {_CURL}\nARG API_TOKEN\nCOPY note /note\n"
+        'RUN curl -fsS "SITE/never?$(cat /note)"; curl -fsS SITE/never/$API_TOKEN; false\n',
+    )
+    replayed.host.path(f"{context}/note").write_text("token=canary-query")
+    secret = ["--build-arg", "API_TOKEN=canary-argument", "--request", "/root/secrets.toml"]
+    done = replayed.build("--recording", "plain", *secret, *_TO_NOWHERE, context, check=False)
+    assert done.returncode == 10
+    for text in (done.stdout, done.stderr, request.read_text()):
+        assert "canary" not in text
+    assert f"GET {replayed.site.url}/never?token=REDACTED -> 403" in done.stderr
+    assert "/never/{API_TOKEN} is not in the recording" in done.stderr
+
+
 # Several at once, and killed ones.
 
 

@@ -26,7 +26,9 @@ def program(tmp_path: Path) -> Path:
     return path
 
 
-def test_lines_are_shown_as_they_are_to_be(program: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_lines_are_shown_as_they_are_to_be(
+    program: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     buildx = Buildx([str(program)], "b")
     status = buildx.build(["."], {"VARIABLE": "v"}, lambda line: line.replace("canary", "hidden"))
     assert status == 3
