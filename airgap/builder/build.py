@@ -15,7 +15,7 @@ from cryptography.x509 import Certificate
 from airgap.builder.buildx import Buildx
 from airgap.builder.policy import PROXY_NETWORK, source_policy
 from airgap.builder.source import BuildSource
-from airgap.replay.asked import Asked, read_path
+from airgap.replay.asked import PREFIX, Asked, read_path
 from airgap.replay.dockerfile import frontend_in_place, is_foreign, with_settings
 from airgap.replay.redaction import Arguments, arguments_of
 from airgap.replay.settings import settings
@@ -67,16 +67,17 @@ def build(source: BuildSource, buildx: Buildx, way_out: WayOut) -> int:
 def shown(address: str, arguments: Arguments, line: str) -> str:
     """A line of buildx's as people are to see it.
 
-    BuildKit tells what its proxy was asked for (`logProxyRequests` in its `ops/exec.go`): our
-    server, and the URL with all secrets.
+    BuildKit and buildx tell what was asked for through the proxy (`logProxyRequests` in BuildKit's
+    `ops/exec.go`): from our server, or that of another build, and with all secrets.
 
     Args:
         address: `HOST:PORT` of our server.
         arguments: The build's, whose values are not shown.
         line: As it was said.
     """
+    host = re.escape(address.partition(":")[0])
     return re.sub(
-        rf"(?<=- GET )http://{re.escape(address)}(/\S+)",
+        rf"http://{host}:[0-9]+(/{PREFIX}/\S+?)(?=:?(?:\s|$))",
         lambda match: _asked(match[1], arguments),
         line,
     )

@@ -20,7 +20,11 @@ SERVER = "127.0.0.1:4711"
             "0.1 - GET http://127.0.0.1:4711/airgap/http/h:8080/canary-argument/f -> 403\n",
             "0.1 - GET http://h:8080/{NAME}/f -> 403\n",
         ),
-        ("- GET http://127.0.0.1:4711/what?canary -> 400\n", "- GET ... -> 400\n"),
+        (
+            "#1 policy decision for source http://127.0.0.1:4712/airgap/https/h/f?sig=canary: ALLOW",
+            "#1 policy decision for source https://h/f?sig=REDACTED: ALLOW",
+        ),
+        ("- GET http://127.0.0.1:4711/airgap/what?canary -> 400\n", "- GET ... -> 400\n"),
         ("#6 0.1 hello http://127.0.0.1:4711/\n", "#6 0.1 hello http://127.0.0.1:4711/\n"),
     ],
 )
