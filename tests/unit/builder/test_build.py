@@ -21,8 +21,12 @@ SERVER = "127.0.0.1:4711"
             "0.1 - GET http://h:8080/{NAME}/f -> 403\n",
         ),
         (
-            "#1 policy decision for source http://127.0.0.1:4712/airgap/https/h/f?sig=canary: ALLOW",
-            "#1 policy decision for source https://h/f?sig=REDACTED: ALLOW",
+            "#1 checking policy for source http://127.0.0.1:4712/airgap/https/h/f?sig=canary",
+            "#1 checking policy for source https://h/f?sig=REDACTED",
+        ),
+        (
+            "decision for http://127.0.0.1:9/airgap/https/h/f: DENY",
+            "decision for https://h/f: DENY",
         ),
         ("- GET http://127.0.0.1:4711/airgap/what?canary -> 400\n", "- GET ... -> 400\n"),
         ("#6 0.1 hello http://127.0.0.1:4711/\n", "#6 0.1 hello http://127.0.0.1:4711/\n"),
