@@ -6,6 +6,8 @@ emulators that it registered.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,7 +60,7 @@ class Material:
         roles: Role to image.
         native: What this host runs without an emulator.
         platforms: What is built for.
-        folder: For its own files, short-lived.
+        folder: For its own files, short-lived; below one that all workshops of a user have.
     """
 
     store: Store
@@ -93,13 +95,18 @@ def open_workshop(
         closed: On a network of its own without a way out, rather than the host's.
 
     Raises:
-        HostError: Docker is not there, or refuses; or the bundle lacks a role.
+        HostError: Docker is not there, or refuses; or the bundle lacks a role; or there is a
+            workshop already.
     """
     _check(material)
-    engine = Engine(material.folder)
+    # What a killed run left belongs to the same folder, and gives way.
+    engine = Engine(material.folder.parent)
     engine.check()
     progress.message("starting BuildKit and a mirror from the bundle's images")
     with ExitStack() as stack:
+        stack.enter_context(_alone(material.folder.parent))
+        for name in (_MIRROR, _BUILDER):
+            engine.remove_container(name)
         images = {role: _loaded(engine, material, role, stack) for role in _needed(material)}
         if "emulator" in images:
             _register_emulators(engine, images["emulator"], material, stack)
@@ -111,6 +118,22 @@ def open_workshop(
         _run(engine, stack, _builder(material, images["builder"], place, hosts))
         _wait(engine)
         yield Builder(_buildx(engine, material, images["buildx"]), place.host)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise HostError(
+                "another airgap records or rehearses builds on this machine",
+                remedy="wait until it has ended",
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _check(material: Material) -> None:

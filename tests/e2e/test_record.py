@@ -260,3 +260,20 @@ def test_an_interrupted_recording_leaves_nothing(recorded: Recording) -> None:
         process.communicate(timeout=60)
     assert process.returncode != 0
     assert recorded.traces() == before
+
+
+def test_a_second_one_is_refused_and_a_killed_one_gives_way(recorded: Recording) -> None:
+    context = recorded.context("linger", f"FROM {_BASE}\nRUN echo linger && sleep 300\n")
+    plain = recorded.rehearsal(recorded.folder / "plain")
+    before = recorded.traces()
+    with _begun(recorded, recorded.rehearsal(context), r"^#\d+ [\d.]+ linger") as process:
+        refused = recorded.station.run(plain, check=False)
+        assert "another airgap records or rehearses" in refused.stderr
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=60)
+    recorded.station.run(plain)
+    after = recorded.traces()
+    left = ("cache", "temporary")  # folders, of which nobody knows whether their process lives
+    assert {what: after[what] for what in after if what not in left} == {
+        what: before[what] for what in before if what not in left
+    }
