@@ -107,6 +107,7 @@ def open_workshop(
         stack.enter_context(_alone(material.folder.parent))
         for name in (_MIRROR, _BUILDER):
             engine.remove_container(name)
+        engine.remove_network(_NAME)
         images = {role: _loaded(engine, material, role, stack) for role in _needed(material)}
         if "emulator" in images:
             _register_emulators(engine, images["emulator"], material, stack)
