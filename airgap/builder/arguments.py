@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -79,6 +80,15 @@ class BuildArguments:
     def last(self, name: str) -> str:
         """The value that counts where an option may be given once; empty if it is not."""
         return (self.all(name) or [""])[-1]
+
+    def build_args(self) -> dict[str, str]:
+        """The build arguments; one without a value has it from the environment, or is none."""
+        pairs = (text.partition("=") for text in self.all("--build-arg"))
+        return {
+            name: value if given else os.environ[name]
+            for name, given, value in pairs
+            if given or name in os.environ
+        }
 
     def without(self, *names: str) -> BuildArguments:
         """The same without some options."""

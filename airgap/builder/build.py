@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,8 +15,10 @@ from cryptography.x509 import Certificate
 from airgap.builder.buildx import Buildx
 from airgap.builder.policy import PROXY_NETWORK, source_policy
 from airgap.builder.source import BuildSource
+from airgap.replay.asked import PREFIX, Asked, read_path
 from airgap.replay.dockerfile import frontend_in_place, is_foreign, with_settings
-from airgap.replay.settings import settings
+from airgap.replay.redaction import Arguments, arguments_of
+from airgap.replay.settings import settings, without_settings
 
 POLICY_VARIABLE = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"
 """Names the file with the source policy, to buildx."""
@@ -53,7 +57,36 @@ def build(source: BuildSource, buildx: Buildx, way_out: WayOut) -> int:
         frontend = frontend_in_place(source.dockerfile.syntax)
         replaced = [f"--build-arg=BUILDKIT_SYNTAX={frontend}"] if frontend else []
         policy = {POLICY_VARIABLE: str(folder / "policy.json")}
-        return buildx.build([f"--file={file}", *replaced, *secrets, *arguments], policy)
+        return buildx.build(
+            [f"--file={file}", *replaced, *secrets, *arguments],
+            policy,
+            partial(shown, way_out.address, arguments_of(source.arguments.build_args())),
+        )
+
+
+def shown(address: str, arguments: Arguments, line: str) -> str:
+    """A line of buildx's as people are to see it.
+
+    BuildKit and buildx tell what was asked for through the proxy (`logProxyRequests` in BuildKit's
+    `ops/exec.go`): from our server, or that of another build, and with all secrets. And they show
+    RUN steps with the settings that they are given.
+
+    Args:
+        address: `HOST:PORT` of our server.
+        arguments: The build's, whose values are not shown.
+        line: As it was said.
+    """
+    host = re.escape(address.partition(":")[0])
+    return re.sub(
+        rf"http://{host}:[0-9]+(/{PREFIX}/\S+?)(?=:?(?:\s|$))",
+        lambda match: _asked(match[1], arguments),
+        without_settings(line),
+    )
+
+
+def _asked(path: str, arguments: Arguments) -> str:
+    route = read_path(path)
+    return Asked(route.url, arguments=arguments).shown if route else "..."
 
 
 @contextmanager

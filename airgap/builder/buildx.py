@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from airgap.errors import HostError
@@ -42,12 +44,19 @@ class Buildx:
         verb, *rest = arguments
         return self._checked([*self.command, verb, "--builder", self.builder, *rest])
 
-    def build(self, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-        """Runs `buildx build`, which says on this terminal what it does.
+    def build(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        shown: Callable[[str], str],
+    ) -> int:
+        """Runs `buildx build`, which says on standard error what it does.
 
         Args:
             arguments: What follows `build`.
             environment: Further variables.
+            shown: Gives each line as it is to be shown. On a terminal, where lines are painted
+                over, they stay as they are.
 
         Returns:
             Its exit status.
@@ -56,7 +65,26 @@ class Buildx:
             HostError: There is no buildx.
         """
         argv = [*self.command, "build", "--builder", self.builder, *arguments]
-        return self._run(argv, environment).returncode
+        if sys.stderr.isatty():
+            return self._run(argv, environment).returncode
+        with (
+            _started(argv),
+            subprocess.Popen(
+                argv,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                env=self._environment(environment),
+            ) as process,
+        ):
+            try:
+                for line in process.stderr or ():
+                    sys.stderr.write(shown(line))
+                    sys.stderr.flush()
+            except BaseException:
+                process.terminate()
+                raise
+        return process.returncode
 
     def _checked(self, argv: Sequence[str]) -> str:
         done = self._run(argv, capture=True)
@@ -72,20 +100,29 @@ class Buildx:
         *,
         capture: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        try:
+        with _started(argv):
             return subprocess.run(
                 argv,
                 stdin=subprocess.DEVNULL if capture else None,
                 capture_output=capture,
                 text=True,
                 check=False,
-                env={**os.environ, **self.environment, **(environment or {})},
+                env=self._environment(environment or {}),
             )
-        except OSError as error:
-            raise HostError(
-                f"cannot run {argv[0]}: {error.strerror}",
-                remedy="on an isolated host, airgap status shows what lacks",
-            ) from error
+
+    def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
+        return {**os.environ, **self.environment, **more}
+
+
+@contextmanager
+def _started(argv: Sequence[str]) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, PermissionError) as error:
+        raise HostError(
+            f"cannot run {argv[0]}: {error.strerror}",
+            remedy="on an isolated host, airgap status shows what lacks",
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from datetime import datetime
 from airgap.builder.buildx import Buildx
 from airgap.errors import HostError
 from airgap.oci.platform import Platform, parse_platform
+from airgap.replay.settings import without_settings
 
 # `[linux/arm64 build 3/4] RUN go build`, and without a platform where there is only one.
 _STEP = re.compile(r"\[(?:(linux/\S+) )?[^\]]*\d+/\d+\] (RUN .+)", re.DOTALL)
-_OUR_MOUNTS = re.compile(r" --mount=type=secret,id=airgap-\S+")
 _CROSS = "its stage could run natively: FROM --platform=$BUILDPLATFORM …"
 # What is in a step, and how a stage with it is made to run natively and build for the target.
 _ADVICE = (
@@ -83,7 +83,7 @@ def _timed(log: str) -> Iterator[tuple[str, float]]:
 def _step(
     name: str, seconds: float, native: Platform, platforms: Sequence[Platform]
 ) -> Iterator[EmulatedStep]:
-    found = _STEP.fullmatch(_OUR_MOUNTS.sub("", name))
+    found = _STEP.fullmatch(without_settings(name))
     if found is None or (found[1] is None and len(platforms) != 1):
         return
     platform = parse_platform(found[1].partition("->")[0]) if found[1] else platforms[0]

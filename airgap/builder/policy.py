@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import re
 
+from airgap.replay.asked import PREFIX
+
 PROXY_NETWORK = """\
 package docker
 
@@ -21,21 +23,31 @@ decision := {"allow": true, "caps": {"exec.proxy": true}}
 def source_policy(address: str) -> str:
     """The source policy, as JSON, that sends every GET to one server.
 
-    `https://HOST/PATH` becomes `http://ADDRESS/https/HOST/PATH`, and likewise for http. What is
-    not converted is denied: HEAD and POST in RUN steps, and git.
+    `https://HOST/PATH` becomes `http://ADDRESS/airgap/https/HOST/PATH`, and likewise for http.
+    What is not converted is denied: HEAD and POST in RUN steps, and git.
+
+    A step that several builds begin at once has the rules of all of them, one after the other, in
+    any order (`loadSourcePolicy` in BuildKit's `llbsolver/policy.go`). So what the rules of one
+    have converted, those of the others let pass: ports of the same host below `/airgap/` are
+    allowed, whichever it is.
 
     Args:
         address: The server's `HOST:PORT`.
     """
-    server = f"{address}/"
-    ours = f"^http://{re.escape(server)}https?/"
-    others = f"^http://({_beginning_unlike(server)})$"
+    host = address.partition(":")[0]
+    server = f"{re.escape(host)}:[0-9]*/"
+    others = (
+        _beginning_unlike(f"{host}:"),
+        rf"{re.escape(host)}:[0-9]*(?:[^0-9/].*)?",
+        server + _beginning_unlike(f"{PREFIX}/"),
+    )
+    to = f"http://{address}/{PREFIX}"
     rules = [
         _rule("DENY", "http*://*"),
         _rule("DENY", "git*://*"),
-        _rule("ALLOW", ours, regex=True),
-        _rule("CONVERT", "https://*", to=f"http://{server}https/${{1}}"),
-        _rule("CONVERT", others, to=f"http://{server}http/${{1}}", regex=True),
+        _rule("ALLOW", f"^http://{server}{PREFIX}/https?/", regex=True),
+        _rule("CONVERT", "https://*", to=f"{to}/https/${{1}}"),
+        _rule("CONVERT", f"^http://({'|'.join(others)})$", to=f"{to}/http/${{1}}", regex=True),
     ]
     return json.dumps({"rules": rules}, indent=1)
 
@@ -51,5 +63,5 @@ def _rule(action: str, identifier: str, *, to: str = "", regex: bool = False) ->
 
 def _beginning_unlike(text: str) -> str:
     """A pattern for whatever does not begin with `text`: Go's patterns cannot look ahead."""
-    ways = (f"{re.escape(text[:at])}[^{re.escape(text[at])}]" for at in range(len(text)))
-    return f"(?:{'|'.join(ways)}).*"
+    ways = (f"{re.escape(text[:at])}(?:[^{re.escape(text[at])}].*)?" for at in range(len(text)))
+    return f"(?:{'|'.join(ways)})"

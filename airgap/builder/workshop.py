@@ -60,7 +60,7 @@ class Material:
         roles: Role to image.
         native: What this host runs without an emulator.
         platforms: What is built for.
-        folder: For its own files, short-lived.
+        folder: For its own files, short-lived; see `workshop_folder`.
     """
 
     store: Store
@@ -98,7 +98,7 @@ def workshop_folder(cache: Path) -> Iterator[Path]:
             lock.bind(f"\0{_NAME}")
         except OSError as error:
             raise HostError(
-                "another airgap records or rehearses on this host",
+                "another airgap records or rehearses builds on this machine",
                 remedy="wait until it has ended",
             ) from error
         folder = cache / _FOLDER
@@ -133,6 +133,9 @@ def open_workshop(
     engine.check()
     progress.message("starting BuildKit and a mirror from the bundle's images")
     with ExitStack() as stack:
+        for name in (_MIRROR, _BUILDER):  # of a run that was killed
+            engine.remove_container(name)
+        engine.remove_network(_NAME)
         images = {role: _loaded(engine, material, role, stack) for role in _needed(material)}
         if "emulator" in images:
             _register_emulators(engine, images["emulator"], material, stack)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -30,15 +29,13 @@ from airgap.oci.platform import parse_platform
 from airgap.replay.asked import Asked
 from airgap.replay.carried import load_recording
 from airgap.replay.dockerfile import with_frontend
+from airgap.replay.lasting import lasting_server
 from airgap.replay.replay import Replay
-from airgap.replay.server import Server
 from airgap.spec.request_file import RequestedImage, RequestedUrl, RequestFile
 from airgap.spec.scan import Scan, scan_dockerfile
 from airgap.spec.stages import BuildOptions
 
 _LOOPBACK = "127.0.0.1"
-_NOT_BUILT = ("--call", "--check", "--help", "--print")
-"""Options with which buildx tells something in place of building."""
 
 
 def of_this_host(work: Work) -> tuple[Stock, Builder]:
@@ -103,6 +100,10 @@ def build(stock: Stock, builder: Builder, source: BuildSource, recording: str) -
         HostError: The builder does not answer.
         MissedError: The build failed.
     """
+    if source.arguments.last("--builder") not in ("", builder.buildx.builder):
+        raise UsageError(
+            f"only the builder {builder.buildx.builder!r} can replay", remedy="leave --builder out"
+        )
     chosen = choose(stock.wanted.recordings, recording, digest_of(source.text))
     recordings = [load_recording(stock.replay, entry) for entry in chosen]
     options = build_options(source.arguments)
@@ -111,18 +112,18 @@ def build(stock: Stock, builder: Builder, source: BuildSource, recording: str) -
         raise NotHereError(missing)
     replay = Replay(stock.replay, recordings, options.args)
     with (
-        Server(replay, builder.address) as server,
+        lasting_server(replay, builder.address, stock.mirror.root) as server,
         _metadata(source.arguments) as (arguments, metadata),
     ):
         ca = proxy_ca(builder.buildx, native_platform())
         way_out = WayOut(server.address, ca, any_date=True)
         status = run_build(source.with_arguments(arguments), builder.buildx, way_out)
-        ref = _ref(metadata)
+        told, ref = server.told(), _ref(metadata)
     if status != 0:
-        notes = [f"{note.url}: {note.why}" for note in (*replay.refused, *replay.errors)]
-        raise MissedError(f"the build failed (buildx: {status})", replay.misses, notes)
+        notes = [f"{note.url}: {note.why}" for note in (*told.refused, *told.errors)]
+        raise MissedError(f"the build failed (buildx: {status})", told.misses, notes)
     slow = emulated_steps(builder.buildx, ref, native_platform(), options.platforms) if ref else []
-    return Built(chosen[0].name if chosen else "", replay.misses, slow)
+    return Built(chosen[0].name if chosen else "", told.misses, slow)
 
 
 def requested(error: NotHereError | MissedError) -> RequestFile:
@@ -134,11 +135,6 @@ def requested(error: NotHereError | MissedError) -> RequestFile:
         )
     urls = [RequestedUrl(asked.shown, asked.accept, asked.range) for asked in error.missed]
     return RequestFile((), tuple(urls))
-
-
-def only_tells(arguments: BuildArguments) -> bool:
-    """Whether buildx is to tell something in place of building."""
-    return any(arguments.all(name) for name in _NOT_BUILT)
 
 
 def choose(
@@ -199,25 +195,14 @@ def build_options(arguments: BuildArguments) -> BuildOptions:
         for text in value.split(",")
         if text and text != "local"
     ]
-    contexts = dict(_pair(text) for text in arguments.all("--build-context"))
-    given = dict(_pair(text) for text in arguments.all("--build-arg") if _is_known(text))
+    pairs = (text.partition("=") for text in arguments.all("--build-context"))
     return BuildOptions(
         platforms=tuple(dict.fromkeys(platforms)) or (native_platform(),),
         build_platform=native_platform(),
         target=arguments.last("--target"),
-        args=given,
-        contexts=contexts,
+        args=arguments.build_args(),
+        contexts={name: value for name, _, value in pairs},
     )
-
-
-def _is_known(text: str) -> bool:
-    return "=" in text or text in os.environ
-
-
-def _pair(text: str) -> tuple[str, str]:
-    """`NAME=VALUE`; a name alone has its value in the environment, as for buildx."""
-    name, given, value = text.partition("=")
-    return name, value if given else os.environ.get(name, "")
 
 
 def _choice(entries: Sequence[RecordingEntry]) -> str:

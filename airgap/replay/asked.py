@@ -1,9 +1,10 @@
 """What a build asks for, and how its URL comes in the path of a request.
 
-BuildKit's proxy is told to ask `http://SERVER/https/HOST:443/PATH?QUERY` in place of
-`https://HOST/PATH?QUERY`. A build tool that cannot be told to use a proxy, such as a JVM's, is
-told that a mirror is at `http://PROXY/airgap/https/HOST/`; what it asks there arrives as
-`/http/PROXY/airgap/https/HOST/PATH`.
+BuildKit's proxy is told to ask `http://SERVER/airgap/https/HOST:443/PATH?QUERY` in place of
+`https://HOST/PATH?QUERY`; a server understands it without `/airgap`, too. A build tool that cannot
+be told to use a proxy, such as a JVM's, is told that a mirror is at
+`http://PROXY/airgap/https/HOST/`; what it asks there arrives as
+`/airgap/http/PROXY/airgap/https/HOST/PATH`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ _PATH = re.compile(
     r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
     r"(?P<rest>[/?][!-~]*)?"
 )
-_MIRROR = re.compile(r"/airgap(?=/https?/)")
+PREFIX = "airgap"
+"""The first part of the paths of servers, by which builds know those of other builds."""
+
+_MIRROR = re.compile(rf"/{PREFIX}(?=/https?/)")
 _PORTS = {"http": 80, "https": 443}
 _MOST_PORTS = 65535
 _VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
@@ -94,7 +98,8 @@ class Route:
 
 def read_path(path: str) -> Route | None:
     """What the path of a request means, or nothing if it is of neither form."""
-    outer = _route(path)
+    own = _MIRROR.match(path)
+    outer = _route(path[own.end() :] if own else path)
     if outer is None or not outer.url.startswith("http:"):
         return outer
     server, slash, rest = outer.url.removeprefix("http://").partition("/")
@@ -102,7 +107,7 @@ def read_path(path: str) -> Route | None:
     if inside is None:
         return outer
     inner = _route((slash + rest)[inside.end() :])
-    return inner and replace(inner, back=f"http://{server}/airgap/")
+    return inner and replace(inner, back=f"http://{server}/{PREFIX}/")
 
 
 def normal_url(url: str) -> str | None:

@@ -20,7 +20,7 @@ from typing import Any, Self
 from airgap.errors import AirgapError
 from airgap.replay import headers, redaction
 from airgap.replay.answers import Answer, Answerer, text_answer
-from airgap.replay.asked import Asked, Route, led_to, path_of, read_path
+from airgap.replay.asked import PREFIX, Asked, Route, led_to, path_of, read_path
 from airgap.replay.headers import Headers
 
 # Longer than BuildKit keeps a connection that it does not use (Go's transport: 90 s).
@@ -71,8 +71,13 @@ class Server:
         self._thread.join()
         self._server.server_close()
         self._server.end_connections()
-        if self._server.fault is not None:
-            raise self._server.fault
+        if self.fault is not None:
+            raise self.fault
+
+    @property
+    def fault(self) -> BaseException | None:
+        """By which fault of this program an answer failed, if one did."""
+        return self._server.fault
 
 
 class _Listener(ThreadingHTTPServer):
@@ -131,7 +136,8 @@ class _Exchange(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.BAD_REQUEST, "a request with a body cannot be recorded")
             return
         sent = tuple((name, str(value)) for name, value in self.headers.items())
-        back = "/" if headers.value_of(sent, "user-agent").startswith(_BUILDKIT) else route.back
+        buildkit = headers.value_of(sent, "user-agent").startswith(_BUILDKIT)
+        back = f"/{PREFIX}/" if buildkit else route.back
         answer = self._answer(_asked(route, sent, head=self.command == "HEAD"), sent, route.user)
         try:
             self._send(answer, _led_back(answer.headers, route.url, back))

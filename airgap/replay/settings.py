@@ -8,6 +8,7 @@ neither the image nor the cache of its layers knows of them.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import (
 from cryptography.x509 import Certificate
 
 _FOLDER = "/run/airgap"
+_MOUNTS = re.compile(r" --mount=type=secret,id=airgap-\S+")
 _CA = f"{_FOLDER}/ca.crt"
 _CA_VARIABLES = (
     "SSL_CERT_FILE",  # OpenSSL, Go, Ruby, current pip
@@ -65,6 +67,11 @@ class Setting:
         """The flag of RUN that mounts it, for every user of the image."""
         where = f"target={self.file},mode=0444" if self.file else f"env={self.variable}"
         return f"--mount=type=secret,id={self.id},{where}"
+
+
+def without_settings(text: str) -> str:
+    """A RUN step as it was written, where it is shown with the settings that it was given."""
+    return _MOUNTS.sub("", text)
 
 
 def settings(ca: Certificate, *, any_date: bool) -> list[Setting]:

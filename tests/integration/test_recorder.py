@@ -361,7 +361,7 @@ def test_buildkit_s_own_downloads_and_mirrors_are_led_back(store: Store) -> None
     with build(store, page) as one:
         for path, target in (("/a", f"http/{one.site.address}/b"), ("/b", "https/o.example/c?x")):
             got = one.get(path, User_Agent="buildkit/v0.32")
-            assert got.headers["Location"] == f"/{target}"
+            assert got.headers["Location"] == f"/airgap/{target}"
             asked = f"/http/10.89.0.1:999/airgap/http/{one.site.address}{path}"
             got = get(one.server.address, asked)
             assert got.headers["Location"] == f"http://10.89.0.1:999/airgap/{target}"

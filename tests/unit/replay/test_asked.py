@@ -13,6 +13,7 @@ from airgap.replay.asked import Asked, Route, clean_location, led_to, loose, nor
     ("path", "url"),
     [
         ("/https/h:443/p", "https://h/p"),
+        ("/airgap/https/h:443/p", "https://h/p"),
         ("/https/H.Example/P?Q=R", "https://h.example/P?Q=R"),
         ("/http/h:80/p", "http://h/p"),
         ("/http/h:443/p", "http://h:443/p"),
@@ -33,7 +34,7 @@ def test_a_path_names_a_url(path: str, url: str) -> None:
         "", "/", "/v2/", "/https", "/https/", "/https//p", "/ftp/h/p", "/HTTPS/h/p", "https/h/p",
         "/https/h:0/p", "/https/h:65536/p", "/https/h:x/p", "/https/h p/", "/https/h/a b",
         "/https/h/\xe4", "/https/a%20b/", "/http:/h/", "//https/h/p", "/https/h#/x",
-        "/airgap/https/h/p", "/https/h/" + "a" * 40_000,
+        "/airgap/airgap/https/h/p", "/airgap", "/https/h/" + "a" * 40_000,
     ],
 )  # fmt: skip
 def test_other_paths_name_nothing(path: str) -> None:
