@@ -93,7 +93,9 @@ class Downloads:
         """
         folder.mkdir()
         (folder / "Dockerfile").write_text(f"FROM {BASE}\n{self.steps}")
-        small, large = ([f"{site}/{one.name}/{name}" for name in one.names] for one in (SMALL, LARGE))
+        small, large = (
+            [f"{site}/{one.name}/{name}" for name in one.names] for one in (SMALL, LARGE)
+        )
         half = len(small) // 2
         (folder / "one-by-one").write_text("".join(f"{url}\n" for url in small[:half]))
         (folder / "at-once").write_text(_curl_config(small[half:]))
