@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import subprocess
 import time
@@ -36,10 +37,16 @@ class BuildKit:
         folder: A folder for whatever a user needs; it goes with BuildKit.
     """
 
-    def __init__(self, upstream: Upstream) -> None:
+    def __init__(self, upstream: Upstream, *, proxy_network: bool = False) -> None:
+        """Describes a BuildKit; entering the context starts it.
+
+        Args:
+            upstream: Stands for all registries.
+            proxy_network: All builds have the proxy network, without being given it.
+        """
         self._name = f"airgap-lab-{os.getpid()}-b{next(_numbers)}"
         self._root = cache_root() / "buildkits" / self._name
-        self._upstream = upstream
+        self._upstream, self._proxy_network = upstream, proxy_network
         self._resources = ExitStack()
         self.folder = self._root / "home"
         variables = {
@@ -85,7 +92,8 @@ class BuildKit:
         for name, source in {"buildkit-runc": program("runc"), "docker-init": TINI}.items():
             (self._root / "bin" / name).symlink_to(source)
         config = self._root / "buildkitd.toml"
-        config.write_text(buildkitd_toml(["ghcr.io"], [self._upstream.address]))
+        proxy = f"proxyNetwork = {json.dumps(self._proxy_network)}\n"
+        config.write_text(proxy + buildkitd_toml(["ghcr.io"], [self._upstream.address]))
         init = ["sh", Path(__file__).with_name("workstation-init.sh"), self._root]
         log = self._root / "log"
         with log.open("wb") as output:
