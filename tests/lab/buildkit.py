@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import subprocess
 import time
@@ -37,23 +36,24 @@ class BuildKit:
         folder: A folder for whatever a user needs; it goes with BuildKit.
     """
 
-    def __init__(self, upstream: Upstream, *, proxy_network: bool = False) -> None:
+    def __init__(self, upstream: Upstream, *, proxied: bool = False) -> None:
         """Describes a BuildKit; entering the context starts it.
 
         Args:
             upstream: Stands for all registries.
-            proxy_network: All builds have the proxy network, without being given it.
+            proxied: All builds have the proxy network, without being given it.
         """
         self._name = f"airgap-lab-{os.getpid()}-b{next(_numbers)}"
         self._root = cache_root() / "buildkits" / self._name
-        self._upstream, self._proxy_network = upstream, proxy_network
+        self._upstream = upstream
         self._resources = ExitStack()
         self.folder = self._root / "home"
         variables = {
             "BUILDX_CONFIG": str(self._root / "buildx"),
             "DOCKER_CONFIG": str(self._root / "docker"),
         }
-        self.builder = Builder(Buildx([str(program("buildx"))], "lab", variables), "127.0.0.1")
+        buildx = Buildx([str(program("buildx"))], "lab", variables, proxied)
+        self.builder = Builder(buildx, "127.0.0.1")
 
     def __enter__(self) -> Self:
         """Starts it, with nothing in its cache.
@@ -92,8 +92,9 @@ class BuildKit:
         for name, source in {"buildkit-runc": program("runc"), "docker-init": TINI}.items():
             (self._root / "bin" / name).symlink_to(source)
         config = self._root / "buildkitd.toml"
-        proxy = f"proxyNetwork = {json.dumps(self._proxy_network)}\n"
-        config.write_text(proxy + buildkitd_toml(["ghcr.io"], [self._upstream.address]))
+        proxied = self.builder.buildx.proxied
+        mirrors = [self._upstream.address]
+        config.write_text(buildkitd_toml(["ghcr.io"], mirrors, proxied=proxied))
         init = ["sh", Path(__file__).with_name("workstation-init.sh"), self._root]
         log = self._root / "log"
         with log.open("wb") as output:
