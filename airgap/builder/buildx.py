@@ -36,7 +36,7 @@ class Buildx:
         self._checked([*self.command, "create", *arguments])
 
     def output(self, arguments: Sequence[str]) -> str:
-        """What a buildx command prints.
+        """What a buildx command prints, on either stream.
 
         Raises:
             HostError: It fails, or there is no buildx.
@@ -65,7 +65,7 @@ class Buildx:
         if done.returncode != 0:
             said = done.stderr.strip().splitlines()[-20:]
             raise HostError(f"{' '.join(argv[:3])} failed", meaning="\n  ".join(said))
-        return done.stdout
+        return done.stdout + done.stderr
 
     def _run(
         self,

@@ -70,6 +70,8 @@ def emulated_steps(
 def _timed(log: str) -> Iterator[tuple[str, float]]:
     """Name and seconds of each vertex that ran (BuildKit's `client/graph.go`)."""
     for line in log.splitlines():
+        if not line.startswith("{"):  # a warning
+            continue
         for vertex in json.loads(line).get("vertexes") or ():
             if vertex.get("completed") and vertex.get("started") and not vertex.get("cached"):
                 begun, ended = (

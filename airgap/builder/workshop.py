@@ -6,6 +6,7 @@ emulators that it registered.
 
 from __future__ import annotations
 
+import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ ROLES = ("registry", "builder", "buildx")
 """Roles without which there is no workshop; to build for other platforms it needs an emulator."""
 
 _NAME = "airgap-workshop"
+_FOLDER = "workshop"
 _MIRROR = f"{_NAME}-mirror"
 _BUILDER = f"{_NAME}-buildkitd"
 _EMULATOR = f"{_NAME}-emulator"
@@ -81,6 +83,37 @@ class _Place:
 
 
 @contextmanager
+def workshop_folder(cache: Path) -> Iterator[Path]:
+    """A folder for a workshop, of which a host can have one at a time; removed at the end.
+
+    Args:
+        cache: Where it is made; what a killed run left there is removed first.
+
+    Raises:
+        HostError: There is one already, or the folder cannot be written.
+    """
+    with socket.socket(socket.AF_UNIX) as lock:
+        try:
+            # An abstract name: it is gone with whoever has it (unix(7)).
+            lock.bind(f"\0{_NAME}")
+        except OSError as error:
+            raise HostError(
+                "another airgap records or rehearses on this host",
+                remedy="wait until it has ended",
+            ) from error
+        folder = cache / _FOLDER
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise HostError(f"cannot write {folder}: {error.strerror}") from error
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def open_workshop(
     material: Material, hosts: Sequence[str], progress: Progress, *, closed: bool
 ) -> Iterator[Builder]:
@@ -96,7 +129,7 @@ def open_workshop(
         HostError: Docker is not there, or refuses; or the bundle lacks a role.
     """
     _check(material)
-    engine = Engine(material.folder)
+    engine = Engine(Path(_NAME))
     engine.check()
     progress.message("starting BuildKit and a mirror from the bundle's images")
     with ExitStack() as stack:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
-from platformdirs import user_cache_path
 
 from airgap.cli.asking import confirm, read_requests, request_file_options
 from airgap.cli.keygen import read_passphrase
+from airgap.cli.recording import Wish, recording
 from airgap.cli.request import (
     read_deadline,
     read_request,
@@ -32,14 +31,6 @@ from airgap.progress import Progress
 from airgap.spec.lock import DEFAULT_PATH, load_lock
 
 if TYPE_CHECKING:
-    from airgap.bundle.archive import Archive
-    from airgap.bundle.replay_tar import ReplayTar
-    from airgap.connected.fetch import Pace
-    from airgap.connected.make_bundle import Draft, Record
-    from airgap.connected.record import RecordOptions
-    from airgap.connected.replay_tar import Recorded
-    from airgap.spec.bundle_spec import Request
-    from airgap.spec.request_file import RequestFile
     from airgap.trust.keys import PrivateKey
 
 
@@ -155,14 +146,14 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     from airgap.connected.locking import Locked, lock_of, write_lock
     from airgap.connected.make_bundle import Target, plan_bundle, write_bundle
     from airgap.connected.plan import describe, document
-    from airgap.connected.record import RecordOptions, check_workstation, with_images
-    from airgap.rehearse.rehearse import rehearse
+    from airgap.connected.record import check_workstation, with_images
     from airgap.tool.build import build_tool
 
     asked = read_requests(requests, locked=locked or lock is not None)
     request = with_images(
         read_request(wanted, name, platform, all_platforms, no_roles, record, asked)
     )
+    wish = Wish(request, asked, record_ca, record_authenticated, rehearsed, jobs)
     if request.recordings and not dry_run:
         check_workstation()
     if rehearsed and not request.recordings:
@@ -210,64 +201,20 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
                 write_lock(lock, lock_of(request, draft.plan.contents, tool))
             return tool
 
-        def rehearse_all(archive: Archive, replay: ReplayTar) -> None:
-            rehearse(archive, replay, request.recordings, how.folder, progress)
-
-        pace = Pace(jobs, limit_rate)
-        how = RecordOptions(
-            record_ca, record_authenticated, user_cache_path("airgap", ensure_exists=True)
-        )
-        with _recording(asked, request, draft, how, pace, progress) as record_all:
+        with recording(wish, draft.started.serial, progress) as (record_all, rehearse_all):
             contents = write_bundle(
                 draft,
                 client,
                 checked_tool,
                 signing_key,
-                pace,
+                Pace(jobs, limit_rate),
                 progress,
                 record_all,
-                rehearse_all if rehearsed else None,
+                rehearse_all,
             )
     if not as_json:
         click.echo(f"{output}: bundle {contents.name}, serial {contents.serial}, is signed")
         click.echo(f"check it: airgap verify {output} --trust {key.with_suffix('.pub')}")
-
-
-@contextmanager
-def _recording(
-    asked: RequestFile,
-    request: Request,
-    draft: Draft,
-    how: RecordOptions,
-    pace: Pace,
-    progress: Progress,
-) -> Iterator[Record | None]:
-    """Fetches what request files ask for, and gives what records builds besides, if any does.
-
-    What was recorded is on the disk until the end.
-    """
-    from airgap.connected.record import record
-    from airgap.connected.requested import fetch_requested
-    from airgap.replay.recorder import upstream_session
-    from airgap.store.store import Store
-
-    with TemporaryDirectory(prefix="answers-", dir=how.folder) as folder:
-        answers = Store(Path(folder))
-        requested = fetch_requested(
-            asked.urls,
-            answers,
-            upstream_session(how.ca),
-            draft.started.serial,
-            progress,
-            jobs=pace.jobs,
-        )
-
-        def record_all(archive: Archive) -> Recorded:
-            if not request.recordings:
-                return requested
-            return requested.united(record(request.recordings, archive, how, answers, progress))
-
-        yield record_all if request.recordings or requested.entries else None
 
 
 def _open_key(path: Path, passphrase_file: Path | None) -> PrivateKey:

@@ -27,11 +27,12 @@ from airgap.errors import BuildError, HostError
 from airgap.limits import LIMITS
 from airgap.oci.platform import Platform
 from airgap.progress import Progress, format_bytes
+from airgap.replay.dockerfile import with_frontend
 from airgap.replay.recorder import Recorder, upstream_session
 from airgap.replay.recording import Recording
 from airgap.replay.server import Server
 from airgap.spec.bundle_spec import RecordingSpec, Request, WantedImage, unite_images
-from airgap.spec.dockerfile import read_dockerfile
+from airgap.spec.dockerfile import parse_dockerfile, read_dockerfile
 from airgap.spec.scan import Scan, scan_dockerfile
 from airgap.spec.stages import BuildOptions
 from airgap.store.seed import seed
@@ -48,7 +49,7 @@ class RecordOptions:
     Attributes:
         ca: A file with the certificates to trust, in place of the system's.
         keep_authenticated: Whether answers to requests with credentials are kept.
-        folder: A folder for images meanwhile.
+        folder: For images and answers meanwhile; see `workshop_folder`.
     """
 
     ca: Path | None
@@ -93,7 +94,9 @@ def scan(recording: RecordingSpec) -> Scan:
         target=recording.target,
         args=recording.args,
     )
-    return scan_dockerfile(read_dockerfile(path), str(path), options)
+    text = read_dockerfile(path)
+    found = scan_dockerfile(text, str(path), options)
+    return with_frontend(found, parse_dockerfile(text, str(path)).syntax)
 
 
 def with_images(request: Request) -> Request:
@@ -103,7 +106,8 @@ def with_images(request: Request) -> Request:
         UsageError: A Dockerfile is none.
     """
     found = [
-        WantedImage(need.reference, need.platforms, need.platforms, ("base",))
+        # Of an image for one platform a build takes that one.
+        WantedImage(need.reference, need.platforms, (), ("base",))
         for recording in request.recordings
         for need in scan(recording).images
     ]
@@ -130,7 +134,7 @@ def record(
         HostError: Docker is not there, or the bundle lacks what it takes.
         BuildError: A build failed; nothing is recorded.
     """
-    with TemporaryDirectory(prefix="record-", dir=options.folder) as name:
+    with TemporaryDirectory(dir=options.folder) as name:
         material = _material(recordings, archive, Path(name), progress)
         hosts = [image.reference.host for image in archive.contents.images]
         with open_workshop(material, hosts, progress, closed=False) as builder:
@@ -208,7 +212,7 @@ def _entry(
         digest=digest,
         dockerfile=f"sha256:{hashlib.sha256(source.text.encode()).hexdigest()}",
         platforms=tuple(str(platform) for platform in recording.platforms or ()),
-        until=_until(found, answers),
+        until=until(found, answers),
     )
     return entry, found
 
@@ -231,8 +235,11 @@ def _failed(recording: RecordingSpec, recorder: Recorder) -> BuildError:
     )
 
 
-def _until(recording: Recording, answers: Store) -> str:
-    """Until when apt takes all release files of a recording with its checks of dates on."""
+def until(recording: Recording, answers: Store) -> str:
+    """Until when apt takes all release files of a recording with its checks of dates on.
+
+    Empty if there is no such limit.
+    """
     moments = [
         moment
         for one in recording.responses.values()

@@ -29,7 +29,7 @@ from airgap.isolated.stock import Stock
 from airgap.oci.platform import parse_platform
 from airgap.replay.asked import Asked
 from airgap.replay.carried import load_recording
-from airgap.replay.dockerfile import frontend_in_place
+from airgap.replay.dockerfile import with_frontend
 from airgap.replay.replay import Replay
 from airgap.replay.server import Server
 from airgap.spec.request_file import RequestedImage, RequestedUrl, RequestFile
@@ -184,10 +184,7 @@ def scan(stock: Stock, source: BuildSource, options: BuildOptions) -> Scan:
         options,
         lambda reference, platform: triggers(stock, reference, platform),
     )
-    if not frontend_in_place(source.dockerfile.syntax):
-        return found
-    images = tuple(need for need in found.images if need.by != "# syntax")
-    return Scan(images, found.urls, found.hints, found.runs)
+    return with_frontend(found, source.dockerfile.syntax)
 
 
 def build_options(arguments: BuildArguments) -> BuildOptions:

@@ -39,7 +39,7 @@ def rehearse(
         archive: The bundle's images.
         replay: The bundle's recordings.
         builds: What to build; without platforms, for those that were recorded.
-        folder: For images and recordings meanwhile; it need not exist.
+        folder: For images and recordings meanwhile; see `workshop_folder`.
         progress: Sees what happens.
         recording: Which recording to replay; empty to choose by the Dockerfile.
 
@@ -52,8 +52,7 @@ def rehearse(
     contents = archive.contents
     recordings = Wanted.of([contents]).recordings
     builds = [_with_platforms(one, recordings, recording) for one in builds]
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="rehearse-", dir=folder) as name:
+    with TemporaryDirectory(dir=folder) as name:
         stock = Stock(
             Wanted.of([contents]), Store(Path(name, "mirror")), Store(Path(name, "replay"))
         )

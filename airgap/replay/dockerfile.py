@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from airgap.replay.settings import Setting
 from airgap.spec.dockerfile import Dockerfile
+from airgap.spec.scan import Scan
 
 # Since this version of Dockerfile's frontend a secret can be a variable.
 _NEEDED = (1, 10)
@@ -49,6 +51,18 @@ def frontend_in_place(syntax: str) -> str:
     if version is None:  # none, a moving tag such as 1, or by digest
         return ""
     return BUILTIN_FRONTEND if (int(version[1]), int(version[2])) < _NEEDED else ""
+
+
+def with_frontend(scan: Scan, syntax: str) -> Scan:
+    """What a build needs, without the frontend that is replaced.
+
+    Args:
+        scan: What its Dockerfile says.
+        syntax: The image of `# syntax=`; empty if there is none.
+    """
+    if not frontend_in_place(syntax):
+        return scan
+    return replace(scan, images=tuple(need for need in scan.images if need.by != "# syntax"))
 
 
 def is_foreign(syntax: str) -> bool:

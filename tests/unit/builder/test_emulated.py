@@ -20,10 +20,10 @@ def vertex(name: str, seconds: float, **more: object) -> dict[str, object]:
 
 @pytest.fixture
 def buildx(tmp_path: Path) -> Buildx:
-    """A program that prints what lies beside it, as buildx prints the log of a build."""
+    """A program that prints what lies beside it, as buildx does: on standard error."""
     program = tmp_path / "buildx"
     program.write_text(
-        f'#!/bin/sh\n[ "$1 $4 $5" = "history logs --progress" ]\ncat {tmp_path}/log\n'
+        f'#!/bin/sh\n[ "$1 $4 $5" = "history logs --progress" ]\ncat {tmp_path}/log >&2\n'
     )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     return Buildx([str(program)], "b")
@@ -31,7 +31,7 @@ def buildx(tmp_path: Path) -> Buildx:
 
 def steps(buildx: Buildx, vertexes: list[dict[str, object]], *platforms: str) -> list[EmulatedStep]:
     log = "".join(json.dumps({"vertexes": [one]}) + "\n" for one in vertexes)
-    Path(buildx.command[0]).with_name("log").write_text(log + '{"statuses": []}\n')
+    Path(buildx.command[0]).with_name("log").write_text(log + '{"statuses": []}\nWARNING: x\n')
     return emulated_steps(buildx, "b/b0/x", _AMD64, [parse_platform(one) for one in platforms])
 
 
