@@ -28,11 +28,12 @@ from benchmarks.downloads import BASE, DOWNLOADS, LARGE, SMALL, Downloads
 from benchmarks.machine import describe_machine
 from benchmarks.measure import Command, Measurement, measure
 from benchmarks.replay_report import (
-    BARE_PROXY,
+    ASKED_PROXY,
     JOB,
     MIRROR,
     PROXY,
     RECORDED,
+    REHEARSED,
     REPLAYED,
     ReplayReport,
     Size,
@@ -55,7 +56,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"
 ALL = ",".join(DOWNLOADS)
 
-_OPTIONS = ("--no-cache", "--quiet", "--provenance=false", "--output=type=cacheonly")
+_OPTIONS = ("--no-cache", "--quiet", "--provenance=false")
 
 
 @dataclass(slots=True)
@@ -116,7 +117,7 @@ def _place() -> Iterator[_Place]:
         site = stack.enter_context(static_site(folder / "site", folder / "nginx"))
         upstream = stack.enter_context(Upstream(images.storage()))
         buildkit = stack.enter_context(BuildKit(upstream))
-        proxied = stack.enter_context(BuildKit(upstream, proxy_network=True))
+        proxied = stack.enter_context(BuildKit(upstream, proxied=True))
         (folder / "base").mkdir()
         (folder / "base" / "Dockerfile").write_text(f"FROM {BASE}\nRUN true\n")
         yield _Place(folder, site, buildkit, proxied)
@@ -125,77 +126,104 @@ def _place() -> Iterator[_Place]:
 def _measure_downloads(place: _Place, downloads: Downloads, rounds: int) -> None:
     context = place.folder / downloads.name
     downloads.write(context, place.site.url)
+    outputs = {
+        downloads.name: f"type=oci,dest={place.folder / 'image.tar'}",
+        f"{downloads.name}, downloads alone": "type=cacheonly",
+    }
     for _ in range(rounds):
-        for way, measured in _WAYS.items():
-            took = measured(place, context)
-            say(f"{downloads.name} {way}: {took.wall_seconds:.2f} s")
-            place.runs.append(Run(downloads.name, JOB, way, "", took))
+        for data, output in outputs.items():
+            build = _Build(place, context, [*_OPTIONS, f"--output={output}"])
+            for way, measured in _WAYS.items():
+                took = measured(build)
+                say(f"{data}: {way}: {took.wall_seconds:.2f} s")
+                place.runs.append(Run(data, JOB, way, "", took))
     shutil.rmtree(_store(place))
 
 
-def _mirror(place: _Place, context: Path) -> Measurement:
-    return _plain(place, place.buildkit, [str(context)], {})
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """What is built in all ways.
+
+    Attributes:
+        place: Where.
+        context: The folder with the Dockerfile.
+        options: For buildx.
+    """
+
+    place: _Place
+    context: Path
+    options: Sequence[str]
 
 
-def _proxy(place: _Place, context: Path) -> Measurement:
-    """As airgap builds, with a policy of the build."""
-    folder = place.folder / "policy"
+def _mirror(build: _Build) -> Measurement:
+    return _plain(build, build.place.buildkit, [], {})
+
+
+def _asked_proxy(build: _Build) -> Measurement:
+    """As airgap asks for the proxy network."""
+    folder = build.place.folder / "policy"
     folder.mkdir(exist_ok=True)
-    shutil.copy(context / "Dockerfile", folder)
+    shutil.copy(build.context / "Dockerfile", folder)
     (folder / "Dockerfile.rego").write_text(PROXY_NETWORK)
-    arguments = [f"--file={folder / 'Dockerfile'}", str(context)]
-    return _plain(place, place.buildkit, arguments, _source_policy(place))
+    file = f"--file={folder / 'Dockerfile'}"
+    return _plain(build, build.place.buildkit, [file], _source_policy(build.place))
 
 
-def _bare_proxy(place: _Place, context: Path) -> Measurement:
-    return _plain(place, place.proxied, [str(context)], _source_policy(place))
+def _proxy(build: _Build) -> Measurement:
+    return _plain(build, build.place.proxied, [], _source_policy(build.place))
 
 
 def _plain(
-    place: _Place, buildkit: BuildKit, arguments: Sequence[str], variables: Mapping[str, str]
+    build: _Build, buildkit: BuildKit, options: Sequence[str], variables: Mapping[str, str]
 ) -> Measurement:
     """A build without airgap, whose memory nobody asks for."""
     buildx = buildkit.builder.buildx
-    command = [*buildx.command, "build", "--builder", buildx.builder, *_OPTIONS, *arguments]
-    took = _measured(place, buildkit, [command], variables)
-    return replace(took, peak_bytes=0)
+    command = [*buildx.command, "build", "--builder", buildx.builder]
+    command += [*build.options, *options, str(build.context)]
+    return replace(_measured(build.place, buildkit, [command], variables), peak_bytes=0)
 
 
-def _recorded(place: _Place, context: Path) -> Measurement:
-    shutil.rmtree(_store(place), ignore_errors=True)
-    return _with_airgap(place, context, RECORDED)
+def _recorded(build: _Build) -> Measurement:
+    shutil.rmtree(_store(build.place), ignore_errors=True)
+    return _with_airgap(build, build.place.proxied, RECORDED)
 
 
-def _replayed(place: _Place, context: Path) -> Measurement:
-    return _with_airgap(place, context, REPLAYED)
+def _replayed(build: _Build) -> Measurement:
+    return _with_airgap(build, build.place.buildkit, REPLAYED)
 
 
-def _with_airgap(place: _Place, context: Path, way: str) -> Measurement:
-    buildx = place.buildkit.builder.buildx
+def _rehearsed(build: _Build) -> Measurement:
+    return _with_airgap(build, build.place.proxied, REPLAYED)
+
+
+def _with_airgap(build: _Build, buildkit: BuildKit, way: str) -> Measurement:
+    place, buildx = build.place, buildkit.builder.buildx
     order = {
         "way": way,
         "buildx": buildx.command,
         "builder": buildx.builder,
-        "arguments": [*_OPTIONS, str(context)],
+        "proxied": buildx.proxied,
+        "arguments": [*build.options, str(build.context)],
         "store": str(_store(place)),
         "report": str(place.folder / "airgap.json"),
     }
     file = place.folder / "order.json"
     file.write_text(json.dumps(order))
     command = [sys.executable, "-m", "benchmarks.replay_build", file]
-    took = _measured(place, place.buildkit, [command], {"PYTHONPATH": str(ROOT)})
+    took = _measured(place, buildkit, [command], {"PYTHONPATH": str(ROOT)})
     report = json.loads((place.folder / "airgap.json").read_text())
     peak = report.pop("peak_bytes")
-    place.sizes[context.name] = Size(context.name, **report)
+    place.sizes[build.context.name] = Size(build.context.name, **report)
     return replace(took, peak_bytes=peak)
 
 
-_WAYS: Mapping[str, Callable[[_Place, Path], Measurement]] = {
+_WAYS: Mapping[str, Callable[[_Build], Measurement]] = {
     MIRROR: _mirror,
     PROXY: _proxy,
-    BARE_PROXY: _bare_proxy,
+    ASKED_PROXY: _asked_proxy,
     RECORDED: _recorded,
     REPLAYED: _replayed,
+    REHEARSED: _rehearsed,
 }
 
 
@@ -205,7 +233,7 @@ def _measured(
     """Measures commands on a BuildKit that has the base and nothing else."""
     buildx = buildkit.builder.buildx
     buildx.output(["prune", "--all", "--force"])
-    buildx.output(["build", *_OPTIONS, str(place.folder / "base")])
+    buildx.output(["build", *_OPTIONS, "--output=type=cacheonly", str(place.folder / "base")])
     home = {"HOME": str(place.folder), "PATH": os.environ["PATH"]}
     return measure(commands, place.folder, {**home, **buildx.environment, **variables}, sync=False)
 
