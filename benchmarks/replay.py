@@ -209,7 +209,7 @@ def _with_airgap(build: _Build, buildkit: BuildKit, way: str) -> Measurement:
     }
     file = place.folder / "order.json"
     file.write_text(json.dumps(order))
-    command = [sys.executable, "-m", "benchmarks.replay_build", file]
+    command = [sys.executable, "-m", "benchmarks.replay_build", str(file)]
     took = _measured(place, buildkit, [command], {"PYTHONPATH": str(ROOT)})
     report = json.loads((place.folder / "airgap.json").read_text())
     peak = report.pop("peak_bytes")

@@ -1,8 +1,9 @@
 """One build with airgap, recorded or replayed: a program of its own, so that it can be measured.
 
 It does what `airgap bundle --record` and `airgap build` do from the moment when there is a builder.
-It is given a file with one JSON object: `way`; `buildx`, the command, with `builder` and `proxied`; `arguments` of
-`buildx build`; `store`, the folder of what is recorded; `report`, the file for the result.
+It is given a file with one JSON object: `way`; `buildx`, the command, with `builder` and
+`proxied`; `arguments` of `buildx build`; `store`, the folder of what is recorded; `report`, the
+file for the result.
 """
 
 from __future__ import annotations

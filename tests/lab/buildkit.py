@@ -95,15 +95,14 @@ class BuildKit:
         proxied = self.builder.buildx.proxied
         mirrors = [self._upstream.address]
         config.write_text(buildkitd_toml(["ghcr.io"], mirrors, proxied=proxied))
-        init = ["sh", Path(__file__).with_name("workstation-init.sh"), self._root]
+        namespaces = ["--mount-proc", "--pid", "--fork", "--kill-child"]
+        init = ["sh", str(Path(__file__).with_name("workstation-init.sh")), str(self._root)]
+        daemon = [str(program("buildkitd")), "--config", str(config)]
+        daemon += ["--root", str(self._root / "data"), "--addr", self._address]
         log = self._root / "log"
         with log.open("wb") as output:
             launcher = subprocess.Popen(
-                [
-                    *("unshare", "--mount-proc", "--pid", "--fork", "--kill-child", *init),
-                    *(program("buildkitd"), "--config", config, "--root", self._root / "data"),
-                    *("--addr", self._address),
-                ],
+                ["unshare", *namespaces, *init, *daemon],
                 env={
                     **os.environ,
                     "OTEL_TRACES_EXPORTER": "none",
@@ -123,5 +122,5 @@ class BuildKit:
             time.sleep(0.05)
 
     def _answers(self) -> bool:
-        asked = [program("buildctl"), "--addr", self._address, "debug", "info"]
+        asked = [str(program("buildctl")), "--addr", self._address, "debug", "info"]
         return subprocess.run(asked, capture_output=True, check=False).returncode == 0
