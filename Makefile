@@ -3,10 +3,11 @@
 # make test-all  all tests, then hundreds of seeded faults and kills; writes tests/campaigns/results.*
 # make check     format, lint and types
 # make bench     real tools side by side; takes long: make bench ARGS='--sizes 100MB'
+# make bench-replay  what recording and replaying builds cost: ARGS='--rounds 3'
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all unit integration e2e parts check bench clean
+.PHONY: demo test test-all unit integration e2e parts check bench bench-replay clean
 
 demo: .venv/ready
 	$(BIN)/python scripts/demo
@@ -38,6 +39,9 @@ check: .venv/ready
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-replay: parts
+	$(BIN)/python -m benchmarks.replay $(ARGS)
 
 .venv/bench: .venv/ready
 	$(BIN)/pip install --quiet --editable '.[bench]'

@@ -89,14 +89,14 @@ def render(report: Report, plot: str) -> str:
     parts = [
         f"# {setting.date}, {setting.machine['cores']} cores",
         f"`{setting.command}`",
-        _pairs(setting.machine),
-        _pairs(setting.versions),
-        _list((*_NOTES, *setting.notes)),
+        pairs(setting.machine),
+        pairs(setting.versions),
+        bullets((*_NOTES, *setting.notes)),
         "## Targets",
         targets_table(report.targets),
     ]
     if report.failures:
-        parts += ["## What did not work", _list(report.failures)]
+        parts += ["## What did not work", bullets(report.failures)]
     for data, job in dict.fromkeys((row.data, row.job) for row in report.rows):
         parts += [f"## {job} {data}".rstrip(), rows_table(report.rows, data, job)]
     parts += ["## Plot", f"![Seconds of each tool]({plot})"]
@@ -105,7 +105,7 @@ def render(report: Report, plot: str) -> str:
 
 def targets_table(targets: Sequence[Target]) -> str:
     """A line for each target."""
-    return _table(
+    return table(
         ("target", "at most", "measured", ""),
         [
             (
@@ -123,7 +123,7 @@ def rows_table(rows: Sequence[Row], data: str, job: str) -> str:
     """A line for each tool that did a job with a data set."""
     chosen = [row for row in rows if (row.data, row.job) == (data, job)]
     ours = find(chosen, data, job, AIRGAP)
-    return _table(
+    return table(
         _COLUMNS,
         [
             (
@@ -152,14 +152,17 @@ def _number(value: float | None) -> str:
     return f"{value:.2f}" if value >= _SMALL else f"{value:.3f}"
 
 
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table of Markdown."""
     rule = ["---"] * len(head)
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *lines))
 
 
-def _pairs(pairs: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in pairs.items())
+def pairs(named: Mapping[str, str]) -> str:
+    """Names and values in a line."""
+    return ", ".join(f"{name} {value}" for name, value in named.items())
 
 
-def _list(lines: Sequence[str]) -> str:
+def bullets(lines: Sequence[str]) -> str:
+    """A list of Markdown."""
     return "\n".join(f"- {line}" for line in lines)

@@ -15,7 +15,11 @@ HEADER = "# Written by airgap. Changes are overwritten by the next airgap instal
 
 
 def buildkitd_toml(
-    hosts: Iterable[str], mirrors: Sequence[str], http_registries: Iterable[str] = ()
+    hosts: Iterable[str],
+    mirrors: Sequence[str],
+    http_registries: Iterable[str] = (),
+    *,
+    proxied: bool = False,
 ) -> str:
     """The configuration that sends BuildKit to the mirror.
 
@@ -23,6 +27,7 @@ def buildkitd_toml(
         hosts: Upstream hosts that the mirror has images of.
         mirrors: `HOST:PORT` under which the mirror is reached, the first one first.
         http_registries: Further registries that speak plain HTTP.
+        proxied: Whether all builds have BuildKit's proxy network.
     """
     sections: dict[str, list[str]] = {}
     for host in sorted({DOCKER_HUB, *hosts}):
@@ -34,4 +39,5 @@ def buildkitd_toml(
         f'\n[registry."{host}"]\n' + "".join(f"  {setting}\n" for setting in settings)
         for host, settings in sections.items()
     ]
-    return HEADER + "".join(lines)
+    network = "proxyNetwork = true\n" if proxied else ""
+    return HEADER + network + "".join(lines)

@@ -227,7 +227,7 @@ def _mirror(material: Material, image: str, place: _Place) -> ContainerSpec:
 def _builder(material: Material, image: str, place: _Place, hosts: Sequence[str]) -> ContainerSpec:
     """BuildKit, which reaches the mirror and our server; what else it asks for fails at once."""
     config = material.folder / "buildkitd.toml"
-    config.write_text(buildkitd_toml(hosts, [place.mirror]))
+    config.write_text(buildkitd_toml(hosts, [place.mirror], proxied=True))
     return ContainerSpec(
         name=_BUILDER,
         image=image,
@@ -270,7 +270,8 @@ def _buildx(engine: Engine, material: Material, image: str) -> Buildx:
     program = material.folder / "buildx"
     program.write_bytes(data)
     program.chmod(0o700)
-    buildx = Buildx([str(program)], _NAME, {"BUILDX_CONFIG": str(material.folder / "config")})
+    variables = {"BUILDX_CONFIG": str(material.folder / "config")}
+    buildx = Buildx([str(program)], _NAME, variables, proxied=True)
     buildx.create(f"docker-container://{_BUILDER}")
     return buildx
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from urllib.parse import quote, unquote, urldefrag, urljoin
 
 from airgap.bundle.contents import canonical
@@ -57,9 +58,7 @@ class Asked:
     @property
     def key(self) -> str:
         """What its answer has in a recording: the hash of what makes it another answer."""
-        secrets = redaction.secret_arguments(self.arguments)
-        url = redaction.hide(redaction.without_secrets(self.url), secrets)
-        return hashlib.sha256(canonical([url, self.accept, self.range])).hexdigest()
+        return _key(self.url, self.accept, self.range, self.arguments)
 
     @property
     def shown(self) -> str:
@@ -138,6 +137,13 @@ def clean_location(value: str) -> str:
 def path_of(url: str) -> str:
     """`https/HOST/PATH` of a URL."""
     return url.replace("://", "/", 1)
+
+
+@lru_cache(maxsize=1024)  # it is needed many times of what is on its way
+def _key(url: str, accept: str, wanted: str, arguments: Arguments) -> str:
+    secrets = redaction.secret_arguments(arguments)
+    hidden = redaction.hide(redaction.without_secrets(url), secrets)
+    return hashlib.sha256(canonical([hidden, accept, wanted])).hexdigest()
 
 
 def _route(path: str) -> Route | None:

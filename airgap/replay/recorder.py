@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import requests
@@ -86,6 +87,7 @@ class Recorder:
         # Where redirects lead to, as the build asks for it: what it stands for, and whence.
         self._real: dict[str, Route] = {}
         self._private: dict[str, str] = {}
+        self._known_settings: dict[str, Mapping[str, Any]] = {}
         self._disk: OSError | None = None
         self._left_out, self._failures, self._refused = Notes(), Notes(), Notes()
         store.drop_new_blobs()
@@ -300,12 +302,19 @@ class Recorder:
         try:
             prepared = self._session.prepare_request(request)
             prepared.url = url  # as it was asked: signatures may be made of it
-            settings = self._session.merge_environment_settings(url, {}, True, None, None)
             return self._session.send(
-                prepared, timeout=_TIMEOUTS, allow_redirects=False, **settings
+                prepared, timeout=_TIMEOUTS, allow_redirects=False, **self._settings(url)
             )
         except (RequestException, HTTPError, OSError, ValueError) as error:
             raise _unreachable(host, error) from None  # that one shows the URL, secrets and all
+
+    def _settings(self, url: str) -> Mapping[str, Any]:
+        """The proxy and the certificates for a server, which hold for all of a recording."""
+        server = "/".join(url.split("/", 3)[:3])
+        if server not in self._known_settings:
+            found = self._session.merge_environment_settings(url, {}, True, None, None)
+            self._known_settings[server] = found
+        return self._known_settings[server]
 
     def _location(self, asked: Asked, value: str, *, private: bool) -> str:
         """A redirect's target as the build is given it; what it stands for is remembered."""

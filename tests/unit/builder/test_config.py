@@ -43,3 +43,8 @@ def test_an_upstream_at_an_address_of_ours_has_one_section() -> None:
 
 def test_it_begins_with_the_mark_by_which_it_is_known_as_ours() -> None:
     assert buildkitd_toml([], [MIRROR]).startswith(HEADER)
+
+
+def test_the_proxy_network_is_for_all_builds_or_for_those_that_ask() -> None:
+    assert "proxyNetwork" not in tomllib.loads(buildkitd_toml([], [MIRROR]))
+    assert tomllib.loads(buildkitd_toml([], [MIRROR], proxied=True))["proxyNetwork"] is True

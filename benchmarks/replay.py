@@ -1,0 +1,294 @@
+"""`python -m benchmarks.replay`: what recording and replaying builds cost.
+
+One Dockerfile whose steps download many small files and a few large ones is built in turn in
+several ways, and the results are written to `benchmarks/results`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import ssl
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from airgap import __version__
+from airgap.builder.build import POLICY_VARIABLE
+from airgap.builder.policy import PROXY_NETWORK
+from airgap.errors import AirgapError, ExitCode, UsageError
+from benchmarks.downloads import BASE, DOWNLOADS, LARGE, SMALL, Downloads
+from benchmarks.machine import describe_machine
+from benchmarks.measure import Command, Measurement, measure
+from benchmarks.replay_report import (
+    ASKED_PROXY,
+    JOB,
+    MIRROR,
+    PROXY,
+    RECORDED,
+    REHEARSED,
+    REPLAYED,
+    ReplayReport,
+    Size,
+    document,
+    render,
+    replay_targets,
+)
+from benchmarks.report import Setting
+from benchmarks.results import Run, rows_of
+from tests.lab import images
+from tests.lab.buildkit import BuildKit
+from tests.lab.cache import cache_root, say
+from tests.lab.leftovers import removed_at_end
+from tests.lab.parts import PARTS
+from tests.lab.prepare import ready
+from tests.lab.static_site import Site, nginx_version, static_site
+from tests.lab.upstream import Upstream
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = Path(__file__).parent / "results"
+ALL = ",".join(DOWNLOADS)
+
+_OPTIONS = ("--no-cache", "--quiet", "--provenance=false")
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where builds run, and what was measured.
+
+    Attributes:
+        folder: For everything that is written.
+        site: What is downloaded from.
+        buildkit: Builds.
+        proxied: Builds with the proxy network, whatever it is asked.
+        runs: Those so far.
+        sizes: Of the recordings so far, by the name of the downloads.
+    """
+
+    folder: Path
+    site: Site
+    buildkit: BuildKit
+    proxied: BuildKit
+    runs: list[Run] = field(default_factory=list)
+    sizes: dict[str, Size] = field(default_factory=dict)
+
+
+@click.command(help=__doc__)
+@click.option("--downloads", default=ALL, show_default=True, help="Which of the downloads.")
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Of each.")
+def main(downloads: str, rounds: int) -> None:
+    """Measures everything and writes the results."""
+    unknown = set(downloads.split(",")) - set(DOWNLOADS)
+    if unknown:
+        raise UsageError(f"there are no downloads {unknown.pop()!r}", remedy=f"choose from {ALL}")
+    ready()
+    with _place() as place:
+        setting = Setting(
+            date=datetime.now(UTC).date().isoformat(),
+            command=f"python -m benchmarks.replay --downloads {downloads} --rounds {rounds}",
+            machine=describe_machine(place.folder),
+            versions=_versions(),
+            notes=[],
+        )
+        for name in downloads.split(","):
+            _measure_downloads(place, DOWNLOADS[name], rounds)
+    rows = rows_of(place.runs)
+    sizes = list(place.sizes.values())
+    report = ReplayReport(setting, place.runs, rows, sizes, replay_targets(rows, sizes))
+    _write(report, "" if downloads == ALL else f"-{downloads.replace(',', '-')}")
+
+
+@contextmanager
+def _place() -> Iterator[_Place]:
+    """Everything that builds need, and a base that is unpacked already."""
+    folder = cache_root() / f"benchmark-{os.getpid()}"
+    with ExitStack() as stack:
+        stack.enter_context(removed_at_end("folder", str(folder)))
+        (folder / "site").mkdir(parents=True)
+        for files in (SMALL, LARGE):
+            files.write(folder / "site")
+        site = stack.enter_context(static_site(folder / "site", folder / "nginx"))
+        upstream = stack.enter_context(Upstream(images.storage()))
+        buildkit = stack.enter_context(BuildKit(upstream))
+        proxied = stack.enter_context(BuildKit(upstream, proxied=True))
+        (folder / "base").mkdir()
+        (folder / "base" / "Dockerfile").write_text(f"FROM {BASE}\nRUN true\n")
+        yield _Place(folder, site, buildkit, proxied)
+
+
+def _measure_downloads(place: _Place, downloads: Downloads, rounds: int) -> None:
+    context = place.folder / downloads.name
+    downloads.write(context, place.site.url)
+    outputs = {
+        downloads.name: f"type=oci,dest={place.folder / 'image.tar'}",
+        f"{downloads.name}, downloads alone": "type=cacheonly",
+    }
+    for _ in range(rounds):
+        for data, output in outputs.items():
+            build = _Build(place, context, [*_OPTIONS, f"--output={output}"])
+            for way, measured in _WAYS.items():
+                took = measured(build)
+                say(f"{data}: {way}: {took.wall_seconds:.2f} s")
+                place.runs.append(Run(data, JOB, way, "", took))
+    shutil.rmtree(_store(place))
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """What is built in all ways.
+
+    Attributes:
+        place: Where.
+        context: The folder with the Dockerfile.
+        options: For buildx.
+    """
+
+    place: _Place
+    context: Path
+    options: Sequence[str]
+
+
+def _mirror(build: _Build) -> Measurement:
+    return _plain(build, build.place.buildkit, [], {})
+
+
+def _asked_proxy(build: _Build) -> Measurement:
+    """As airgap asks for the proxy network."""
+    folder = build.place.folder / "policy"
+    folder.mkdir(exist_ok=True)
+    shutil.copy(build.context / "Dockerfile", folder)
+    (folder / "Dockerfile.rego").write_text(PROXY_NETWORK)
+    file = f"--file={folder / 'Dockerfile'}"
+    return _plain(build, build.place.buildkit, [file], _source_policy(build.place))
+
+
+def _proxy(build: _Build) -> Measurement:
+    return _plain(build, build.place.proxied, [], _source_policy(build.place))
+
+
+def _plain(
+    build: _Build, buildkit: BuildKit, options: Sequence[str], variables: Mapping[str, str]
+) -> Measurement:
+    """A build without airgap, whose memory nobody asks for."""
+    buildx = buildkit.builder.buildx
+    command = [*buildx.command, "build", "--builder", buildx.builder]
+    command += [*build.options, *options, str(build.context)]
+    return replace(_measured(build.place, buildkit, [command], variables), peak_bytes=0)
+
+
+def _recorded(build: _Build) -> Measurement:
+    shutil.rmtree(_store(build.place), ignore_errors=True)
+    return _with_airgap(build, build.place.proxied, RECORDED)
+
+
+def _replayed(build: _Build) -> Measurement:
+    return _with_airgap(build, build.place.buildkit, REPLAYED)
+
+
+def _rehearsed(build: _Build) -> Measurement:
+    return _with_airgap(build, build.place.proxied, REPLAYED)
+
+
+def _with_airgap(build: _Build, buildkit: BuildKit, way: str) -> Measurement:
+    place, buildx = build.place, buildkit.builder.buildx
+    order = {
+        "way": way,
+        "buildx": buildx.command,
+        "builder": buildx.builder,
+        "proxied": buildx.proxied,
+        "arguments": [*build.options, str(build.context)],
+        "store": str(_store(place)),
+        "report": str(place.folder / "airgap.json"),
+    }
+    file = place.folder / "order.json"
+    file.write_text(json.dumps(order))
+    command = [sys.executable, "-m", "benchmarks.replay_build", str(file)]
+    took = _measured(place, buildkit, [command], {"PYTHONPATH": str(ROOT)})
+    report = json.loads((place.folder / "airgap.json").read_text())
+    peak = report.pop("peak_bytes")
+    place.sizes[build.context.name] = Size(build.context.name, **report)
+    return replace(took, peak_bytes=peak)
+
+
+_WAYS: Mapping[str, Callable[[_Build], Measurement]] = {
+    MIRROR: _mirror,
+    PROXY: _proxy,
+    ASKED_PROXY: _asked_proxy,
+    RECORDED: _recorded,
+    REPLAYED: _replayed,
+    REHEARSED: _rehearsed,
+}
+
+
+def _measured(
+    place: _Place, buildkit: BuildKit, commands: Sequence[Command], variables: Mapping[str, str]
+) -> Measurement:
+    """Measures commands on a BuildKit that has the base and nothing else."""
+    buildx = buildkit.builder.buildx
+    buildx.output(["prune", "--all", "--force"])
+    buildx.output(["build", *_OPTIONS, "--output=type=cacheonly", str(place.folder / "base")])
+    home = {"HOME": str(place.folder), "PATH": os.environ["PATH"]}
+    return measure(commands, place.folder, {**home, **buildx.environment, **variables}, sync=False)
+
+
+def _source_policy(place: _Place) -> dict[str, str]:
+    """Leads from one address of the site to the other, as airgap's leads to its server."""
+    site, twin = f"http://{place.site.address}/", f"http://{place.site.twin}/"
+    rules = [
+        {"action": "DENY", "selector": {"identifier": "http*://*"}},
+        {"action": "ALLOW", "selector": {"identifier": f"{twin}*"}},
+        {
+            "action": "CONVERT",
+            "selector": {"identifier": f"{site}*"},
+            "updates": {"identifier": f"{twin}${{1}}"},
+        },
+    ]
+    file = place.folder / "policy.json"
+    file.write_text(json.dumps({"rules": rules}))
+    return {POLICY_VARIABLE: str(file)}
+
+
+def _store(place: _Place) -> Path:
+    return place.folder / "recording" / "store"
+
+
+def _versions() -> dict[str, str]:
+    ours = {"airgap": __version__, "python": platform.python_version()}
+    ours |= {"openssl": ssl.OPENSSL_VERSION, "nginx": nginx_version()}
+    return ours | {name: PARTS[name].version for name in ("buildkitd", "buildx", "runc")}
+
+
+def _write(report: ReplayReport, part: str) -> None:
+    """Writes JSON and Markdown.
+
+    Args:
+        report: What to write.
+        part: In the files' names, what of all downloads they are about; empty for all.
+    """
+    RESULTS.mkdir(exist_ok=True)
+    name = f"{report.setting.date}-{report.setting.machine['cores']}cpu-replay{part}"
+    (RESULTS / f"{name}.json").write_text(json.dumps(document(report), indent=1) + "\n")
+    text = render(report)
+    (RESULTS / f"{name}.md").write_text(text)
+    click.echo(text)
+
+
+if __name__ == "__main__":
+    try:
+        main(standalone_mode=False)
+    except AirgapError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted: everything is removed, no results are written", err=True)
+        sys.exit(ExitCode.INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)

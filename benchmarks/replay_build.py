@@ -1,0 +1,96 @@
+"""One build with airgap, recorded or replayed: a program of its own, so that it can be measured.
+
+It does what `airgap bundle --record` and `airgap build` do from the moment when there is a builder.
+It is given a file with one JSON object: `way`; `buildx`, the command, with `builder` and
+`proxied`; `arguments` of `buildx build`; `store`, the folder of what is recorded; `report`, the
+file for the result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+from airgap.builder.arguments import BuildArguments
+from airgap.builder.build import WayOut, build
+from airgap.builder.buildx import Buildx
+from airgap.builder.proxy_ca import proxy_ca
+from airgap.builder.source import open_source
+from airgap.bundle.contents import RecordingEntry
+from airgap.oci.platform import parse_platform
+from airgap.replay.answers import Answerer
+from airgap.replay.recording import Recording, parse_recording
+from airgap.replay.server import Server
+from airgap.store.store import Store
+
+RECORDED, REPLAYED = "recorded", "replayed"
+_ADDRESS = "127.0.0.1"
+_PLATFORM = parse_platform("linux/amd64")
+
+
+def main() -> None:
+    """Builds, and reports what was recorded and how much memory this process took."""
+    order = json.loads(Path(sys.argv[1]).read_text())
+    store = Store(Path(order["store"]))
+    name = store.root.with_name("map.json")
+    if order["way"] == RECORDED:
+        name.write_bytes(_record(order, store).to_bytes())
+    else:
+        _replay(order, store, parse_recording(name.read_bytes()))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # getrusage(2): kilobytes
+    report = {"peak_bytes": peak, **_sizes(store, name.read_bytes())}
+    Path(order["report"]).write_text(json.dumps(report))
+
+
+def _record(order: dict[str, Any], store: Store) -> Recording:
+    from airgap.replay.recorder import Recorder, upstream_session
+
+    recorder = Recorder(store, upstream_session())
+    _build(order, recorder, any_date=False)
+    if recorder.failures or recorder.left_out or recorder.refused:
+        sys.exit(f"not recorded: {recorder.failures} {recorder.left_out} {recorder.refused}")
+    return recorder.recording()
+
+
+def _replay(order: dict[str, Any], store: Store, recording: Recording) -> None:
+    from airgap.replay.replay import Replay
+
+    replay = Replay(store, [recording])
+    _build(order, replay, any_date=True)
+    if replay.misses or replay.errors:
+        sys.exit(f"not replayed: {replay.misses} {replay.errors}")
+
+
+def _build(order: dict[str, Any], answerer: Answerer, *, any_date: bool) -> None:
+    buildx = Buildx(order["buildx"], order["builder"], {}, order["proxied"])
+    arguments = BuildArguments.parse(order["arguments"])
+    with open_source(arguments) as source, Server(answerer, _ADDRESS) as server:
+        way_out = WayOut(server.address, proxy_ca(buildx, _PLATFORM), any_date)
+        status = build(source, buildx, way_out)
+    if status != 0:
+        sys.exit(status)
+
+
+def _sizes(store: Store, body: bytes) -> dict[str, int]:
+    """What there is in the recording, and how large its `replay.tar` is."""
+    from airgap.connected.replay_tar import Recorded, plan_replay
+
+    responses = parse_recording(body).responses.values()
+    bodies = {one.digest: one.size for one in responses}
+    digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+    entry = RecordingEntry("bench", digest, "", (), "")
+    plan = plan_replay(Recorded((entry,), store, {digest: len(body), **bodies}), mtime=0)
+    return {
+        "responses": len(responses),
+        "downloaded_bytes": sum(one.size for one in responses),
+        "distinct_bytes": sum(bodies.values()),
+        "tar_bytes": plan.tar_bytes,
+    }
+
+
+if __name__ == "__main__":
+    main()

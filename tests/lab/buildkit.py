@@ -1,0 +1,126 @@
+"""BuildKit alone, run on this machine without Docker, with the machine's own network."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from airgap.builder.buildx import Builder, Buildx
+from airgap.builder.config import buildkitd_toml
+from airgap.errors import HostError
+from tests.lab.cache import cache_root
+from tests.lab.engine import TINI
+from tests.lab.leftovers import make_cgroup, process_id, removed_at_end
+from tests.lab.parts import program
+from tests.lab.upstream import Upstream
+
+_PATIENCE = 30.0
+"""Seconds that BuildKit has for its start."""
+
+_numbers = itertools.count(1)
+
+
+class BuildKit:
+    """A BuildKit that takes its images from an upstream.
+
+    RUN steps have the machine's network, unless a build gives them the proxy network.
+
+    Attributes:
+        builder: Builds with it.
+        folder: A folder for whatever a user needs; it goes with BuildKit.
+    """
+
+    def __init__(self, upstream: Upstream, *, proxied: bool = False) -> None:
+        """Describes a BuildKit; entering the context starts it.
+
+        Args:
+            upstream: Stands for all registries.
+            proxied: All builds have the proxy network, without being given it.
+        """
+        self._name = f"airgap-lab-{os.getpid()}-b{next(_numbers)}"
+        self._root = cache_root() / "buildkits" / self._name
+        self._upstream = upstream
+        self._resources = ExitStack()
+        self.folder = self._root / "home"
+        variables = {
+            "BUILDX_CONFIG": str(self._root / "buildx"),
+            "DOCKER_CONFIG": str(self._root / "docker"),
+        }
+        buildx = Buildx([str(program("buildx"))], "lab", variables, proxied)
+        self.builder = Builder(buildx, "127.0.0.1")
+
+    def __enter__(self) -> Self:
+        """Starts it, with nothing in its cache.
+
+        Raises:
+            HostError: It ended, or did not answer in time; shows the end of its log.
+        """
+        try:
+            self._resources.enter_context(removed_at_end("folder", str(self._root)))
+            for part in ("bin", "cgroup", "data", "docker", "home", "run", "work"):
+                (self._root / part).mkdir(parents=True)
+            self._resources.enter_context(removed_at_end("cgroup", self._name))
+            make_cgroup(self._name)
+            self._start()
+            self.builder.buildx.create(self._address)
+        except BaseException:
+            self._resources.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Ends it with all that it runs, and removes all it had."""
+        self._resources.close()
+
+    @property
+    def _address(self) -> str:
+        return f"unix://{self._root}/buildkitd.sock"
+
+    def _start(self) -> None:
+        """Starts it as the workstation's Engine is started, so that nothing outlives it."""
+        for name, source in {"buildkit-runc": program("runc"), "docker-init": TINI}.items():
+            (self._root / "bin" / name).symlink_to(source)
+        config = self._root / "buildkitd.toml"
+        proxied = self.builder.buildx.proxied
+        mirrors = [self._upstream.address]
+        config.write_text(buildkitd_toml(["ghcr.io"], mirrors, proxied=proxied))
+        namespaces = ["--mount-proc", "--pid", "--fork", "--kill-child"]
+        init = ["sh", str(Path(__file__).with_name("workstation-init.sh")), str(self._root)]
+        daemon = [str(program("buildkitd")), "--config", str(config)]
+        daemon += ["--root", str(self._root / "data"), "--addr", self._address]
+        log = self._root / "log"
+        with log.open("wb") as output:
+            launcher = subprocess.Popen(
+                ["unshare", *namespaces, *init, *daemon],
+                env={
+                    **os.environ,
+                    "OTEL_TRACES_EXPORTER": "none",
+                    "PATH": f"{self._root}/bin:{os.environ['PATH']}",
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self._resources.enter_context(launcher)
+        self._resources.enter_context(removed_at_end("process", process_id(launcher.pid)))
+        deadline = time.monotonic() + _PATIENCE
+        while not self._answers():
+            if launcher.poll() is not None or time.monotonic() > deadline:
+                raise HostError("BuildKit does not answer", meaning=log.read_text()[-2000:])
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        asked = [str(program("buildctl")), "--addr", self._address, "debug", "info"]
+        return subprocess.run(asked, capture_output=True, check=False).returncode == 0
