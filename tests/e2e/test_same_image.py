@@ -143,7 +143,7 @@ class Bench:
     def with_network(self, context: Path) -> BuiltImage:
         """Builds without airgap."""
         output = self.folder / f"{context.name}.tar"
-        assert self.buildkit.builder.buildx.build(self.arguments(context, output), {}) == 0
+        assert self.buildkit.builder.buildx.build(self.arguments(context, output), {}, str) == 0
         return read_image(output)
 
     def recorded(self, context: Path, store: Store) -> tuple[BuiltImage, Recording]:

@@ -36,6 +36,11 @@ with lasting_server(Replay(Store(folder), []), "127.0.0.1", folder) as server:
 
 
 @pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path
 
