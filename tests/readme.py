@@ -39,8 +39,12 @@ def blocks() -> list[Block]:
     return found
 
 
+def section(heading: str) -> str:
+    """The text below a heading, up to the next one."""
+    text = README.read_text().partition(f"# {heading}\n")[2]
+    return re.split(r"^#", text, flags=re.M)[0]
+
+
 def first_column(heading: str) -> list[str]:
     """The first cells of the table below a heading, without the table's own head."""
-    section = README.read_text().partition(f"# {heading}\n")[2]
-    rows = re.findall(r"^\| (.+?) \|", re.split(r"^#", section, flags=re.M)[0], re.M)
-    return rows[1:]
+    return re.findall(r"^\| (.+?) \|", section(heading), re.M)[1:]

@@ -227,10 +227,11 @@ def _recorded(found: Sequence[tuple[RecordingEntry, Recording]], answers: Store)
 
 def _failed(recording: RecordingSpec, recorder: Recorder) -> BuildError:
     notes = [*recorder.failures, *recorder.refused]
+    lines = [f"{note.url}: {note.why}" for note in notes[:10]]
+    lines += [hint.sentence for hint in scan(recording).hints]
     return BuildError(
         f"the build of {recording.name} failed: nothing is recorded",
-        meaning="\n  ".join(f"{note.url}: {note.why}" for note in notes[:10])
-        or "The build's own messages, above, say why.",
+        meaning="\n  ".join(lines) or "The build's own messages, above, say why.",
         remedy="mend it and give the same command again: what was fetched is kept",
     )
 

@@ -107,7 +107,8 @@ def build(stock: Stock, builder: Builder, source: BuildSource, recording: str) -
     chosen = choose(stock.wanted.recordings, recording, digest_of(source.text))
     recordings = [load_recording(stock.replay, entry) for entry in chosen]
     options = build_options(source.arguments)
-    missing = find_missing(stock, scan(stock, source, options), recordings, options.args)
+    found = scan(stock, source, options)
+    missing = find_missing(stock, found, recordings, options.args)
     if missing.images or missing.urls:
         raise NotHereError(missing)
     replay = Replay(stock.replay, recordings, options.args)
@@ -121,6 +122,7 @@ def build(stock: Stock, builder: Builder, source: BuildSource, recording: str) -
         told, ref = server.told(), _ref(metadata)
     if status != 0:
         notes = [f"{note.url}: {note.why}" for note in (*told.refused, *told.errors)]
+        notes += [hint.sentence for hint in found.hints]
         raise MissedError(f"the build failed (buildx: {status})", told.misses, notes)
     slow = emulated_steps(builder.buildx, ref, native_platform(), options.platforms) if ref else []
     return Built(chosen[0].name if chosen else "", told.misses, slow)

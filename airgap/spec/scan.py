@@ -63,6 +63,11 @@ class Hint:
         """File and line."""
         return f"{self.file}:{self.line}" if self.line else self.file
 
+    @property
+    def sentence(self) -> str:
+        """All of it, for where a build has failed."""
+        return f"{self.place}: {self.text}: {self.remedy}"
+
 
 @dataclass(frozen=True, slots=True)
 class Scan:

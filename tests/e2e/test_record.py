@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import journey
-from tests.lab.site import Site, content
+from tests.lab.loopback_site import LoopbackSite, content
 from tests.lab.upstream import Upstream
 from tests.lab.workstation import Workstation
 
@@ -50,7 +50,7 @@ class Recording:
     """A workstation and a site, and a bundle with one recording."""
 
     station: Workstation
-    site: Site
+    site: LoopbackSite
     key: Path
     registries: Path
     folder: Path
@@ -95,7 +95,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> It
     registries = folder / "registries.toml"
     registries.write_text(upstream.registries())
     with ExitStack() as stack:
-        site = stack.enter_context(Site("?sig=canary-redirect"))
+        site = stack.enter_context(LoopbackSite("?sig=canary-redirect"))
         station = stack.enter_context(Workstation())
         recording = Recording(station, site, key, registries, folder)
         spec = folder / "spec.toml"

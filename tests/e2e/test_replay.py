@@ -21,9 +21,9 @@ import pytest
 
 from tests.lab import journey
 from tests.lab.host import IsolatedHost
+from tests.lab.loopback_site import LoopbackSite, content
 from tests.lab.medium import Medium
 from tests.lab.parts import program
-from tests.lab.site import Site, content
 from tests.lab.upstream import Upstream
 from tests.lab.workstation import Workstation
 
@@ -76,7 +76,7 @@ class Replayed:
 
     host: IsolatedHost
     station: Workstation
-    site: Site
+    site: LoopbackSite
     key: Path
     registries: Path
 
@@ -115,7 +115,7 @@ class Replayed:
         return self.host.path(f"/{_REQUEST}").read_text()
 
 
-def write_contexts(folder: Path, site: Site) -> Path:
+def write_contexts(folder: Path, site: LoopbackSite) -> Path:
     """The contexts to be recorded, and a spec that says so."""
     spec = ['name = "replayed"', 'platforms = ["linux/amd64"]', "[roles]"]
     spec += (journey.BUNDLES / "arm64-builder.toml").read_text().splitlines()[8:13]
@@ -138,7 +138,7 @@ def replayed(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> It
     registries = folder / "registries.toml"
     registries.write_text(upstream.registries())
     with ExitStack() as stack:
-        site = stack.enter_context(Site())
+        site = stack.enter_context(LoopbackSite())
         station = stack.enter_context(Workstation())
         medium = stack.enter_context(Medium(_MEDIUM_BYTES))
         spec = write_contexts(folder, site)

@@ -68,10 +68,17 @@ def record_bundle(
         output: The bundle's folder.
         builds: Folders with a Dockerfile.
     """
-    recorded = [option for build in builds for option in ("--record", str(build))]
-    spec = BUNDLES / "arm64-builder.toml"
-    arguments = bundle_arguments(upstream, key, output, [spec], *recorded)
+    arguments = record_arguments(upstream, key, output, builds)
     return workstation.run(["airgap", *arguments], timeout=3000).stdout
+
+
+def record_arguments(
+    upstream: Upstream, key: Path, output: Path, builds: Sequence[Path], *options: str
+) -> list[str | Path]:
+    """What follows `airgap` to record builds, folders or specs, besides what a host needs."""
+    specs = [BUNDLES / "arm64-builder.toml", *(path for path in builds if path.is_file())]
+    recorded = [part for path in builds if path.is_dir() for part in ("--record", str(path))]
+    return bundle_arguments(upstream, key, output, specs, *recorded, *options)
 
 
 def bundle_arguments(

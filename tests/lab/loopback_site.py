@@ -1,0 +1,73 @@
+"""A small web site on the workstation, for build steps that download."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
+
+ADDRESS = "127.0.0.2"
+"""Loopback, but none of the names for which BuildKit's proxy network sets NO_PROXY."""
+
+
+class LoopbackSite:
+    """Answers GET: `/file/NAME` with a text, `/to/PATH` with a redirect to `/PATH`.
+
+    Attributes:
+        url: `http://127.0.0.2:PORT`.
+        asked: Path, query included, and headers of every request so far.
+        secret: A query that redirects add.
+    """
+
+    def __init__(self, secret: str = "") -> None:
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.secret = secret
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                site.asked.append((self.path, dict(self.headers.items())))
+                path = self.path.partition("?")[0]
+                if path.startswith("/to/"):
+                    self.send_response(302)
+                    self.send_header("Location", f"{site.url}/{path[4:]}{site.secret}")
+                    body = b""
+                else:
+                    self.send_response(200 if path.startswith("/file/") else 404)
+                    body = content(path.rpartition("/")[2])
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Says nothing."""
+
+        self._server = ThreadingHTTPServer((ADDRESS, 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self.url = f"http://{ADDRESS}:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        """Starts to answer."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Ends."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def content(name: str) -> bytes:
+    """What `/file/NAME` answers: it does not show the name."""
+    return hashlib.sha256(name.encode()).hexdigest().encode() * 50 + b"\n"

@@ -1,0 +1,21 @@
+"""What the README says was recorded and replayed is what a test records and replays."""
+
+from __future__ import annotations
+
+import re
+
+from tests.lab import journey
+from tests.readme import README, section
+
+
+def test_each_recorded_build_is_a_row_of_what_works() -> None:
+    rows = re.findall(r"^\| \[.+?\]\((\S+)/Dockerfile\)", section("What works"), re.M)
+    contexts = [path.relative_to(README.parent) for path in journey.RECORDED.iterdir()]
+    assert sorted(rows) == sorted(map(str, contexts))
+
+
+def test_a_row_says_what_the_dockerfile_runs() -> None:
+    row = re.compile(r"^\| \[.+?\]\((\S+)\) \| `(.+?)` \|", re.M)
+    for dockerfile, command in row.findall(section("What works")):
+        text = (README.parent / dockerfile).read_text()
+        assert command in " ".join(text.replace("\\\n", "").split()), dockerfile
