@@ -298,12 +298,15 @@ class Recorder:
         return Upstream(response.status_code, kept, size, pieces, response.close)
 
     def _try(self, host: str, url: str, named: Mapping[str, str]) -> requests.Response:
-        request = requests.Request("GET", url, headers=named, auth=lambda request: request)
+        # Prepared in parts: the URL stays as it was asked, as signatures may be made of it, and the
+        # parts that builds have no use for take as long as all else.
+        request = requests.PreparedRequest()
+        request.method, request.url, request.hooks = "GET", url, self._session.hooks
         try:
-            prepared = self._session.prepare_request(request)
-            prepared.url = url  # as it was asked: signatures may be made of it
+            request.prepare_headers({**self._session.headers, **named})
+            request.prepare_cookies({})
             return self._session.send(
-                prepared, timeout=_TIMEOUTS, allow_redirects=False, **self._settings(url)
+                request, timeout=_TIMEOUTS, allow_redirects=False, **self._settings(url)
             )
         except (RequestException, HTTPError, OSError, ValueError) as error:
             raise _unreachable(host, error) from None  # that one shows the URL, secrets and all

@@ -86,6 +86,14 @@ _TELL_TIMES = {
 }
 """Files in which apt, dpkg and ldconfig note times: other bytes in every build."""
 
+_TRIES = """\
+FROM buildpack-deps:trixie-curl
+ARG SITE
+RUN ! curl -fsS --noproxy "*" -m 5 $SITE/page.html
+RUN ! curl -fsS $SITE/page.html
+RUN test "$(curl -s -o /dev/null -w '%{http_code}' -d x $SITE/page.html)" = 403
+"""
+
 _BARE = """\
 FROM busybox AS tools
 FROM scratch
@@ -122,9 +130,17 @@ class BuiltImage:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Where images are built, and what they download from."""
+    """Where images are built, and what they download from.
+
+    Attributes:
+        buildkit: Builds with the network, and as airgap build does.
+        workshop: Builds as airgap does where it records and rehearses.
+        site: What is downloaded from.
+        folder: For what is built.
+    """
 
     buildkit: BuildKit
+    workshop: BuildKit
     site: Site
     folder: Path
 
@@ -149,21 +165,24 @@ class Bench:
     def recorded(self, context: Path, store: Store) -> tuple[BuiltImage, Recording]:
         """Builds, and records it."""
         recorder = Recorder(store, upstream_session())
-        image = self._through(recorder, context, any_date=False)
+        image = self.through(self.workshop, recorder, context, any_date=False)
         assert (recorder.left_out, recorder.failures, recorder.refused) == ((), (), ())
         return image, recorder.recording()
 
     def replayed(self, context: Path, store: Store, recording: Recording) -> BuiltImage:
         """Builds from a recording."""
         replay = Replay(store, [recording])
-        image = self._through(replay, context, any_date=True)
+        image = self.through(self.buildkit, replay, context, any_date=True)
         assert (replay.misses, replay.refused, replay.errors) == ((), (), ())
         return image
 
-    def _through(self, answerer: Answerer, context: Path, *, any_date: bool) -> BuiltImage:
+    def through(
+        self, buildkit: BuildKit, answerer: Answerer, context: Path, *, any_date: bool
+    ) -> BuiltImage:
+        """Builds with airgap."""
         output = self.folder / f"{context.name}.tar"
         arguments = BuildArguments.parse(self.arguments(context, output))
-        builder = self.buildkit.builder
+        builder = buildkit.builder
         with open_source(arguments) as source, Server(answerer, builder.address) as server:
             way_out = WayOut(server.address, proxy_ca(builder.buildx, _AMD64), any_date)
             assert build(source, builder.buildx, way_out) == 0
@@ -172,11 +191,11 @@ class Bench:
 
 @pytest.fixture(scope="module")
 def bench(upstream: Upstream) -> Iterator[Bench]:
-    with BuildKit(upstream) as buildkit:
+    with BuildKit(upstream) as buildkit, BuildKit(upstream, proxied=True) as workshop:
         files = buildkit.folder / "files"
         write_site(files)
         with static_site(files, buildkit.folder / "nginx") as site:
-            yield Bench(buildkit, site, buildkit.folder)
+            yield Bench(buildkit, workshop, site, buildkit.folder)
 
 
 def write_site(folder: Path) -> None:
@@ -311,3 +330,12 @@ def test_packages_of_apt_give_the_same_image_but_for_files_that_tell_times(
     for one in (images.again, images.recorded, images.replayed):
         assert set(differences(images.plain, one)) <= _TELL_TIMES
     assert_no_trace(images.replayed)
+
+
+@pytest.mark.parametrize("where", ["buildkit", "workshop"])
+def test_a_step_reaches_nothing_but_the_recording(bench: Bench, tmp_path: Path, where: str) -> None:
+    """However it is that the build has BuildKit's proxy network."""
+    (tmp_path / "Dockerfile").write_text(_TRIES)
+    replay = Replay(Store(tmp_path / "store"), [Recording({})])
+    bench.through(getattr(bench, where), replay, tmp_path, any_date=True)
+    assert [asked.url for asked in replay.misses] == [f"{bench.site.url}/page.html"]
