@@ -80,7 +80,11 @@ def replay_targets(rows: Sequence[Row], sizes: Sequence[Size]) -> list[Target]:
 
 
 def _time_targets(rows: Sequence[Row]) -> Iterator[Target]:
-    wanted = ((REPLAYED, MIRROR, _REPLAYED_MOST), (RECORDED, ASKED_PROXY, _RECORDED_MOST))
+    wanted = (
+        (REPLAYED, MIRROR, _REPLAYED_MOST),
+        (RECORDED, PROXY, _RECORDED_MOST),
+        (RECORDED, ASKED_PROXY, _RECORDED_MOST),
+    )
     for ours, theirs, limit in wanted:
         for data in dict.fromkeys(row.data for row in rows):
             figure = ratio(find(rows, data, JOB, ours), find(rows, data, JOB, theirs), sync=False)
