@@ -227,8 +227,7 @@ def _failed(recording: RecordingSpec, recorder: Recorder) -> BuildError:
     lines += [hint.sentence for hint in scan(recording).hints]
     return BuildError(
         f"the build of {recording.name} failed: nothing is recorded",
-        meaning="\n  ".join(lines)
-        or "The build's own messages, above, say why.",
+        meaning="\n  ".join(lines) or "The build's own messages, above, say why.",
         remedy="mend it and give the same command again: what was fetched is kept",
     )
 
