@@ -35,6 +35,8 @@ from tests.lab.site import HOSTS, Page, Site
 from tests.lab.upstream import Upstream
 from tests.lab.workstation import Workstation
 
+pytestmark = pytest.mark.timeout(2400)  # the first test waits for all to be recorded
+
 PLATFORMS = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 ROWS = sorted(path.name for path in journey.RECORDED.iterdir())
 PYTHON = ["-c", "import markupsafe._speedups, platform, six; print(platform.machine())"]
