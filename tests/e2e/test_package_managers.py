@@ -35,6 +35,8 @@ from tests.lab.site import HOSTS, Page, Site
 from tests.lab.upstream import Upstream
 from tests.lab.workstation import Workstation
 
+pytestmark = pytest.mark.timeout(2400)  # the first test waits for all to be recorded
+
 PLATFORMS = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 ROWS = sorted(path.name for path in journey.RECORDED.iterdir())
 PYTHON = ["-c", "import markupsafe._speedups, platform, six; print(platform.machine())"]
@@ -45,7 +47,7 @@ RUNS: dict[str, tuple[list[str], str]] = {
     "cargo": ([], "{machine} 42"),
     "curl": (["/opt/hello"], "hello from {machine}"),
     "go": ([], "{architecture} built without a network"),
-    "maven": (["java", "-cp", "target/app-1.0.jar", "app.App"], "{architecture}"),
+    "maven": (["java", "-cp", "target/classes", "app.App"], "{architecture}"),
     "not-found": (["cat", "/extra.html"], "none"),
     "npm": (["node", "-p", "require('debug') && process.arch"], "{node}"),
     "pip": (["python3", *PYTHON], "{machine}"),
@@ -196,7 +198,7 @@ def test_what_was_recorded_is_built_and_runs(place: Place, name: str) -> None:
     both = ["--platform", ",".join(PLATFORMS)]
     done = place.build(name, f"/root/{name}", *both, "-t", tag, "--push")
     print(f"{name}: replayed in {time.monotonic() - begun:.0f} s")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr[-1500:]
     assert "not in the recording" not in done.stderr
     command, expected = RUNS[name]
     for platform, machine in PLATFORMS.items():
@@ -212,7 +214,7 @@ def test_what_was_recorded_is_built_and_runs(place: Place, name: str) -> None:
 def test_a_large_file_takes_no_more_memory_than_a_small_one(place: Place) -> None:
     assert peak_bytes(place.said) < FLAT_BYTES
     done = place.build("big", place.write("big", BIG), "--load", "-t", "big")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr[-1500:]
     assert peak_bytes(done.stderr) < FLAT_BYTES
     shown = place.host.run(["docker", "run", "--rm", "big", "cat", "/sum"]).stdout
     # The sum of 1 GiB of zeros.
@@ -221,7 +223,7 @@ def test_a_large_file_takes_no_more_memory_than_a_small_one(place: Place) -> Non
 
 def test_fifty_connections_at_once(place: Place) -> None:
     done = place.build("many", place.write("many", MANY), "--load", "-t", "many")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr[-1500:]
     listed = place.host.run(["docker", "run", "--rm", "many", "sh", "-c", "cat /*.html | wc -l"])
     assert int(listed.stdout) == AT_ONCE
 
@@ -230,7 +232,7 @@ def test_apt_takes_release_files_that_have_expired(place: Place) -> None:
     until = parse_time(place.recordings["dated"].until)
     time.sleep(max(0, (until - datetime.now(UTC)).total_seconds() + 1))
     done = place.build("dated", "/root/dated")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr[-1500:]
     by_itself = DATED.replace("OPTION", "-o Acquire::Check-Date=1 -o Acquire::Check-Valid-Until=1")
     (place.host.path("/root/dated") / "Dockerfile").write_text(by_itself)
     done = place.build("dated", "/root/dated")
@@ -276,28 +278,31 @@ def _bring_changed_index(place: Place) -> None:
     place.host.run(["airgap", "install", "/srv/changed", "--only", "seed,recordings"])
 
 
-REFUSED: dict[str, tuple[str, str]] = {
+PAGE = "https://download.example.com/page.html"
+NOT_GET = "curl sends something other than GET: fetch it before the build"
+REFUSED: dict[str, tuple[str, list[str]]] = {
     "git": (
         "curl -fsS 'https://download.example.com/app.git/info/refs?service=git-upload-pack'",
-        "git over smart HTTP needs POST",
+        ["error: 403", "git over smart HTTP needs POST", "ADD an archive"],
     ),
-    "post": ("curl -fsS -d a=b https://download.example.com/page.html", "error: 403"),
-    "head": ("curl -fsSI https://download.example.com/page.html", "error: 403"),
-    "socket": ("bash -c 'exec 3<>/dev/tcp/192.0.2.1/22'", "Network is unreachable"),
+    "post": (f"curl -fsS -d a=b {PAGE}", ["error: 403", NOT_GET]),
+    "head": (f"curl -fsSI {PAGE}", ["error: 403", NOT_GET]),
+    "ftp": ("curl -fsS ftp://download.example.com/a", ["ftp is not HTTP: fetch it before"]),
+    "socket": ("bash -c 'exec 3<>/dev/tcp/192.0.2.1/22'", ["Network is unreachable"]),
     "pinned": (
-        f"curl -fsS --pinnedpubkey sha256//{'A' * 43}= https://download.example.com/page.html",
-        "public key does not match pinned public key",
+        f"curl -fsS --pinnedpubkey sha256//{'A' * 43}= {PAGE}",
+        ["public key does not match pinned public key"],
     ),
-    "ftp": ("curl -fsS ftp://download.example.com/page.html", "403"),
 }
 """A command that no recording can help, and what is said of it."""
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_recorded_ends_at_once_and_is_named(place: Place, name: str) -> None:
-    command, reason = REFUSED[name]
+    command, reasons = REFUSED[name]
     begun = time.monotonic()
     done = place.build("many", place.write("refused", f"{FROM_CURL}RUN {command}\n"))
     assert done.returncode == 10
-    assert reason in done.stderr
+    for reason in reasons:
+        assert reason in done.stderr
     assert time.monotonic() - begun < 60

@@ -17,6 +17,8 @@ PACKAGES = {
     "busybox-static": "the user land of the small images",
     "e2fsprogs": "file systems for media",
     "gcc": "runc is partly C",
+    "gpg": "signs an apt repository",
+    "gpg-agent": "keeps its key",
     "iproute2": "the network of an isolated host",
     "iptables": "dockerd's own need",
     "libc6-dev": "runc, linked statically",

@@ -223,3 +223,8 @@ def test_scans_are_united() -> None:
     assert both.hints == (hint,)
     assert both.runs
     assert unite([]) == Scan()
+
+
+def test_a_hint_is_a_sentence_with_the_way_round() -> None:
+    (hint,) = scan("FROM a\nRUN curl -d x https://b\n").hints
+    assert hint.sentence.startswith("Dockerfile:2: curl sends something other than GET: fetch it")
