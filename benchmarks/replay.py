@@ -22,18 +22,15 @@ import click
 
 from airgap import __version__
 from airgap.builder.build import POLICY_VARIABLE
-from airgap.builder.policy import PROXY_NETWORK
 from airgap.errors import AirgapError, ExitCode, UsageError
 from benchmarks.downloads import BASE, DOWNLOADS, LARGE, SMALL, Downloads
 from benchmarks.machine import describe_machine
 from benchmarks.measure import Command, Measurement, measure
 from benchmarks.replay_report import (
-    ASKED_PROXY,
     JOB,
     MIRROR,
     PROXY,
     RECORDED,
-    REHEARSED,
     REPLAYED,
     ReplayReport,
     Size,
@@ -67,7 +64,7 @@ class _Place:
         folder: For everything that is written.
         site: What is downloaded from.
         buildkit: Builds.
-        proxied: Builds with the proxy network, whatever it is asked.
+        proxied: Builds with the proxy network.
         runs: Those so far.
         sizes: Of the recordings so far, by the name of the downloads.
     """
@@ -156,53 +153,37 @@ class _Build:
 
 
 def _mirror(build: _Build) -> Measurement:
-    return _plain(build, build.place.buildkit, [], {})
-
-
-def _asked_proxy(build: _Build) -> Measurement:
-    """As airgap asks for the proxy network."""
-    folder = build.place.folder / "policy"
-    folder.mkdir(exist_ok=True)
-    shutil.copy(build.context / "Dockerfile", folder)
-    (folder / "Dockerfile.rego").write_text(PROXY_NETWORK)
-    file = f"--file={folder / 'Dockerfile'}"
-    return _plain(build, build.place.buildkit, [file], _source_policy(build.place))
+    return _plain(build, build.place.buildkit, {})
 
 
 def _proxy(build: _Build) -> Measurement:
-    return _plain(build, build.place.proxied, [], _source_policy(build.place))
+    return _plain(build, build.place.proxied, _source_policy(build.place))
 
 
-def _plain(
-    build: _Build, buildkit: BuildKit, options: Sequence[str], variables: Mapping[str, str]
-) -> Measurement:
+def _plain(build: _Build, buildkit: BuildKit, variables: Mapping[str, str]) -> Measurement:
     """A build without airgap, whose memory nobody asks for."""
     buildx = buildkit.builder.buildx
     command = [*buildx.command, "build", "--builder", buildx.builder]
-    command += [*build.options, *options, str(build.context)]
+    command += [*build.options, str(build.context)]
     return replace(_measured(build.place, buildkit, [command], variables), peak_bytes=0)
 
 
 def _recorded(build: _Build) -> Measurement:
     shutil.rmtree(_store(build.place), ignore_errors=True)
-    return _with_airgap(build, build.place.proxied, RECORDED)
+    return _with_airgap(build, RECORDED)
 
 
 def _replayed(build: _Build) -> Measurement:
-    return _with_airgap(build, build.place.buildkit, REPLAYED)
+    return _with_airgap(build, REPLAYED)
 
 
-def _rehearsed(build: _Build) -> Measurement:
-    return _with_airgap(build, build.place.proxied, REPLAYED)
-
-
-def _with_airgap(build: _Build, buildkit: BuildKit, way: str) -> Measurement:
-    place, buildx = build.place, buildkit.builder.buildx
+def _with_airgap(build: _Build, way: str) -> Measurement:
+    place, buildkit = build.place, build.place.proxied
+    buildx = buildkit.builder.buildx
     order = {
         "way": way,
         "buildx": buildx.command,
         "builder": buildx.builder,
-        "proxied": buildx.proxied,
         "arguments": [*build.options, str(build.context)],
         "store": str(_store(place)),
         "report": str(place.folder / "airgap.json"),
@@ -220,10 +201,8 @@ def _with_airgap(build: _Build, buildkit: BuildKit, way: str) -> Measurement:
 _WAYS: Mapping[str, Callable[[_Build], Measurement]] = {
     MIRROR: _mirror,
     PROXY: _proxy,
-    ASKED_PROXY: _asked_proxy,
     RECORDED: _recorded,
     REPLAYED: _replayed,
-    REHEARSED: _rehearsed,
 }
 
 

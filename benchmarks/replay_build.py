@@ -2,7 +2,7 @@
 
 It does what `airgap bundle --record` and `airgap build` do from the moment when there is a builder.
 It is given a file with one JSON object: `way`; `buildx`, the command, with `builder` and
-`proxied`; `arguments` of `buildx build`; `store`, the folder of what is recorded; `report`, the
+`arguments` of `buildx build`; `store`, the folder of what is recorded; `report`, the
 file for the result.
 """
 
@@ -66,7 +66,7 @@ def _replay(order: dict[str, Any], store: Store, recording: Recording) -> None:
 
 
 def _build(order: dict[str, Any], answerer: Answerer, *, any_date: bool) -> None:
-    buildx = Buildx(order["buildx"], order["builder"], {}, order["proxied"])
+    buildx = Buildx(order["buildx"], order["builder"], {})
     arguments = BuildArguments.parse(order["arguments"])
     with open_source(arguments) as source, Server(answerer, _ADDRESS) as server:
         way_out = WayOut(server.address, proxy_ca(buildx, _PLATFORM), any_date)

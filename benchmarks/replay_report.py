@@ -11,8 +11,7 @@ from benchmarks.results import Row, Run, find, ratio
 from benchmarks.targets import Target
 
 JOB = "build"
-MIRROR, ASKED_PROXY, PROXY = "mirror", "proxy, asked for", "proxy"
-RECORDED, REPLAYED, REHEARSED = "recorded", "replayed", "rehearsed"
+MIRROR, PROXY, RECORDED, REPLAYED = "mirror", "proxy", "recorded", "replayed"
 
 _REPLAYED_MOST = 1.1
 _RECORDED_MOST = 1.25
@@ -25,11 +24,8 @@ _NOTES = (
     "mirror: docker buildx build, RUN steps reach nginx on loopback directly.",
     "proxy: the same on BuildKit's proxy network, which buildkitd.toml gives to all builds; the "
     "source policy leads straight to nginx. Nothing of airgap takes part.",
-    "proxy, asked for: the same, where the build asks for the proxy network by a policy in Rego, "
-    "and buildkitd.toml does not give it.",
     "recorded: by airgap's recorder, with nginx behind it; proxy network as in proxy.",
-    "replayed: from that recording, as airgap build does it; proxy network as in proxy, asked for.",
-    "rehearsed: from that recording, as airgap rehearse does it; proxy network as in proxy.",
+    "replayed: from that recording, as airgap build does it; proxy network as in proxy.",
     "Ways take turns in each round. Builds are without cache; the base is unpacked before. What is "
     "read is in the page cache, and sync(2) precedes each run.",
     "Downloads alone keep no image; other builds end with an OCI archive of the image.",
@@ -83,7 +79,6 @@ def _time_targets(rows: Sequence[Row]) -> Iterator[Target]:
     wanted = (
         (REPLAYED, MIRROR, _REPLAYED_MOST),
         (RECORDED, PROXY, _RECORDED_MOST),
-        (RECORDED, ASKED_PROXY, _RECORDED_MOST),
     )
     for ours, theirs, limit in wanted:
         for data in dict.fromkeys(row.data for row in rows):

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from cryptography.x509 import Certificate
 
 from airgap.builder.buildx import Buildx
-from airgap.builder.policy import PROXY_NETWORK, source_policy
+from airgap.builder.policy import source_policy
 from airgap.builder.source import BuildSource
 from airgap.replay.asked import PREFIX, Asked, read_path
 from airgap.replay.dockerfile import frontend_in_place, is_foreign, with_settings
@@ -49,9 +49,6 @@ def build(source: BuildSource, buildx: Buildx, way_out: WayOut) -> int:
         HostError: There is no buildx.
     """
     with _folder(source, way_out) as folder:
-        if not buildx.proxied:
-            # buildx compiles this policy anew for each request of a step, which takes it 4 ms.
-            (folder / f"{source.name}.rego").write_text(PROXY_NETWORK)
         file = folder / source.name
         arguments = source.arguments.words()
         secrets = [
@@ -102,8 +99,8 @@ def _folder(source: BuildSource, way_out: WayOut) -> Iterator[Path]:
     with TemporaryDirectory(prefix="airgap-build-") as name:
         folder = Path(name)
         (folder / source.name).write_text(text, newline="")
-        if source.ignored is not None:
-            (folder / f"{source.name}.dockerignore").write_bytes(source.ignored)
+        for suffix, data in source.beside.items():
+            (folder / f"{source.name}{suffix}").write_bytes(data)
         (folder / "policy.json").write_text(source_policy(way_out.address))
         (folder / "run").mkdir()
         for setting in told:

@@ -20,13 +20,11 @@ class Buildx:
         command: What calls it: `docker buildx`, or the path of its program.
         builder: The instance that builds.
         environment: Variables beside those of this process.
-        proxied: BuildKit gives every build its proxy network, also one that does not ask for it.
     """
 
     command: Sequence[str]
     builder: str
     environment: Mapping[str, str] = field(default_factory=dict)
-    proxied: bool = False
 
     def create(self, endpoint: str) -> None:
         """Makes the instance, for a BuildKit that runs already.

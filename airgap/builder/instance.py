@@ -1,4 +1,4 @@
-"""A user's buildx instance: one line of theirs that points to the builder that all share."""
+"""A user's buildx instances: a line of theirs each, that points to a builder that all share."""
 
 from __future__ import annotations
 
@@ -9,36 +9,38 @@ from collections.abc import Callable, Sequence
 from airgap.errors import HostError
 
 INSTANCE = "airgap"
+REPLAY_INSTANCE = "airgap-replay"
+"""For builds from recordings."""
 
 Runner = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
 """Runs a command as the user whose instance it is."""
 
 
-def problem(run: Runner, container: str) -> str:
+def problem(run: Runner, name: str, container: str) -> str:
     """Why the user cannot build with the instance; empty if they can."""
-    done = run(["docker", "buildx", "inspect", INSTANCE])
+    done = run(["docker", "buildx", "inspect", name])
     if done.returncode != 0:
-        return f"there is no builder {INSTANCE!r}"
+        return f"there is no builder {name!r}"
     if _endpoint(container) not in done.stdout.split():
-        return f"the builder {INSTANCE!r} leads elsewhere"
+        return f"the builder {name!r} leads elsewhere"
     if not re.search(r"^Status:\s+running$", done.stdout, re.M):
-        return f"the builder {INSTANCE!r} cannot be reached: {_reason(done.stdout)}"
+        return f"the builder {name!r} cannot be reached: {_reason(done.stdout)}"
     return ""
 
 
-def create(run: Runner, container: str) -> None:
+def create(run: Runner, name: str, container: str) -> None:
     """Creates it.
 
     Raises:
         HostError: buildx refuses, or the user has another builder of that name.
     """
-    if problem(run, container).endswith("leads elsewhere"):
+    if problem(run, name, container).endswith("leads elsewhere"):
         raise HostError(
-            f"there is a builder {INSTANCE!r} already, which leads elsewhere",
-            remedy=f"remove it: docker buildx rm {INSTANCE}",
+            f"there is a builder {name!r} already, which leads elsewhere",
+            remedy=f"remove it: docker buildx rm {name}",
         )
-    remove(run)
-    command = ["docker", "buildx", "create", "--name", INSTANCE, "--driver", "remote"]
+    remove(run, name)
+    command = ["docker", "buildx", "create", "--name", name, "--driver", "remote"]
     # So that a build without an output is loaded into Docker, as people expect.
     command += ["--driver-opt", "default-load=true", _endpoint(container)]
     _checked(run, command)
@@ -59,9 +61,9 @@ def selected(run: Runner) -> str:
     return found[1] if found else ""
 
 
-def remove(run: Runner) -> None:
+def remove(run: Runner, name: str) -> None:
     """Removes the user's instance, if there is one; the builder itself goes on."""
-    run(["docker", "buildx", "rm", "--force", INSTANCE])
+    run(["docker", "buildx", "rm", "--force", name])
 
 
 def _reason(shown: str) -> str:

@@ -12,13 +12,6 @@ import re
 
 from airgap.replay.asked import PREFIX
 
-PROXY_NETWORK = """\
-package docker
-
-decision := {"allow": true, "caps": {"exec.proxy": true}}
-"""
-"""A Rego policy that gives the RUN steps of one build BuildKit's proxy network (buildx 0.35)."""
-
 
 def source_policy(address: str) -> str:
     """The source policy, as JSON, that sends every GET to one server.

@@ -14,7 +14,6 @@ from pathlib import Path
 from cryptography.x509 import Certificate, load_pem_x509_certificate
 
 from airgap.builder.buildx import Buildx
-from airgap.builder.policy import PROXY_NETWORK
 from airgap.errors import HostError
 from airgap.limits import LIMITS
 from airgap.oci.platform import Platform
@@ -48,7 +47,6 @@ def proxy_ca(buildx: Buildx, platform: Platform) -> Certificate:
         (folder / "copy").chmod(0o755)
         (folder / "empty").touch()
         (folder / "Dockerfile").write_text(_DOCKERFILE)
-        (folder / "Dockerfile.rego").write_text(PROXY_NETWORK)
         output = folder / "output"
         # Without the cache: it holds the CA of a BuildKit that was started before.
         arguments = ["build", "--no-cache", "--platform", str(platform), "--provenance", "false"]
@@ -59,5 +57,5 @@ def proxy_ca(buildx: Buildx, platform: Platform) -> Certificate:
         return load_pem_x509_certificate(bundle)
     except ValueError as error:
         raise HostError(
-            "the builder has no proxy network", remedy="BuildKit 0.31 and buildx 0.35 have one"
+            "the builder has no proxy network", remedy="BuildKit has one since 0.31"
         ) from error

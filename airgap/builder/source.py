@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,6 +18,9 @@ from airgap.spec.dockerfile import Dockerfile, parse_dockerfile, read_dockerfile
 
 _STDIN = "-"
 _NAME = "Dockerfile"
+_BESIDE = (".dockerignore", ".rego")
+"""What BuildKit and buildx look for beside a Dockerfile: what to leave out, and a policy."""
+
 _REMOTE = ("http://", "https://", "git://", "git@", "ssh://", "github.com/")
 
 
@@ -30,14 +33,14 @@ class BuildSource:
         name: The Dockerfile's file name.
         text: Its text.
         dockerfile: The same, parsed.
-        ignored: The bytes of its own `.dockerignore`, if it has one.
+        beside: Suffix to bytes of the files beside it that are for it alone.
     """
 
     arguments: BuildArguments
     name: str
     text: str
     dockerfile: Dockerfile
-    ignored: bytes | None = None
+    beside: Mapping[str, bytes] = field(default_factory=dict)
 
     def with_arguments(self, arguments: BuildArguments) -> BuildSource:
         """The same build with other arguments."""
@@ -80,19 +83,13 @@ def _read(arguments: BuildArguments, file: str, context: Path) -> BuildSource:
     if not path.exists() and path.with_name(path.name.lower()).exists():
         path = path.with_name(path.name.lower())  # as buildx does
     text = read_dockerfile(path)
-    if path.with_name(f"{path.name}.rego").exists():
-        raise UsageError(
-            f"{path}.rego is a policy of its own for this build",
-            meaning="A build from a recording has the policy that nothing else is reached.",
-            remedy="rename it, or build with docker buildx build",
-        )
-    ignored = path.with_name(f"{path.name}.dockerignore")
+    files = {suffix: path.with_name(f"{path.name}{suffix}") for suffix in _BESIDE}
     return BuildSource(
         arguments,
         path.name,
         text,
         parse_dockerfile(text, str(path)),
-        ignored.read_bytes() if ignored.is_file() else None,
+        {suffix: file.read_bytes() for suffix, file in files.items() if file.is_file()},
     )
 
 

@@ -271,7 +271,7 @@ def _buildx(engine: Engine, material: Material, image: str) -> Buildx:
     program.write_bytes(data)
     program.chmod(0o700)
     variables = {"BUILDX_CONFIG": str(material.folder / "config")}
-    buildx = Buildx([str(program)], _NAME, variables, proxied=True)
+    buildx = Buildx([str(program)], _NAME, variables)
     buildx.create(f"docker-container://{_BUILDER}")
     return buildx
 

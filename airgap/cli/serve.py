@@ -14,16 +14,15 @@ from airgap.spec.request_file import DEFAULT_PATH, RequestedUrl, RequestFile, ad
 def command(settings: Settings, recording: str) -> None:
     """Serve a recording to builds that you start with buildx yourself, until Ctrl-C.
 
-    Start it in the folder where you build, and in another terminal there:
+    In another terminal:
 
     \b
       eval "$(airgap env)"
-      docker buildx build --policy filename=cwd://.airgap/proxy.rego .
-      docker buildx bake --set '*.policy=filename=cwd://.airgap/proxy.rego'
+      docker buildx build .
+      docker buildx bake
 
-    Meanwhile it keeps two files in .airgap; name that folder in your .dockerignore. Unlike
-    airgap build it cannot tell tools of BuildKit's CA that do not read the system's trust store,
-    nor apt to take release files that have expired.
+    Unlike airgap build it cannot tell tools of BuildKit's CA that do not read the system's trust
+    store, nor apt to take release files that have expired.
 
     \b
     Example:

@@ -15,7 +15,7 @@ from airgap.builder.build import WayOut
 from airgap.builder.build import build as run_build
 from airgap.builder.buildx import Builder, Buildx
 from airgap.builder.emulated import EmulatedStep, emulated_steps
-from airgap.builder.instance import INSTANCE
+from airgap.builder.instance import REPLAY_INSTANCE
 from airgap.builder.proxy_ca import proxy_ca
 from airgap.builder.source import BuildSource
 from airgap.bundle.contents import RecordingEntry
@@ -42,7 +42,7 @@ def of_this_host(work: Work) -> tuple[Stock, Builder]:
     """What `install` has set up."""
     registries = [work.settings.registry, *work.settings.site_registries]
     stock = Stock(work.wanted, work.state.mirror, work.state.replay, registries)
-    return stock, Builder(Buildx(["docker", "buildx"], INSTANCE), _LOOPBACK)
+    return stock, Builder(Buildx(["docker", "buildx"], REPLAY_INSTANCE), _LOOPBACK)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,10 @@ from airgap.isolated.step import Finding, Work
 MIRROR = "airgap-mirror"
 REGISTRY = "airgap-registry"
 BUILDER = "airgap-buildkitd"
-CACHE_VOLUME = "airgap-buildkitd"
+REPLAYER = "airgap-replay"
+"""The builder for builds from recordings; each builder's cache is a volume of its name."""
+
+BUILDERS = (BUILDER, REPLAYER)
 
 _REGISTRY_CONFIG = "/etc/airgap/registry.yml"
 _REGISTRY_STORAGE = "/var/lib/registry"
@@ -42,18 +45,22 @@ def registry_spec(work: Work) -> ContainerSpec:
     return _registry_spec(work, REGISTRY, work.state.pushed, ["127.0.0.1"], port, read_only=False)
 
 
-def builder_spec(work: Work) -> ContainerSpec:
-    """BuildKit. Its own requests to registries reach loopback and the site's, and no others."""
-    config, digest = _config(work, BUILDER)
+def builder_spec(work: Work, name: str) -> ContainerSpec:
+    """One of `BUILDERS`. Its own requests to registries reach loopback and the site's, no others.
+
+    That for recordings gives all RUN steps BuildKit's proxy network. For a single build, buildx
+    can ask for it with a policy: that costs each request milliseconds, and BusyBox's wget fails.
+    """
+    config, digest = _config(work, name)
     return ContainerSpec(
-        name=BUILDER,
+        name=name,
         image=image_id(work, "builder"),
         environment={
             "HTTP_PROXY": _CLOSED_PROXY,
             "HTTPS_PROXY": _CLOSED_PROXY,
             "NO_PROXY": ",".join(["127.0.0.1", "localhost", "::1", *work.settings.site_registries]),
         },
-        binds={CACHE_VOLUME: "/var/lib/buildkit:rw", str(config): f"{_BUILDER_CONFIG}:ro,z"},
+        binds={name: "/var/lib/buildkit:rw", str(config): f"{_BUILDER_CONFIG}:ro,z"},
         privileged=True,
         host_network=True,
         config_digest=digest,
@@ -83,8 +90,14 @@ def run_container(work: Work, spec: ContainerSpec) -> None:
 
 def config_text(work: Work, container: str) -> str:
     """The configuration file of one of our containers."""
-    if container == BUILDER:
-        return buildkitd_toml(work.wanted.hosts, [work.settings.mirror], [work.settings.registry])
+    if container in BUILDERS:
+        registries = [work.settings.registry]
+        return buildkitd_toml(
+            work.wanted.hosts,
+            [work.settings.mirror],
+            registries,
+            proxied=container == REPLAYER,
+        )
     return _registry_yml(read_only=container == MIRROR)
 
 
@@ -130,7 +143,7 @@ http:
 
 def _config(work: Work, container: str) -> tuple[Path, str]:
     """The configuration file of a container, and the digest of what it should hold."""
-    suffix = "toml" if container == BUILDER else "yml"
+    suffix = "toml" if container in BUILDERS else "yml"
     digest = hashlib.sha256(config_text(work, container).encode()).hexdigest()
     return work.state.config / f"{container}.{suffix}", digest
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from airgap.builder.policy import PROXY_NETWORK, source_policy
+from platformdirs import user_cache_path
+
+from airgap.builder.policy import source_policy
 from airgap.errors import HostError
 from airgap.isolated.build import choose
 from airgap.isolated.stock import Stock
@@ -17,16 +18,13 @@ from airgap.replay.carried import load_recording
 from airgap.replay.replay import Replay
 from airgap.replay.server import Server
 
-FOLDER = Path(".airgap")
-"""Below where builds are started: buildx reads no policy from elsewhere."""
-
-SOURCE_POLICY = FOLDER / "source-policy.json"
-PROXY_POLICY = FOLDER / "proxy.rego"
-POLICY_ARGUMENT = f"filename=cwd://{PROXY_POLICY}"
-"""For `--policy` of buildx build, and `--set *.policy=` of bake."""
-
 _LOOPBACK = "127.0.0.1"
 _SECONDS = 0.2
+
+
+def policy_path() -> Path:
+    """The file with the source policy that sends a user's builds to what is served to them."""
+    return user_cache_path("airgap") / "serve.json"
 
 
 def serve(
@@ -43,24 +41,14 @@ def serve(
     Raises:
         NotFoundError: There is no such recording.
         UsageError: Several could be meant.
-        HostError: This folder cannot be written to, or is served already.
+        HostError: The policy cannot be written, or the user has one already.
         KeyboardInterrupt: It was interrupted: that is its end.
     """
     chosen = choose(stock.wanted.recordings, recording, "")
     replay = Replay(stock.replay, [load_recording(stock.replay, entry) for entry in chosen])
     with Server(replay, _LOOPBACK) as server:
-        try:
-            FOLDER.mkdir()
-            SOURCE_POLICY.write_text(source_policy(server.address))
-            PROXY_POLICY.write_text(PROXY_NETWORK)
-        except FileExistsError as error:
-            raise HostError(
-                f"{FOLDER.absolute()} is there already",
-                meaning="Another airgap serve runs in this folder, or was killed.",
-                remedy="end it; if there is none, remove that folder",
-            ) from error
-        except OSError as error:
-            raise HostError(f"cannot write {FOLDER.absolute()}: {error.strerror}") from error
+        path = policy_path()
+        _write(path, source_policy(server.address))
         try:
             ready(chosen[0].name if chosen else "")
             told = 0
@@ -71,4 +59,19 @@ def serve(
                 time.sleep(_SECONDS)
         finally:
             with suppress(OSError):
-                shutil.rmtree(FOLDER)
+                path.unlink()
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise HostError(
+            f"{path} is there already",
+            meaning="Another airgap serve runs for you, or was killed.",
+            remedy="end it; if there is none, remove that file",
+        ) from error
+    except OSError as error:
+        raise HostError(f"cannot write {path}: {error.strerror}") from error

@@ -172,7 +172,7 @@ class Bench:
     def replayed(self, context: Path, store: Store, recording: Recording) -> BuiltImage:
         """Builds from a recording."""
         replay = Replay(store, [recording])
-        image = self.through(self.buildkit, replay, context, any_date=True)
+        image = self.through(self.workshop, replay, context, any_date=True)
         assert (replay.misses, replay.refused, replay.errors) == ((), (), ())
         return image
 

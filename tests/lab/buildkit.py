@@ -41,7 +41,7 @@ class BuildKit:
 
         Args:
             upstream: Stands for all registries.
-            proxied: All builds have the proxy network, without being given it.
+            proxied: All builds have the proxy network.
         """
         self._name = f"airgap-lab-{os.getpid()}-b{next(_numbers)}"
         self._root = cache_root() / "buildkits" / self._name
@@ -52,7 +52,8 @@ class BuildKit:
             "BUILDX_CONFIG": str(self._root / "buildx"),
             "DOCKER_CONFIG": str(self._root / "docker"),
         }
-        buildx = Buildx([str(program("buildx"))], "lab", variables, proxied)
+        buildx = Buildx([str(program("buildx"))], "lab", variables)
+        self._proxied = proxied
         self.builder = Builder(buildx, "127.0.0.1")
 
     def __enter__(self) -> Self:
@@ -92,9 +93,8 @@ class BuildKit:
         for name, source in {"buildkit-runc": program("runc"), "docker-init": TINI}.items():
             (self._root / "bin" / name).symlink_to(source)
         config = self._root / "buildkitd.toml"
-        proxied = self.builder.buildx.proxied
         mirrors = [self._upstream.address]
-        config.write_text(buildkitd_toml(["ghcr.io"], mirrors, proxied=proxied))
+        config.write_text(buildkitd_toml(["ghcr.io"], mirrors, proxied=self._proxied))
         namespaces = ["--mount-proc", "--pid", "--fork", "--kill-child"]
         init = ["sh", str(Path(__file__).with_name("workstation-init.sh")), str(self._root)]
         daemon = [str(program("buildkitd")), "--config", str(config)]

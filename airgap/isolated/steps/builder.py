@@ -1,4 +1,4 @@
-"""The builder: BuildKit in a container of its own, that every user of this host shares."""
+"""The builders: BuildKit in containers of its own, that every user of this host shares."""
 
 from __future__ import annotations
 
@@ -13,41 +13,51 @@ _PATIENCE = 60.0
 
 
 class BuilderStep(Step):
-    """BuildKit runs with our configuration and answers."""
+    """BuildKit runs with our configuration and answers: for ordinary builds, and for recordings."""
 
     name = "builder"
     roles = ("builder",)
 
     def check(self, work: Work) -> Finding:
-        """Asks BuildKit for its version, inside its container."""
-        finding = containers.check_container(work, containers.builder_spec(work))
-        if not finding.well:
-            return finding
-        return Finding(True, _version(work))
+        """Asks both for their version, inside their containers."""
+        for name in containers.BUILDERS:
+            finding = containers.check_container(work, containers.builder_spec(work, name))
+            if not finding.well:
+                return Finding(False, f"{name}: {finding.detail}")
+            version = _version(work, name)
+        return Finding(True, version)
 
     def apply(self, work: Work) -> None:
-        """Starts it; an older container is replaced and its cache is kept."""
-        containers.run_container(work, containers.builder_spec(work))
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                _version(work)
-            except HostError as error:
-                if time.monotonic() > deadline:
-                    error.meaning = work.engine.logs(containers.BUILDER)
-                    raise
-                time.sleep(0.2)
-            else:
-                return
+        """Starts those that are not well; an older container is replaced and its cache is kept."""
+        for name in containers.BUILDERS:
+            spec = containers.builder_spec(work, name)
+            if not containers.check_container(work, spec).well:
+                containers.run_container(work, spec)
+            _wait(work, name)
 
     def undo(self, work: Work) -> None:
-        """Removes the container and its cache."""
-        work.engine.remove_container(containers.BUILDER)
-        work.engine.remove_volume(containers.CACHE_VOLUME)
+        """Removes the containers and their caches."""
+        for name in containers.BUILDERS:
+            work.engine.remove_container(name)
+            work.engine.remove_volume(name)
 
 
-def _version(work: Work) -> str:
+def _wait(work: Work, name: str) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            _version(work, name)
+        except HostError as error:
+            if time.monotonic() > deadline:
+                error.meaning = work.engine.logs(name)
+                raise
+            time.sleep(0.2)
+        else:
+            return
+
+
+def _version(work: Work, name: str) -> str:
     """`BuildKit: github.com/moby/buildkit v0.32.2 …`, as the running daemon says."""
-    said = work.engine.output(containers.BUILDER, ["buildctl", "debug", "info"])
+    said = work.engine.output(name, ["buildctl", "debug", "info"])
     found = re.search(r"v\d\S*", said)
     return f"BuildKit {found[0] if found else 'of unknown version'}"

@@ -9,25 +9,26 @@ from pathlib import Path
 from airgap.builder import instance
 from airgap.builder.config import HEADER, buildkitd_toml
 from airgap.errors import HostError
-from airgap.isolated.containers import BUILDER, mirror_addresses
+from airgap.isolated.containers import BUILDER, REPLAYER, mirror_addresses
 from airgap.isolated.host import User, last_lines
 from airgap.isolated.step import Finding, Step, Work
 from airgap.limits import LIMITS
 
 _THEIRS = "theirs"
+_INSTANCES = {instance.INSTANCE: BUILDER, instance.REPLAY_INSTANCE: REPLAYER}
 
 
 class EnableStep(Step):
-    """The user has the instance `airgap`, and builders that they make use the mirror."""
+    """The user has an instance for each builder, and builders that they make use the mirror."""
 
     name = "enable"
 
     def check(self, work: Work) -> Finding:
         """Asks buildx, as the user."""
         user = work.user
-        problem = instance.problem(user.run, BUILDER)
-        if problem:
-            return Finding(False, f"{user.name}: {problem}")
+        for name, container in _INSTANCES.items():
+            if problem := instance.problem(user.run, name, container):
+                return Finding(False, f"{user.name}: {problem}")
         if work.options.select and instance.selected(user.run) != instance.INSTANCE:
             return Finding(False, f"{user.name} has another builder selected")
         if _defaults(user) not in (_wanted_defaults(work), _THEIRS):
@@ -35,12 +36,14 @@ class EnableStep(Step):
         return Finding(True, f"{user.name} has the builder {instance.INSTANCE!r}")
 
     def apply(self, work: Work) -> None:
-        """Creates the instance, and selects it unless the user has chosen another."""
+        """Creates the instances, and selects the first unless the user has chosen another."""
         user = work.user
         chosen = instance.selected(user.run)
-        if is_new := bool(instance.problem(user.run, BUILDER)):
-            work.changes.add(self.name, user.name)
-            instance.create(user.run, BUILDER)
+        is_new = bool(instance.problem(user.run, instance.INSTANCE, BUILDER))
+        for name, container in _INSTANCES.items():
+            if instance.problem(user.run, name, container):
+                work.changes.add(self.name, user.name)
+                instance.create(user.run, name, container)
         wish = work.options.select
         if wish or (wish is None and is_new and chosen in ("", "default")):
             instance.select(user.run)
@@ -72,12 +75,13 @@ def enable(work: Work) -> Finding:
 
 
 def disable(user: User) -> None:
-    """Removes a user's instance, and the defaults if we wrote them.
+    """Removes a user's instances, and the defaults if we wrote them.
 
     Raises:
         HostError: The docker command is not there.
     """
-    instance.remove(user.run)
+    for name in _INSTANCES:
+        instance.remove(user.run, name)
     if _defaults(user) not in ("", _THEIRS):
         user.run(["rm", "-f", str(_path(user))])
 

@@ -36,7 +36,7 @@ def given(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
 
 def test_the_dockerfile_of_the_context(context: Path) -> None:
     source = opened("-t", "x", str(context))
-    assert (source.name, source.text, source.ignored) == ("Dockerfile", _TEXT, None)
+    assert (source.name, source.text, source.beside) == ("Dockerfile", _TEXT, {})
     assert source.arguments.words() == ["--tag=x", str(context)]
 
 
@@ -52,9 +52,12 @@ def test_a_lower_case_name_counts(context: Path) -> None:
     assert opened(str(context)).name == "dockerfile"
 
 
-def test_its_own_ignore_file_comes_along(context: Path) -> None:
+def test_what_is_beside_it_and_for_it_alone_comes_along(context: Path) -> None:
     (context / "Dockerfile.dockerignore").write_bytes(b"*.log\n")
-    assert opened(str(context)).ignored == b"*.log\n"
+    (context / "Dockerfile.rego").write_bytes(b"package docker\n")
+    (context / "Dockerfile.txt").touch()
+    found = opened(str(context)).beside
+    assert found == {".dockerignore": b"*.log\n", ".rego": b"package docker\n"}
 
 
 def test_a_dockerfile_on_standard_input(context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,9 +112,3 @@ def test_a_context_elsewhere_is_refused(address: str) -> None:
 def test_a_context_that_is_not_there(context: Path) -> None:
     with pytest.raises(UsageError, match="is not a folder"):
         opened(str(context / "none"))
-
-
-def test_a_policy_of_its_own_is_refused(context: Path) -> None:
-    (context / "Dockerfile.rego").write_text("package docker\n")
-    with pytest.raises(UsageError, match="a policy of its own"):
-        opened(str(context))
