@@ -17,7 +17,7 @@ from airgap.builder.policy import source_policy
 from airgap.builder.source import BuildSource
 from airgap.replay.asked import PREFIX, Asked, read_path
 from airgap.replay.dockerfile import frontend_in_place, is_foreign, with_settings
-from airgap.replay.redaction import Arguments, arguments_of
+from airgap.replay.redaction import Arguments, arguments_of, hide
 from airgap.replay.settings import settings, without_settings
 
 POLICY_VARIABLE = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"
@@ -80,7 +80,7 @@ def shown(address: str, arguments: Arguments, line: str) -> str:
     return re.sub(
         rf"http://{host}:[0-9]+(/{PREFIX}/\S+?)(?=:?(?:\s|$))",
         lambda match: _asked(match[1], arguments),
-        without_settings(line),
+        hide(without_settings(line), arguments),
     )
 
 
@@ -98,7 +98,7 @@ def _folder(source: BuildSource, way_out: WayOut) -> Iterator[Path]:
         text = with_settings(text, source.dockerfile, told)
     with TemporaryDirectory(prefix="airgap-build-") as name:
         folder = Path(name)
-        (folder / source.name).write_text(text, newline="")
+        (folder / source.name).write_text(text, "utf-8", newline="")
         for suffix, data in source.beside.items():
             (folder / f"{source.name}{suffix}").write_bytes(data)
         (folder / "policy.json").write_text(source_policy(way_out.address))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -77,7 +78,7 @@ def _read(arguments: BuildArguments, file: str, context: Path) -> BuildSource:
     if not context.is_dir():
         raise UsageError(f"the context {context} is not a folder")
     if file == _STDIN:
-        text = sys.stdin.read(LIMITS.dockerfile_bytes + 1)
+        text = sys.stdin.buffer.read(LIMITS.dockerfile_bytes + 1).decode(errors="replace")
         return BuildSource(arguments, _NAME, text, parse_dockerfile(text, _NAME))
     path = Path(file) if file else context / _NAME
     if not path.exists() and path.with_name(path.name.lower()).exists():
@@ -97,7 +98,7 @@ def _unpack(data: bytes, folder: str) -> None:
     try:
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
             tar.extractall(folder, filter="data")
-    except (tarfile.TarError, OSError) as error:
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise UsageError(f"the context on standard input cannot be unpacked: {error}") from error
 
 

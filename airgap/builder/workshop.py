@@ -191,14 +191,14 @@ def _register_emulators(engine: Engine, image: str, material: Material, stack: E
     """Has the emulator's image register what is needed; what was there before stays."""
     foreign = [one.architecture for one in material.platforms if one != material.native]
     before = _registered()
-    # The contract of tonistiigi/binfmt; one that is there already is left alone.
-    engine.run_once(_EMULATOR, image, ["--install", ",".join(foreign)])
 
     def unregister() -> None:
         for entry in sorted(_registered() - before):
             engine.run_once(_EMULATOR, image, ["--uninstall", entry])
 
     stack.callback(unregister)
+    # The contract of tonistiigi/binfmt; one that is there already is left alone.
+    engine.run_once(_EMULATOR, image, ["--install", ",".join(foreign)])
 
 
 def _registered() -> set[str]:

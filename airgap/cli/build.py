@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from airgap.cli.settings import Settings, pass_settings
-from airgap.spec.request_file import DEFAULT_PATH, add_to_request
+from airgap.errors import AirgapError
+from airgap.spec.request_file import DEFAULT_PATH, RequestFile, add_to_request
 
 if TYPE_CHECKING:
     from airgap.isolated.build import Built
@@ -17,7 +18,11 @@ _SHOWN_STEPS = 5
 _WORTH_SECONDS = 5.0
 
 
-@click.command(name="build", context_settings={"ignore_unknown_options": True})
+@click.command(
+    name="build",
+    # Not -h: of an option with its value, such as -thost/app, click would take a letter for it.
+    context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
+)
 @click.option("--recording", default="", metavar="NAME", help="Replay this one of several.")
 @click.option(
     "--request",
@@ -53,6 +58,7 @@ def command(
         build,
         of_this_host,
         requested,
+        requested_urls,
     )
     from airgap.isolated.host import User
     from airgap.isolated.state import State
@@ -64,15 +70,21 @@ def command(
         try:
             built = build(*of_this_host(work), source, recording)
         except (NotHereError, MissedError) as error:
-            missing = requested(error)
-            if missing.images or missing.urls:
-                add_to_request(request_path, missing)
-                error.remedy = (
-                    f"{request_path} lists it, for the workstation: "
-                    f"airgap bundle --request {request_path.name}"
-                )
+            error.remedy = _add(request_path, requested(error)) or error.remedy
             raise
     _show(built)
+    _add(request_path, requested_urls(built.missed))
+
+
+def _add(path: Path, missing: RequestFile) -> str:
+    """Adds what is missing to the request file, and says what to do with it."""
+    if not missing.images and not missing.urls:
+        return ""
+    try:
+        add_to_request(path, missing)
+    except AirgapError as error:  # what went wrong before is what counts
+        return f"it is in no request file: {error.message}"
+    return f"{path} lists it, for the workstation: airgap bundle --request {path.name}"
 
 
 def _show(built: Built) -> None:

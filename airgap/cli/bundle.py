@@ -155,7 +155,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     )
     wish = Wish(request, asked, record_ca, record_authenticated, rehearsed, jobs)
     if request.recordings and not dry_run:
-        check_workstation()
+        check_workstation(request)
     if rehearsed and not request.recordings:
         raise UsageError("there is nothing to rehearse", remedy="--record PATH, or airgap rehearse")
     if key is None and not dry_run:

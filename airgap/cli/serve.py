@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from airgap.cli.settings import Settings, pass_settings
@@ -10,8 +12,15 @@ from airgap.spec.request_file import DEFAULT_PATH, RequestedUrl, RequestFile, ad
 
 @click.command(name="serve")
 @click.option("--recording", default="", metavar="NAME", help="Serve this one of several.")
+@click.option(
+    "--build-arg",
+    "build_args",
+    multiple=True,
+    metavar="NAME[=VALUE]",
+    help="A build argument of the builds; repeatable.",
+)
 @pass_settings
-def command(settings: Settings, recording: str) -> None:
+def command(settings: Settings, recording: str, build_args: tuple[str, ...]) -> None:
     """Serve a recording to builds that you start with buildx yourself, until Ctrl-C.
 
     In another terminal:
@@ -34,6 +43,7 @@ def command(settings: Settings, recording: str) -> None:
     from airgap.isolated.state import State
     from airgap.isolated.status import standing_work
     from airgap.replay.asked import Asked
+    from airgap.spec.builds import read_args
 
     def ready(name: str) -> None:
         click.echo(f"serving the recording {name or 'of nothing'}; end it with Ctrl-C")
@@ -46,6 +56,7 @@ def command(settings: Settings, recording: str) -> None:
     with settings.progress() as progress:
         work = standing_work(State(settings.root), User.behind_this_process(), progress)
         try:
-            serve(of_this_host(work)[0], recording, ready, missed)
+            args = read_args(build_args, os.environ)
+            serve(of_this_host(work)[0], recording, args, ready, missed)
         except KeyboardInterrupt:
             click.echo("ended")

@@ -19,17 +19,17 @@ from airgap.builder.buildx import Builder
 from airgap.builder.engine import Engine
 from airgap.builder.proxy_ca import proxy_ca
 from airgap.builder.source import BuildSource, open_source
-from airgap.builder.workshop import Material, open_workshop
+from airgap.builder.workshop import ROLES, Material, open_workshop
 from airgap.bundle.archive import Archive
 from airgap.bundle.contents import RecordingEntry, format_time
 from airgap.connected.replay_tar import Recorded
-from airgap.errors import BuildError, HostError
+from airgap.errors import BuildError, HostError, IntegrityError, UsageError
 from airgap.limits import LIMITS
 from airgap.oci.platform import Platform
 from airgap.progress import Progress, format_bytes
 from airgap.replay.dockerfile import with_frontend
 from airgap.replay.recorder import Recorder, upstream_session
-from airgap.replay.recording import Recording
+from airgap.replay.recording import Recording, parse_recording
 from airgap.replay.server import Server
 from airgap.spec.bundle_spec import RecordingSpec, Request, WantedImage, unite_images
 from airgap.spec.dockerfile import parse_dockerfile, read_dockerfile
@@ -57,12 +57,23 @@ class RecordOptions:
     folder: Path
 
 
-def check_workstation() -> None:
+def check_workstation(request: Request) -> None:
     """Makes sure that builds can be recorded here.
 
+    Args:
+        request: With builds to record.
+
     Raises:
+        UsageError: The bundle is to have no parts of a builder for this machine.
         HostError: Docker is not there.
     """
+    roles = {role for image in request.images for role in image.roles}
+    if not set(ROLES) <= roles or native_platform() not in request.host_platforms:
+        raise UsageError(
+            f"builds are recorded with the bundle's own builder, for {native_platform()}",
+            meaning="This bundle is to have none.",
+            remedy=f'without --no-roles, and with host_platforms = ["{native_platform()}"]',
+        )
     try:
         Engine(Path()).check()
     except HostError as error:
@@ -205,6 +216,7 @@ def _entry(
     for note in recorder.left_out:
         progress.message(f"not recorded: {note.url}: {note.why}")
     body = found.to_bytes()
+    _check_readable(recording, body)
     digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
     answers.write_blob(digest, [body])
     entry = RecordingEntry(
@@ -215,6 +227,17 @@ def _entry(
         until=until(found, answers),
     )
     return entry, found
+
+
+def _check_readable(recording: RecordingSpec, body: bytes) -> None:
+    """Refuses at once what no reader of bundles would take."""
+    try:
+        parse_recording(body)
+    except IntegrityError as error:
+        raise UsageError(
+            f"what {recording.name} downloads cannot be carried: {error.message}",
+            remedy="record it as several builds, by target",
+        ) from error
 
 
 def _recorded(found: Sequence[tuple[RecordingEntry, Recording]], answers: Store) -> Recorded:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -50,12 +51,10 @@ class Built:
     """What a build came to.
 
     Attributes:
-        recording: Which was replayed; empty if none.
         missed: What its RUN steps asked for and no recording has, though the build went on.
         emulated: Its emulated steps, the slowest first.
     """
 
-    recording: str
     missed: Sequence[Asked]
     emulated: Sequence[EmulatedStep]
 
@@ -118,14 +117,15 @@ def build(stock: Stock, builder: Builder, source: BuildSource, recording: str) -
     ):
         ca = proxy_ca(builder.buildx, native_platform())
         way_out = WayOut(server.address, ca, any_date=True)
-        status = run_build(source.with_arguments(arguments), builder.buildx, way_out)
+        bare = source.with_arguments(_without_provenance(arguments))
+        status = run_build(bare, builder.buildx, way_out)
         told, ref = server.told(), _ref(metadata)
     if status != 0:
         notes = [f"{note.url}: {note.why}" for note in (*told.refused, *told.errors)]
         notes += [hint.sentence for hint in found.hints]
         raise MissedError(f"the build failed (buildx: {status})", told.misses, notes)
     slow = emulated_steps(builder.buildx, ref, native_platform(), options.platforms) if ref else []
-    return Built(chosen[0].name if chosen else "", told.misses, slow)
+    return Built(told.misses, slow)
 
 
 def requested(error: NotHereError | MissedError) -> RequestFile:
@@ -135,7 +135,12 @@ def requested(error: NotHereError | MissedError) -> RequestFile:
         return RequestFile(
             tuple(images), tuple(RequestedUrl(one.url) for one in error.missing.urls)
         )
-    urls = [RequestedUrl(asked.shown, asked.accept, asked.range) for asked in error.missed]
+    return requested_urls(error.missed)
+
+
+def requested_urls(missed: Sequence[Asked]) -> RequestFile:
+    """What no recording had, to be asked for."""
+    urls = [RequestedUrl(asked.shown, asked.accept, asked.range) for asked in missed]
     return RequestFile((), tuple(urls))
 
 
@@ -191,11 +196,12 @@ def build_options(arguments: BuildArguments) -> BuildOptions:
     Raises:
         UsageError: A platform is none.
     """
+    given = arguments.all("--platform") or [os.environ.get("DOCKER_DEFAULT_PLATFORM", "")]
     platforms = [
-        parse_platform(text)
-        for value in arguments.all("--platform")
+        native_platform() if text == "local" else parse_platform(text)
+        for value in given
         for text in value.split(",")
-        if text and text != "local"
+        if text
     ]
     pairs = (text.partition("=") for text in arguments.all("--build-context"))
     return BuildOptions(
@@ -209,6 +215,16 @@ def build_options(arguments: BuildArguments) -> BuildOptions:
 
 def _choice(entries: Sequence[RecordingEntry]) -> str:
     return ", ".join(entry.name for entry in entries) or "there is none: airgap status"
+
+
+def _without_provenance(arguments: BuildArguments) -> BuildArguments:
+    """Without the attestation that buildx makes by itself, unless somebody wants one.
+
+    BuildKit lists in it what RUN steps asked for, with all secrets (`llbsolver/provenance.go`).
+    """
+    if arguments.all("--provenance") or arguments.all("--attest"):
+        return arguments
+    return arguments.plus("--provenance", "false")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from airgap.isolated.stock import Stock
 from airgap.oci.platform import Platform
+from airgap.oci.registries import is_loopback
 from airgap.replay.asked import Asked, normal_url
 from airgap.replay.recording import Recording
 from airgap.replay.redaction import arguments_of
@@ -43,7 +44,7 @@ def find_missing(
 ) -> Missing:
     """Compares what a build needs with the mirror and with recordings.
 
-    Images of registries that the builder may ask, such as this host's own, are not looked for.
+    Images of registries that the builder may ask, such as those on this host, are not looked for.
 
     Args:
         stock: What there is.
@@ -53,7 +54,9 @@ def find_missing(
     """
     images = []
     for need in scan.images:
-        if need.reference.host not in stock.registries and (lacking := _lacking(stock, need)):
+        host = need.reference.host
+        reachable = host in stock.registries or is_loopback(host)
+        if not reachable and (lacking := _lacking(stock, need)):
             images.append(ImageNeed(need.reference, lacking, need.file, need.line, need.by))
     known = {key for recording in recordings for key in recording.responses}
     urls = []

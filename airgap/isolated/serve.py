@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,13 +28,18 @@ def policy_path() -> Path:
 
 
 def serve(
-    stock: Stock, recording: str, ready: Callable[[str], None], missed: Callable[[Asked], None]
+    stock: Stock,
+    recording: str,
+    args: Mapping[str, str],
+    ready: Callable[[str], None],
+    missed: Callable[[Asked], None],
 ) -> None:
     """Serves until it is interrupted.
 
     Args:
         stock: What there is.
         recording: Which one; empty for the only one.
+        args: The build arguments of the builds.
         ready: Is given the name of the recording when builds can begin.
         missed: Is given what was asked for and is not there, each once.
 
@@ -45,7 +50,8 @@ def serve(
         KeyboardInterrupt: It was interrupted: that is its end.
     """
     chosen = choose(stock.wanted.recordings, recording, "")
-    replay = Replay(stock.replay, [load_recording(stock.replay, entry) for entry in chosen])
+    recordings = [load_recording(stock.replay, entry) for entry in chosen]
+    replay = Replay(stock.replay, recordings, args)
     with Server(replay, _LOOPBACK) as server:
         path = policy_path()
         _write(path, source_policy(server.address))

@@ -31,6 +31,12 @@ _HOST = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:]+\])(?::[0-9]{1
 _API_HOSTS = {DOCKER_HUB: "registry-1.docker.io"}
 
 
+def is_loopback(server: str) -> bool:
+    """Whether `HOST[:PORT]` is this machine."""
+    host = server if server.endswith("]") else server.rsplit(":", 1)[0]
+    return host in ("localhost", "[::1]") or re.fullmatch(r"127(\.\d+){3}", host) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class RegistryConfig:
     """One `[registry."HOST"]` section."""
@@ -62,8 +68,7 @@ class Endpoint:
     @property
     def is_loopback(self) -> bool:
         """Whether the server is this machine: then HTTP and HTTPS are both tried."""
-        host = self.server.rsplit(":", 1)[0] if not self.server.endswith("]") else self.server
-        return host in ("localhost", "[::1]") or re.fullmatch(r"127(\.\d+){3}", host) is not None
+        return is_loopback(self.server)
 
 
 @dataclass(frozen=True, slots=True)

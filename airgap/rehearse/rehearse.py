@@ -70,9 +70,17 @@ def rehearse(
             for one in builds:
                 progress.message(f"rehearsing {one.name}: {one.dockerfile_path}")
                 builder.buildx.output(["prune", "--all", "--force"])
+                chosen = _recording_of(one, recordings, recording)
                 with open_source(arguments_of(one)) as source:
-                    done.append(build(stock, builder, source, recording))
+                    done.append(build(stock, builder, source, chosen))
+                for asked in done[-1].missed:
+                    progress.message(f"not in the recording, and it went on: {asked.shown}")
             return done
+
+
+def _recording_of(build: RecordingSpec, recordings: Mapping[str, RecordingEntry], name: str) -> str:
+    """Which recording to replay: the named one, or that of the build's own name."""
+    return name or (build.name if build.name in recordings else "")
 
 
 def _with_platforms(
@@ -81,6 +89,7 @@ def _with_platforms(
     """A build with platforms: its own, or those that were recorded, or this machine's."""
     if build.platforms:
         return build
+    name = _recording_of(build, recordings, name)
     chosen = choose(recordings, name, digest_of(read_dockerfile(build.dockerfile_path)))
     recorded = chosen[0].platforms if chosen else ()
     platforms = tuple(parse_platform(text) for text in recorded) or (native_platform(),)

@@ -80,7 +80,10 @@ def lasting_server(replay: Replay, address: str, folder: Path) -> Iterator[Lasti
     with ours, theirs:
         _detach(lambda: _serve(replay, address, folder, theirs), theirs.fileno())
         theirs.close()
-        listening = ours.recv()
+        try:
+            listening = ours.recv()
+        except EOFError:
+            raise HostError("the process that replays was killed") from None
         if isinstance(listening, OSError):
             raise HostError(f"cannot listen on {address}: {listening.strerror}")
         # Servers of other builds wait for its end, which the system sees also if this is killed.

@@ -215,15 +215,21 @@ def parse_record(text: str) -> RecordingSpec:
     if not path or not dockerfile:
         raise UsageError(f"--record {text}: write PATH or PATH:DOCKERFILE")
     context = Path(path)
-    recording = RecordingSpec(default_name(context), context, dockerfile)
+    recording = RecordingSpec(default_name(context, dockerfile), context, dockerfile)
     _check_recording(recording, f"--record {text}", "")
     return recording
 
 
-def default_name(context: Path) -> str:
-    """The name of a recording that nobody named: its folder's, in letters that names may have."""
-    name = re.sub(r"[^a-z0-9._-]+", "-", context.resolve().name.lower())
-    return name[:64].strip("._-")
+def default_name(context: Path, dockerfile: str = DEFAULT_DOCKERFILE) -> str:
+    """The name of a recording that nobody named, in letters that names may have.
+
+    It is the folder's, and with what tells its Dockerfile from the usual one: `app-web` for
+    `Dockerfile.web`.
+    """
+    name = context.resolve().name
+    if dockerfile != DEFAULT_DOCKERFILE:
+        name += f"-{dockerfile.removeprefix(f'{DEFAULT_DOCKERFILE}.')}"
+    return re.sub(r"[^a-z0-9._-]+", "-", name.lower())[:64].strip("._-")
 
 
 def _recordings_of(
@@ -326,10 +332,13 @@ def _recording(table: Mapping[str, Any], path: str, prefix: str) -> RecordingSpe
     if "context" not in table:
         raise UsageError(f"{path}: {prefix}context is missing", remedy="name the build's folder")
     context = Path(path).parent / _text(table, "context", path, prefix)
+    dockerfile = _text(table, "dockerfile", path, prefix) or DEFAULT_DOCKERFILE
     recording = RecordingSpec(
-        _text(table, "name", path, prefix) if "name" in table else default_name(context),
+        _text(table, "name", path, prefix)
+        if "name" in table
+        else default_name(context, dockerfile),
         context,
-        _text(table, "dockerfile", path, prefix) or DEFAULT_DOCKERFILE,
+        dockerfile,
         _text(table, "target", path, prefix),
         _args(table.get("args", {}), path, f"{prefix}args"),
         _platforms(table, path, "platforms", prefix),

@@ -136,3 +136,10 @@ def test_the_tree_in_the_readme_is_the_source() -> None:
     packages = {path.parent for path in project.glob("airgap/**/__init__.py")}
     assert {str(path.relative_to(project)) for path in packages} <= listed
     assert all((project / folder).is_dir() for folder in listed)
+
+
+@pytest.mark.parametrize("word", ["-thost/app", "-fthe/Dockerfile", "-otype=oci,dest=here"])
+def test_no_letter_of_a_value_is_taken_for_the_help(word: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["build", word, str(tmp_path)], prog_name="airgap")
+    assert "Usage:" not in done.output
+    assert done.exit_code != ExitCode.DONE

@@ -75,6 +75,14 @@ def test_options_of_a_build(monkeypatch: pytest.MonkeyPatch) -> None:
     assert options.contexts == {"base": "docker-image://x"}
 
 
-def test_a_build_is_for_this_host_unless_it_says_otherwise() -> None:
+def test_a_build_is_for_this_host_unless_it_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("DOCKER_DEFAULT_PLATFORM", raising=False)
     for words in (["."], ["--platform", "local", "."]):
         assert build_options(BuildArguments.parse(words)).platforms == (native_platform(),)
+    monkeypatch.setenv("DOCKER_DEFAULT_PLATFORM", "linux/riscv64")
+    default = build_options(BuildArguments.parse(["."])).platforms
+    assert default == (parse_platform("linux/riscv64"),)
+    both = build_options(BuildArguments.parse(["--platform", "local,linux/riscv64", "."]))
+    assert both.platforms == (native_platform(), parse_platform("linux/riscv64"))

@@ -63,9 +63,11 @@ def test_an_image_for_one_platform_serves_every_stage() -> None:
 
 
 def test_registries_that_the_builder_may_ask_are_left_to_it() -> None:
-    text = "FROM 127.0.0.1:5000/base\n"
-    assert missing(text, registries=("127.0.0.1:5000",)).images == ()
+    text = "FROM registry.example:5000/base\n"
+    assert missing(text, registries=("registry.example:5000",)).images == ()
     assert len(missing(text).images) == 1
+    for host in ("127.0.0.1:5000", "localhost:6000", "localhost"):
+        assert missing(f"FROM {host}/base\n").images == ()
 
 
 @pytest.mark.parametrize("written", ["HTTPS://Example.com/a", "https://example.com:443/a"])

@@ -436,7 +436,7 @@ def test_recordings_of_two_specs_cannot_have_one_name(project: Path) -> None:
 def test_a_recording_can_be_named_on_the_command_line(project: Path) -> None:
     assert parse_record(str(project)) == RecordingSpec("my-app_2", project)
     named = parse_record(f"{project}:docker/release")
-    assert named == RecordingSpec("my-app_2", project, "docker/release")
+    assert named == RecordingSpec("my-app_2-docker-release", project, "docker/release")
 
 
 def test_a_folder_whose_name_has_a_colon_wins(tmp_path: Path) -> None:
