@@ -16,7 +16,7 @@ from airgap.builder.buildx import Buildx
 from airgap.builder.policy import source_policy
 from airgap.builder.source import BuildSource
 from airgap.replay.asked import PREFIX, Asked, read_path
-from airgap.replay.dockerfile import frontend_in_place, is_foreign, with_settings
+from airgap.replay.dockerfile import is_foreign, is_outdated, with_settings, without_syntax
 from airgap.replay.redaction import Arguments, arguments_of, hide
 from airgap.replay.settings import settings, without_settings
 
@@ -54,11 +54,9 @@ def build(source: BuildSource, buildx: Buildx, way_out: WayOut) -> int:
         secrets = [
             f"--secret=id={path.name},src={path}" for path in sorted((folder / "run").iterdir())
         ]
-        frontend = frontend_in_place(source.dockerfile.syntax)
-        replaced = [f"--build-arg=BUILDKIT_SYNTAX={frontend}"] if frontend else []
         policy = {POLICY_VARIABLE: str(folder / "policy.json")}
         return buildx.build(
-            [f"--file={file}", *replaced, *secrets, *arguments],
+            [f"--file={file}", *secrets, *arguments],
             policy,
             partial(shown, way_out.address, arguments_of(source.arguments.build_args())),
         )
@@ -96,6 +94,8 @@ def _folder(source: BuildSource, way_out: WayOut) -> Iterator[Path]:
     text = source.text
     if not is_foreign(source.dockerfile.syntax):
         text = with_settings(text, source.dockerfile, told)
+    if is_outdated(source.dockerfile.syntax):
+        text = without_syntax(text, source.dockerfile)
     with TemporaryDirectory(prefix="airgap-build-") as name:
         folder = Path(name)
         (folder / source.name).write_text(text, "utf-8", newline="")

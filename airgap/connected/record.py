@@ -27,7 +27,7 @@ from airgap.errors import BuildError, HostError, IntegrityError, UsageError
 from airgap.limits import LIMITS
 from airgap.oci.platform import Platform
 from airgap.progress import Progress, format_bytes
-from airgap.replay.dockerfile import with_frontend
+from airgap.replay.dockerfile import without_outdated
 from airgap.replay.recorder import Recorder, upstream_session
 from airgap.replay.recording import Recording, parse_recording
 from airgap.replay.server import Server
@@ -107,7 +107,7 @@ def scan(recording: RecordingSpec) -> Scan:
     )
     text = read_dockerfile(path)
     found = scan_dockerfile(text, str(path), options)
-    return with_frontend(found, parse_dockerfile(text, str(path)).syntax)
+    return without_outdated(found, parse_dockerfile(text, str(path)).syntax)
 
 
 def with_images(request: Request) -> Request:

@@ -29,7 +29,7 @@ from airgap.isolated.stock import Stock
 from airgap.oci.platform import parse_platform
 from airgap.replay.asked import Asked
 from airgap.replay.carried import load_recording
-from airgap.replay.dockerfile import with_frontend
+from airgap.replay.dockerfile import without_outdated
 from airgap.replay.lasting import lasting_server
 from airgap.replay.replay import Replay
 from airgap.spec.request_file import RequestedImage, RequestedUrl, RequestFile
@@ -187,7 +187,7 @@ def scan(stock: Stock, source: BuildSource, options: BuildOptions) -> Scan:
         options,
         lambda reference, platform: triggers(stock, reference, platform),
     )
-    return with_frontend(found, source.dockerfile.syntax)
+    return without_outdated(found, source.dockerfile.syntax)
 
 
 def build_options(arguments: BuildArguments) -> BuildOptions:

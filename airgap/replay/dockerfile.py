@@ -14,9 +14,7 @@ from airgap.spec.scan import Scan
 _NEEDED = (1, 10)
 _FRONTEND = re.compile(r"(?:.*/)?dockerfile(?:-upstream)?(?::([^@/]+))?(?:@.+)?")
 _VERSION = re.compile(r"(\d+)\.(\d+)")
-
-BUILTIN_FRONTEND = "dockerfile.v0"
-"""What the build argument BUILDKIT_SYNTAX calls BuildKit's own frontend (BuildKit 0.30)."""
+_DIRECTIVE = re.compile(r"#\s*(?:escape|check)\s*=", re.IGNORECASE)
 
 
 def with_settings(text: str, dockerfile: Dockerfile, settings: Sequence[Setting]) -> str:
@@ -38,10 +36,24 @@ def with_settings(text: str, dockerfile: Dockerfile, settings: Sequence[Setting]
     return "\n".join(lines)
 
 
-def frontend_in_place(syntax: str) -> str:
-    """The frontend that must read the Dockerfile in place of its own; empty for its own.
+def without_syntax(text: str, dockerfile: Dockerfile) -> str:
+    """The text without its `# syntax=`, for BuildKit's own frontend; no instruction moves.
 
-    An older one cannot give RUN steps variables; BuildKit's own one reads all that it reads.
+    Other directives must come first of all, so the line that is too many follows them.
+    """
+    lines = text.split("\n")
+    at = dockerfile.syntax_line - 1
+    removed = lines.pop(at)
+    while at < len(lines) and _DIRECTIVE.match(lines[at]):
+        at += 1
+    lines.insert(at, "\r" if removed.endswith("\r") else "")
+    return "\n".join(lines)
+
+
+def is_outdated(syntax: str) -> bool:
+    """Whether a frontend is too old to give RUN steps variables.
+
+    BuildKit's own one reads all that such a frontend reads.
 
     Args:
         syntax: The image of `# syntax=`; empty if there is none.
@@ -49,18 +61,18 @@ def frontend_in_place(syntax: str) -> str:
     found = _FRONTEND.fullmatch(syntax)
     version = _VERSION.match(found[1] or "") if found else None
     if version is None:  # none, a moving tag such as 1, or by digest
-        return ""
-    return BUILTIN_FRONTEND if (int(version[1]), int(version[2])) < _NEEDED else ""
+        return False
+    return (int(version[1]), int(version[2])) < _NEEDED
 
 
-def with_frontend(scan: Scan, syntax: str) -> Scan:
-    """What a build needs, without the frontend that is replaced.
+def without_outdated(scan: Scan, syntax: str) -> Scan:
+    """What a build needs, without a frontend that is too old.
 
     Args:
         scan: What its Dockerfile says.
         syntax: The image of `# syntax=`; empty if there is none.
     """
-    if not frontend_in_place(syntax):
+    if not is_outdated(syntax):
         return scan
     return replace(scan, images=tuple(need for need in scan.images if need.by != "# syntax"))
 

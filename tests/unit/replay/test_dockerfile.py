@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airgap.replay.dockerfile import (
-    BUILTIN_FRONTEND,
-    frontend_in_place,
     is_foreign,
+    is_outdated,
     with_settings,
+    without_syntax,
 )
 from airgap.replay.settings import Setting
 from airgap.spec.dockerfile import parse_dockerfile
@@ -69,25 +69,38 @@ def test_the_rest_stays_as_it_is(parts: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("syntax", "frontend"),
+    ("syntax", "outdated"),
     [
-        ("", ""),
-        ("docker/dockerfile:1", ""),
-        ("docker/dockerfile:1.10", ""),
-        ("docker/dockerfile:1.10.1-labs", ""),
-        ("docker/dockerfile:labs", ""),
-        ("docker/dockerfile", ""),
-        ("docker/dockerfile:1.9", BUILTIN_FRONTEND),
-        ("docker.io/docker/dockerfile:1.4.3", BUILTIN_FRONTEND),
-        ("docker/dockerfile:1.2-labs", BUILTIN_FRONTEND),
-        ("docker/dockerfile:1.4@sha256:abc", BUILTIN_FRONTEND),
-        ("registry.example:5000/docker/dockerfile:1.4", BUILTIN_FRONTEND),
-        ("docker/dockerfile-upstream:1.6", BUILTIN_FRONTEND),
-        ("example/nix:1.2", ""),
+        ("", False),
+        ("docker/dockerfile:1", False),
+        ("docker/dockerfile:1.10", False),
+        ("docker/dockerfile:1.10.1-labs", False),
+        ("docker/dockerfile:labs", False),
+        ("docker/dockerfile", False),
+        ("docker/dockerfile:1.9", True),
+        ("docker.io/docker/dockerfile:1.4.3", True),
+        ("docker/dockerfile:1.2-labs", True),
+        ("docker/dockerfile:1.4@sha256:abc", True),
+        ("registry.example:5000/docker/dockerfile:1.4", True),
+        ("docker/dockerfile-upstream:1.6", True),
+        ("example/nix:1.2", False),
     ],
 )
-def test_a_frontend_without_variables_for_steps_is_replaced(syntax: str, frontend: str) -> None:
-    assert frontend_in_place(syntax) == frontend
+def test_a_frontend_without_variables_for_steps_is_outdated(syntax: str, outdated: bool) -> None:
+    assert is_outdated(syntax) is outdated
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("# syntax=a:1\nFROM b\n", "\nFROM b\n"),
+        ("# syntax=a:1\n# escape=`\nFROM b\n", "# escape=`\n\nFROM b\n"),
+        ("# escape=`\n# syntax=a:1\n# check=b\n# c\n", "# escape=`\n# check=b\n\n# c\n"),
+        ("#syntax=a:1\r\n#Escape = `\r\nFROM b\r\n", "#Escape = `\r\n\r\nFROM b\r\n"),
+    ],
+)  # fmt: skip
+def test_other_directives_stay_first_and_no_instruction_moves(before: str, after: str) -> None:
+    assert without_syntax(before, parse_dockerfile(before + "FROM b\n", "D")) == after
 
 
 def test_what_is_no_dockerfile_is_told_from_one() -> None:
