@@ -57,15 +57,25 @@ def serve(
         _write(path, source_policy(server.address))
         try:
             ready(chosen[0].name if chosen else "")
-            told = 0
-            while True:
-                for asked in replay.misses[told:]:
-                    missed(asked)
-                    told += 1
-                time.sleep(_SECONDS)
+            _tell(replay, missed)
         finally:
             with suppress(OSError):
                 path.unlink()
+
+
+def _tell(replay: Replay, missed: Callable[[Asked], None]) -> None:
+    """Tells of each miss soon after it happened, until an interrupt, and then of the last ones."""
+    told = 0
+    try:
+        while True:
+            for asked in replay.misses[told:]:
+                missed(asked)
+                told += 1
+            time.sleep(_SECONDS)
+    except KeyboardInterrupt:
+        for asked in replay.misses[told:]:
+            missed(asked)
+        raise
 
 
 def _write(path: Path, text: str) -> None:

@@ -449,7 +449,7 @@ def test_serve_and_env_for_plain_buildx_and_bake(replayed: Replayed) -> None:
     missed = host.run(["sh", "-c", f"{begin} bake"], check=False)
     assert missed.returncode != 0
     file.write_text(text)
-    host.run(["pkill", "-INT", "-f", "airga[p] serve"])
+    host.run(["pkill", "-INT", "-f", "airga[p].pyz serve"])
     out, err = serve.communicate(timeout=30)
     assert serve.returncode == 0, err
     assert "ended" in out
@@ -515,7 +515,7 @@ def test_builds_leave_no_file_and_no_process(replayed: Replayed) -> None:
     context = replayed.context("slow")
     build = replayed.begin("--no-cache", "--progress", "plain", *_TO_NOWHERE, context)
     _wait_for_line(build, r"[\d.]+ begun")
-    host.run(["pkill", "-TERM", "-f", "airga[p] build"])
+    host.run(["pkill", "-TERM", "-f", "airga[p].pyz build"])
     build.communicate(timeout=60)
     assert not [*host.path("/tmp").glob("airgap*")]
     assert _servers(host) == []
