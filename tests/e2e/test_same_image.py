@@ -134,7 +134,7 @@ class Bench:
 
     Attributes:
         buildkit: Builds with the network, and as airgap build does.
-        workshop: Builds as airgap does where it records and rehearses.
+        workshop: Builds as airgap does, with the proxy network.
         site: What is downloaded from.
         folder: For what is built.
     """
@@ -165,24 +165,22 @@ class Bench:
     def recorded(self, context: Path, store: Store) -> tuple[BuiltImage, Recording]:
         """Builds, and records it."""
         recorder = Recorder(store, upstream_session())
-        image = self.through(self.workshop, recorder, context, any_date=False)
+        image = self.through(recorder, context, any_date=False)
         assert (recorder.left_out, recorder.failures, recorder.refused) == ((), (), ())
         return image, recorder.recording()
 
     def replayed(self, context: Path, store: Store, recording: Recording) -> BuiltImage:
         """Builds from a recording."""
         replay = Replay(store, [recording])
-        image = self.through(self.workshop, replay, context, any_date=True)
+        image = self.through(replay, context, any_date=True)
         assert (replay.misses, replay.refused, replay.errors) == ((), (), ())
         return image
 
-    def through(
-        self, buildkit: BuildKit, answerer: Answerer, context: Path, *, any_date: bool
-    ) -> BuiltImage:
+    def through(self, answerer: Answerer, context: Path, *, any_date: bool) -> BuiltImage:
         """Builds with airgap."""
         output = self.folder / f"{context.name}.tar"
         arguments = BuildArguments.parse(self.arguments(context, output))
-        builder = buildkit.builder
+        builder = self.workshop.builder
         with open_source(arguments) as source, Server(answerer, builder.address) as server:
             way_out = WayOut(server.address, proxy_ca(builder.buildx, _AMD64), any_date)
             assert build(source, builder.buildx, way_out) == 0
@@ -332,10 +330,8 @@ def test_packages_of_apt_give_the_same_image_but_for_files_that_tell_times(
     assert_no_trace(images.replayed)
 
 
-@pytest.mark.parametrize("where", ["buildkit", "workshop"])
-def test_a_step_reaches_nothing_but_the_recording(bench: Bench, tmp_path: Path, where: str) -> None:
-    """However it is that the build has BuildKit's proxy network."""
+def test_a_step_reaches_nothing_but_the_recording(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text(_TRIES)
     replay = Replay(Store(tmp_path / "store"), [Recording({})])
-    bench.through(getattr(bench, where), replay, tmp_path, any_date=True)
+    bench.through(replay, tmp_path, any_date=True)
     assert [asked.url for asked in replay.misses] == [f"{bench.site.url}/page.html"]
