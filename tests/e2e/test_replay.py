@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pip._internal.models.index import PyPI
 
 from tests.lab import journey
 from tests.lab.host import IsolatedHost
@@ -31,8 +32,9 @@ _ALPINE, _CURL = "alpine", "buildpack-deps:trixie-curl"
 _MEDIUM_BYTES = 2 << 30
 _APP = "127.0.0.1:5000/demo/replayed"
 _TO_NOWHERE = ["--output", "type=cacheonly"]
-_PUBLIC = "https://pypi.org/simple/six/"
-_MISSING_FILE = "https://registry.npmjs.org/ms/-/ms-2.1.2.tgz"
+# Public pages that a machine which installs the project can reach.
+_PUBLIC = f"{PyPI.simple_url}/six/"
+_MISSING_FILE = f"{PyPI.simple_url}/markupsafe/"
 _REQUEST = "airgap-request.toml"
 
 _DOCKERFILES = {
@@ -302,7 +304,7 @@ def test_what_is_missing_is_asked_for_and_brought(replayed: Replayed) -> None:
     host.run(["rm", "-f", f"/{_REQUEST}"])
     needs_more = (
         f"FROM busybox AS extra\nFROM {_CURL}\nCOPY --from=extra /bin/busybox /busybox\n"
-        f"ADD {_MISSING_FILE} /ms.tgz\nADD SITE/file/never /never\nRUN true\n"
+        f"ADD {_MISSING_FILE} /markupsafe.html\nADD SITE/file/never /never\nRUN true\n"
     )
     done = replayed.build(
         "--recording", "plain", *_TO_NOWHERE, replayed.context("more", needs_more), check=False
