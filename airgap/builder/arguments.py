@@ -104,7 +104,7 @@ class BuildArguments:
         return [*(f"{name}={value}" for name, value in self.options), self.context]
 
 
-def arguments_of(recording: RecordingSpec) -> BuildArguments:
+def recording_arguments(recording: RecordingSpec) -> BuildArguments:
     """What builds a recording's Dockerfile, for all of its platforms, and keeps no image."""
     platforms = ",".join(str(platform) for platform in recording.platforms or ())
     options = [

@@ -150,17 +150,14 @@ def open_workshop(
 
 
 def _check(material: Material) -> None:
-    missing = [role for role in ROLES if role not in material.roles]
-    emulated = [platform for platform in material.platforms if platform != material.native]
-    if emulated and "emulator" not in material.roles:
-        missing.append("emulator")
+    missing = [role for role in _needed(material) if role not in material.roles]
     if missing:
         raise HostError(
             f"the bundle has no image for the role {', '.join(missing)}",
             meaning="A build is recorded and rehearsed with what the bundle brings.",
             remedy="make it without --no-roles",
         )
-    for role in missing or _needed(material):
+    for role in _needed(material):
         if str(material.native) not in material.roles[role].platforms:
             raise HostError(
                 f"the bundle's {role} is not made for {material.native}",

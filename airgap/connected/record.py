@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import platform as machine
 import re
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import reduce
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from airgap.builder.arguments import arguments_of
+from airgap.builder.arguments import recording_arguments
 from airgap.builder.build import WayOut, build
 from airgap.builder.buildx import Builder
 from airgap.builder.engine import Engine
@@ -21,19 +20,20 @@ from airgap.builder.proxy_ca import proxy_ca
 from airgap.builder.source import BuildSource, open_source
 from airgap.builder.workshop import ROLES, Material, open_workshop
 from airgap.bundle.archive import Archive
-from airgap.bundle.contents import RecordingEntry, format_time
+from airgap.bundle.contents import format_time
 from airgap.connected.replay_tar import Recorded
-from airgap.errors import BuildError, HostError, IntegrityError, UsageError
+from airgap.errors import BuildError, HostError, UsageError
 from airgap.limits import LIMITS
-from airgap.oci.platform import Platform
+from airgap.oci.digest import digest_of
+from airgap.oci.platform import native_platform
 from airgap.progress import Progress, format_bytes
-from airgap.replay.dockerfile import without_outdated
+from airgap.replay.dockerfile import needs
 from airgap.replay.recorder import Recorder, upstream_session
-from airgap.replay.recording import Recording, parse_recording
+from airgap.replay.recording import Recording
 from airgap.replay.server import Server
 from airgap.spec.bundle_spec import RecordingSpec, Request, WantedImage, unite_images
 from airgap.spec.dockerfile import parse_dockerfile, read_dockerfile
-from airgap.spec.scan import Scan, scan_dockerfile
+from airgap.spec.scan import Scan
 from airgap.spec.stages import BuildOptions
 from airgap.store.seed import seed
 from airgap.store.store import Store
@@ -87,11 +87,6 @@ def check_workstation(request: Request) -> None:
         )
 
 
-def native_platform() -> Platform:
-    """What this workstation runs without an emulator."""
-    return Platform.of("linux", machine.machine())
-
-
 def scan(recording: RecordingSpec) -> Scan:
     """What a build to be recorded needs from outside.
 
@@ -105,9 +100,7 @@ def scan(recording: RecordingSpec) -> Scan:
         target=recording.target,
         args=recording.args,
     )
-    text = read_dockerfile(path)
-    found = scan_dockerfile(text, str(path), options)
-    return without_outdated(found, parse_dockerfile(text, str(path)).syntax)
+    return needs(parse_dockerfile(read_dockerfile(path), str(path)), options)
 
 
 def with_images(request: Request) -> Request:
@@ -135,7 +128,7 @@ def record(
     """Records builds, one after the other, each without a cache of the one before.
 
     Args:
-        recordings: What to record.
+        recordings: What to record; at least one.
         archive: Of the bundle being made, with all images.
         options: How.
         answers: Where what is recorded is kept.
@@ -149,11 +142,11 @@ def record(
         material = _material(recordings, archive, Path(name), progress)
         hosts = [image.reference.host for image in archive.contents.images]
         with open_workshop(material, hosts, progress, closed=False) as builder:
-            entries = [
+            recorded = [
                 _record_one(recording, builder, answers, options, progress)
                 for recording in recordings
             ]
-    return _recorded(entries, answers)
+    return reduce(Recorded.united, recorded)
 
 
 def _material(
@@ -180,7 +173,7 @@ def _record_one(
     answers: Store,
     options: RecordOptions,
     progress: Progress,
-) -> tuple[RecordingEntry, Recording]:
+) -> Recorded:
     progress.message(f"recording {recording.name}: {recording.dockerfile_path}")
     recorder = Recorder(
         answers,
@@ -191,23 +184,23 @@ def _record_one(
     # Of an earlier recording: what is in a cache is not downloaded, and so not recorded.
     builder.buildx.output(["prune", "--all", "--force"])
     with (
-        open_source(arguments_of(recording)) as source,
+        open_source(recording_arguments(recording)) as source,
         Server(recorder, builder.address) as server,
     ):
         ca = proxy_ca(builder.buildx, native_platform())
         status = build(source, builder.buildx, WayOut(server.address, ca, any_date=False))
     if status != 0:
         raise _failed(recording, recorder)
-    return _entry(recording, source, recorder, answers, progress)
+    return _recorded(recording, source, recorder, answers, progress)
 
 
-def _entry(
+def _recorded(
     recording: RecordingSpec,
     source: BuildSource,
     recorder: Recorder,
     answers: Store,
     progress: Progress,
-) -> tuple[RecordingEntry, Recording]:
+) -> Recorded:
     found = recorder.recording()
     size = sum({one.digest: one.size for one in found.responses.values()}.values())
     progress.message(
@@ -215,37 +208,14 @@ def _entry(
     )
     for note in recorder.left_out:
         progress.message(f"not recorded: {note.url}: {note.why}")
-    body = found.to_bytes()
-    _check_readable(recording, body)
-    digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
-    answers.write_blob(digest, [body])
-    entry = RecordingEntry(
-        name=recording.name,
-        digest=digest,
-        dockerfile=f"sha256:{hashlib.sha256(source.text.encode()).hexdigest()}",
+    return Recorded.of(
+        found,
+        answers,
+        recording.name,
+        dockerfile=digest_of(source.text.encode()),
         platforms=tuple(str(platform) for platform in recording.platforms or ()),
         until=until(found, answers),
     )
-    return entry, found
-
-
-def _check_readable(recording: RecordingSpec, body: bytes) -> None:
-    """Refuses at once what no reader of bundles would take."""
-    try:
-        parse_recording(body)
-    except IntegrityError as error:
-        raise UsageError(
-            f"what {recording.name} downloads cannot be carried: {error.message}",
-            remedy="record it as several builds, by target",
-        ) from error
-
-
-def _recorded(found: Sequence[tuple[RecordingEntry, Recording]], answers: Store) -> Recorded:
-    sizes: dict[str, int] = {}
-    for entry, recording in found:
-        sizes[entry.digest] = answers.blob_size(entry.digest)
-        sizes |= {one.digest: one.size for one in recording.responses.values()}
-    return Recorded(tuple(entry for entry, _ in found), answers, sizes)
 
 
 def _failed(recording: RecordingSpec, recorder: Recorder) -> BuildError:

@@ -13,8 +13,10 @@ from airgap.bundle.volumes import Volume, cut
 from airgap.connected.filesystem import check_room
 from airgap.connected.tar_file import TarFile
 from airgap.disk import sync
-from airgap.errors import IntegrityError
+from airgap.errors import IntegrityError, UsageError
+from airgap.oci.digest import digest_of
 from airgap.progress import Progress
+from airgap.replay.recording import Recording, parse_recording
 from airgap.store.store import Store
 
 
@@ -31,6 +33,44 @@ class Recorded:
     entries: tuple[RecordingEntry, ...]
     store: Store
     blobs: Mapping[str, int]
+
+    @classmethod
+    def of(
+        cls,
+        recording: Recording,
+        store: Store,
+        name: str,
+        *,
+        dockerfile: str = "",
+        platforms: tuple[str, ...] = (),
+        until: str = "",
+    ) -> Recorded:
+        """One recording, whose map is written beside what it names.
+
+        Args:
+            recording: What was recorded.
+            store: Holds the bodies.
+            name: The recording's; this and the others are as in `RecordingEntry`.
+            dockerfile: Digest of the Dockerfile; empty for what was requested.
+            platforms: What was built for.
+            until: Until when apt takes it by itself.
+
+        Raises:
+            UsageError: No reader of bundles would take it.
+        """
+        body = recording.to_bytes()
+        try:
+            parse_recording(body)
+        except IntegrityError as error:
+            raise UsageError(
+                f"what {name} downloads cannot be carried: {error.message}",
+                remedy="record it as several builds, by target",
+            ) from error
+        digest = digest_of(body)
+        store.write_blob(digest, [body])
+        sizes = {one.digest: one.size for one in recording.responses.values()}
+        entry = RecordingEntry(name, digest, dockerfile, platforms, until)
+        return cls((entry,), store, {**sizes, digest: len(body)})
 
     def united(self, other: Recorded) -> Recorded:
         """Both; they must be in the same store."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import requests
 
-from airgap.bundle.contents import RecordingEntry
 from airgap.connected.addresses import (
     REFUSED,
     Networks,
@@ -22,7 +20,6 @@ from airgap.errors import AirgapError, NotFoundError, UpstreamError, UsageError
 from airgap.progress import Progress, format_bytes
 from airgap.replay.asked import Asked
 from airgap.replay.recorder import Recorder
-from airgap.replay.recording import Recording
 from airgap.replay.redaction import has_secrets
 from airgap.spec.request_file import RequestedUrl, RequestFile
 from airgap.store.store import Store
@@ -116,7 +113,7 @@ def fetch_requested(  # noqa: PLR0913 - what the work needs
     recording = recorder.recording()
     if failures := [failure for failure in results if failure]:
         raise _united(failures)
-    recorded = _recorded(recording, store, f"requested-{serial}")
+    recorded = Recorded.of(recording, store, f"requested-{serial}")
     total = format_bytes(sum(recorded.blobs.values()))
     progress.message(f"fetched {len(wanted)} URLs: {len(recording.responses)} answers, {total}")
     return recorded
@@ -133,15 +130,6 @@ def _fetch(recorder: Recorder, url: RequestedUrl) -> _Failure | None:
         return None
     kind = NotFoundError if status in _NOT_THERE else UpstreamError
     return _Failure(shown(url), kind(f"the server answered {status}"))
-
-
-def _recorded(recording: Recording, store: Store, name: str) -> Recorded:
-    body = recording.to_bytes()
-    digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
-    store.write_blob(digest, [body])
-    sizes = {one.digest: one.size for one in recording.responses.values()}
-    entry = RecordingEntry(name=name, digest=digest, dockerfile="", platforms=(), until="")
-    return Recorded((entry,), store, {**sizes, digest: len(body)})
 
 
 def _united(failures: Sequence[_Failure]) -> AirgapError:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -21,19 +21,18 @@ from airgap.builder.proxy_ca import proxy_ca
 from airgap.builder.source import BuildSource
 from airgap.bundle.contents import RecordingEntry
 from airgap.errors import BuildError, NotFoundError, UsageError
-from airgap.isolated.host import native_platform
 from airgap.isolated.missing import Missing, find_missing
 from airgap.isolated.onbuild import triggers
 from airgap.isolated.step import Work
 from airgap.isolated.stock import Stock
-from airgap.oci.platform import parse_platform
+from airgap.oci.digest import digest_of
+from airgap.oci.platform import native_platform, parse_platform
 from airgap.replay.asked import Asked
 from airgap.replay.carried import load_recording
-from airgap.replay.dockerfile import without_outdated
+from airgap.replay.dockerfile import needs
 from airgap.replay.lasting import lasting_server
 from airgap.replay.replay import Replay
 from airgap.spec.request_file import RequestedImage, RequestedUrl, RequestFile
-from airgap.spec.scan import Scan, scan_dockerfile
 from airgap.spec.stages import BuildOptions
 
 _LOOPBACK = "127.0.0.1"
@@ -103,10 +102,11 @@ def build(stock: Stock, builder: Builder, source: BuildSource, recording: str) -
         raise UsageError(
             f"only the builder {builder.buildx.builder!r} can replay", remedy="leave --builder out"
         )
-    chosen = choose(stock.wanted.recordings, recording, digest_of(source.text))
+    chosen = choose(stock.wanted.recordings, recording, digest_of(source.text.encode()))
     recordings = [load_recording(stock.replay, entry) for entry in chosen]
     options = build_options(source.arguments)
-    found = scan(stock, source, options)
+    # With what the mirror's images have derived builds do.
+    found = needs(source.dockerfile, options, partial(triggers, stock))
     missing = find_missing(stock, found, recordings, options.args)
     if missing.images or missing.urls:
         raise NotHereError(missing)
@@ -172,22 +172,6 @@ def choose(
             "several recordings could be meant", remedy=f"--recording NAME: {_choice(same)}"
         )
     return [*same, *added]
-
-
-def digest_of(text: str) -> str:
-    """What a recording notes of its Dockerfile."""
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
-
-
-def scan(stock: Stock, source: BuildSource, options: BuildOptions) -> Scan:
-    """What the build needs from outside, ONBUILD of the mirror's images included."""
-    found = scan_dockerfile(
-        source.text,
-        source.dockerfile.file,
-        options,
-        lambda reference, platform: triggers(stock, reference, platform),
-    )
-    return without_outdated(found, source.dockerfile.syntax)
 
 
 def build_options(arguments: BuildArguments) -> BuildOptions:

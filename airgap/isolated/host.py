@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import pwd
 import shutil
 import subprocess
@@ -12,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airgap.errors import HostError
-from airgap.oci.platform import Platform
 
 _SYSTEMD = Path("/run/systemd/system")
 _OUTPUT_LINES = 20
@@ -104,11 +102,6 @@ def is_root() -> bool:
 def has_systemd() -> bool:
     """Whether systemd runs this host (sd_booted(3))."""
     return _SYSTEMD.is_dir()
-
-
-def native_platform() -> Platform:
-    """What this host runs without an emulator."""
-    return Platform.of("linux", platform.machine())
 
 
 def last_lines(output: str) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from airgap.builder.engine import ContainerSpec
 from airgap.isolated.containers import image_id
-from airgap.isolated.host import native_platform
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Work
+from airgap.oci.platform import native_platform
 
 NAME = "airgap-emulator"
 _PROGRAM = "keeper"

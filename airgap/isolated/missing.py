@@ -59,9 +59,10 @@ def find_missing(
         if not reachable and (lacking := _lacking(stock, need)):
             images.append(ImageNeed(need.reference, lacking, need.file, need.line, need.by))
     known = {key for recording in recordings for key in recording.responses}
+    arguments = arguments_of(args)
     urls = []
     for url in scan.urls:
-        asked = Asked(normal_url(url.url) or url.url, arguments=arguments_of(args))
+        asked = Asked(normal_url(url.url) or url.url, arguments=arguments)
         if asked.key not in known:
             urls.append(UrlNeed(asked.shown, url.file, url.line))
     return Missing(tuple(images), tuple(urls))

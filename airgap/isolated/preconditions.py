@@ -20,11 +20,12 @@ from airgap.bundle.verify import Signed, read_file
 from airgap.disk import existing
 from airgap.errors import HostError, SpaceError, UsageError
 from airgap.isolated import containers
-from airgap.isolated.host import User, is_root, last_lines, native_platform
+from airgap.isolated.host import User, is_root, last_lines
 from airgap.isolated.receipts import known_from
 from airgap.isolated.step import Step, Work
 from airgap.limits import LIMITS, MIB
 from airgap.oci.manifest import Index, Manifest
+from airgap.oci.platform import native_platform
 from airgap.progress import format_bytes
 from airgap.replay.carried import check_maps
 from airgap.store.seed import missing_blobs

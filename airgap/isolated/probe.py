@@ -11,9 +11,9 @@ from airgap.builder.instance import INSTANCE
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import BuildError
 from airgap.isolated import binfmt
-from airgap.isolated.host import last_lines, native_platform
+from airgap.isolated.host import last_lines
 from airgap.isolated.step import Finding, Work
-from airgap.oci.platform import Platform
+from airgap.oci.platform import Platform, native_platform
 
 _REPOSITORY = "airgap/probe"
 # The program prints the machine's name; `#7 0.123 aarch64` is how buildx shows it.

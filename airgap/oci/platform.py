@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 from dataclasses import dataclass
 
@@ -71,6 +72,11 @@ class Platform:
         variant = _ALIAS_VARIANTS.get(alias, variant)
         variant = _VARIANTS.get((architecture, variant), variant)
         return cls(os.lower(), architecture, variant)
+
+
+def native_platform() -> Platform:
+    """What this machine runs without an emulator."""
+    return Platform.of("linux", platform.machine())
 
 
 def parse_platform(text: str) -> Platform:

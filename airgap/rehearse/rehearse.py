@@ -7,17 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from airgap.builder.arguments import arguments_of
+from airgap.builder.arguments import recording_arguments
 from airgap.builder.source import open_source
 from airgap.builder.workshop import Material, open_workshop
 from airgap.bundle.archive import Archive
 from airgap.bundle.contents import RecordingEntry
 from airgap.bundle.replay_tar import ReplayTar
-from airgap.isolated.build import Built, build, choose, digest_of
-from airgap.isolated.host import native_platform
+from airgap.isolated.build import build, choose
 from airgap.isolated.stock import Stock
 from airgap.isolated.wanted import Wanted
-from airgap.oci.platform import parse_platform
+from airgap.oci.digest import digest_of
+from airgap.oci.platform import native_platform, parse_platform
 from airgap.progress import Progress
 from airgap.spec.bundle_spec import RecordingSpec
 from airgap.spec.dockerfile import read_dockerfile
@@ -32,7 +32,7 @@ def rehearse(
     folder: Path,
     progress: Progress,
     recording: str = "",
-) -> list[Built]:
+) -> None:
     """Builds each from nothing but the bundle. Nothing is left behind.
 
     Args:
@@ -49,48 +49,40 @@ def rehearse(
         MissedError: A build failed.
         IntegrityError: The bundle is damaged.
     """
-    contents = archive.contents
-    recordings = Wanted.of([contents]).recordings
-    builds = [_with_platforms(one, recordings, recording) for one in builds]
+    wanted = Wanted.of([archive.contents])
+    named = [_named(one, wanted.recordings, recording) for one in builds]
     with TemporaryDirectory(dir=folder) as name:
-        stock = Stock(
-            Wanted.of([contents]), Store(Path(name, "mirror")), Store(Path(name, "replay"))
-        )
+        stock = Stock(wanted, Store(Path(name, "mirror")), Store(Path(name, "replay")))
         seed(stock.mirror, archive, progress)
         seed_replay(stock.replay, replay, progress)
         material = Material(
             store=stock.mirror,
-            roles=stock.wanted.roles,
+            roles=wanted.roles,
             native=native_platform(),
-            platforms=[one for each in builds for one in each.platforms or ()],
+            platforms=[platform for one, _ in named for platform in one.platforms or ()],
             folder=Path(name),
         )
-        with open_workshop(material, stock.wanted.hosts, progress, closed=True) as builder:
-            done = []
-            for one in builds:
+        with open_workshop(material, wanted.hosts, progress, closed=True) as builder:
+            for one, chosen in named:
                 progress.message(f"rehearsing {one.name}: {one.dockerfile_path}")
                 builder.buildx.output(["prune", "--all", "--force"])
-                chosen = _recording_of(one, recordings, recording)
-                with open_source(arguments_of(one)) as source:
-                    done.append(build(stock, builder, source, chosen))
-                for asked in done[-1].missed:
+                with open_source(recording_arguments(one)) as source:
+                    built = build(stock, builder, source, chosen)
+                for asked in built.missed:
                     progress.message(f"not in the recording, and it went on: {asked.shown}")
-            return done
 
 
-def _recording_of(build: RecordingSpec, recordings: Mapping[str, RecordingEntry], name: str) -> str:
-    """Which recording to replay: the named one, or that of the build's own name."""
-    return name or (build.name if build.name in recordings else "")
-
-
-def _with_platforms(
+def _named(
     build: RecordingSpec, recordings: Mapping[str, RecordingEntry], name: str
-) -> RecordingSpec:
-    """A build with platforms: its own, or those that were recorded, or this machine's."""
+) -> tuple[RecordingSpec, str]:
+    """A build with platforms, and which recording it replays; empty to choose by its Dockerfile.
+
+    Its platforms are its own, or those that were recorded, or this machine's.
+    """
+    name = name or (build.name if build.name in recordings else "")
     if build.platforms:
-        return build
-    name = _recording_of(build, recordings, name)
-    chosen = choose(recordings, name, digest_of(read_dockerfile(build.dockerfile_path)))
+        return build, name
+    chosen = choose(recordings, name, digest_of(read_dockerfile(build.dockerfile_path).encode()))
     recorded = chosen[0].platforms if chosen else ()
     platforms = tuple(parse_platform(text) for text in recorded) or (native_platform(),)
-    return replace(build, platforms=platforms)
+    return replace(build, platforms=platforms), name

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from airgap.replay.settings import Setting
 from airgap.spec.dockerfile import Dockerfile
-from airgap.spec.scan import Scan
+from airgap.spec.scan import Scan, scan_parsed
+from airgap.spec.stages import BuildOptions, OnBuild
 
 # Since this version of Dockerfile's frontend a secret can be a variable.
 _NEEDED = (1, 10)
@@ -65,16 +66,23 @@ def is_outdated(syntax: str) -> bool:
     return (int(version[1]), int(version[2])) < _NEEDED
 
 
-def without_outdated(scan: Scan, syntax: str) -> Scan:
-    """What a build needs, without a frontend that is too old.
+def needs(dockerfile: Dockerfile, options: BuildOptions, onbuild: OnBuild | None = None) -> Scan:
+    """What a build needs from outside that is recorded or replayed.
+
+    A frontend that is too old is not among it.
 
     Args:
-        scan: What its Dockerfile says.
-        syntax: The image of `# syntax=`; empty if there is none.
+        dockerfile: What is built.
+        options: How.
+        onbuild: As for `scan_dockerfile`.
+
+    Raises:
+        UsageError: BuildKit would refuse the build.
     """
-    if not is_outdated(syntax):
-        return scan
-    return replace(scan, images=tuple(need for need in scan.images if need.by != "# syntax"))
+    found = scan_parsed(dockerfile, options, onbuild)
+    if not is_outdated(dockerfile.syntax):
+        return found
+    return replace(found, images=tuple(need for need in found.images if need.by != "# syntax"))
 
 
 def is_foreign(syntax: str) -> bool:

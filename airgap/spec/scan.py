@@ -105,7 +105,13 @@ def scan_dockerfile(
     Raises:
         UsageError: BuildKit would refuse the build.
     """
-    dockerfile = parse_dockerfile(text, file)
+    return scan_parsed(parse_dockerfile(text, file), options, onbuild)
+
+
+def scan_parsed(
+    dockerfile: Dockerfile, options: BuildOptions, onbuild: OnBuild | None = None
+) -> Scan:
+    """The same of one that was parsed before."""
     scans = [_frontend(dockerfile, options)]
     for platform in options.platforms:
         stages = Stages(dockerfile, options, platform, onbuild)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from airgap.errors import HostError
 from airgap.isolated import binfmt, keeper
-from airgap.isolated.host import has_systemd, native_platform
+from airgap.isolated.host import has_systemd
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Step, Work
 from airgap.limits import LIMITS
 from airgap.oci.digest import hex_of
-from airgap.oci.platform import Platform
+from airgap.oci.platform import Platform, native_platform
 
 # SELinux lets containers execute what lies there. Below it a folder for each emulator image.
 FOLDER = Path("/usr/libexec/airgap")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import HostError
-from airgap.isolated.host import native_platform
 from airgap.isolated.step import Finding, Step, Work
+from airgap.oci.platform import native_platform
 from airgap.store.export import export
 
 

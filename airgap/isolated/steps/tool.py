@@ -14,10 +14,10 @@ from zipimport import zipimporter
 from airgap.bundle.contents import TOOL_NAME
 from airgap.bundle.verify import read_file
 from airgap.errors import HostError, IntegrityError
-from airgap.isolated.host import native_platform
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Step, Work
 from airgap.limits import LIMITS
+from airgap.oci.platform import native_platform
 from airgap.tool import boot
 
 # A folder for each version, and a link to the current one: the tool that is running while it

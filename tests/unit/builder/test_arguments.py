@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.builder.arguments import BuildArguments, arguments_of
+from airgap.builder.arguments import BuildArguments, recording_arguments
 from airgap.errors import UsageError
 from airgap.oci.platform import parse_platform
 from airgap.spec.bundle_spec import RecordingSpec
@@ -65,7 +65,7 @@ def test_what_was_read_is_given_on() -> None:
 def test_a_recording_is_built_for_all_its_platforms_and_keeps_no_image() -> None:
     platforms = (parse_platform("linux/amd64"), parse_platform("linux/arm64"))
     spec = RecordingSpec("app", Path("app"), "web/Dockerfile", "final", {"A": "b"}, platforms)
-    assert arguments_of(spec).words() == [
+    assert recording_arguments(spec).words() == [
         "--file=app/web/Dockerfile",
         "--platform=linux/amd64,linux/arm64",
         "--target=final",

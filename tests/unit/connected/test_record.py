@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from airgap.connected.record import native_platform, until, with_images
+from airgap.connected.record import until, with_images
 from airgap.errors import UsageError
-from airgap.oci.platform import parse_platform
+from airgap.oci.platform import native_platform, parse_platform
 from airgap.oci.reference import parse_reference
 from airgap.replay.recording import Recording, Response
 from airgap.spec.bundle_spec import BundleSpec, ImageSpec, RecordingSpec, Request, make_request

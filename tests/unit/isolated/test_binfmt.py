@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from airgap.isolated import binfmt
-from airgap.isolated.host import native_platform
-from airgap.oci.platform import Platform, parse_platform
+from airgap.oci.platform import Platform, native_platform, parse_platform
 
 KNOWN = ["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/riscv64"]
 

@@ -5,9 +5,9 @@ import pytest
 from airgap.builder.arguments import BuildArguments
 from airgap.bundle.contents import RecordingEntry
 from airgap.errors import NotFoundError, UsageError
-from airgap.isolated.build import build_options, choose, digest_of
-from airgap.isolated.host import native_platform
-from airgap.oci.platform import parse_platform
+from airgap.isolated.build import build_options, choose
+from airgap.oci.digest import digest_of
+from airgap.oci.platform import native_platform, parse_platform
 
 
 def entry(name: str, dockerfile: str = "sha256:other") -> RecordingEntry:
@@ -58,7 +58,7 @@ def test_what_was_asked_for_later_comes_after_the_recording_the_last_first() -> 
 
 def test_a_dockerfile_is_known_by_its_bytes() -> None:
     # printf 'FROM scratch\n' | sha256sum
-    assert digest_of("FROM scratch\n") == (
+    assert digest_of(b"FROM scratch\n") == (
         "sha256:bb57c7da220a8753d7bdabac0d3afdb6efa742e4c736c5bc93ab40dfd5e23b9b"
     )
 
