@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import shutil
 import socket
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from airgap.builder.buildx import Builder, Buildx
 from airgap.builder.config import buildkitd_toml
+from airgap.builder.containers import (
+    buildkit_container,
+    registry_container,
+    registry_yml,
+    wait_for_buildkit,
+)
 from airgap.builder.engine import ContainerSpec, Engine
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import HostError
@@ -34,21 +39,6 @@ _MIRROR = f"{_NAME}-mirror"
 _BUILDER = f"{_NAME}-buildkitd"
 _EMULATOR = f"{_NAME}-emulator"
 _EMULATORS = Path("/proc/sys/fs/binfmt_misc")
-_CLOSED_PROXY = "http://127.0.0.1:9"
-_PATIENCE = 60.0
-_REGISTRY_YML = """\
-version: 0.1
-log:
-  level: warn
-storage:
-  filesystem:
-    rootdirectory: /var/lib/registry
-  maintenance:
-    readonly:
-      enabled: true
-http:
-  addr: {address}
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +135,7 @@ def open_workshop(
             stack.callback(engine.remove_network, _NAME)
         _run(engine, stack, _mirror(material, images["registry"], place))
         _run(engine, stack, _builder(material, images["builder"], place, hosts))
-        _wait(engine)
+        wait_for_buildkit(engine, _BUILDER)
         yield Builder(_buildx(engine, material, images["buildx"]), place.host)
 
 
@@ -204,60 +194,27 @@ def _registered() -> set[str]:
 
 def _mirror(material: Material, image: str, place: _Place) -> ContainerSpec:
     config = material.folder / "registry.yml"
-    config.write_text(_REGISTRY_YML.format(address=":5000" if place.network else place.mirror))
-    return ContainerSpec(
-        name=_MIRROR,
-        image=image,
-        command=["serve", "/etc/airgap/registry.yml"],
-        environment={"OTEL_TRACES_EXPORTER": "none"},
-        binds={
-            str(material.store.root): "/var/lib/registry:ro",
-            str(config): "/etc/airgap/registry.yml:ro",
-        },
-        host_network=not place.network,
-        network=place.network,
-        read_only=True,
-        temporary=True,
-    )
+    address = ":5000" if place.network else place.mirror
+    config.write_text(registry_yml(read_only=True, address=address))
+    spec = registry_container(_MIRROR, image, material.store.root, config, read_only=True)
+    return _for_a_while(spec, place)
 
 
 def _builder(material: Material, image: str, place: _Place, hosts: Sequence[str]) -> ContainerSpec:
     """BuildKit, which reaches the mirror and our server; what else it asks for fails at once."""
     config = material.folder / "buildkitd.toml"
     config.write_text(buildkitd_toml(hosts, [place.mirror], proxied=True))
-    return ContainerSpec(
-        name=_BUILDER,
-        image=image,
-        environment={
-            "HTTP_PROXY": _CLOSED_PROXY,
-            "HTTPS_PROXY": _CLOSED_PROXY,
-            "NO_PROXY": f"{place.host},{place.mirror.partition(':')[0]}",
-        },
-        binds={str(config): "/etc/buildkit/buildkitd.toml:ro"},
-        privileged=True,
-        host_network=not place.network,
-        network=place.network,
-        temporary=True,
-    )
+    reached = [place.host, place.mirror.partition(":")[0]]
+    return _for_a_while(buildkit_container(_BUILDER, image, config, reached), place)
+
+
+def _for_a_while(spec: ContainerSpec, place: _Place) -> ContainerSpec:
+    return replace(spec, host_network=not place.network, network=place.network, temporary=True)
 
 
 def _run(engine: Engine, stack: ExitStack, spec: ContainerSpec) -> None:
     stack.callback(engine.remove_container, spec.name)
     engine.run(spec)
-
-
-def _wait(engine: Engine) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            engine.output(_BUILDER, ["buildctl", "debug", "info"])
-        except HostError as error:
-            if time.monotonic() > deadline:
-                error.meaning = engine.logs(_BUILDER)
-                raise
-            time.sleep(0.2)
-        else:
-            return
 
 
 def _buildx(engine: Engine, material: Material, image: str) -> Buildx:

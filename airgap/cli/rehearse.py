@@ -8,18 +8,14 @@ from pathlib import Path
 
 import click
 
+from airgap.cli.keys import keys_for, trust_option
 from airgap.cli.settings import Settings, pass_settings
 
 
 @click.command(name="rehearse")
 @click.argument("folder", metavar="BUNDLE", type=click.Path(path_type=Path))
 @click.argument("paths", metavar="PATH[:DOCKERFILE]…", nargs=-1, required=True)
-@click.option(
-    "--trust",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="Check with this public key, and not with those of `airgap trust`; repeatable.",
-)
+@trust_option
 @click.option("--recording", default="", metavar="NAME", help="Replay this one of several.")
 @click.option(
     "--platform", multiple=True, help="Build for this; repeatable [default: what was recorded]."
@@ -58,14 +54,9 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     from airgap.rehearse.rehearse import rehearse
     from airgap.spec.builds import read_args
     from airgap.spec.bundle_spec import parse_record
-    from airgap.trust.folder import refuse_key_in, trusted_keys
-    from airgap.trust.keys import load_public
 
-    for path in trust:
-        refuse_key_in([folder], path)
-    keys = [load_public(path) for path in trust] or list(trusted_keys(settings.trust_dir))
     media = Media([folder])
-    contents = read_signed(media, keys).contents
+    contents = read_signed(media, keys_for(settings, trust, [folder])).contents
     platforms = tuple(parse_platform(text) for text in platform)
     args = read_args(build_args, os.environ)
     builds = [

@@ -7,17 +7,13 @@ from pathlib import Path
 
 import click
 
+from airgap.cli.keys import keys_for, trust_option
 from airgap.cli.settings import Settings, pass_settings
 
 
 @click.command(name="verify")
 @click.argument("folders", metavar="DIR…", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--trust",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="Check with this public key, and not with those of `airgap trust`; repeatable.",
-)
+@trust_option
 @click.option("--json", "as_json", is_flag=True, help="Print name, serial and signers as JSON.")
 @pass_settings
 def command(
@@ -35,12 +31,8 @@ def command(
     from airgap.bundle.replay_tar import ReplayTar
     from airgap.bundle.verify import listed_names, read_signed, verify_all
     from airgap.replay.carried import check_maps
-    from airgap.trust.folder import refuse_key_in, trusted_keys
-    from airgap.trust.keys import load_public
 
-    for path in trust:
-        refuse_key_in(folders, path)
-    keys = [load_public(path) for path in trust] or list(trusted_keys(settings.trust_dir))
+    keys = keys_for(settings, trust, folders)
     media = Media(folders)
     signed = read_signed(media, keys)
     for path in media.unlisted(listed_names(signed.contents)):

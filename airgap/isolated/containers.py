@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 from airgap.builder.config import buildkitd_toml
+from airgap.builder.containers import buildkit_container, registry_container, registry_yml
 from airgap.builder.engine import ContainerSpec
 from airgap.errors import HostError
 from airgap.isolated.state import write_file
@@ -18,13 +20,6 @@ REPLAYER = "airgap-replay"
 """The builder for builds from recordings; each builder's cache is a volume of its name."""
 
 BUILDERS = (BUILDER, REPLAYER)
-
-_REGISTRY_CONFIG = "/etc/airgap/registry.yml"
-_REGISTRY_STORAGE = "/var/lib/registry"
-_BUILDER_CONFIG = "/etc/buildkit/buildkitd.toml"
-# Nothing listens there: what BuildKit would ask an upstream fails at once, also on a host whose
-# packets are dropped.
-_CLOSED_PROXY = "http://127.0.0.1:9"
 
 
 def mirror_spec(work: Work) -> ContainerSpec:
@@ -52,16 +47,11 @@ def builder_spec(work: Work, name: str) -> ContainerSpec:
     can ask for it with a policy: that costs each request milliseconds, and BusyBox's wget fails.
     """
     config, digest = _config(work, name)
-    return ContainerSpec(
-        name=name,
-        image=image_id(work, "builder"),
-        environment={
-            "HTTP_PROXY": _CLOSED_PROXY,
-            "HTTPS_PROXY": _CLOSED_PROXY,
-            "NO_PROXY": ",".join(["127.0.0.1", "localhost", "::1", *work.settings.site_registries]),
-        },
-        binds={name: "/var/lib/buildkit:rw", str(config): f"{_BUILDER_CONFIG}:ro,z"},
-        privileged=True,
+    reached = ["127.0.0.1", "localhost", "::1", *work.settings.site_registries]
+    spec = buildkit_container(name, image_id(work, "builder"), config, reached)
+    return replace(
+        spec,
+        binds={name: "/var/lib/buildkit:rw", **spec.binds},
         host_network=True,
         config_digest=digest,
     )
@@ -98,47 +88,19 @@ def config_text(work: Work, container: str) -> str:
             registries,
             proxied=container == REPLAYER,
         )
-    return _registry_yml(read_only=container == MIRROR)
+    return registry_yml(read_only=container == MIRROR)
 
 
 def _registry_spec(
     work: Work, name: str, storage: Path, addresses: list[str], port: int, *, read_only: bool
 ) -> ContainerSpec:
     config, digest = _config(work, name)
-    return ContainerSpec(
-        name=name,
-        image=image_id(work, "registry"),
-        command=["serve", _REGISTRY_CONFIG],
-        environment={"OTEL_TRACES_EXPORTER": "none"},
-        binds={
-            str(storage): f"{_REGISTRY_STORAGE}:{'ro' if read_only else 'rw'},z",
-            str(config): f"{_REGISTRY_CONFIG}:ro,z",
-        },
+    image = image_id(work, "registry")
+    return replace(
+        registry_container(name, image, storage, config, read_only=read_only),
         ports={5000: [(address, port) for address in addresses]},
-        read_only=read_only,
         config_digest=digest,
     )
-
-
-def _registry_yml(*, read_only: bool) -> str:
-    """Configuration for distribution 2.x and 3.x (its `docs/content/about/configuration.md`)."""
-    return f"""\
-version: 0.1
-log:
-  level: warn
-storage:
-  filesystem:
-    rootdirectory: {_REGISTRY_STORAGE}
-  delete:
-    enabled: {str(not read_only).lower()}
-  maintenance:
-    uploadpurging:
-      enabled: false
-    readonly:
-      enabled: {str(read_only).lower()}
-http:
-  addr: :5000
-"""
 
 
 def _config(work: Work, container: str) -> tuple[Path, str]:
