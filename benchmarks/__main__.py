@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
-from airgap.errors import AirgapError, ExitCode, UsageError
+from airgap.errors import UsageError
+from benchmarks.command import run
 from benchmarks.data import DATA_SETS, DataSet
 from benchmarks.machine import describe_machine, versions
 from benchmarks.plot import draw
@@ -106,14 +106,4 @@ def _write(report: Report, part: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(standalone_mode=False)
-    except AirgapError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted: everything is removed, no results are written", err=True)
-        sys.exit(ExitCode.INTERRUPTED)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+    run(main)

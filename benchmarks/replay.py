@@ -22,7 +22,8 @@ import click
 
 from airgap import __version__
 from airgap.builder.build import POLICY_VARIABLE
-from airgap.errors import AirgapError, ExitCode, UsageError
+from airgap.errors import UsageError
+from benchmarks.command import run
 from benchmarks.downloads import BASE, DOWNLOADS, LARGE, SMALL, Downloads
 from benchmarks.machine import describe_machine
 from benchmarks.measure import Command, Measurement, measure
@@ -260,14 +261,4 @@ def _write(report: ReplayReport, part: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(standalone_mode=False)
-    except AirgapError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted: everything is removed, no results are written", err=True)
-        sys.exit(ExitCode.INTERRUPTED)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+    run(main)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from benchmarks.data import MB
-from benchmarks.report import Setting, bullets, pairs, table, targets_table
+from benchmarks.report import Setting, head, table
 from benchmarks.results import Row, Run, find, ratio
 from benchmarks.targets import Target
 
@@ -101,16 +101,7 @@ def document(report: ReplayReport) -> dict[str, object]:
 
 def render(report: ReplayReport) -> str:
     """The report as Markdown."""
-    setting = report.setting
-    parts = [
-        f"# Recording and replaying: {setting.date}, {setting.machine['cores']} cores",
-        f"`{setting.command}`",
-        pairs(setting.machine),
-        pairs(setting.versions),
-        bullets((*_NOTES, *setting.notes)),
-        "## Targets",
-        targets_table(report.targets),
-    ]
+    parts = head("Recording and replaying: ", report.setting, _NOTES, report.targets)
     for data in dict.fromkeys(row.data for row in report.rows):
         parts += [f"## {data}", ways_table(report.rows, data)]
     parts += ["## Size of the recording", sizes_table(report.sizes)]

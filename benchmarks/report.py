@@ -78,6 +78,21 @@ def document(report: Report) -> dict[str, object]:
     return {**asdict(report), "targets": targets}
 
 
+def head(
+    title: str, setting: Setting, notes: Sequence[str], targets: Sequence[Target]
+) -> list[str]:
+    """What every report begins with: where it was measured, and what was to be reached."""
+    return [
+        f"# {title}{setting.date}, {setting.machine['cores']} cores",
+        f"`{setting.command}`",
+        pairs(setting.machine),
+        pairs(setting.versions),
+        bullets((*notes, *setting.notes)),
+        "## Targets",
+        targets_table(targets),
+    ]
+
+
 def render(report: Report, plot: str) -> str:
     """The report as Markdown.
 
@@ -85,16 +100,7 @@ def render(report: Report, plot: str) -> str:
         report: What to show.
         plot: File name of the plot, which lies beside.
     """
-    setting = report.setting
-    parts = [
-        f"# {setting.date}, {setting.machine['cores']} cores",
-        f"`{setting.command}`",
-        pairs(setting.machine),
-        pairs(setting.versions),
-        bullets((*_NOTES, *setting.notes)),
-        "## Targets",
-        targets_table(report.targets),
-    ]
+    parts = head("", report.setting, _NOTES, report.targets)
     if report.failures:
         parts += ["## What did not work", bullets(report.failures)]
     for data, job in dict.fromkeys((row.data, row.job) for row in report.rows):

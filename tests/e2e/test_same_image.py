@@ -64,13 +64,13 @@ ADD --unpack=true $SITE/data.tar.gz /unpacked/
 COPY --from=fetch /srv /srv
 COPY --from=fetch --chown=65534 /opt /opt
 COPY --from=ghcr.io/example/base:1 /etc/passwd /base/passwd
-WORKDIR /work
-RUN touch root && chown nobody /work
+WORKDIR /data
+RUN touch root && chown nobody /data
 USER nobody
 RUN id -u > who && wget -q -O page $SITE/page.html && ln -s page link
 RUN --network=none echo "$GREETING" > greeting
 EXPOSE 80
-ENTRYPOINT ["cat", "/work/page"]
+ENTRYPOINT ["cat", "/data/page"]
 """
 
 _APT = """\

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
+
+from tests.lab.resource import Resource
+from tests.lab.serving import serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Asked:
     headers: Mapping[str, str]
 
 
-class Site:
+class Site(Resource):
     """Serves pages on a free port.
 
     Attributes:
@@ -40,30 +40,19 @@ class Site:
     """
 
     def __init__(self, pages: Mapping[str, Page], host: str = "127.0.0.1") -> None:
+        super().__init__()
         self.pages = dict(pages)
         self.asked: list[Asked] = []
         self._server = _Server((host, 0), _Handler)
         self._server.site = self
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self.address = f"{host}:{self._server.server_address[1]}"
 
     @property
     def url(self) -> str:
         return f"http://{self.address}"
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+    def _begin(self) -> None:
+        self._resources.enter_context(serving(self._server))
 
 
 class _Server(ThreadingHTTPServer):

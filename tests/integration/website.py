@@ -5,12 +5,13 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.lab.serving import serving
 
 _PATIENCE = 30.0
 
@@ -103,14 +104,8 @@ def website(page: Page, tls: ssl.SSLContext | None = None) -> Iterator[Website]:
     if tls:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     site.address = f"127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
+    with serving(server):
         yield site
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def get(server: str, path: str, named: Mapping[str, str] | None = None, method: str = "GET") -> Got:

@@ -6,10 +6,7 @@ import itertools
 import os
 import subprocess
 import time
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from airgap.builder.buildx import Builder, Buildx
 from airgap.builder.config import buildkitd_toml
@@ -18,6 +15,7 @@ from tests.lab.cache import cache_root
 from tests.lab.engine import TINI
 from tests.lab.leftovers import make_cgroup, process_id, removed_at_end
 from tests.lab.parts import program
+from tests.lab.resource import Resource
 from tests.lab.upstream import Upstream
 
 _PATIENCE = 30.0
@@ -26,7 +24,7 @@ _PATIENCE = 30.0
 _numbers = itertools.count(1)
 
 
-class BuildKit:
+class BuildKit(Resource):
     """A BuildKit that takes its images from an upstream.
 
     RUN steps have the machine's network, unless a build gives them the proxy network.
@@ -43,10 +41,10 @@ class BuildKit:
             upstream: Stands for all registries.
             proxied: All builds have the proxy network.
         """
+        super().__init__()
         self._name = f"airgap-lab-{os.getpid()}-b{next(_numbers)}"
         self._root = cache_root() / "buildkits" / self._name
         self._upstream = upstream
-        self._resources = ExitStack()
         self.folder = self._root / "home"
         variables = {
             "BUILDX_CONFIG": str(self._root / "buildx"),
@@ -56,33 +54,15 @@ class BuildKit:
         self._proxied = proxied
         self.builder = Builder(buildx, "127.0.0.1")
 
-    def __enter__(self) -> Self:
-        """Starts it, with nothing in its cache.
-
-        Raises:
-            HostError: It ended, or did not answer in time; shows the end of its log.
-        """
-        try:
-            self._resources.enter_context(removed_at_end("folder", str(self._root)))
-            for part in ("bin", "cgroup", "data", "docker", "home", "run", "work"):
-                (self._root / part).mkdir(parents=True)
-            self._resources.enter_context(removed_at_end("cgroup", self._name))
-            make_cgroup(self._name)
-            self._start()
-            self.builder.buildx.create(self._address)
-        except BaseException:
-            self._resources.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Ends it with all that it runs, and removes all it had."""
-        self._resources.close()
+    def _begin(self) -> None:
+        """Starts it, with nothing in its cache."""
+        self._resources.enter_context(removed_at_end("folder", str(self._root)))
+        for part in ("bin", "cgroup", "data", "docker", "home", "run", "work"):
+            (self._root / part).mkdir(parents=True)
+        self._resources.enter_context(removed_at_end("cgroup", self._name))
+        make_cgroup(self._name)
+        self._start()
+        self.builder.buildx.create(self._address)
 
     @property
     def _address(self) -> str:

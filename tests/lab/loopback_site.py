@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
+
+from tests.lab.resource import Resource
+from tests.lab.serving import serving
 
 ADDRESS = "127.0.0.2"
 """Loopback, but none of the names for which BuildKit's proxy network sets NO_PROXY."""
 
 
-class LoopbackSite:
+class LoopbackSite(Resource):
     """Answers GET: `/file/NAME` with a text, `/to/PATH` with a redirect to `/PATH`.
 
     Attributes:
@@ -22,6 +22,7 @@ class LoopbackSite:
     """
 
     def __init__(self, secret: str = "") -> None:
+        super().__init__()
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.secret = secret
         site = self
@@ -48,24 +49,11 @@ class LoopbackSite:
 
         self._server = ThreadingHTTPServer((ADDRESS, 0), Handler)
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self.url = f"http://{ADDRESS}:{self._server.server_address[1]}"
 
-    def __enter__(self) -> Self:
+    def _begin(self) -> None:
         """Starts to answer."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Ends."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._resources.enter_context(serving(self._server))
 
 
 def content(name: str) -> bytes:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 from tests.lab.cache import cache_root
 from tests.lab.leftovers import removed_at_end
+from tests.lab.resource import Resource
 from tests.lab.run import run
 
 FileSystem = Literal["ext4", "ext2"]
@@ -19,7 +18,7 @@ _numbers = itertools.count(1)
 _DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 
 
-class Medium:
+class Medium(Resource):
     """A loop-mounted file system, as on a drive of this size.
 
     Attributes:
@@ -34,34 +33,17 @@ class Medium:
             size: Of the drive in bytes; the file system itself takes a few percent of it.
             file_system: What it is formatted with.
         """
+        super().__init__()
         self._size = size
         self._file_system = file_system
         self._folder = cache_root() / "media" / f"{os.getpid()}-{next(_numbers)}"
         self._image = self._folder / "image"
         self._pulled = self._folder / "pulled"
-        self._resources = ExitStack()
         self.path = self._folder / "mounted"
         self.device = ""
 
-    def __enter__(self) -> Self:
+    def _begin(self) -> None:
         """Makes the file system, with an empty root folder, and mounts it writable."""
-        try:
-            self._make()
-        except BaseException:
-            self._resources.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Unmounts and deletes it."""
-        self._resources.close()
-
-    def _make(self) -> None:
         self._resources.enter_context(removed_at_end("folder", str(self._folder)))
         self.path.mkdir(parents=True)
         with self._image.open("wb") as image:

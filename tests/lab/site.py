@@ -12,18 +12,18 @@ import selectors
 import socket
 import ssl
 import tarfile
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 
 import trustme
+
+from tests.lab.resource import Resource
+from tests.lab.serving import serving
 
 HOSTS = ("download.example.com", "files.example.com")
 """The site answers to both, the same."""
@@ -91,7 +91,7 @@ def _pages() -> dict[str, Page | Callable[[], Page]]:
     }
 
 
-class Site:
+class Site(Resource):
     """The site and the proxy, each on a free port of loopback.
 
     Attributes:
@@ -102,8 +102,8 @@ class Site:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.pages = _pages()
-        self._resources = ExitStack()
         self.ca_file = Path()
         self.proxy = ""
         self.hosts: set[str] = set()
@@ -113,7 +113,7 @@ class Site:
         """The variables of who is to use the proxy."""
         return {"HTTP_PROXY": self.proxy, "HTTPS_PROXY": self.proxy}
 
-    def __enter__(self) -> Self:
+    def _begin(self) -> None:
         """Starts both."""
         folder = Path(self._resources.enter_context(TemporaryDirectory(prefix="site-")))
         authority = trustme.CA()
@@ -126,23 +126,9 @@ class Site:
             _HTTPS: self._serve(_Server(_Visit, self.pages, tls)),
         }
         self.proxy = f"http://127.0.0.1:{self._serve(_Proxy(ports, self.hosts))}"
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Ends both."""
-        self._resources.close()
 
     def _serve(self, server: ThreadingHTTPServer) -> int:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        self._resources.callback(server.server_close)
-        self._resources.callback(thread.join)
-        self._resources.callback(server.shutdown)
+        self._resources.enter_context(serving(server))
         return int(server.server_address[1])
 
 

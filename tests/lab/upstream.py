@@ -8,10 +8,8 @@ import os
 import socket
 import subprocess
 import time
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import requests
 import trustme
@@ -21,6 +19,7 @@ from tests.lab.cache import cache_root
 from tests.lab.leftovers import process_id, removed_at_end
 from tests.lab.parts import program
 from tests.lab.publish import Publisher
+from tests.lab.resource import Resource
 from tests.lab.run import run
 
 _PATIENCE = 20.0
@@ -29,7 +28,7 @@ _PATIENCE = 20.0
 _numbers = itertools.count(1)
 
 
-class Upstream:
+class Upstream(Resource):
     """A registry that serves a storage folder on a free port of loopback.
 
     Attributes:
@@ -54,12 +53,12 @@ class Upstream:
             tls: It speaks HTTPS, with a certificate for `localhost` and `127.0.0.1`.
             htpasswd: User and password that it asks for.
         """
+        super().__init__()
         self._folder = cache_root() / "upstreams" / f"{os.getpid()}-{next(_numbers)}"
         self._storage = storage
         self._writable = writable or storage is None
         self._account = htpasswd
         self._tls = tls
-        self._resources = ExitStack()
         self.address = f"127.0.0.1:{_free_port()}"
         self.ca_file: Path | None = self._folder / "ca.pem" if tls else None
         self.log = self._folder / "log"
@@ -84,31 +83,13 @@ class Upstream:
         )
         return "\n".join(sections)
 
-    def __enter__(self) -> Self:
-        """Starts it and waits until it answers.
-
-        Raises:
-            HostError: It does not; shows what it said.
-        """
-        try:
-            self._resources.enter_context(removed_at_end("folder", str(self._folder)))
-            self._folder.mkdir(parents=True)
-            config = self._folder / "config.yml"
-            config.write_text(json.dumps(self._configuration()))  # JSON is YAML
-            self._start(config)
-        except BaseException:
-            self._resources.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Ends it."""
-        self._resources.close()
+    def _begin(self) -> None:
+        """Starts it and waits until it answers."""
+        self._resources.enter_context(removed_at_end("folder", str(self._folder)))
+        self._folder.mkdir(parents=True)
+        config = self._folder / "config.yml"
+        config.write_text(json.dumps(self._configuration()))  # JSON is YAML
+        self._start(config)
 
     def session(self) -> requests.Session:
         """A session that has what this registry asks for."""

@@ -9,10 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from airgap.errors import HostError
 from tests.lab import binfmt
@@ -20,6 +17,7 @@ from tests.lab.cache import cache_root
 from tests.lab.engine import client, programs
 from tests.lab.leftovers import make_cgroup, process_id, removed_at_end
 from tests.lab.parts import program
+from tests.lab.resource import Resource
 
 _PATIENCE = 60.0
 """Seconds that dockerd has for its start."""
@@ -27,7 +25,7 @@ _PATIENCE = 60.0
 _numbers = itertools.count(1)
 
 
-class Workstation:
+class Workstation(Resource):
     """What a person has on the connected side: Docker, buildx and airgap, on this machine.
 
     Commands run on the machine itself, with its file system and its network. The Engine's data,
@@ -42,9 +40,9 @@ class Workstation:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._name = f"airgap-lab-{os.getpid()}-w{next(_numbers)}"
         self._root = cache_root() / "workstations" / self._name
-        self._resources = ExitStack()
         self._dockerd: subprocess.Popen[bytes] | None = None
         self.folder = self._root / "home"
         self.environment = {
@@ -55,33 +53,15 @@ class Workstation:
             "XDG_CACHE_HOME": str(self._root / "cache"),
         }
 
-    def __enter__(self) -> Self:
-        """Starts the Engine, which has no image yet.
-
-        Raises:
-            HostError: It ended, or did not answer in time; shows the end of its log.
-        """
-        try:
-            self._make_folders()
-            self._resources.enter_context(removed_at_end("cgroup", self._name))
-            make_cgroup(self._name)
-            self._resources.enter_context(removed_at_end("binfmt", self._name))
-            binfmt.put_aside(self._name)
-            self._resources.enter_context(removed_at_end("bridges", str(self._root / "data")))
-            self._start()
-        except BaseException:
-            self._resources.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Ends the Engine with all containers, and removes all it had."""
-        self._resources.close()
+    def _begin(self) -> None:
+        """Starts the Engine, which has no image yet."""
+        self._make_folders()
+        self._resources.enter_context(removed_at_end("cgroup", self._name))
+        make_cgroup(self._name)
+        self._resources.enter_context(removed_at_end("binfmt", self._name))
+        binfmt.put_aside(self._name)
+        self._resources.enter_context(removed_at_end("bridges", str(self._root / "data")))
+        self._start()
 
     def _make_folders(self) -> None:
         self._resources.enter_context(removed_at_end("folder", str(self._root)))
