@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from airgap.errors import UsageError
+from airgap.spec.builds import read_args
 from airgap.spec.bundle_spec import RecordingSpec
 
 _LONG = {
@@ -82,13 +83,12 @@ class BuildArguments:
         return (self.all(name) or [""])[-1]
 
     def build_args(self) -> dict[str, str]:
-        """The build arguments; one without a value has it from the environment, or is none."""
-        pairs = (text.partition("=") for text in self.all("--build-arg"))
-        return {
-            name: value if given else os.environ[name]
-            for name, given, value in pairs
-            if given or name in os.environ
-        }
+        """The build arguments; one without a value has it from the environment, or is none.
+
+        Raises:
+            UsageError: One has no name.
+        """
+        return read_args(self.all("--build-arg"), os.environ)
 
     def without(self, *names: str) -> BuildArguments:
         """The same without some options."""
