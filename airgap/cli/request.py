@@ -122,7 +122,8 @@ def read_request(  # noqa: PLR0913, PLR0917 - one parameter an option
         platforms=[parse_platform(text) for text in platform],
         with_roles=not no_roles,
         all_platforms=all_platforms,
-        may_be_empty=bool(asked.urls),
+        # What is built names images of its own.
+        may_be_empty=bool(asked.urls or any(spec.recordings for spec in specs)),
     )
 
 

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from airgap.cli import bundle, update
-from airgap.cli.request import read_deadline, request_options, update_command
+from airgap.cli.request import read_deadline, read_request, request_options, update_command
 from airgap.errors import UsageError
 from airgap.spec.lock import DEFAULT_PATH
 
@@ -43,3 +43,9 @@ def test_a_deadline_is_utc_and_to_come() -> None:
     assert read_deadline(None) is None
     with pytest.raises(UsageError, match="2001-01-01 is over"):
         read_deadline(datetime(2001, 1, 1))
+
+
+def test_a_build_alone_is_something_to_ask_for(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    request = read_request((), "", (), all_platforms=False, no_roles=True, record=(str(tmp_path),))
+    assert (request.images, len(request.recordings)) == ((), 1)
