@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from airgap.builder.registry_server import RegistryServer
 from airgap.oci.reference import DOCKER_HUB
-from airgap.store.layout import mirror_host
 
 HEADER = "# Written by airgap. Changes are overwritten by the next airgap install.\n"
 
 
 def buildkitd_toml(
     hosts: Iterable[str],
-    mirrors: Sequence[str],
-    http_registries: Iterable[str] = (),
+    mirrors: Sequence[RegistryServer],
+    registries: Iterable[RegistryServer] = (),
     *,
     proxied: bool = False,
 ) -> str:
@@ -25,19 +25,26 @@ def buildkitd_toml(
 
     Args:
         hosts: Upstream hosts that the mirror has images of.
-        mirrors: `HOST:PORT` under which the mirror is reached, the first one first.
-        http_registries: Further registries that speak plain HTTP.
+        mirrors: The mirror under each address at which it is reached, the first one first.
+        registries: Further registries.
         proxied: Whether all builds have BuildKit's proxy network.
     """
     sections: dict[str, list[str]] = {}
     for host in sorted({DOCKER_HUB, *hosts}):
-        paths = ", ".join(f'"{mirror}/{mirror_host(host)}"' for mirror in mirrors)
+        paths = ", ".join(f'"{mirror.mirrored(host)}"' for mirror in mirrors)
         sections[host] = [f"mirrors = [{paths}]"]
-    for registry in (*mirrors, *http_registries):
-        sections.setdefault(registry, []).append("http = true")
+    for address, server in {one.address: one for one in (*mirrors, *registries)}.items():
+        sections.setdefault(address, []).extend(_settings(server))
     lines = [
         f'\n[registry."{host}"]\n' + "".join(f"  {setting}\n" for setting in settings)
         for host, settings in sections.items()
+        if settings
     ]
     network = "proxyNetwork = true\n" if proxied else ""
     return HEADER + network + "".join(lines)
+
+
+def _settings(server: RegistryServer) -> list[str]:
+    if server.http:
+        return ["http = true"]
+    return [f'ca = ["{server.ca}"]'] if server.ca else []

@@ -22,6 +22,7 @@ from airgap.builder.containers import (
     wait_for_buildkit,
 )
 from airgap.builder.engine import ContainerSpec, Engine
+from airgap.builder.registry_server import RegistryServer
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import HostError
 from airgap.limits import LIMITS
@@ -203,7 +204,9 @@ def _mirror(material: Material, image: str, place: _Place) -> ContainerSpec:
 def _builder(material: Material, image: str, place: _Place, hosts: Sequence[str]) -> ContainerSpec:
     """BuildKit, which reaches the mirror and our server; what else it asks for fails at once."""
     config = material.folder / "buildkitd.toml"
-    config.write_text(buildkitd_toml(hosts, [place.mirror], proxied=True))
+    config.write_text(
+        buildkitd_toml(hosts, [RegistryServer(place.mirror, http=True)], proxied=True)
+    )
     reached = [place.host, place.mirror.partition(":")[0]]
     return _for_a_while(buildkit_container(_BUILDER, image, config, reached), place)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from airgap.builder.config import buildkitd_toml
 from airgap.builder.containers import buildkit_container, registry_container, registry_yml
 from airgap.builder.engine import ContainerSpec
+from airgap.builder.registry_server import RegistryServer
 from airgap.errors import HostError
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Work
@@ -32,6 +33,11 @@ def mirror_addresses(work: Work) -> list[str]:
     """Where the mirror listens: on loopback, and on the bridge if there is one."""
     gateway = work.engine.bridge_gateway()
     return ["127.0.0.1", gateway] if gateway else ["127.0.0.1"]
+
+
+def registry_servers(work: Work) -> list[RegistryServer]:
+    """The registries that people push to."""
+    return [RegistryServer(work.settings.registry, http=True)]
 
 
 def registry_spec(work: Work) -> ContainerSpec:
@@ -81,11 +87,10 @@ def run_container(work: Work, spec: ContainerSpec) -> None:
 def config_text(work: Work, container: str) -> str:
     """The configuration file of one of our containers."""
     if container in BUILDERS:
-        registries = [work.settings.registry]
         return buildkitd_toml(
             work.wanted.hosts,
-            [work.settings.mirror],
-            registries,
+            [RegistryServer(work.settings.mirror, http=True)],
+            registry_servers(work),
             proxied=container == REPLAYER,
         )
     return registry_yml(read_only=container == MIRROR)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from airgap.builder.buildx import Builder, Buildx
 from airgap.builder.config import buildkitd_toml
+from airgap.builder.registry_server import RegistryServer
 from airgap.errors import HostError
 from tests.lab.cache import cache_root
 from tests.lab.engine import TINI
@@ -73,7 +74,7 @@ class BuildKit(Resource):
         for name, source in {"buildkit-runc": program("runc"), "docker-init": TINI}.items():
             (self._root / "bin" / name).symlink_to(source)
         config = self._root / "buildkitd.toml"
-        mirrors = [self._upstream.address]
+        mirrors = [RegistryServer(self._upstream.address, http=True)]
         config.write_text(buildkitd_toml(["ghcr.io"], mirrors, proxied=self._proxied))
         namespaces = ["--mount-proc", "--pid", "--fork", "--kill-child"]
         init = ["sh", str(Path(__file__).with_name("workstation-init.sh")), str(self._root)]

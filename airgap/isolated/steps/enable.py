@@ -8,8 +8,9 @@ from pathlib import Path
 
 from airgap.builder import instance
 from airgap.builder.config import HEADER, buildkitd_toml
+from airgap.builder.registry_server import RegistryServer
 from airgap.errors import HostError
-from airgap.isolated.containers import BUILDER, REPLAYER, mirror_addresses
+from airgap.isolated.containers import BUILDER, REPLAYER, mirror_addresses, registry_servers
 from airgap.isolated.host import User, last_lines
 from airgap.isolated.step import Finding, Step, Work
 from airgap.limits import LIMITS
@@ -124,5 +125,6 @@ def _defaults(user: User) -> str:
 def _wanted_defaults(work: Work) -> str:
     # The bridge first: there a builder has its network, and loopback is its own.
     port = work.settings.mirror_port
-    mirrors = [f"{address}:{port}" for address in reversed(mirror_addresses(work))]
-    return buildkitd_toml(work.wanted.hosts, mirrors, [work.settings.registry])
+    addresses = [f"{address}:{port}" for address in reversed(mirror_addresses(work))]
+    mirrors = [RegistryServer(address, http=True) for address in addresses]
+    return buildkitd_toml(work.wanted.hosts, mirrors, registry_servers(work))

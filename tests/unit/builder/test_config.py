@@ -4,8 +4,12 @@ import tomllib
 from typing import Any
 
 from airgap.builder.config import HEADER, buildkitd_toml
+from airgap.builder.registry_server import RegistryServer
 
-MIRROR = "127.0.0.1:5001"
+ADDRESS = "127.0.0.1:5001"
+MIRROR = RegistryServer(ADDRESS, http=True)
+BRIDGE = RegistryServer("172.17.0.1:5001", http=True)
+REGISTRY = RegistryServer("127.0.0.1:5000", http=True)
 
 
 def _registry(text: str) -> dict[str, Any]:
@@ -15,8 +19,8 @@ def _registry(text: str) -> dict[str, Any]:
 
 def test_every_upstream_host_has_the_mirror_under_its_own_path() -> None:
     sections = _registry(buildkitd_toml(["docker.io", "ghcr.io"], [MIRROR]))
-    assert sections["docker.io"] == {"mirrors": [f"{MIRROR}/docker.io"]}
-    assert sections["ghcr.io"] == {"mirrors": [f"{MIRROR}/ghcr.io"]}
+    assert sections["docker.io"] == {"mirrors": [f"{ADDRESS}/docker.io"]}
+    assert sections["ghcr.io"] == {"mirrors": [f"{ADDRESS}/ghcr.io"]}
 
 
 def test_docker_hub_is_there_also_without_an_image_from_it() -> None:
@@ -24,19 +28,19 @@ def test_docker_hub_is_there_also_without_an_image_from_it() -> None:
 
 
 def test_mirrors_and_registries_say_that_they_speak_http() -> None:
-    sections = _registry(buildkitd_toml([], ["172.17.0.1:5001", MIRROR], ["127.0.0.1:5000"]))
+    sections = _registry(buildkitd_toml([], [BRIDGE, MIRROR], [REGISTRY]))
     assert sections["docker.io"]["mirrors"] == [
         "172.17.0.1:5001/docker.io",
-        f"{MIRROR}/docker.io",
+        f"{ADDRESS}/docker.io",
     ]
-    for address in ("172.17.0.1:5001", MIRROR, "127.0.0.1:5000"):
+    for address in ("172.17.0.1:5001", ADDRESS, "127.0.0.1:5000"):
         assert sections[address] == {"http": True}
 
 
 def test_an_upstream_at_an_address_of_ours_has_one_section() -> None:
-    sections = _registry(buildkitd_toml(["127.0.0.1:5000"], [MIRROR], ["127.0.0.1:5000"]))
+    sections = _registry(buildkitd_toml(["127.0.0.1:5000"], [MIRROR], [REGISTRY]))
     assert sections["127.0.0.1:5000"] == {
-        "mirrors": [f"{MIRROR}/127.0.0.1_5000"],
+        "mirrors": [f"{ADDRESS}/127.0.0.1_5000"],
         "http": True,
     }
 
@@ -48,3 +52,15 @@ def test_it_begins_with_the_mark_by_which_it_is_known_as_ours() -> None:
 def test_the_proxy_network_is_for_all_builds_or_for_those_that_ask() -> None:
     assert "proxyNetwork" not in tomllib.loads(buildkitd_toml([], [MIRROR]))
     assert tomllib.loads(buildkitd_toml([], [MIRROR], proxied=True))["proxyNetwork"] is True
+
+
+def test_a_registry_with_a_certificate_of_its_own_names_the_authority() -> None:
+    server = RegistryServer("harbor.example.internal", ca="/etc/ca.pem", prefix="mirror")
+    sections = _registry(buildkitd_toml(["ghcr.io"], [server]))
+    assert sections["ghcr.io"] == {"mirrors": ["harbor.example.internal/mirror/ghcr.io"]}
+    assert sections["harbor.example.internal"] == {"ca": ["/etc/ca.pem"]}
+
+
+def test_a_registry_that_engines_know_already_needs_no_section() -> None:
+    sections = _registry(buildkitd_toml([], [RegistryServer("registry.example.internal")]))
+    assert set(sections) == {"docker.io"}

@@ -1,0 +1,30 @@
+"""A registry as an engine reaches it: what configuration of engines is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from airgap.store.layout import mirror_host
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryServer:
+    """A registry that serves a mirror, or takes pushes.
+
+    Attributes:
+        address: `HOST` or `HOST:PORT`.
+        http: It speaks plain HTTP.
+        ca: PEM file with the authority that vouches for it, under the path at which the engine
+            reads it; empty for those that the engine knows.
+        prefix: Path below which it holds the mirror; empty for none.
+    """
+
+    address: str
+    http: bool = False
+    ca: str = ""
+    prefix: str = ""
+
+    def mirrored(self, host: str) -> str:
+        """Where the mirror in it holds the repositories of an upstream host, with the address."""
+        parts = (self.address, self.prefix, mirror_host(host))
+        return "/".join(part for part in parts if part)
