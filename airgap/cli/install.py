@@ -96,8 +96,9 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
       airgap install /media/usb/airgap --load arm64v8/alpine
       airgap install /media/usb/airgap --only seed
     """
+    from airgap.isolated.apply import Outcome
     from airgap.isolated.host import User
-    from airgap.isolated.install import Order, Outcome, install
+    from airgap.isolated.install import Order, install
     from airgap.isolated.state import State
     from airgap.isolated.step import Options
     from airgap.isolated.steps import STEP_NAMES

@@ -12,13 +12,14 @@ from airgap.bundle.contents import Contents
 from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import Signed, listed_names, read_signed
-from airgap.errors import HostError, TrustError
+from airgap.errors import TrustError
 from airgap.isolated import preconditions, receipts
+from airgap.isolated.apply import Outcome, apply_steps
 from airgap.isolated.host import User
 from airgap.isolated.probe import probe
 from airgap.isolated.state import Changes, HostSettings, State
 from airgap.isolated.status import look
-from airgap.isolated.step import OpenBundle, Options, Step, Work, foreseen
+from airgap.isolated.step import OpenBundle, Options, Step, Work
 from airgap.isolated.steps import STEPS
 from airgap.isolated.steps.seed import SeedStep
 from airgap.isolated.wanted import Wanted
@@ -46,21 +47,6 @@ class Order:
     allow_older: bool = False
     settings: HostSettings | None = None
     options: Options = field(default_factory=Options)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one step, or the probe, came to.
-
-    Attributes:
-        name: The step's.
-        changed: Whether it had to be applied.
-        detail: What was found in the end.
-    """
-
-    name: str
-    changed: bool
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,28 +138,17 @@ def _apply_all(
     """Applies what is not yet so. Receipts are written only if something is."""
     if work.settings != work.state.settings():
         work.state.save_settings(work.settings)
-    stood = receipts.is_standing(before, signed.digest)
-    begun = stood
-    outcomes = []
-    for step in steps:
-        finding = look(step, work)
-        if changed := not finding.well:
-            if not begun:
-                receipts.write_receipt(work.state, "begun", signed)
-                begun = True
-            with foreseen(step.name):
-                step.apply(work)
-            finding = look(step, work)
-            if not finding.well:
-                raise HostError(
-                    f"the step {step.name} was done, and still: {finding.detail}",
-                    remedy="airgap status shows what is not well",
-                )
-        outcomes.append(Outcome(step.name, changed, finding.detail))
-        show(outcomes[-1])
-    if not stood and look(SeedStep(), work).well:
+    begun = stood = receipts.is_standing(before, signed.digest)
+
+    def begin() -> None:
+        nonlocal begun
         if not begun:
             receipts.write_receipt(work.state, "begun", signed)
+            begun = True
+
+    outcomes = apply_steps(work, steps, show, begin)
+    if not stood and look(SeedStep(), work).well:
+        begin()
         receipts.write_receipt(work.state, "installed", signed)
     if len(steps) == len(STEPS):
         outcomes.append(Outcome("probe", False, probe(work).detail))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -30,7 +30,7 @@ from airgap.isolated.host import User
 from airgap.isolated.state import State, write_file
 from airgap.trust.policy import Known
 
-Action = Literal["begun", "installed", "uninstalled"]
+Action = Literal["begun", "installed", "rolled back", "dropped", "uninstalled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ class Receipt:
 
     Attributes:
         previous: Hexadecimal sha256 of the receipt before; empty for the first.
-        action: `begun` is written before an install changes anything.
+        action: `begun` is written before an install changes anything. After `rolled back` and
+            `dropped` a bundle does not count any more; the first undid it, the second did not.
         at: When, by this host's clock.
         by: The user.
         tool: Version of airgap.
@@ -88,28 +89,28 @@ def write_receipt(state: State, action: Action, signed: Signed | None = None) ->
         action: What was done.
         signed: The bundle, unless it is an uninstall.
     """
-    files = _files(state)
-    previous = hashlib.sha256(files[-1].read_bytes()).hexdigest() if files else ""
-    receipt = Receipt(
-        previous,
-        action,
-        format_time(datetime.now(UTC)),
-        User.behind_this_process().name,
-        __version__,
-    )
+    receipt = _new(state, action)
     if signed is not None:
         _keep_bundle(state, signed)
-        receipt = Receipt(
-            receipt.previous,
-            action,
-            receipt.at,
-            receipt.by,
-            receipt.tool,
-            signed.contents.identity,
-            signed.digest,
-            tuple(key.fingerprint for key in signed.signers),
+        receipt = replace(
+            receipt,
+            bundle=signed.contents.identity,
+            digest=signed.digest,
+            signers=tuple(key.fingerprint for key in signed.signers),
         )
-    write_file(state.receipts / _name(len(files) + 1), canonical(asdict(receipt)))
+    _add(state, receipt)
+
+
+def take_out(state: State, action: Literal["rolled back", "dropped"], earlier: Receipt) -> None:
+    """Adds a receipt after which a bundle does not count any more.
+
+    Args:
+        state: Where.
+        action: Why.
+        earlier: The receipt of its install.
+    """
+    receipt = _new(state, action)
+    _add(state, replace(receipt, bundle=earlier.bundle, digest=earlier.digest))
 
 
 def set_aside(state: State) -> None:
@@ -153,19 +154,44 @@ def installed(
     Raises:
         TrustError: A bundle's kept contents are missing or changed.
     """
+    standing = standing_receipts(receipts, action)
+    return [_kept_contents(state, receipt) for receipt in standing]
+
+
+def standing_receipts(receipts: Sequence[Receipt], action: Action = "installed") -> list[Receipt]:
+    """The receipt of each bundle that makes up this host now, in the order of their install.
+
+    Args:
+        receipts: All receipts.
+        action: `begun` to count those, too, whose install did not end.
+    """
     standing: dict[str, Receipt] = {}
     for receipt in receipts:
         if receipt.action == "uninstalled":
             standing.clear()
+        elif receipt.action in ("rolled back", "dropped"):
+            standing.pop(receipt.bundle, None)
         elif receipt.action == action:
             standing.pop(receipt.bundle, None)
             standing[receipt.bundle] = receipt
-    return [_kept_contents(state, receipt) for receipt in standing.values()]
+    return list(standing.values())
 
 
 def is_standing(receipts: Sequence[Receipt], digest: str) -> bool:
     """Whether the bundle with this digest is the last thing that was installed."""
     return bool(receipts) and (receipts[-1].action, receipts[-1].digest) == ("installed", digest)
+
+
+def _new(state: State, action: Action) -> Receipt:
+    """A receipt of now that names the one before."""
+    files = _files(state)
+    previous = hashlib.sha256(files[-1].read_bytes()).hexdigest() if files else ""
+    at, by = format_time(datetime.now(UTC)), User.behind_this_process().name
+    return Receipt(previous, action, at, by, __version__)
+
+
+def _add(state: State, receipt: Receipt) -> None:
+    write_file(state.receipts / _name(len(_files(state)) + 1), canonical(asdict(receipt)))
 
 
 def _keep_bundle(state: State, signed: Signed) -> None:

@@ -12,17 +12,19 @@ from airgap.oci.digest import hex_of
 from airgap.oci.reference import DOCKER_HUB, Reference
 
 _V2 = Path("docker/registry/v2")
+BLOBS = _V2 / "blobs"
+REPOSITORIES = _V2 / "repositories"
 
 
 def blob_data(digest: str) -> Path:
     """A blob's bytes."""
     value = hex_of(digest)
-    return _V2 / "blobs" / "sha256" / value[:2] / value / "data"
+    return BLOBS / "sha256" / value[:2] / value / "data"
 
 
 def new_blob(name: str) -> Path:
     """Where a blob is written whose digest is not known yet."""
-    return _V2 / "blobs" / "new" / name
+    return BLOBS / "new" / name
 
 
 def layer_link(repository: str, digest: str) -> Path:
@@ -67,4 +69,4 @@ def mirror_repositories(reference: Reference) -> tuple[str, ...]:
 
 
 def _repository(repository: str) -> Path:
-    return _V2 / "repositories" / repository
+    return REPOSITORIES / repository

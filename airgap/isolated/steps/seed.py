@@ -28,9 +28,18 @@ class SeedStep(Step):
         return Finding(True, f"{len(images)} images")
 
     def apply(self, work: Work) -> None:
-        """Reads each blob once from the medium, and writes it as its hash is computed."""
+        """Reads each blob once from the medium, and writes it as its hash is computed.
+
+        Without a medium the tags are set to what is in the storage.
+        """
+        store = work.state.mirror
         if work.bundle is not None:
-            seed(work.state.mirror, work.bundle.archive, work.progress)
+            seed(store, work.bundle.archive, work.progress)
+            return
+        images = list(work.wanted.images.values())
+        for image in images:
+            store.link_image(image, store.documents(image))
+        store.tag_images(images)
 
     def undo(self, work: Work) -> None:
         """Deletes the mirror's storage."""

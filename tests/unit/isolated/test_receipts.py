@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -13,6 +14,8 @@ from airgap.isolated.receipts import (
     is_standing,
     read_receipts,
     set_aside,
+    standing_receipts,
+    take_out,
     write_receipt,
 )
 from airgap.isolated.state import State
@@ -109,3 +112,17 @@ def test_broken_receipts_can_be_put_aside_for_a_new_chain(state: State, tmp_path
     assert list(state.root.glob("receipts.broken-*/000002.json"))
     write_receipt(state, "begun", signed(tmp_path, 3))
     assert [receipt.bundle for receipt in read_receipts(state)] == ["small-3"]
+
+
+@pytest.mark.parametrize("action", ["rolled back", "dropped"])
+def test_a_bundle_that_was_taken_out_does_not_count_and_is_remembered(
+    state: State, tmp_path: Path, action: Literal["rolled back", "dropped"]
+) -> None:
+    write_receipt(state, "installed", signed(tmp_path, 2))
+    take_out(state, action, standing_receipts(read_receipts(state))[-1])
+    receipts = read_receipts(state)
+    assert [contents.serial for contents in installed(state, receipts)] == [1]
+    assert [known.serial for known in history(state, receipts)] == [1, 2]
+    assert (receipts[-1].action, receipts[-1].bundle) == (action, "small-2")
+    write_receipt(state, "installed", signed(tmp_path, 2))
+    assert [one.bundle for one in standing_receipts(read_receipts(state))] == ["small-1", "small-2"]

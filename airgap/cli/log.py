@@ -1,0 +1,49 @@
+"""`airgap log`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from airgap.cli.settings import Settings, pass_settings
+
+
+@click.command(name="log")
+@click.option("--json", "as_json", is_flag=True, help="Print the receipts as JSON, oldest first.")
+@pass_settings
+def command(settings: Settings, as_json: bool) -> None:
+    """Show what was installed on this host: when, by whom, and signed by whom.
+
+    Each receipt holds the hash of the one before, so that one that was changed or is missing is
+    noticed: exit status 7.
+
+    \b
+    Examples:
+      airgap log
+      airgap log --json
+    """
+    from airgap.cli.table import table
+    from airgap.isolated.receipts import history, read_receipts
+    from airgap.isolated.state import State
+
+    state = State(settings.root)
+    receipts = read_receipts(state)
+    history(state, receipts)
+    if as_json:
+        click.echo(json.dumps([asdict(receipt) for receipt in receipts]))
+        return
+    rows = [("WHEN", "WHAT", "BUNDLE", "BY", "AIRGAP", "SIGNED BY")]
+    rows += [
+        (
+            receipt.at,
+            receipt.action,
+            receipt.bundle or "-",
+            receipt.by,
+            receipt.tool,
+            ", ".join(fingerprint[:23] for fingerprint in receipt.signers) or "-",
+        )
+        for receipt in receipts
+    ]
+    click.echo(table(rows))

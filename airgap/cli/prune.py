@@ -1,0 +1,52 @@
+"""`airgap prune`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from airgap.cli.settings import Settings, pass_settings
+
+
+@click.command(name="prune")
+@click.option(
+    "--keep",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    metavar="NUMBER",
+    help="How many bundles of each name stay; 2 leaves one to go back to.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@pass_settings
+def command(settings: Settings, keep: int, dry_run: bool, as_json: bool) -> None:
+    """Free what no kept bundle needs: old images, and answers of old recordings.
+
+    What people pushed is never touched, and a bundle stays for as long as it is the last one to
+    have brought a part of the set-up.
+
+    \b
+    Examples:
+      airgap prune --dry-run
+      airgap prune --keep 1
+    """
+    from airgap.isolated.prune import carry_out, plan_prune
+    from airgap.isolated.state import State
+    from airgap.progress import format_bytes
+
+    state = State(settings.root)
+    with settings.progress() as progress, state.lock("airgap prune"):
+        plan = plan_prune(state, keep)
+        if not dry_run:
+            carry_out(state, plan, progress)
+    bundles = [receipt.bundle for receipt in plan.dropped]
+    if as_json:
+        click.echo(json.dumps({"bundles": bundles, "images": plan.images, "bytes": plan.size}))
+        return
+    for bundle in bundles:
+        click.echo(f"bundle {bundle}")
+    for image in plan.images:
+        click.echo(f"image {image}")
+    click.echo(f"{'would be freed' if dry_run else 'freed'}: {format_bytes(plan.size)}")

@@ -1,0 +1,46 @@
+"""`airgap rollback`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from airgap.cli.settings import Settings, pass_settings
+
+if TYPE_CHECKING:
+    from airgap.isolated.apply import Outcome
+
+
+@click.command(name="rollback")
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+@pass_settings
+def command(settings: Settings, as_json: bool) -> None:
+    """Go back to what this host was before its last bundle. No medium is needed.
+
+    Tags, builder and emulator become those of the bundles before; airgap itself stays, and so
+    does what people pushed. To go forward again, install the newer bundle.
+
+    \b
+    Example:
+      airgap rollback
+    """
+    from airgap.isolated.host import User
+    from airgap.isolated.rollback import rollback
+    from airgap.isolated.state import State
+    from airgap.isolated.status import standing_work
+
+    def show(outcome: Outcome) -> None:
+        if not as_json:
+            done = "done" if outcome.changed else "ok"
+            click.echo(f"{done:5} {outcome.name:14} {outcome.detail}")
+
+    with settings.progress() as progress:
+        work = standing_work(State(settings.root), User.behind_this_process(), progress)
+        done = rollback(work, show)
+    if as_json:
+        click.echo(json.dumps(asdict(done)))
+    else:
+        click.echo(f"rolled back: from {done.from_bundle} to {done.to_bundle}")

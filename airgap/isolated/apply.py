@@ -1,0 +1,60 @@
+"""Bringing the host to what it should be, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from airgap.errors import HostError
+from airgap.isolated.status import look
+from airgap.isolated.step import Step, Work, foreseen
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one step, or the probe, came to.
+
+    Attributes:
+        name: The step's.
+        changed: Whether it had to be applied.
+        detail: What was found in the end.
+    """
+
+    name: str
+    changed: bool
+    detail: str
+
+
+def apply_steps(
+    work: Work,
+    steps: Sequence[Step],
+    show: Callable[[Outcome], None],
+    begin: Callable[[], None] = lambda: None,
+) -> list[Outcome]:
+    """Applies those that are not yet so.
+
+    Args:
+        work: What the host should be.
+        steps: In their order.
+        show: Is given each step's outcome as soon as it is known.
+        begin: Is called before each change.
+
+    Raises:
+        HostError: A step failed; the same command goes on.
+    """
+    outcomes = []
+    for step in steps:
+        finding = look(step, work)
+        if changed := not finding.well:
+            begin()
+            with foreseen(step.name):
+                step.apply(work)
+            finding = look(step, work)
+            if not finding.well:
+                raise HostError(
+                    f"the step {step.name} was done, and still: {finding.detail}",
+                    remedy="airgap status shows what is not well",
+                )
+        outcomes.append(Outcome(step.name, changed, finding.detail))
+        show(outcomes[-1])
+    return outcomes

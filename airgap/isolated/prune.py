@@ -1,0 +1,95 @@
+"""`airgap prune`: lets old bundles go, and frees what no kept one needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from airgap.bundle.contents import Contents
+from airgap.errors import HostError
+from airgap.isolated import receipts
+from airgap.isolated.receipts import Receipt
+from airgap.isolated.state import State
+from airgap.isolated.step import foreseen
+from airgap.isolated.wanted import Wanted
+from airgap.progress import Progress
+from airgap.store.prune import Surplus, prune, surplus
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What pruning does.
+
+    Attributes:
+        dropped: Receipts of the bundles that are let go.
+        images: Names of the images that are there no more.
+        mirror: What goes from the mirror's storage.
+        replay: What goes from that of the recordings.
+    """
+
+    dropped: Sequence[Receipt]
+    images: Sequence[str]
+    mirror: Surplus
+    replay: Surplus
+
+    @property
+    def size(self) -> int:
+        """What is freed, in bytes."""
+        return self.mirror.size + self.replay.size
+
+
+def plan_prune(state: State, keep: int) -> Plan:
+    """What would go if of each name the last `keep` bundles are kept.
+
+    A bundle that still brings what the set-up is made of is kept too. What was begun and not
+    finished loses nothing.
+
+    Raises:
+        HostError: Nothing is installed, or a storage cannot be read.
+        IntegrityError: A manifest that is needed was damaged, so that nobody knows what it needs.
+        TrustError: The receipts are broken.
+    """
+    record = receipts.read_receipts(state)
+    standing = receipts.standing_receipts(record)
+    bundles = receipts.installed(state, record)
+    begun = [one for one in receipts.installed(state, record, "begun") if one not in bundles]
+    if not bundles and not begun:
+        # With nothing to keep all would go.
+        raise HostError(f"no receipt says what is installed here ({state.root})")
+    gone = _to_drop(bundles, keep)
+    kept = [one for one in bundles if one not in gone]
+    before, after = Wanted.of(bundles), Wanted.of(kept)
+    images = [image for one in kept for image in one.images]
+    unfinished = [blob.digest for one in begun for blob in one.blobs]
+    replay = [blob.digest for one in (*kept, *begun) for blob in one.replay]
+    with foreseen("prune"):
+        return Plan(
+            [receipt for receipt, one in zip(standing, bundles, strict=True) if one in gone],
+            sorted(before.images.keys() - after.images.keys()),
+            surplus(state.mirror, images, unfinished),
+            surplus(state.replay, [], replay),
+        )
+
+
+def carry_out(state: State, plan: Plan, progress: Progress) -> None:
+    """Does it. The receipts come first: after a kill the same command goes on.
+
+    Raises:
+        HostError: A storage cannot be changed.
+    """
+    for receipt in plan.dropped:
+        receipts.take_out(state, "dropped", receipt)
+    with foreseen("prune"):
+        prune(state.mirror, plan.mirror, progress)
+        prune(state.replay, plan.replay, progress)
+
+
+def _to_drop(bundles: Sequence[Contents], keep: int) -> list[Contents]:
+    """Those bundles, in the order of their install, that are not kept."""
+    last = {role: one for one in bundles for image in one.images for role in image.roles}
+    return [
+        one
+        for number, one in enumerate(bundles)
+        if sum(later.name == one.name for later in bundles[number:]) > keep
+        and not any(one is provider for provider in last.values())
+    ]

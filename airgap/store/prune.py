@@ -1,0 +1,143 @@
+"""Freeing what no kept image needs: first what makes it visible, then its bytes.
+
+So a killed run, or a power cut, never leaves half an image that can be pulled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from airgap.bundle.contents import ImageEntry
+from airgap.disk import existing, sync
+from airgap.errors import NotFoundError
+from airgap.oci.manifest import Manifest
+from airgap.progress import Progress
+from airgap.store import layout
+from airgap.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Surplus:
+    """What nobody needs.
+
+    Attributes:
+        links: Files that make something readable, in the order in which they must go.
+        blobs: Files with bytes.
+        size: Of the blobs, in bytes.
+    """
+
+    links: Sequence[Path]
+    blobs: Sequence[Path]
+    size: int
+
+
+def surplus(store: Store, images: Sequence[ImageEntry], blobs: Iterable[str] = ()) -> Surplus:
+    """What the store holds beyond what is kept.
+
+    Args:
+        store: Where; nobody may be writing to it.
+        images: Those to keep, with their tags.
+        blobs: Digests of further blobs to keep.
+
+    Raises:
+        IntegrityError: A manifest of an image to keep was damaged, so that nobody knows what it
+            needs.
+    """
+    kept_links, kept_blobs = _kept(store, images)
+    kept_blobs |= {layout.blob_data(digest) for digest in blobs}
+    links = [
+        path
+        for path in (store.root / layout.REPOSITORIES).rglob("link")
+        if path.read_text("ascii", "replace") not in kept_links.get(_relative(store, path), ())
+    ]
+    data = [
+        path
+        for path in (store.root / layout.BLOBS).rglob("data")
+        if _relative(store, path) not in kept_blobs
+    ]
+    return Surplus(sorted(links, key=_rank), data, sum(path.stat().st_size for path in data))
+
+
+def prune(store: Store, found: Surplus, progress: Progress) -> None:
+    """Deletes it.
+
+    Args:
+        store: Where.
+        found: What `surplus` found there.
+        progress: Sees the bytes that are freed.
+    """
+    progress.start("freeing what nobody needs", found.size)
+    try:
+        for _, links in groupby(found.links, _rank):
+            folders = [_delete(path, store.root) for path in links]
+            for folder in dict.fromkeys(folders):
+                sync(existing(folder))
+        for path in found.blobs:
+            size = path.stat().st_size
+            _delete(path, store.root)
+            progress.advance(size)
+    finally:
+        progress.finish()
+
+
+def _kept(store: Store, images: Sequence[ImageEntry]) -> tuple[dict[Path, set[str]], set[Path]]:
+    """Of images to keep: link to the digests that it may hold, and the files of their blobs.
+
+    Of several versions of one name all are kept, and the tag, whichever of them it means.
+    """
+    links: dict[Path, set[str]] = {}
+    blobs: set[Path] = set()
+    for image in images:
+        try:
+            documents = store.documents(image)
+        except NotFoundError:  # its install was not finished
+            continue
+        layers = {
+            blob.digest
+            for document in documents.values()
+            if isinstance(document, Manifest)
+            for blob in document.blobs
+        }
+        blobs |= {layout.blob_data(digest) for digest in (*documents, *layers)}
+        for repository in layout.mirror_repositories(image.reference):
+            own = [(layout.layer_link(repository, digest), digest) for digest in layers]
+            own += [(layout.revision_link(repository, digest), digest) for digest in documents]
+            if tag := image.reference.tag:
+                own.append((layout.tag_index_link(repository, tag, image.digest), image.digest))
+                own.append((layout.tag_link(repository, tag), image.digest))
+            for path, digest in own:
+                links.setdefault(path, set()).add(digest)
+    return links, blobs
+
+
+def _rank(path: Path) -> int:
+    """Tags before manifests before layers. No part of a repository's name begins with `_`."""
+    if "_layers" in path.parts:
+        return 3
+    if path.parts[-4] == "revisions":
+        return 2
+    return 0 if path.parts[-2] == "current" else 1
+
+
+def _relative(store: Store, path: Path) -> Path:
+    return path.relative_to(store.root)
+
+
+def _delete(path: Path, root: Path) -> Path:
+    """Deletes a file, and the folders below `root` that are empty without it.
+
+    Returns:
+        The last folder that stands.
+    """
+    path.unlink(missing_ok=True)
+    for folder in path.parents:
+        if folder == root:
+            break
+        try:
+            folder.rmdir()
+        except OSError:  # it holds something else
+            return folder
+    return root

@@ -1,0 +1,119 @@
+"""Which bundles go, and what goes with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from airgap.bundle.archive import Archive
+from airgap.bundle.media import Media
+from airgap.bundle.replay_tar import ReplayTar
+from airgap.bundle.verify import read_signed
+from airgap.errors import HostError
+from airgap.isolated import receipts
+from airgap.isolated.prune import carry_out, plan_prune
+from airgap.isolated.state import State
+from airgap.progress import Progress
+from airgap.store.seed import seed, seed_replay
+from tests import forge
+from tests.forge import Image, indexed, recorded, single
+
+KEY = forge.new_key()
+BUILDER = single("docker.io/moby/buildkit:1", roles=["builder"], texts=["builder"])
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    return State(tmp_path / "state")
+
+
+def version(serial: int) -> Image:
+    """An image whose tag moves with each serial."""
+    return indexed("docker.io/library/a:1", texts=[f"version {serial}"])
+
+
+def bring(state: State, serial: int, images: Sequence[Image], *, name: str = "site") -> None:
+    """Installs a bundle as far as receipts and storage go."""
+    folder = state.root.parent / f"{name}-{serial}"
+    answers = {"https://example.com/file": f"{name} {serial}".encode()}
+    recordings = [recorded("app", answers)]
+    forge.make_bundle(folder, KEY, images=images, recordings=recordings, name=name, serial=serial)
+    media = Media([folder])
+    signed = read_signed(media, [KEY.public])
+    receipts.write_receipt(state, "begun", signed)
+    with Archive(media, signed.contents) as archive, ReplayTar(media, signed.contents) as replay:
+        seed(state.mirror, archive, Progress())
+        seed_replay(state.replay, replay, Progress())
+    receipts.write_receipt(state, "installed", signed)
+
+
+def blobs(state: State) -> set[str]:
+    return {f"sha256:{path.parent.name}" for path in state.mirror.root.rglob("data")}
+
+
+def dropped(state: State, keep: int) -> list[str]:
+    return [receipt.bundle for receipt in plan_prune(state, keep).dropped]
+
+
+def test_of_each_name_the_last_ones_are_kept(state: State) -> None:
+    for serial in (1, 2, 3):
+        bring(state, serial, [version(serial)])
+    bring(state, 1, [single("ghcr.io/other/app:1")], name="other")
+    assert dropped(state, 3) == []
+    assert dropped(state, 2) == ["site-1"]
+    assert dropped(state, 1) == ["site-1", "site-2"]
+
+
+def test_what_goes_is_what_no_kept_bundle_needs(state: State) -> None:
+    bring(state, 1, [version(1), single("ghcr.io/gone/app:1", texts=["gone"])])
+    bring(state, 2, [version(2)])
+    plan = plan_prune(state, 1)
+    assert plan.images == ["ghcr.io/gone/app:1"]
+    assert plan.size == plan.mirror.size + plan.replay.size > 0
+    carry_out(state, plan, Progress())
+    assert blobs(state) == {*version(2).bodies, *version(2).blobs}
+    left = [path.read_text() for path in state.replay.root.rglob("data")]
+    assert "site 2" in left
+    assert "site 1" not in left
+    assert plan_prune(state, 1).size == 0
+    record = receipts.read_receipts(state)
+    assert [one.identity for one in receipts.installed(state, record)] == ["site-2"]
+    assert (record[-1].action, record[-1].bundle) == ("dropped", "site-1")
+
+
+def test_a_bundle_stays_that_still_brings_a_part_of_the_set_up(state: State) -> None:
+    bring(state, 1, [version(1), BUILDER])
+    bring(state, 2, [version(2)])
+    bring(state, 3, [version(3)])
+    assert dropped(state, 1) == ["site-2"]
+
+
+def test_killed_between_receipts_and_storage_it_goes_on(state: State) -> None:
+    bring(state, 1, [version(1)])
+    bring(state, 2, [version(2)])
+    plan = plan_prune(state, 1)
+    receipts.take_out(state, "dropped", plan.dropped[0])
+    again = plan_prune(state, 1)
+    assert again.dropped == []
+    assert again.size == plan.size
+
+
+def test_what_was_begun_and_not_finished_loses_nothing(state: State) -> None:
+    bring(state, 1, [version(1)])
+    folder = state.root.parent / "begun"
+    forge.make_bundle(folder, KEY, images=[version(2)], name="site", serial=2)
+    media = Media([folder])
+    receipts.write_receipt(state, "begun", read_signed(media, [KEY.public]))
+    digest, data = next(iter(version(2).blobs.items()))
+    state.mirror.write_blob(digest, [data])
+    assert plan_prune(state, 1).size == 0
+
+
+def test_with_no_receipts_nothing_goes(state: State) -> None:
+    bring(state, 1, [version(1)])
+    for path in state.receipts.iterdir():
+        path.unlink()
+    with pytest.raises(HostError, match="no receipt says what is installed"):
+        plan_prune(state, 1)
