@@ -187,6 +187,13 @@ def test_a_bundle_on_two_drives_is_checked_and_installed(walked: Walked) -> None
     assert "installed: my-images" in walked.server["Several media"]
 
 
+def test_the_last_bundle_is_undone_and_what_it_brought_is_freed(walked: Walked) -> None:
+    said = walked.server["Newer bundles, and back"]
+    assert "rolled back: from my-images-" in said
+    assert "\nwould be freed: " in said
+    assert "\nfreed: " in said
+
+
 def test_the_set_up_is_taken_back_and_made_again_on_another_disk(walked: Walked) -> None:
     assert "undone seed" in walked.server["Uninstall"]
     assert "127.0.0.1:5001 serves" in walked.server["Another disk"]

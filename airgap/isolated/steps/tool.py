@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from zipimport import zipimporter
+from zipimport import ZipImportError, zipimporter
 
 from airgap.bundle.contents import TOOL_NAME
 from airgap.bundle.verify import read_file
@@ -77,8 +77,11 @@ class ToolStep(Step):
 
 def _unpack_native_parts(pyz: Path) -> None:
     """So that users who cannot write there need not unpack their own (see `airgap.tool.boot`)."""
-    data = zipimporter(str(pyz)).get_data("native.json")
-    files = json.loads(data)["files"]
+    try:
+        data = zipimporter(str(pyz)).get_data("native.json")
+        files = json.loads(data)["files"]
+    except (ZipImportError, OSError, ValueError, KeyError) as error:
+        raise IntegrityError(f"the bundle's {TOOL_NAME} is not airgap") from error
     tree = str(native_platform()).replace("/", "-")
     if tree not in files:
         raise HostError(f"the bundle's tool does not serve {native_platform()}")
