@@ -115,6 +115,11 @@ class Engine:
             return "/var/lib/containerd"
         return str(info.get("DockerRootDir", "/var/lib/docker"))
 
+    def version(self) -> str:
+        """The version of the running daemon, and how it keeps images: `29.1.0, overlayfs`."""
+        info = self._info()
+        return f"{info.get('ServerVersion', '?')}, {info.get('Driver', '?')}"
+
     def registry_mirrors(self) -> list[str]:
         """The mirrors of Docker Hub that the running daemon uses."""
         config = self._info().get("RegistryConfig") or {}

@@ -21,6 +21,7 @@ _VERBS = {
     "build": "build",
     "bundle": "bundle",
     "completion": "completion",
+    "doctor": "doctor",
     "enable": "enable",
     "env": "env",
     "init": "init",

@@ -12,11 +12,12 @@ from airgap.errors import HostError
 
 
 @click.command(name="status")
+@click.option("--deep", is_flag=True, help="Hash every blob in storage too; takes long.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print it as JSON, with all images and recordings."
 )
 @pass_settings
-def command(settings: Settings, as_json: bool) -> None:
+def command(settings: Settings, deep: bool, as_json: bool) -> None:
     """Check every part of this host's set-up; exit status 9 if one is not well.
 
     It looks at the containers, the mirror's images, the recordings, the emulators and your own
@@ -25,6 +26,7 @@ def command(settings: Settings, as_json: bool) -> None:
     \b
     Examples:
       airgap status
+      airgap status --deep
       airgap status --json
     """
     from airgap.cli.table import table
@@ -34,7 +36,7 @@ def command(settings: Settings, as_json: bool) -> None:
 
     with settings.progress() as progress:
         work = standing_work(State(settings.root), User.behind_this_process(), progress)
-        findings = status(work)
+        findings = status(work, deep=deep)
     if as_json:
         document = {
             "images": {image.name: asdict(image) for image in work.wanted.images.values()},
@@ -53,5 +55,4 @@ def command(settings: Settings, as_json: bool) -> None:
         )
     unwell = [step for step, finding in findings.items() if not finding.well]
     if unwell:
-        mend = "airgap enable" if unwell == ["enable"] else "airgap install DIR"
-        raise HostError(f"not well: {', '.join(unwell)}", remedy=f"mend it: {mend}")
+        raise HostError(f"not well: {', '.join(unwell)}", remedy="what helps: airgap doctor")

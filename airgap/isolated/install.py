@@ -19,11 +19,12 @@ from airgap.isolated.host import User
 from airgap.isolated.probe import probe
 from airgap.isolated.state import Changes, HostSettings, State
 from airgap.isolated.status import look
-from airgap.isolated.step import OpenBundle, Options, Step, Work
+from airgap.isolated.step import OpenBundle, Options, Step, Work, foreseen
 from airgap.isolated.steps import STEPS
 from airgap.isolated.steps.seed import SeedStep
 from airgap.isolated.wanted import Wanted
 from airgap.progress import Progress
+from airgap.store.check import damaged_blobs
 from airgap.trust.keys import PublicKey
 from airgap.trust.policy import Known
 
@@ -113,6 +114,8 @@ def install(
         preconditions.check_space(work, archive, replay, documents)
         if broken:
             receipts.set_aside(state)
+        if order.options.repair:
+            _drop_damaged(work)
         outcomes = _apply_all(work, signed, before, steps, show)
     return Report(signed.contents, media.unlisted(listed_names(signed.contents)), outcomes)
 
@@ -126,6 +129,15 @@ def _record(state: State, *, allow_older: bool) -> tuple[list[receipts.Receipt],
         if not allow_older:
             raise
         return [], [], True
+
+
+def _drop_damaged(work: Work) -> None:
+    """Deletes blobs that this disk has damaged, so that the steps bring them again."""
+    with foreseen("repair"):
+        for store in (work.state.mirror, work.state.replay):
+            for path in damaged_blobs(store, work.progress):
+                work.progress.message(f"damaged, and brought again: sha256:{path.parent.name}")
+                path.unlink()
 
 
 def _apply_all(

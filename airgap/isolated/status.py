@@ -11,6 +11,7 @@ from airgap.isolated.step import Finding, Step, Work, foreseen
 from airgap.isolated.steps import STEPS
 from airgap.isolated.wanted import Wanted
 from airgap.progress import Progress
+from airgap.store.check import damaged_blobs
 
 
 def look(step: Step, work: Work) -> Finding:
@@ -54,6 +55,24 @@ def standing_work(
     )
 
 
-def status(work: Work) -> dict[str, Finding]:
-    """Step to what its check found."""
-    return {step.name: look(step, work) for step in STEPS}
+def status(work: Work, *, deep: bool = False) -> dict[str, Finding]:
+    """Step to what its check found.
+
+    Args:
+        work: From `standing_work`.
+        deep: Hash every blob in storage too.
+    """
+    findings = {step.name: look(step, work) for step in STEPS}
+    return findings | ({"storage": _storage(work)} if deep else {})
+
+
+def _storage(work: Work) -> Finding:
+    try:
+        with foreseen("storage"):
+            stores = (work.state.mirror, work.state.replay)
+            damaged = [path for store in stores for path in damaged_blobs(store, work.progress)]
+    except AirgapError as error:
+        return Finding(False, error.message)
+    if damaged:
+        return Finding(False, f"{len(damaged)} blobs are damaged: sha256:{damaged[0].parent.name}")
+    return Finding(True, "every blob is what its digest says")

@@ -44,11 +44,13 @@ class Options:
         select: Make ours the selected builder of the user: always, never, or (None) where the
             user has not selected one.
         restart_docker: dockerd may be restarted.
+        repair: Every blob in storage is hashed, and those that are damaged are brought again.
     """
 
     load: tuple[str, ...] = ()
     select: bool | None = None
     restart_docker: bool = False
+    repair: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 from airgap.bundle import framing
 from airgap.bundle.contents import ImageEntry
 from airgap.oci.manifest import Index, Manifest
+from airgap.progress import Progress
+from airgap.store import layout
 from airgap.store.store import Store
+
+_WORKERS = 4
 
 
 def problem_with(store: Store, image: ImageEntry) -> str:
@@ -31,3 +40,27 @@ def problem_with(store: Store, image: ImageEntry) -> str:
             if not store.has_blob(blob.digest, blob.size):
                 return f"{name} lacks {blob.digest}"
     return ""
+
+
+def damaged_blobs(store: Store, progress: Progress) -> list[Path]:
+    """The files of blobs whose bytes are not what their digest says: all of them are hashed.
+
+    Args:
+        store: Where.
+        progress: Sees the bytes that were read.
+    """
+    paths = sorted((store.root / layout.BLOBS).rglob("data"))
+    progress.start(f"checking {store.root.name}", sum(path.stat().st_size for path in paths))
+
+    def is_damaged(path: Path) -> bool:
+        with path.open("rb") as file:
+            damaged = hashlib.file_digest(file, "sha256").hexdigest() != path.parent.name
+        progress.advance(path.stat().st_size)
+        return damaged
+
+    try:
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            verdicts: Iterator[bool] = pool.map(is_damaged, paths)
+            return [path for path, damaged in zip(paths, verdicts, strict=True) if damaged]
+    finally:
+        progress.finish()

@@ -1,0 +1,61 @@
+"""`airgap doctor`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from airgap.cli.settings import Settings, pass_settings
+from airgap.errors import HostError
+
+if TYPE_CHECKING:
+    from airgap.isolated.apply import Outcome
+
+
+@click.command(name="doctor")
+@click.option("--fix", is_flag=True, help="Mend what can be mended without the medium.")
+@click.option("--deep", is_flag=True, help="Hash every blob in storage too.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@pass_settings
+def command(settings: Settings, fix: bool, deep: bool, as_json: bool) -> None:
+    """Check the set-up and what it lives with, and say what helps; exit status 9 if not well.
+
+    With --fix it starts, writes and registers again what is not as it should be, from what is in
+    storage. What the disk has damaged needs the medium: airgap install DIR --repair.
+
+    \b
+    Examples:
+      airgap doctor
+      sudo airgap doctor --fix
+    """
+    from airgap.cli.table import table
+    from airgap.isolated.doctor import diagnose
+    from airgap.isolated.doctor import fix as mend
+    from airgap.isolated.host import User
+    from airgap.isolated.state import State
+    from airgap.isolated.status import standing_work
+
+    def show(outcome: Outcome) -> None:
+        if outcome.changed:
+            click.echo(f"mended {outcome.name}: {outcome.detail}", err=as_json)
+
+    with settings.progress() as progress:
+        work = standing_work(State(settings.root), User.behind_this_process(), progress)
+        if fix:
+            mend(work, show)
+        found = diagnose(work, deep=deep)
+    if as_json:
+        click.echo(json.dumps({name: asdict(one) for name, one in found.items()}))
+    else:
+        rows = [
+            ("ok" if one.finding.well else "NOT OK", name, one.finding.detail)
+            for name, one in found.items()
+        ]
+        click.echo(table(rows))
+    unwell = {name: one.remedy for name, one in found.items() if not one.finding.well}
+    if unwell:
+        remedies = "\n     ".join(f"{name}: {remedy}" for name, remedy in unwell.items())
+        raise HostError(f"not well: {', '.join(unwell)}", remedy=remedies)

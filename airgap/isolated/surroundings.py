@@ -1,0 +1,91 @@
+"""What the set-up lives with and did not make: Docker, disks, the clock, the kernel."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from airgap.bundle.contents import Contents, parse_time
+from airgap.disk import existing
+from airgap.errors import AirgapError
+from airgap.isolated import receipts
+from airgap.isolated.step import Finding, Work, foreseen
+from airgap.limits import MIB
+from airgap.oci.platform import native_platform
+from airgap.progress import format_bytes
+
+_SPARE_BYTES = 1024 * MIB
+_SELINUX = Path("/sys/fs/selinux/enforce")
+_CGROUP_V2 = Path("/sys/fs/cgroup/cgroup.controllers")
+_BINFMT = Path("/proc/sys/fs/binfmt_misc/register")
+
+
+def surroundings(work: Work) -> dict[str, tuple[Finding, str]]:
+    """Name to what was found, and what helps if it is not well."""
+    checks = {
+        "docker": (_docker, "start Docker: systemctl start docker"),
+        "space": (_space, "make room: airgap prune, docker system prune"),
+        "clock": (_clock, "set the clock: date --set 'YYYY-MM-DD HH:MM'"),
+        "kernel": (_kernel, "modprobe binfmt_misc"),
+    }
+    found = {}
+    for name, (check, remedy) in checks.items():
+        try:
+            with foreseen(name):
+                finding = check(work)
+        except AirgapError as error:
+            finding = Finding(False, error.message)
+        found[name] = (finding, "" if finding.well else remedy)
+    return found
+
+
+def _docker(work: Work) -> Finding:
+    work.engine.check()
+    cgroups = "v2" if _CGROUP_V2.exists() else "v1"
+    return Finding(True, f"Docker {work.engine.version()}, cgroup {cgroups}")
+
+
+def _space(work: Work) -> Finding:
+    """On the disks of our state and of Docker's images."""
+    seen = []
+    for folder in (work.state.root, Path(work.engine.image_folder())):
+        free = shutil.disk_usage(existing(folder)).free
+        seen.append(f"{format_bytes(free)} free for {folder}")
+        if free < _SPARE_BYTES:
+            return Finding(False, f"only {seen[-1]}")
+    return Finding(True, ", ".join(dict.fromkeys(seen)))
+
+
+def _clock(work: Work) -> Finding:
+    bundles = receipts.installed(work.state, receipts.read_receipts(work.state))
+    return clock(bundles, datetime.now(UTC))
+
+
+def clock(bundles: Sequence[Contents], now: datetime) -> Finding:
+    """It cannot be earlier than when a bundle that is here was made."""
+    newest = max(bundles, key=_made)
+    if now < _made(newest):
+        detail = f"it is {now:%Y-%m-%d %H:%M} UTC here, and {newest.identity} was made later"
+        return Finding(False, f"{detail}, on {newest.created}")
+    return Finding(True, f"{now:%Y-%m-%d %H:%M} UTC")
+
+
+def _made(contents: Contents) -> datetime:
+    return parse_time(contents.created)
+
+
+def _kernel(work: Work) -> Finding:
+    release = f"Linux {os.uname().release}, SELinux {_selinux()}"
+    if work.wanted.emulated(native_platform()) and not _BINFMT.exists():
+        return Finding(False, f"{release}, without binfmt_misc: no emulator can be registered")
+    return Finding(True, release)
+
+
+def _selinux() -> str:
+    try:
+        return "enforcing" if _SELINUX.read_text().strip() == "1" else "permissive"
+    except OSError:
+        return "not in use"

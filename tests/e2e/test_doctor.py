@@ -1,0 +1,122 @@
+"""What breaks over the years is found, named and mended; what cannot be mended is named."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from airgap.errors import ExitCode
+from tests.lab import journey
+from tests.lab.host import IsolatedHost
+
+STATE = "/var/lib/airgap"
+BREAKAGES = {
+    "emulator": "echo -1 > /proc/sys/fs/binfmt_misc/airgap-arm64",
+    "mirror": "docker rm --force airgap-mirror",
+    "registry": "docker stop airgap-registry",
+    "builder": f"docker rm --force airgap-buildkitd; echo >> {STATE}/config/airgap-replay.toml",
+    "buildx": "rm /usr/local/lib/docker/cli-plugins/docker-buildx",
+    "enable": "docker buildx rm airgap",
+    "docker-mirror": "echo '{}' > /etc/docker/daemon.json",
+    "load": "docker image rm --force registry:3",
+}
+
+
+def unwell(host: IsolatedHost, *options: str) -> dict[str, str]:
+    """Name of each check that is not well to what helps."""
+    done = host.run(["airgap", "doctor", "--json", *options], check=False)
+    found = json.loads(done.stdout)
+    names = {name: one["remedy"] for name, one in found.items() if not one["finding"]["well"]}
+    assert done.returncode == (ExitCode.HOST if names else ExitCode.DONE), done.stderr
+    return names
+
+
+def test_a_host_that_is_well_has_nothing_to_mend(installed: IsolatedHost) -> None:
+    assert unwell(installed, "--deep") == {}
+    said = installed.run(["airgap", "doctor", "--fix"]).stdout
+    assert "mended" not in said
+    assert "Docker " in said
+    installed.run(["airgap", "doctor"], user="alice", check=False)
+
+
+@pytest.mark.parametrize("step", BREAKAGES)
+def test_what_breaks_is_named_and_mended(installed: IsolatedHost, step: str) -> None:
+    installed.run(["sh", "-c", BREAKAGES[step]])
+    assert step in unwell(installed)
+    said = installed.run(["airgap", "doctor", "--fix"]).stdout
+    assert f"mended {step}:" in said
+    installed.run(["airgap", "status"])
+
+
+def test_a_blob_that_is_missing_is_brought_again(installed: IsolatedHost) -> None:
+    blob = max(installed.path(f"{STATE}/mirror").rglob("data"), key=lambda one: one.stat().st_size)
+    blob.unlink()
+    assert "install DIR --repair" in unwell(installed)["seed"]
+    done = installed.run(["airgap", "doctor", "--fix"], check=False)
+    assert done.returncode != ExitCode.DONE
+    assert "install" in done.stderr
+    installed.run(["airgap", "install", journey.ON_MEDIUM, "--repair"])
+    assert unwell(installed, "--deep") == {}
+
+
+def test_a_flipped_bit_is_found_by_looking_deep_and_brought_again(installed: IsolatedHost) -> None:
+    blob = max(installed.path(f"{STATE}/mirror").rglob("data"), key=lambda one: one.stat().st_size)
+    with blob.open("r+b") as file:
+        file.seek(1000)
+        byte = file.read(1)
+        file.seek(1000)
+        file.write(bytes([byte[0] ^ 1]))
+    assert unwell(installed) == {}
+    done = installed.run(["airgap", "status", "--deep"], check=False)
+    assert done.returncode == ExitCode.HOST
+    assert f"1 blobs are damaged: sha256:{blob.parent.name}" in done.stdout
+    said = installed.run(["airgap", "install", journey.ON_MEDIUM, "--repair"]).stderr
+    assert f"damaged, and brought again: sha256:{blob.parent.name}" in said
+    installed.run(["airgap", "status", "--deep"])
+
+
+def test_a_port_that_somebody_took_is_named_with_its_owner(installed: IsolatedHost) -> None:
+    installed.run(["docker", "rm", "--force", "airgap-mirror"])
+    server = ["python3", "-m", "http.server", "--bind", "127.0.0.1", "5001"]
+    with subprocess.Popen(installed.command(server), stderr=subprocess.DEVNULL) as other:
+        try:
+            while "host" not in (found := unwell(installed)):
+                assert other.poll() is None
+            assert "--mirror-port" in found["host"]
+            done = installed.run(["airgap", "doctor", "--fix"], check=False)
+            assert done.returncode == ExitCode.HOST
+            assert "port 5001 is taken by python3 (process" in done.stderr
+        finally:
+            installed.run(["pkill", "-f", "http.server"])
+            other.wait()
+    installed.run(["airgap", "doctor", "--fix"])
+
+
+def test_docker_that_does_not_run_is_named(installed: IsolatedHost) -> None:
+    installed.stop_docker()
+    try:
+        assert unwell(installed)["docker"] == "start Docker: systemctl start docker"
+    finally:
+        installed.start_docker()
+    installed.run(["airgap", "doctor", "--fix"])
+
+
+def test_docker_with_its_other_image_store_is_given_all_of_it_again(
+    installed: IsolatedHost,
+) -> None:
+    config = installed.path("/etc/docker/daemon.json")
+    before = config.read_text()
+    document = json.loads(before)
+    document["features"]["containerd-snapshotter"] = False
+    config.write_text(json.dumps(document))
+    installed.restart_docker()
+    try:
+        assert {"load", "mirror", "registry", "builder"} <= unwell(installed).keys()
+        installed.run(["airgap", "doctor", "--fix"], timeout=600)
+        installed.run(["airgap", "status"])
+    finally:
+        config.write_text(before)
+        installed.restart_docker()
+    installed.run(["airgap", "doctor", "--fix"], timeout=600)
