@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from airgap.errors import HostError
 
@@ -28,8 +30,14 @@ def problem(run: Runner, name: str, container: str) -> str:
     return ""
 
 
-def create(run: Runner, name: str, container: str) -> None:
+def create(run: Runner, folder: Path, name: str, container: str) -> None:
     """Creates it.
+
+    Args:
+        run: Runs as the user.
+        folder: Where the user's buildx keeps its files.
+        name: Of the instance.
+        container: Where it leads.
 
     Raises:
         HostError: buildx refuses, or the user has another builder of that name.
@@ -43,7 +51,8 @@ def create(run: Runner, name: str, container: str) -> None:
     command = ["docker", "buildx", "create", "--name", name, "--driver", "remote"]
     # So that a build without an output is loaded into Docker, as people expect.
     command += ["--driver-opt", "default-load=true", _endpoint(container)]
-    _checked(run, command)
+    with _without_defaults(run, folder) as variable:
+        _checked(run, ["env", variable, *command])
 
 
 def select(run: Runner) -> None:
@@ -66,6 +75,22 @@ def remove(run: Runner, name: str) -> None:
     run(["docker", "buildx", "rm", "--force", name])
 
 
+@contextmanager
+def _without_defaults(run: Runner, folder: Path) -> Iterator[str]:
+    """The variable that gives buildx the user's instances, and no `buildkitd.default.toml`.
+
+    buildx passes that file to every builder it creates, and refuses to for a remote one (its
+    `builder/builder.go`, `driver/remote/factory.go`).
+    """
+    _checked(run, ["mkdir", "-p", str(folder / "instances")])
+    other = _checked(run, ["mktemp", "-d"]).strip()
+    try:
+        _checked(run, ["ln", "-s", str(folder / "instances"), f"{other}/instances"])
+        yield f"BUILDX_CONFIG={other}"
+    finally:
+        run(["rm", "-r", other])
+
+
 def _reason(shown: str) -> str:
     found = re.search(r"^Error:\s+(.+)$", shown, re.M)
     return found[1] if found else "it is not running"
@@ -75,7 +100,8 @@ def _endpoint(container: str) -> str:
     return f"docker-container://{container}"
 
 
-def _checked(run: Runner, command: Sequence[str]) -> None:
+def _checked(run: Runner, command: Sequence[str]) -> str:
     done = run(command)
     if done.returncode != 0:
-        raise HostError(f"{' '.join(command[:4])} failed: {done.stderr.strip()}")
+        raise HostError(f"{' '.join(command)} failed: {done.stderr.strip()}")
+    return done.stdout

@@ -50,6 +50,20 @@ def test_what_breaks_is_named_and_mended(installed: IsolatedHost, step: str) -> 
     installed.run(["airgap", "status"])
 
 
+def test_defaults_of_a_users_own_are_left_and_do_not_stop_the_builder(
+    installed: IsolatedHost,
+) -> None:
+    """buildx would pass them to the remote driver, which refuses."""
+    defaults = installed.path("/root/.docker/buildx/buildkitd.default.toml")
+    ours = defaults.read_text()
+    defaults.write_text("debug = true\n")
+    installed.run(["docker", "buildx", "rm", "airgap"])
+    assert "mended enable:" in installed.run(["airgap", "doctor", "--fix"]).stdout
+    assert defaults.read_text() == "debug = true\n"
+    defaults.write_text(ours)
+    assert unwell(installed) == {}
+
+
 def test_a_blob_that_is_missing_is_brought_again(installed: IsolatedHost) -> None:
     blob = max(installed.path(f"{STATE}/mirror").rglob("data"), key=lambda one: one.stat().st_size)
     blob.unlink()
@@ -109,7 +123,7 @@ def test_docker_with_its_other_image_store_is_given_all_of_it_again(
     config = installed.path("/etc/docker/daemon.json")
     before = config.read_text()
     document = json.loads(before)
-    document["features"]["containerd-snapshotter"] = False
+    document["features"] = {"containerd-snapshotter": False}
     config.write_text(json.dumps(document))
     installed.restart_docker()
     try:

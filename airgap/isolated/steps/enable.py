@@ -44,7 +44,7 @@ class EnableStep(Step):
         for name, container in _INSTANCES.items():
             if instance.problem(user.run, name, container):
                 work.changes.add(self.name, user.name)
-                instance.create(user.run, name, container)
+                instance.create(user.run, _path(user).parent, name, container)
         wish = work.options.select
         if wish or (wish is None and is_new and chosen in ("", "default")):
             instance.select(user.run)
