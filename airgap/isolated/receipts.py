@@ -161,20 +161,28 @@ def installed(
 def standing_receipts(receipts: Sequence[Receipt], action: Action = "installed") -> list[Receipt]:
     """The receipt of each bundle that makes up this host now, in the order of their install.
 
+    A bundle that was installed again after others counts where it was installed last, and where
+    it was before once that is rolled back.
+
     Args:
         receipts: All receipts.
         action: `begun` to count those, too, whose install did not end.
     """
-    standing: dict[str, Receipt] = {}
+    counting: list[Receipt] = []
     for receipt in receipts:
         if receipt.action == "uninstalled":
-            standing.clear()
-        elif receipt.action in ("rolled back", "dropped"):
-            standing.pop(receipt.bundle, None)
+            counting.clear()
+        elif receipt.action == "dropped":
+            counting = [one for one in counting if one.bundle != receipt.bundle]
+        elif receipt.action == "rolled back":
+            own = [one for one in counting if one.bundle == receipt.bundle]
+            counting = [one for one in counting if one not in own[-1:]]
         elif receipt.action == action:
-            standing.pop(receipt.bundle, None)
-            standing[receipt.bundle] = receipt
-    return list(standing.values())
+            if counting and counting[-1].bundle == receipt.bundle:
+                counting.pop()
+            counting.append(receipt)
+    last = {receipt.bundle: receipt for receipt in counting}
+    return [receipt for receipt in counting if receipt is last[receipt.bundle]]
 
 
 def is_standing(receipts: Sequence[Receipt], digest: str) -> bool:

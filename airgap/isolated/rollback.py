@@ -43,14 +43,16 @@ def rollback(work: Work, show: Callable[[Outcome], None]) -> RolledBack:
     """
     with work.state.lock("airgap rollback"):
         record = receipts.read_receipts(work.state)
-        *before, last = receipts.standing_receipts(record)
+        last = receipts.standing_receipts(record)[-1]
+        undone = [*record, replace(last, action="rolled back")]
+        before = receipts.standing_receipts(undone)
         if not before:
             raise HostError(
                 f"{last.bundle} is the only bundle of this host",
                 meaning="There is none before it to go back to.",
                 remedy="airgap uninstall takes back what it did",
             )
-        work = replace(work, wanted=Wanted.of(receipts.installed(work.state, record)[:-1]))
+        work = replace(work, wanted=Wanted.of(receipts.installed(work.state, undone)))
         preconditions.check_host(work, STEPS)
         outcomes = apply_steps(work, STEPS, show)
         # Last: stopped before it, the same command goes on and undoes no further bundle.

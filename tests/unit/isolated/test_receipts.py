@@ -126,3 +126,23 @@ def test_a_bundle_that_was_taken_out_does_not_count_and_is_remembered(
     assert (receipts[-1].action, receipts[-1].bundle) == (action, "small-2")
     write_receipt(state, "installed", signed(tmp_path, 2))
     assert [one.bundle for one in standing_receipts(read_receipts(state))] == ["small-1", "small-2"]
+
+
+def test_a_bundle_that_was_installed_again_is_rolled_back_to_where_it_was(
+    state: State, tmp_path: Path
+) -> None:
+    for serial in (2, 1, 1):
+        write_receipt(state, "installed", signed(tmp_path, serial))
+    first = standing_receipts(read_receipts(state))
+    assert [one.bundle for one in first] == ["small-2", "small-1"]
+    take_out(state, "rolled back", first[-1])
+    second = standing_receipts(read_receipts(state))
+    assert [one.bundle for one in second] == ["small-1", "small-2"]
+    take_out(state, "rolled back", second[-1])
+    assert [one.bundle for one in standing_receipts(read_receipts(state))] == ["small-1"]
+
+
+def test_what_was_only_begun_is_not_what_is_rolled_back(state: State, tmp_path: Path) -> None:
+    take_out(state, "rolled back", standing_receipts(read_receipts(state))[-1])
+    begun = standing_receipts(read_receipts(state), "begun")
+    assert [one.bundle for one in begun] == ["small-2"]
