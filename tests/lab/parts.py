@@ -92,6 +92,9 @@ ENGINE_VERSION = "29.0.0"
 ARM64_PARTS = ("buildkitd", "buildctl", "dockerfile-frontend", "buildx", "registry")
 """Parts that are cross-built too. runc, which needs C, comes from Debian instead."""
 
+ARM64_ENGINE = ("dockerd", "docker-proxy", "containerd", "containerd-shim-runc-v2")
+"""The Docker Engine of an arm64 machine, again without runc."""
+
 BENCHMARK_PARTS = ("oras", "regctl")
 """Parts that no test uses: `benchmarks/` has them built when it needs them."""
 
@@ -184,5 +187,5 @@ def build_all() -> None:
     for name in PARTS:
         if name not in BENCHMARK_PARTS:
             program(name)
-    for name in ARM64_PARTS:
+    for name in (*ARM64_PARTS, *ARM64_ENGINE):
         program(name, "arm64")
