@@ -13,6 +13,7 @@ from airgap.builder.registry_server import RegistryServer
 from airgap.errors import HostError
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Work
+from airgap.oci.platform import native_platform
 
 MIRROR = "airgap-mirror"
 REGISTRY = "airgap-registry"
@@ -122,7 +123,7 @@ def image_id(work: Work, role: str) -> str:
         HostError: No bundle brought one, or it is not loaded.
     """
     image = work.wanted.role(role)
-    found = work.engine_id(image)
+    found = work.engine_id(image, native_platform())
     if not found:
         raise HostError(
             f"Docker has not the image {image.reference.familiar}",

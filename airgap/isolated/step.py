@@ -11,6 +11,7 @@ from typing import ClassVar
 from airgap.builder.engine import Engine
 from airgap.bundle.archive import Archive
 from airgap.bundle.contents import ImageEntry
+from airgap.bundle.framing import manifests_of
 from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import Signed
@@ -18,7 +19,8 @@ from airgap.errors import HostError, SpaceError, is_full
 from airgap.isolated.host import User
 from airgap.isolated.state import Changes, HostSettings, State
 from airgap.isolated.wanted import Wanted
-from airgap.oci.manifest import Manifest
+from airgap.oci.manifest import Index, Manifest
+from airgap.oci.platform import Platform
 from airgap.progress import Progress
 
 
@@ -89,18 +91,31 @@ class Work:
     options: Options = field(default_factory=Options)
     bundle: OpenBundle | None = None
 
-    def engine_ids(self, image: ImageEntry) -> set[str]:
+    def engine_ids(self, image: ImageEntry, platform: Platform | None) -> set[str]:
         """The ids under which Docker may know an image: of its index, manifests or configs.
 
-        Which one depends on Docker's image store.
+        Which one depends on Docker's image store. One with an index's id has all its platforms.
+
+        Args:
+            image: Of an installed bundle.
+            platform: That Docker must have the image for; None if any will do.
         """
         documents = self.state.mirror.documents(image)
         manifests = [one for one in documents.values() if isinstance(one, Manifest)]
+        top = documents[image.digest]
+        if platform is not None and isinstance(top, Index):
+            carried = manifests_of(top, documents)
+            manifests = [carried[platform]] if platform in carried else []
         return {*documents, *(manifest.config.digest for manifest in manifests)}
 
-    def engine_id(self, image: ImageEntry) -> str:
-        """Docker's id of exactly this image, under its own name; empty if it has it not."""
-        ids = self.engine_ids(image)
+    def engine_id(self, image: ImageEntry, platform: Platform | None) -> str:
+        """Docker's id of exactly this image, under its own name; empty if it has it not.
+
+        Args:
+            image: Of an installed bundle.
+            platform: As for `engine_ids`.
+        """
+        ids = self.engine_ids(image, platform)
         names = [image.reference.familiar] if image.reference.tag else sorted(ids)
         return next((id for name in names if (id := self.engine.image_id(name)) in ids), "")
 

@@ -74,6 +74,13 @@ PARTS = {
             "frontend/dockerfile/cmd/dockerfile-frontend",
             f"{_BUILDKIT}/version.Version",
         ),
+        Part(
+            "frontend",
+            _BUILDKIT,
+            "frontend/dockerfile/cmd/dockerfile-frontend",
+            f"{_BUILDKIT}/version.Version",
+            binary="dockerfile-frontend-1.11",
+        ),
         Part("buildkit", _BUILDKIT, "./resolve"),
         Part("runc", "github.com/opencontainers/runc", "", static_cgo=True),
         Part("containerd", _CONTAINERD, "cmd/containerd", f"{_CONTAINERD}/version.Version"),
@@ -89,7 +96,14 @@ PARTS = {
 ENGINE_VERSION = "29.0.0"
 """What dockerd says of itself: the module's own tag, v2.0.0-beta, is not an Engine's version."""
 
-ARM64_PARTS = ("buildkitd", "buildctl", "dockerfile-frontend", "buildx", "registry")
+ARM64_PARTS = (
+    "buildkitd",
+    "buildctl",
+    "dockerfile-frontend",
+    "dockerfile-frontend-1.11",
+    "buildx",
+    "registry",
+)
 """Parts that are cross-built too. runc, which needs C, comes from Debian instead."""
 
 ARM64_ENGINE = ("dockerd", "docker-proxy", "containerd", "containerd-shim-runc-v2")
