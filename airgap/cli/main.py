@@ -28,6 +28,7 @@ _VERBS = {
     "install": "install",
     "keygen": "keygen",
     "load": "load",
+    "mirrors": "mirrors",
     "scan": "scan",
     "rehearse": "rehearse",
     "serve": "serve",
