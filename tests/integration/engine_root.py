@@ -15,8 +15,17 @@ from tests.lab.leftovers import removed_at_end
 from tests.lab.parts import program
 from tests.lab.resource import Resource
 
-_PROGRAMS = ("buildctl", "buildkitd", "containerd", "ctr", "dockerd", "runc", "wharfie")
-_PACKAGES = ("containerd", "podman", "skopeo")
+_PROGRAMS = (
+    "buildctl",
+    "buildkitd",
+    "buildx",
+    "containerd",
+    "ctr",
+    "dockerd",
+    "runc",
+    "wharfie",
+)
+_PACKAGES = ("containerd", "kubernetes-client", "openssl", "podman", "skopeo")
 _SECONDS = 120
 
 _numbers = itertools.count(1)
@@ -60,6 +69,7 @@ class EngineRoot(Resource):
             "HOME": "/root",
             "HTTPS_PROXY": self._proxy,
             "HTTP_PROXY": self._proxy,
+            "NO_PROXY": ".example.internal",
             "OTEL_TRACES_EXPORTER": "none",
             "PATH": "/usr/local/bin:/usr/sbin:/usr/bin",
         }

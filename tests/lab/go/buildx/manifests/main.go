@@ -1,36 +1,50 @@
-// Decodes Kubernetes manifests as an API server does that refuses unknown and repeated fields.
+// Decodes what clients give to Kubernetes' API as a server does that refuses unknown fields.
 //
-// It reads YAML documents from standard input, and prints kind and name of each.
+// It reads YAML documents, or one object in protobuf, from standard input, and prints each as JSON.
 package main
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 
-	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/kubernetes/scheme"
 )
 
+var decoder = serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
+
 func main() {
-	decoder := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
-	documents := yaml.NewYAMLReader(bufio.NewReader(os.Stdin))
+	data, err := io.ReadAll(os.Stdin)
+	check(err)
+	if bytes.HasPrefix(data, []byte("k8s\x00")) {
+		show(data)
+		return
+	}
+	documents := yaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
 	for {
-		text, err := documents.Read()
+		document, err := documents.Read()
 		if errors.Is(err, io.EOF) {
 			return
 		}
 		check(err)
-		object, kind, err := decoder.Decode(text, nil, nil)
-		check(err)
-		named, err := meta.Accessor(object)
-		check(err)
-		fmt.Println(kind.Kind, named.GetName())
+		show(document)
 	}
+}
+
+func show(data []byte) {
+	object, kind, err := decoder.Decode(data, nil, nil)
+	check(err)
+	object.GetObjectKind().SetGroupVersionKind(*kind)
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	check(err)
+	check(json.NewEncoder(os.Stdout).Encode(fields))
 }
 
 func check(err error) {
