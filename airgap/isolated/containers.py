@@ -36,6 +36,12 @@ def mirror_addresses(work: Work) -> list[str]:
     return ["127.0.0.1", gateway] if gateway else ["127.0.0.1"]
 
 
+def mirror_servers(work: Work) -> list[RegistryServer]:
+    """The mirror, at every address at which this host's engines reach it, the first asked first."""
+    port = work.settings.mirror_port
+    return [RegistryServer(f"{address}:{port}", http=True) for address in mirror_addresses(work)]
+
+
 def registry_servers(work: Work) -> list[RegistryServer]:
     """The registries that people push to."""
     return [RegistryServer(work.settings.registry, http=True)]

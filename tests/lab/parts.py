@@ -85,9 +85,12 @@ PARTS = {
         Part("runc", "github.com/opencontainers/runc", "", static_cgo=True),
         Part("containerd", _CONTAINERD, "cmd/containerd", f"{_CONTAINERD}/version.Version"),
         Part("containerd", _CONTAINERD, "cmd/containerd-shim-runc-v2"),
+        Part("containerd", _CONTAINERD, "cmd/ctr"),
         Part("moby", _MOBY, "cmd/dockerd", f"{_MOBY}/dockerversion.Version"),
         Part("moby", _MOBY, "cmd/docker-proxy"),
         Part("buildx", _BUILDX, "cmd/buildx", f"{_BUILDX}/version.Version"),
+        Part("buildx", _BUILDX, "./manifests"),
+        Part("wharfie", "github.com/rancher/wharfie", "./pull", binary="wharfie"),
         Part("oras", "oras.land/oras", "cmd/oras"),
         Part("regctl", "github.com/regclient/regclient", "cmd/regctl"),
     )
