@@ -47,4 +47,5 @@ def buildkitd_toml(
 def _settings(server: RegistryServer) -> list[str]:
     if server.http:
         return ["http = true"]
-    return [f'ca = ["{server.ca}"]'] if server.ca else []
+    # BuildKit takes servers on loopback for HTTP, unless it is told otherwise.
+    return ["http = false", f'ca = ["{server.ca}"]'] if server.ca else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from airgap.errors import HostError, TrustError
 from airgap.isolated import preconditions, receipts
 from airgap.isolated.host import User
 from airgap.isolated.probe import probe
+from airgap.isolated.registry_mirror import keep_ca
 from airgap.isolated.state import Changes, HostSettings, State
 from airgap.isolated.status import look
 from airgap.isolated.step import OpenBundle, Options, Step, Work, foreseen
@@ -38,6 +39,8 @@ class Order:
         allow_older: Tags may go back to an older bundle's.
         settings: Ports and the like; None for those of the last install.
         options: For the steps.
+        ca: PEM of the authority that vouches for the registry in `settings`; empty for the one
+            that is known.
     """
 
     folders: Sequence[Path]
@@ -46,6 +49,7 @@ class Order:
     allow_older: bool = False
     settings: HostSettings | None = None
     options: Options = field(default_factory=Options)
+    ca: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +60,13 @@ class Outcome:
         name: The step's.
         changed: Whether it had to be applied.
         detail: What was found in the end.
+        counts: What was done, in numbers, by steps that count.
     """
 
     name: str
     changed: bool
     detail: str
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,20 +117,23 @@ def install(
             mirror_has_content=state.mirror.has_content(),
             allow_older=order.allow_older,
         )
+        settings = order.settings or state.settings()
+        if order.ca:
+            settings = keep_ca(state, settings, order.ca)
         work = Work(
             state=state,
             wanted=Wanted.of([*receipts.installed(state, before), signed.contents]),
-            settings=order.settings or state.settings(),
+            settings=settings,
             engine=Engine(state.root),
             user=user,
             changes=Changes(state),
             progress=progress,
             options=order.options,
-            bundle=OpenBundle(media, signed, archive, replay),
+            bundle=OpenBundle(media, signed, archive, replay, documents),
         )
         steps = [step for step in STEPS if not order.only or step.name in order.only]
         preconditions.check_host(work, steps)
-        preconditions.check_space(work, archive, replay, documents)
+        preconditions.check_space(work, steps, archive, replay, documents)
         if broken:
             receipts.set_aside(state)
         outcomes = _apply_all(work, signed, before, steps, show)
@@ -169,7 +178,8 @@ def _apply_all(
                     f"the step {step.name} was done, and still: {finding.detail}",
                     remedy="airgap status shows what is not well",
                 )
-        outcomes.append(Outcome(step.name, changed, finding.detail))
+        counts = work.counts.get(step.name, {})
+        outcomes.append(Outcome(step.name, changed, finding.detail, counts))
         show(outcomes[-1])
     if not stood and look(SeedStep(), work).well:
         if not begun:

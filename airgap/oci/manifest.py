@@ -129,8 +129,7 @@ def index_of_carried(body: bytes, carried: Collection[str]) -> bytes:
     kept = [entry for entry in document["manifests"] if entry["digest"] in carried]
     if kept == document["manifests"]:
         return body
-    text = json.dumps({**document, "manifests": kept}, separators=(",", ":"), ensure_ascii=False)
-    return text.encode()
+    return json.dumps({**document, "manifests": kept}, separators=(",", ":")).encode()
 
 
 def config_platform(body: bytes, what: str) -> Platform:

@@ -10,6 +10,7 @@ from airgap.isolated.steps.emulator import EmulatorStep
 from airgap.isolated.steps.enable import EnableStep
 from airgap.isolated.steps.load import LoadStep
 from airgap.isolated.steps.mirror import MirrorStep
+from airgap.isolated.steps.push import PushStep
 from airgap.isolated.steps.recordings import RecordingsStep
 from airgap.isolated.steps.registry import RegistryStep
 from airgap.isolated.steps.seed import SeedStep
@@ -18,6 +19,7 @@ from airgap.isolated.steps.tool import ToolStep
 STEPS: tuple[Step, ...] = (
     ToolStep(),
     SeedStep(),
+    PushStep(),
     RecordingsStep(),
     LoadStep(),
     EmulatorStep(),

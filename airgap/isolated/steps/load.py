@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import HostError
+from airgap.isolated.registry_mirror import RegistryMirror, fetch
 from airgap.isolated.step import Finding, Step, Work
 from airgap.oci.platform import native_platform
+from airgap.store.check import problem_with
 from airgap.store.export import export
 
 
@@ -45,8 +47,12 @@ def load_image(work: Work, image: ImageEntry, step: str = LoadStep.name) -> None
 
     Raises:
         HostError: Docker refuses it, or has another image afterwards.
+        AirgapError: Somebody's registry holds the mirror, and does not give it.
     """
     name = image.reference.familiar
+    mirror = RegistryMirror.of(work.settings)
+    if mirror is not None and problem_with(work.state.mirror, image):
+        fetch(work, mirror, image)
     if not work.engine.image_id(name):
         work.changes.add(step, name)
     work.progress.message(f"loading {name} into Docker")
