@@ -110,7 +110,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
 
     \b
     Steps, in order:
-      tool, seed, push, recordings, load, emulator, mirror, registry, builder, buildx,
+      tool, seed, recordings, push, load, emulator, mirror, registry, builder, buildx,
       enable, docker-mirror
 
     \b

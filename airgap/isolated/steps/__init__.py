@@ -19,8 +19,8 @@ from airgap.isolated.steps.tool import ToolStep
 STEPS: tuple[Step, ...] = (
     ToolStep(),
     SeedStep(),
-    PushStep(),
     RecordingsStep(),
+    PushStep(),
     LoadStep(),
     EmulatorStep(),
     MirrorStep(),
