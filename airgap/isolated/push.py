@@ -168,6 +168,7 @@ class Push:
         progress: Progress,
     ) -> None:
         self._stop = Event()
+        self._pool = ThreadPoolExecutor(_CONNECTIONS)
         self._client = connect(self._pause)
         self._read, self._progress = read, progress
         self._known = dict(known)
@@ -193,6 +194,7 @@ class Push:
             self._each(self._tag, [one for one in targets if one.image.reference.tag])
         finally:
             self._progress.finish()
+            self._pool.shutdown(wait=False)
             self._client.close()
         return tally
 
@@ -259,16 +261,15 @@ class Push:
 
     def _each(self, work: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
         """Several at once; the first failure ends all."""
-        pool = ThreadPoolExecutor(_CONNECTIONS)
         futures: list[Future[_Result]] = []
         try:
-            futures += (pool.submit(work, item) for item in items)
+            futures += (self._pool.submit(work, item) for item in items)
             wait(futures, return_when=FIRST_EXCEPTION)
             return [future.result() for future in futures if future.done()]
         finally:
             if not all(future.done() for future in futures):
                 self._stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
+                self._pool.shutdown(wait=False, cancel_futures=True)
             # Who waits for the registry longer than this ends by itself, and finishes nothing.
             wait([future for future in futures if future.running()], timeout=_GRACE_SECONDS)
 

@@ -113,9 +113,9 @@ class PushClient:
 
         def ask() -> str:
             response = self._send("HEAD", repository, f"manifests/{target}", headers=_ACCEPT)
+            self._expect(response, repository, _OK, _NOT_FOUND)
             if response.status_code == _NOT_FOUND:
                 return ""
-            self._expect(response, repository, _OK)
             return response.headers.get("Docker-Content-Digest", "")[: LIMITS.header_characters]
 
         return persist(ask, self.attempts())
@@ -192,10 +192,8 @@ class PushClient:
 
     def _has(self, repository: str, digest: str) -> bool:
         response = self._send("HEAD", repository, f"blobs/{digest}")
-        if response.status_code == _NOT_FOUND:
-            return False
-        self._expect(response, repository, _OK, *_REDIRECTS)
-        return True
+        self._expect(response, repository, _OK, _NOT_FOUND, *_REDIRECTS)
+        return response.status_code != _NOT_FOUND
 
     def _begin(self, repository: str, upload: _Upload, source: str) -> bool:
         """Begins an upload; whether the registry has taken the blob from `source` instead."""
@@ -213,6 +211,7 @@ class PushClient:
             return
         url, upload.url = upload.url, ""
         response = self._send("GET", repository, url)
+        self._body_of(response)
         arrived = _RANGE.fullmatch(response.headers.get("Range", ""))
         if response.status_code not in (_OK, _NO_CONTENT) or arrived is None:
             return
@@ -295,22 +294,18 @@ class PushClient:
         Raises:
             AirgapError: Its status is none of those.
         """
-        with response:
-            code = "" if response.status_code in statuses else self._code(response)
+        body = self._body_of(response)
         if response.status_code not in statuses:
-            raise self._refused(response, repository, code)
+            raise self._refused(response, repository, _error_code(body))
 
-    def _code(self, response: requests.Response) -> str:
-        """What the registry says in its own words, which are few."""
-        try:
-            body = read_document(
-                response, "an error", LIMITS.response_bytes, self._connection.timeout
-            )
-            errors = load_json(body, "an error", LIMITS.response_bytes)["errors"]
-            code = str(errors[0]["code"])
-        except (AirgapError, KeyError, IndexError, TypeError):
-            return ""
-        return code if _CODE.fullmatch(code) else ""
+    def _body_of(self, response: requests.Response) -> bytes:
+        """What little a registry says; read to its end, so that the connection is used again."""
+        with response:
+            try:
+                timeout = self._connection.timeout
+                return read_document(response, "an answer", LIMITS.response_bytes, timeout)
+            except TemporaryError:
+                return b""  # its status was there before
 
     def _refused(self, response: requests.Response, repository: str, code: str) -> AirgapError:
         status = response.status_code
@@ -336,6 +331,15 @@ class PushClient:
             "not do it.",
             remedy=f"docker login {self.server} (with sudo if airgap runs with sudo)",
         )
+
+
+def _error_code(body: bytes) -> str:
+    """The first code in an answer (distribution spec, "Error Codes"); empty if there is none."""
+    try:
+        code = str(load_json(body, "an error", LIMITS.response_bytes)["errors"][0]["code"])
+    except (AirgapError, KeyError, IndexError, TypeError):
+        return ""
+    return code if _CODE.fullmatch(code) else ""
 
 
 class _LostError(IntegrityError):
