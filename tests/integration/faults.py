@@ -198,8 +198,13 @@ class Exchange(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Tests look at `requests` instead."""
 
-    def fetched(self, *, but: str = "") -> Answer:
-        """What the registry answers to this request, or to the same one without a header."""
+    def fetched(self, *, but: str = "", change: Callable[[bytes], bytes] = bytes) -> Answer:
+        """What the registry answers to this request, or to the same one but for something.
+
+        Args:
+            but: A header that is left out.
+            change: Gives the body that it gets.
+        """
         connection = http.client.HTTPConnection(self.server.proxy.target, timeout=_PATIENCE)
         try:
             kept = {
@@ -208,7 +213,7 @@ class Exchange(BaseHTTPRequestHandler):
                 if name not in ("host", "connection", but)
             }
             body = self.rfile.read(int(self.request_seen.headers.get("content-length", 0)))
-            connection.request(self.request_seen.method, self.request_seen.path, body, kept)
+            connection.request(self.request_seen.method, self.request_seen.path, change(body), kept)
             response = connection.getresponse()
             headers = {
                 name: value
