@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def builder_spec(work: Work, name: str) -> ContainerSpec:
         spec,
         binds={name: "/var/lib/buildkit:rw", **authorities, **spec.binds},
         host_network=True,
-        config_digest=digest,
+        config_digest=_with_authorities(digest, authorities),
     )
 
 
@@ -115,6 +116,13 @@ def config_text(work: Work, container: str) -> str:
 def _inside(server: RegistryServer) -> str:
     """Where a builder reads the authority that vouches for a registry."""
     return f"{_AUTHORITIES}/{Path(server.ca).name}" if server.ca else ""
+
+
+def _with_authorities(digest: str, files: Iterable[str]) -> str:
+    """A digest of a configuration and of the authorities that it names, which may be renewed."""
+    for file in files:
+        digest = hashlib.sha256(digest.encode() + Path(file).read_bytes()).hexdigest()
+    return digest
 
 
 def _registry_spec(

@@ -145,8 +145,11 @@ def unserved(client: PushClient, targets: Sequence[Target]) -> list[Target]:
             client.served(target.repository, asked) == digest for asked, digest in wanted.items()
         )
 
-    with ThreadPoolExecutor(_CONNECTIONS) as pool:
+    pool = ThreadPoolExecutor(_CONNECTIONS)
+    try:
         found = list(pool.map(is_served, targets))
+    finally:
+        pool.shutdown(cancel_futures=True)
     return [target for target, served in zip(targets, found, strict=True) if not served]
 
 

@@ -28,7 +28,7 @@ from airgap.oci.registries import Registries, RegistryConfig, is_loopback, is_se
 from airgap.oci.registry import RegistryClient
 from airgap.store.layout import mirror_host, mirror_repositories
 
-# Seconds for which a look at the registry bears failures.
+# Seconds for which a look at the registry waits for an answer, and bears failures.
 _LOOK_SECONDS = 10.0
 # What Docker itself must have before anything can be had from a registry.
 _DOCKERS_OWN = ("registry", "builder", "emulator", "buildx")
@@ -75,7 +75,9 @@ class RegistryMirror:
     @contextmanager
     def looking(self) -> Iterator[PushClient]:
         """What looks at it, with little patience."""
-        client = PushClient(self.server, self.ca, Credentials(), retry_for=_LOOK_SECONDS)
+        client = PushClient(
+            self.server, self.ca, Credentials(), timeout=_LOOK_SECONDS, retry_for=_LOOK_SECONDS
+        )
         try:
             yield client
         finally:
