@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from airgap.builder.containers import buildkit_container, registry_container, re
 from airgap.builder.engine import ContainerSpec
 from airgap.builder.registry_server import RegistryServer
 from airgap.errors import HostError
+from airgap.isolated.registry_mirror import RegistryMirror
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Work
 from airgap.oci.platform import native_platform
@@ -20,6 +22,8 @@ REGISTRY = "airgap-registry"
 BUILDER = "airgap-buildkitd"
 REPLAYER = "airgap-replay"
 """The builder for builds from recordings; each builder's cache is a volume of its name."""
+
+_AUTHORITIES = "/etc/airgap/ca"
 
 BUILDERS = (BUILDER, REPLAYER)
 
@@ -38,6 +42,9 @@ def mirror_addresses(work: Work) -> list[str]:
 
 def mirror_servers(work: Work) -> list[RegistryServer]:
     """The mirror, at every address at which this host's engines reach it, the first asked first."""
+    somebodys = RegistryMirror.of(work.settings)
+    if somebodys is not None:
+        return [somebodys.as_engines_reach_it()]
     port = work.settings.mirror_port
     return [RegistryServer(f"{address}:{port}", http=True) for address in mirror_addresses(work)]
 
@@ -54,19 +61,22 @@ def registry_spec(work: Work) -> ContainerSpec:
 
 
 def builder_spec(work: Work, name: str) -> ContainerSpec:
-    """One of `BUILDERS`. Its own requests to registries reach loopback and the site's, no others.
+    """One of `BUILDERS`. Its own requests reach loopback and the site's registries, no others.
 
     That for recordings gives all RUN steps BuildKit's proxy network. For a single build, buildx
     can ask for it with a policy: that costs each request milliseconds, and BusyBox's wget fails.
     """
     config, digest = _config(work, name)
-    reached = ["127.0.0.1", "localhost", "::1", *work.settings.site_registries]
+    own = ["127.0.0.1", "localhost", "::1"]
+    servers = mirror_servers(work)[:1]
+    reached = [*own, *work.settings.site_registries, *(server.address for server in servers)]
+    authorities = {server.ca: f"{_inside(server)}:ro,z" for server in servers if server.ca}
     spec = buildkit_container(name, image_id(work, "builder"), config, reached)
     return replace(
         spec,
-        binds={name: "/var/lib/buildkit:rw", **spec.binds},
+        binds={name: "/var/lib/buildkit:rw", **authorities, **spec.binds},
         host_network=True,
-        config_digest=digest,
+        config_digest=_with_authorities(digest, authorities),
     )
 
 
@@ -96,11 +106,24 @@ def config_text(work: Work, container: str) -> str:
     if container in BUILDERS:
         return buildkitd_toml(
             work.wanted.hosts,
-            [RegistryServer(work.settings.mirror, http=True)],
+            # On the host's network the first address is all that it takes.
+            [replace(server, ca=_inside(server)) for server in mirror_servers(work)[:1]],
             registry_servers(work),
             proxied=container == REPLAYER,
         )
     return registry_yml(read_only=container == MIRROR)
+
+
+def _inside(server: RegistryServer) -> str:
+    """Where a builder reads the authority that vouches for a registry."""
+    return f"{_AUTHORITIES}/{Path(server.ca).name}" if server.ca else ""
+
+
+def _with_authorities(digest: str, files: Iterable[str]) -> str:
+    """A digest of a configuration and of the authorities that it names, which may be renewed."""
+    for file in files:
+        digest = hashlib.sha256(digest.encode() + Path(file).read_bytes()).hexdigest()
+    return digest
 
 
 def _registry_spec(

@@ -36,11 +36,19 @@ class HostSettings:
         mirror_port: Where the mirror listens.
         registry_port: Where the registry for pushed images listens.
         site_registries: Registries of the site that the builder may reach: `HOST[:PORT]`.
+        registry_mirror: `HOST[:PORT][/PREFIX]` of somebody's registry that holds the mirror;
+            empty where this host does.
+        registry_mirror_ca: A PEM file with the authority that vouches for that registry; empty
+            for those that this host knows.
+        rewrite_indexes: It gets indexes that name only what is carried.
     """
 
     mirror_port: int = 5001
     registry_port: int = 5000
     site_registries: tuple[str, ...] = ()
+    registry_mirror: str = ""
+    registry_mirror_ca: str = ""
+    rewrite_indexes: bool = False
 
     @property
     def mirror(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -57,12 +57,21 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class OpenBundle:
-    """A verified bundle that is being installed."""
+    """A verified bundle that is being installed.
+
+    Attributes:
+        media: Where it is.
+        signed: What was signed.
+        archive: Its images.
+        replay: Its recordings.
+        documents: Digest to manifest or index, of all that it carries.
+    """
 
     media: Media
     signed: Signed
     archive: Archive
     replay: ReplayTar
+    documents: Mapping[str, Manifest | Index]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,7 @@ class Work:
         progress: Sees what happens.
         options: Of this install.
         bundle: The bundle being installed; None in other commands.
+        counts: Step to what its `apply` counted, for programs.
     """
 
     state: State
@@ -90,6 +100,7 @@ class Work:
     progress: Progress
     options: Options = field(default_factory=Options)
     bundle: OpenBundle | None = None
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def engine_ids(self, image: ImageEntry, platform: Platform | None) -> set[str]:
         """The ids under which Docker may know an image: of its index, manifests or configs.
@@ -126,11 +137,13 @@ class Step(ABC):
     Attributes:
         name: For `--only`, and in tables.
         needs_root: Whether it changes the host beyond Docker and the user's own files.
+        needs_docker: Whether it asks Docker.
         roles: Without images for these it cannot be applied.
     """
 
     name: ClassVar[str]
     needs_root: ClassVar[bool] = False
+    needs_docker: ClassVar[bool] = True
     roles: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod

@@ -10,6 +10,7 @@ from airgap.isolated.steps.emulator import EmulatorStep
 from airgap.isolated.steps.enable import EnableStep
 from airgap.isolated.steps.load import LoadStep
 from airgap.isolated.steps.mirror import MirrorStep
+from airgap.isolated.steps.push import PushStep
 from airgap.isolated.steps.recordings import RecordingsStep
 from airgap.isolated.steps.registry import RegistryStep
 from airgap.isolated.steps.seed import SeedStep
@@ -19,6 +20,7 @@ STEPS: tuple[Step, ...] = (
     ToolStep(),
     SeedStep(),
     RecordingsStep(),
+    PushStep(),
     LoadStep(),
     EmulatorStep(),
     MirrorStep(),

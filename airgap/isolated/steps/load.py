@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import HostError, NotFoundError
+from airgap.isolated.registry_mirror import RegistryMirror, fetch
 from airgap.isolated.step import Finding, Step, Work
 from airgap.oci.platform import Platform, native_platform
+from airgap.store.check import problem_with
 from airgap.store.export import export
 
 
@@ -50,6 +52,7 @@ def load_image(
     Raises:
         HostError: Docker refuses it, or has another image afterwards.
         NotFoundError: The image is not carried for that platform.
+        AirgapError: Somebody's registry holds the mirror, and does not give it.
     """
     name = image.reference.familiar
     if platform is not None and str(platform) not in image.platforms:
@@ -58,6 +61,9 @@ def load_image(
             meaning=f"It has it for {', '.join(image.platforms)}.",
             remedy=f"bring a bundle with it: airgap bundle {name} --platform {platform} --no-roles",
         )
+    mirror = RegistryMirror.of(work.settings)
+    if mirror is not None and problem_with(work.state.mirror, image):
+        fetch(work, mirror, image)
     had = work.engine.image_platform(name)
     if not had:
         work.changes.add(step, name)
