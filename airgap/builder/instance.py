@@ -12,6 +12,9 @@ INSTANCE = "airgap"
 REPLAY_INSTANCE = "airgap-replay"
 """For builds from recordings."""
 
+COMPOSE_INSTANCE = "airgap-compose"
+"""For Docker Compose before 2.27: the buildx in it refuses an instance that loads by itself."""
+
 Runner = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
 """Runs a command as the user whose instance it is."""
 
@@ -29,7 +32,7 @@ def problem(run: Runner, name: str, container: str) -> str:
 
 
 def create(run: Runner, name: str, container: str) -> None:
-    """Creates it.
+    """Creates it. There must be no default configuration, which buildx would want to give it.
 
     Raises:
         HostError: buildx refuses, or the user has another builder of that name.
@@ -41,9 +44,10 @@ def create(run: Runner, name: str, container: str) -> None:
         )
     remove(run, name)
     command = ["docker", "buildx", "create", "--name", name, "--driver", "remote"]
-    # So that a build without an output is loaded into Docker, as people expect.
-    command += ["--driver-opt", "default-load=true", _endpoint(container)]
-    _checked(run, command)
+    if name != COMPOSE_INSTANCE:
+        # So that a build without an output is loaded into Docker, as people expect.
+        command += ["--driver-opt", "default-load=true"]
+    _checked(run, [*command, _endpoint(container)])
 
 
 def select(run: Runner) -> None:

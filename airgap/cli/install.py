@@ -61,6 +61,11 @@ from airgap.errors import UsageError
     is_flag=True,
     help="Restart Docker if its mirror setting changes; plain docker build reads it only then.",
 )
+@click.option(
+    "--fix",
+    is_flag=True,
+    help="Change a setting of yours that hides buildx: Docker 19.03 has one.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 @pass_settings
 def command(  # noqa: PLR0913, PLR0917 - one parameter an option
@@ -75,6 +80,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     site_registry: tuple[str, ...],
     select: bool | None,
     restart_docker: bool,
+    fix: bool,
     as_json: bool,
 ) -> None:
     """Check a bundle and set this host up with it, so that it builds without a network.
@@ -120,7 +126,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
         only=_steps(only, STEP_NAMES),
         allow_older=allow_older,
         settings=replace(state.settings(), **given) if given else None,  # type: ignore[arg-type]
-        options=Options(load, select, restart_docker),
+        options=Options(load, select, restart_docker, fix),
     )
 
     def show(outcome: Outcome) -> None:

@@ -46,11 +46,13 @@ class Options:
         select: Make ours the selected builder of the user: always, never, or (None) where the
             user has not selected one.
         restart_docker: dockerd may be restarted.
+        fix: Settings of the user that are in the way may be changed.
     """
 
     load: tuple[str, ...] = ()
     select: bool | None = None
     restart_docker: bool = False
+    fix: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 
 from airgap.builder import instance
 from airgap.builder.config import HEADER, buildkitd_toml
 from airgap.builder.registry_server import RegistryServer
 from airgap.errors import HostError
+from airgap.isolated import old_docker
 from airgap.isolated.containers import BUILDER, REPLAYER, mirror_addresses, registry_servers
-from airgap.isolated.host import User, last_lines
+from airgap.isolated.host import User, last_lines, read_regular
 from airgap.isolated.step import Finding, Step, Work
 from airgap.limits import LIMITS
 
 _THEIRS = "theirs"
-_INSTANCES = {instance.INSTANCE: BUILDER, instance.REPLAY_INSTANCE: REPLAYER}
+_INSTANCES = {
+    instance.INSTANCE: BUILDER,
+    instance.COMPOSE_INSTANCE: BUILDER,
+    instance.REPLAY_INSTANCE: REPLAYER,
+}
 
 
 class EnableStep(Step):
-    """The user has an instance for each builder, and builders that they make use the mirror."""
+    """The user has instances for the builders, and builders that they make use the mirror."""
 
     name = "enable"
 
@@ -40,11 +43,17 @@ class EnableStep(Step):
         """Creates the instances, and selects the first unless the user has chosen another."""
         user = work.user
         chosen = instance.selected(user.run)
-        is_new = bool(instance.problem(user.run, instance.INSTANCE, BUILDER))
-        for name, container in _INSTANCES.items():
-            if instance.problem(user.run, name, container):
-                work.changes.add(self.name, user.name)
-                instance.create(user.run, name, container)
+        unwell = [
+            name
+            for name, container in _INSTANCES.items()
+            if instance.problem(user.run, name, container)
+        ]
+        if unwell:
+            work.changes.add(self.name, user.name)
+            _remove_defaults(user)
+        for name in unwell:
+            instance.create(user.run, name, _INSTANCES[name])
+        is_new = instance.INSTANCE in unwell
         wish = work.options.select
         if wish or (wish is None and is_new and chosen in ("", "default")):
             instance.select(user.run)
@@ -68,11 +77,19 @@ def enable(work: Work) -> Finding:
     step = EnableStep()
     finding = step.check(work)
     if not finding.well:
+        _check_buildx(work.user)
         step.apply(work)
         finding = step.check(work)
     if not finding.well:
         raise HostError(finding.detail, remedy="may the user use Docker? See: docker version")
     return finding
+
+
+def _check_buildx(user: User) -> None:
+    if user.run(["docker", "buildx", "version"]).returncode == 0:
+        return
+    if problem := old_docker.problem(user):
+        raise HostError(problem, remedy="set it, then give the same command again")
 
 
 def disable(user: User) -> None:
@@ -83,8 +100,23 @@ def disable(user: User) -> None:
     """
     for name in _INSTANCES:
         instance.remove(user.run, name)
-    if _defaults(user) not in ("", _THEIRS):
+    if _defaults(user) != _THEIRS:
         user.run(["rm", "-f", str(_path(user))])
+
+
+def _remove_defaults(user: User) -> None:
+    """Makes way for an instance: buildx gives the defaults to each new one, and ours take none.
+
+    Raises:
+        HostError: They are the user's own.
+    """
+    path = _path(user)
+    if _defaults(user) == _THEIRS:
+        raise HostError(
+            f"{path} is {user.name}'s own, and buildx would give it to the builder airgap too",
+            remedy="move it away, give the same command again, then move it back",
+        )
+    user.run(["rm", "-f", str(path)])
 
 
 def _write_defaults(work: Work) -> None:
@@ -105,20 +137,13 @@ def _path(user: User) -> Path:
 
 
 def _defaults(user: User) -> str:
-    """The text of the user's file if we wrote it, a mark if they did; empty if there is none.
-
-    It is theirs to change while root reads it: no links, regular files only, no more than needed.
-    """
+    """The text of the user's file if we wrote it, a mark if they did; empty if there is none."""
     try:
-        descriptor = os.open(_path(user), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        data = read_regular(_path(user), LIMITS.spec_bytes)
     except FileNotFoundError:
         return ""
     except OSError:
         return _THEIRS
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return _THEIRS
-        data = file.read(LIMITS.spec_bytes)
     return data.decode() if data.startswith(HEADER.encode()) else _THEIRS
 
 
