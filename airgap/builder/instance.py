@@ -14,6 +14,9 @@ INSTANCE = "airgap"
 REPLAY_INSTANCE = "airgap-replay"
 """For builds from recordings."""
 
+COMPOSE_INSTANCE = "airgap-compose"
+"""For Docker Compose before 2.27: the buildx in it refuses an instance that loads by itself."""
+
 Runner = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
 """Runs a command as the user whose instance it is."""
 
@@ -49,8 +52,10 @@ def create(run: Runner, folder: Path, name: str, container: str) -> None:
         )
     remove(run, name)
     command = ["docker", "buildx", "create", "--name", name, "--driver", "remote"]
-    # So that a build without an output is loaded into Docker, as people expect.
-    command += ["--driver-opt", "default-load=true", _endpoint(container)]
+    if name != COMPOSE_INSTANCE:
+        # So that a build without an output is loaded into Docker, as people expect.
+        command += ["--driver-opt", "default-load=true"]
+    command.append(_endpoint(container))
     with _without_defaults(run, folder) as variable:
         _checked(run, ["env", variable, *command])
 

@@ -85,6 +85,11 @@ from airgap.errors import UsageError
     is_flag=True,
     help="Hash all that earlier installs brought, and bring again what the disk has damaged.",
 )
+@click.option(
+    "--fix",
+    is_flag=True,
+    help="Change a setting of yours that hides buildx: Docker 19.03 has one.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 @pass_settings
 def command(  # noqa: PLR0913, PLR0917 - one parameter an option
@@ -104,6 +109,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     select: bool | None,
     restart_docker: bool,
     repair: bool,
+    fix: bool,
     as_json: bool,
 ) -> None:
     """Check a bundle and set this host up with it, so that it builds without a network.
@@ -157,7 +163,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
             own_mirror=own_mirror,
             rewrite=rewrite,
         ),
-        options=Options(load, select, restart_docker, repair),
+        options=Options(load, select, restart_docker, repair, fix),
         ca=read_ca(ca) if ca else b"",
     )
 

@@ -31,7 +31,7 @@ def command(settings: Settings, names: tuple[str, ...], platform: str) -> None:
     from airgap.isolated.host import User
     from airgap.isolated.state import State
     from airgap.isolated.status import standing_work
-    from airgap.isolated.steps.load import load_image
+    from airgap.isolated.steps.load import bring_image
     from airgap.oci.platform import native_platform, parse_platform
 
     chosen = parse_platform(platform) if platform else None
@@ -42,7 +42,6 @@ def command(settings: Settings, names: tuple[str, ...], platform: str) -> None:
         with state.lock("airgap load"):
             for image in [work.wanted.image(name) for name in names]:
                 native = native_platform() if str(native_platform()) in image.platforms else None
-                if not work.engine_id(image, chosen or native):
-                    load_image(work, image, platform=chosen or native)
+                bring_image(work, image, chosen or native)
                 which = f" for {chosen}" if chosen else ""
                 click.echo(f"Docker has {image.reference.familiar}{which}")

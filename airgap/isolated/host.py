@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -92,6 +94,24 @@ class User:
         account = {"HOME": str(self.home), "USER": self.name, "LOGNAME": self.name}
         # BUILDX_BUILDER would hide what is selected.
         return {k: v for k, v in (own or login).items() if k != "BUILDX_BUILDER"} | account
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """The start of a file that is somebody's to change while root reads it.
+
+    Args:
+        path: The file.
+        limit: How many bytes are read at most.
+
+    Raises:
+        FileNotFoundError: There is none.
+        OSError: It is a link or no regular file, or cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        return file.read(limit)
 
 
 def is_root() -> bool:

@@ -47,12 +47,14 @@ class Options:
             user has not selected one.
         restart_docker: dockerd may be restarted.
         repair: Every blob in storage is hashed, and those that are damaged are brought again.
+        fix: Settings of the user that are in the way may be changed.
     """
 
     load: tuple[str, ...] = ()
     select: bool | None = None
     restart_docker: bool = False
     repair: bool = False
+    fix: bool = False
 
 
 @dataclass(frozen=True, slots=True)

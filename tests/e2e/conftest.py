@@ -20,6 +20,9 @@ from tests.lab.upstream import Upstream
 LEGACY = ("multiarch/qemu-user-static:x86_64-aarch64", "arm64v8/alpine")
 """Images for plain `docker build`, which Docker itself must have."""
 
+FURTHER = ("ghcr.io/example/base:1", "docker/dockerfile:1.11", "multiarch/qemu-user-static")
+"""Images that no ready-made spec names."""
+
 MEDIUM_BYTES = 4 << 30
 """Enough for both ready-made specs."""
 
@@ -63,12 +66,11 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture(scope="session")
 def carried(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Carried]:
-    """Both ready-made specs and an image from elsewhere, in one bundle on one sealed medium."""
+    """Both ready-made specs and what is not in them, in one bundle on one sealed medium."""
     key = journey.make_key(tmp_path_factory.mktemp("keys"))
     specs = [journey.BUNDLES / f"{name}.toml" for name in ("arm64-builder", "legacy-qemu")]
     with Medium(MEDIUM_BYTES) as medium:
-        wanted: list[str | Path] = [*specs, "ghcr.io/example/base:1"]
-        journey.make_bundle(upstream, key, medium.path / "bundle", wanted)
+        journey.make_bundle(upstream, key, medium.path / "bundle", [*specs, *FURTHER])
         medium.seal()
         yield Carried(key, medium)
 

@@ -76,6 +76,24 @@ def test_status_finds_what_is_broken_and_install_mends_it(installed: IsolatedHos
     installed.run(["airgap", "status"])
 
 
+def test_a_builder_that_a_user_removed_is_made_again(installed: IsolatedHost) -> None:
+    installed.run(["docker", "buildx", "rm", "airgap"])
+    assert "root has the builder 'airgap'" in installed.run(["airgap", "enable"]).stdout
+    assert installed.path("/root/.docker/buildx/buildkitd.default.toml").exists()
+    installed.run(["airgap", "status"])
+
+
+def test_a_users_own_defaults_are_named_where_they_are_in_the_way(installed: IsolatedHost) -> None:
+    own = "/home/alice/.docker/buildx/buildkitd.default.toml"
+    for command in (["mkdir", "-p", "/home/alice/.docker/buildx"], ["tee", own]):
+        installed.run(command, user="alice", input="debug = true\n")
+    done = installed.run(["airgap", "enable"], user="alice", check=False)
+    assert done.returncode == ExitCode.HOST
+    assert f"{own} is alice's own" in done.stderr
+    assert installed.path(own).read_text() == "debug = true\n"
+    installed.path(own).unlink()
+
+
 def test_no_two_commands_change_the_host_at_once(installed: IsolatedHost) -> None:
     hold = f"import fcntl, sys; f = open('{STATE}/lock', 'r+'); fcntl.flock(f, fcntl.LOCK_EX)"
     wait = "f.write('a test'); f.flush(); print('held', flush=True); sys.stdin.read()"

@@ -59,6 +59,7 @@ _BUILDKIT = "github.com/moby/buildkit"
 _BUILDX = "github.com/docker/buildx"
 _REGISTRY = "github.com/distribution/distribution/v3"
 _MOBY = "github.com/moby/moby/v2"
+_COMPOSE = "github.com/docker/compose/v5"
 _CONTAINERD = "github.com/containerd/containerd/v2"
 
 PARTS = {
@@ -91,6 +92,13 @@ PARTS = {
         Part("buildx", _BUILDX, "cmd/buildx", f"{_BUILDX}/version.Version"),
         Part("buildx", _BUILDX, "./manifests"),
         Part("wharfie", "github.com/rancher/wharfie", "./pull", binary="wharfie"),
+        Part(
+            "compose",
+            _COMPOSE,
+            "cmd",
+            f"{_COMPOSE}/internal.Version",
+            binary="docker-compose",
+        ),
         Part("oras", "oras.land/oras", "cmd/oras"),
         Part("regctl", "github.com/regclient/regclient", "cmd/regctl"),
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from airgap.bundle.contents import canonical
 from airgap.errors import HostError
+from airgap.isolated import old_docker
 from airgap.isolated.host import User, is_root, last_lines
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Step, Work
@@ -19,6 +20,8 @@ Version = tuple[int, ...]
 _SYSTEM_FOLDER = Path("/usr/local/lib/docker/cli-plugins")
 _PLUGIN = "docker-buildx"
 _IN_IMAGE = "/buildx"
+# Before a user's name, among the changes; no image is called so.
+_SHOWN_TO = "experimental="
 # The remote driver takes default-load since then.
 _OLDEST: Version = (0, 14)
 
@@ -32,14 +35,14 @@ class BuildxStep(Step):
         """Asks the docker command, as the user would."""
         version = _version_in_use(work.user)
         if not version:
-            return Finding(False, "the docker command has no buildx")
+            problem = old_docker.problem(work.user) or "the docker command has no buildx"
+            return Finding(False, problem + _hint(work.user))
         carried = _carried_version(work)
         if carried is None:
             return Finding(False, "not compared with the bundle's yet")
         if version < carried:
-            own = work.user.home / ".docker" / "cli-plugins" / _PLUGIN
-            hint = f"; remove {own}, which comes first" if own.exists() else ""
-            return Finding(False, f"buildx {_shown(version)} is older than {_shown(carried)}{hint}")
+            problem = f"buildx {_shown(version)} is older than {_shown(carried)}"
+            return Finding(False, problem + _hint(work.user))
         return Finding(True, f"buildx {_shown(version)}")
 
     def apply(self, work: Work) -> None:
@@ -57,12 +60,15 @@ class BuildxStep(Step):
             candidate.unlink(missing_ok=True)
         note = {"image": image.digest, "version": list(carried)}
         write_file(_note_path(work), canonical(note))
+        _show(work)
 
     def undo(self, work: Work) -> None:
         """Removes the plugin, and puts back the one that stood there before."""
         for text in work.changes.of(self.name):
             path = Path(text)
-            if not path.is_absolute():
+            if text.startswith(_SHOWN_TO):
+                _hide_again(work, text.removeprefix(_SHOWN_TO))
+            elif not path.is_absolute():
                 work.engine.remove_image(text)
             elif path.name == _PLUGIN:
                 path.unlink(missing_ok=True)
@@ -72,6 +78,39 @@ class BuildxStep(Step):
         _note_path(work).unlink(missing_ok=True)
 
 
+def _hint(user: User) -> str:
+    own = user.home / ".docker" / "cli-plugins" / _PLUGIN
+    return f"; remove {own}, which comes first" if own.exists() else ""
+
+
+def _show(work: Work) -> None:
+    """Has the user's docker command show the plugin, if it is one that hides it.
+
+    Raises:
+        HostError: That was not asked for; it says what to set.
+    """
+    if _version_in_use(work.user):
+        return
+    problem = old_docker.problem(work.user)
+    if not problem:
+        return
+    if not work.options.fix:
+        raise HostError(
+            problem + _hint(work.user),
+            remedy="set it, or have it set: give the same command again with --fix",
+        )
+    work.changes.add(BuildxStep.name, f"{_SHOWN_TO}{work.user.name}")
+    work.progress.message(f"changing {old_docker.config_path(work.user)}")
+    old_docker.show_all(work.user)
+
+
+def _hide_again(work: Work, name: str) -> None:
+    try:
+        old_docker.take_back(User.called(name))
+    except HostError as error:
+        work.progress.message(f"left as it is: {error.message}")
+
+
 def _plugin_bytes(work: Work) -> bytes:
     """The plugin's program, read out of its image by way of Docker."""
     from airgap.isolated.steps.load import load_image
@@ -79,7 +118,7 @@ def _plugin_bytes(work: Work) -> bytes:
     image = work.wanted.role("buildx")
     was_there = work.engine_id(image, native_platform())
     if not was_there:
-        load_image(work, image, BuildxStep.name)
+        load_image(work, image, native_platform(), BuildxStep.name)
     native = work.engine_id(image, native_platform())
     data = work.engine.read_file(native, [_IN_IMAGE], LIMITS.plugin_bytes)
     if not was_there:

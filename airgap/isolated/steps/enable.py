@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 
 from airgap.builder import instance
 from airgap.builder.config import HEADER, buildkitd_toml
 from airgap.errors import HostError
+from airgap.isolated import old_docker
 from airgap.isolated.containers import BUILDER, REPLAYER, mirror_servers, registry_servers
-from airgap.isolated.host import User, last_lines
+from airgap.isolated.host import User, last_lines, read_regular
 from airgap.isolated.step import Finding, Step, Work
 from airgap.limits import LIMITS
 
 _THEIRS = "theirs"
-_INSTANCES = {instance.INSTANCE: BUILDER, instance.REPLAY_INSTANCE: REPLAYER}
+_INSTANCES = {
+    instance.INSTANCE: BUILDER,
+    instance.COMPOSE_INSTANCE: BUILDER,
+    instance.REPLAY_INSTANCE: REPLAYER,
+}
 
 
 class EnableStep(Step):
-    """The user has an instance for each builder, and builders that they make use the mirror."""
+    """The user has instances for the builders, and builders that they make use the mirror."""
 
     name = "enable"
 
@@ -39,11 +42,16 @@ class EnableStep(Step):
         """Creates the instances, and selects the first unless the user has chosen another."""
         user = work.user
         chosen = instance.selected(user.run)
-        is_new = bool(instance.problem(user.run, instance.INSTANCE, BUILDER))
-        for name, container in _INSTANCES.items():
-            if instance.problem(user.run, name, container):
-                work.changes.add(self.name, user.name)
-                instance.create(user.run, _path(user).parent, name, container)
+        unwell = [
+            name
+            for name, container in _INSTANCES.items()
+            if instance.problem(user.run, name, container)
+        ]
+        if unwell:
+            work.changes.add(self.name, user.name)
+        for name in unwell:
+            instance.create(user.run, _path(user).parent, name, _INSTANCES[name])
+        is_new = instance.INSTANCE in unwell
         wish = work.options.select
         if wish or (wish is None and is_new and chosen in ("", "default")):
             instance.select(user.run)
@@ -67,11 +75,19 @@ def enable(work: Work) -> Finding:
     step = EnableStep()
     finding = step.check(work)
     if not finding.well:
+        _check_buildx(work.user)
         step.apply(work)
         finding = step.check(work)
     if not finding.well:
         raise HostError(finding.detail, remedy="may the user use Docker? See: docker version")
     return finding
+
+
+def _check_buildx(user: User) -> None:
+    if user.run(["docker", "buildx", "version"]).returncode == 0:
+        return
+    if problem := old_docker.problem(user):
+        raise HostError(problem, remedy="set it, then give the same command again")
 
 
 def disable(user: User) -> None:
@@ -82,7 +98,7 @@ def disable(user: User) -> None:
     """
     for name in _INSTANCES:
         instance.remove(user.run, name)
-    if _defaults(user) not in ("", _THEIRS):
+    if _defaults(user) != _THEIRS:
         user.run(["rm", "-f", str(_path(user))])
 
 
@@ -104,20 +120,13 @@ def _path(user: User) -> Path:
 
 
 def _defaults(user: User) -> str:
-    """The text of the user's file if we wrote it, a mark if they did; empty if there is none.
-
-    It is theirs to change while root reads it: no links, regular files only, no more than needed.
-    """
+    """The text of the user's file if we wrote it, a mark if they did; empty if there is none."""
     try:
-        descriptor = os.open(_path(user), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        data = read_regular(_path(user), LIMITS.spec_bytes)
     except FileNotFoundError:
         return ""
     except OSError:
         return _THEIRS
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return _THEIRS
-        data = file.read(LIMITS.spec_bytes)
     return data.decode() if data.startswith(HEADER.encode()) else _THEIRS
 
 

@@ -28,8 +28,7 @@ class LoadStep(Step):
     def apply(self, work: Work) -> None:
         """Loads those that are missing."""
         for image, platform in _wanted(work).items():
-            if not work.engine_id(image, platform):
-                load_image(work, image, platform=platform)
+            bring_image(work, image, platform)
 
     def undo(self, work: Work) -> None:
         """Removes the images that it loaded."""
@@ -37,30 +36,47 @@ class LoadStep(Step):
             work.engine.remove_image(name)
 
 
+def bring_image(work: Work, image: ImageEntry, platform: Platform | None) -> None:
+    """Loads an image, unless Docker has it.
+
+    Args:
+        work: The context.
+        image: What to load.
+        platform: For which one Docker must have it; None if any will do. With containerd's image
+            store Docker has all of them, with the classic store one.
+
+    Raises:
+        HostError: As for `load_image`.
+        NotFoundError: No bundle brought it for that platform.
+    """
+    if platform is not None and str(platform) not in image.platforms:
+        name = image.reference.familiar
+        raise NotFoundError(
+            f"no installed bundle has {name} for {platform}",
+            meaning=f"It is here for {', '.join(image.platforms)}.",
+            remedy=f"bring it: airgap bundle {name} --platform {platform} --no-roles",
+        )
+    if not work.engine_id(image, platform):
+        load_image(work, image, platform)
+
+
 def load_image(
-    work: Work, image: ImageEntry, step: str = LoadStep.name, *, platform: Platform | None = None
+    work: Work, image: ImageEntry, platform: Platform | None, step: str = LoadStep.name
 ) -> None:
     """Brings an image of the mirror into Docker's own store, as `docker load` does.
 
     Args:
         work: The context.
         image: What to load.
+        platform: The one to load where Docker's store can hold but one; None for the one that an
+            image of that name has there, or else this host's.
         step: Which step does it, and removes it again.
-        platform: Which one, where Docker's store can hold but one: with containerd's image store
-            it takes all of them. None for the one that it has, or else this host's.
 
     Raises:
         HostError: Docker refuses it, or has another image afterwards.
-        NotFoundError: The image is not carried for that platform.
         AirgapError: Somebody's registry holds the mirror, and does not give it.
     """
     name = image.reference.familiar
-    if platform is not None and str(platform) not in image.platforms:
-        raise NotFoundError(
-            f"the mirror has {name} not for {platform}",
-            meaning=f"It has it for {', '.join(image.platforms)}.",
-            remedy=f"bring a bundle with it: airgap bundle {name} --platform {platform} --no-roles",
-        )
     mirror = RegistryMirror.of(work.settings)
     if mirror is not None and problem_with(work.state.mirror, image):
         fetch(work, mirror, image)

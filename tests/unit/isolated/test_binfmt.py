@@ -48,6 +48,41 @@ def test_the_rule_for_arm64_is_qemus_own() -> None:
     assert qemu == "/usr/libexec/airgap/qemu"
 
 
+SHOWN = """\
+enabled
+interpreter /usr/bin/qemu-aarch64-static
+flags: OCF
+offset 0
+magic 7f454c460201010000000000000000000200b700
+mask ffffffffffffff00fffffffffffffffffeffffff
+"""
+"""As the kernel shows what qemu-user-static registers (fs/binfmt_misc.c)."""
+
+
+def test_an_entry_of_others_is_read_and_claims_the_programs_of_its_platform() -> None:
+    entry = binfmt.parse_entry(SHOWN)
+    assert entry is not None
+    assert (entry.interpreter, entry.flags) == ("/usr/bin/qemu-aarch64-static", "OCF")
+    claimed = [one for one in KNOWN if entry.claims(binfmt.probe_program(parse_platform(one)))]
+    assert claimed == ["linux/arm64"]
+
+
+def test_an_entry_without_flags_or_mask_is_read() -> None:
+    entry = binfmt.parse_entry("enabled\ninterpreter /a b\nflags: \noffset 1\nmagic 454c46\n")
+    assert entry == binfmt.Entry("/a b", "", 1, b"ELF", b"")
+    assert entry.claims(b"\x7fELF")
+    assert not entry.claims(b"\x7fEL")
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [SHOWN.replace("enabled", "disabled"), "enabled\ninterpreter /a\nflags: \nextension .x\n", ""],
+    ids=["off", "by a file's name", "gone"],
+)
+def test_an_entry_that_claims_no_program_is_none(shown: str) -> None:
+    assert binfmt.parse_entry(shown) is None
+
+
 @pytest.mark.parametrize("text", KNOWN)
 def test_test_programs_are_static(text: str) -> None:
     program = binfmt.probe_program(parse_platform(text))

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from airgap.errors import HostError
+from airgap.isolated import old_docker
+from airgap.isolated.host import User
+
+CLIENT_19_03 = {
+    "Platform": {"Name": ""},
+    "Version": "19.03.15",
+    "ApiVersion": "1.40",
+    "DefaultAPIVersion": "1.40",
+    "Os": "linux",
+    "Arch": "amd64",
+    "Experimental": False,
+}
+"""What the client of that version prints for `docker version --format '{{json .Client}}'`."""
+
+CLIENT_28 = {"Version": "28.2.2", "ApiVersion": "1.50", "Os": "linux", "Context": "default"}
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> User:
+    """This process's user, with a home of their own."""
+    return User("someone", os.geteuid(), os.getegid(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("client", "hides"),
+    [
+        (CLIENT_19_03, True),
+        ({**CLIENT_19_03, "Experimental": True}, False),
+        ({**CLIENT_19_03, "Version": "20.10.5+dfsg1"}, False),
+        (CLIENT_28, False),
+        ({"Version": "unknown-version"}, False),
+        ({}, False),
+    ],
+)
+def test_only_19_03_without_the_setting_hides_plugins(
+    client: dict[str, object], hides: bool
+) -> None:
+    assert old_docker.hides_plugins(client) == hides
+
+
+def test_the_setting_is_put_beside_what_is_there_and_taken_back(user: User) -> None:
+    path = old_docker.config_path(user)
+    path.parent.mkdir()
+    before = (
+        '{\n\t"auths": {\n\t\t"registry.example.internal": {\n\t\t\t"auth": "dTpw"\n\t\t}\n\t}\n}'
+    )
+    path.write_text(before)
+    old_docker.show_all(user)
+    assert json.loads(path.read_text()) == {**json.loads(before), "experimental": "enabled"}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    old_docker.take_back(user)
+    assert path.read_text() == before
+    assert [entry.name for entry in path.parent.iterdir()] == ["config.json"]
+
+
+def test_a_file_that_was_not_there_is_gone_again(user: User) -> None:
+    old_docker.show_all(user)
+    assert json.loads(old_docker.config_path(user).read_text()) == {"experimental": "enabled"}
+    old_docker.take_back(user)
+    assert not old_docker.config_path(user).exists()
+
+
+def test_what_the_user_chose_meanwhile_stays(user: User) -> None:
+    old_docker.show_all(user)
+    old_docker.config_path(user).write_text('{"experimental": "disabled"}')
+    old_docker.take_back(user)
+    assert old_docker.config_path(user).read_text() == '{"experimental": "disabled"}'
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "\xff"])
+def test_a_file_that_docker_does_not_read_is_left_alone(user: User, content: str) -> None:
+    path = old_docker.config_path(user)
+    path.parent.mkdir()
+    path.write_text(content, encoding="latin-1")
+    with pytest.raises(HostError, match=r"config\.json"):
+        old_docker.show_all(user)
+    assert path.read_text(encoding="latin-1") == content
+
+
+def test_a_link_is_not_followed(user: User, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text("{}")
+    old_docker.config_path(user).parent.mkdir()
+    old_docker.config_path(user).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(HostError, match=r"set \"experimental\": \"enabled\" in it yourself"):
+        old_docker.show_all(user)
