@@ -23,17 +23,20 @@ from tests.lab.upstream import Upstream, Version
 
 _LARGE = 6 << 20
 _BLOBS = 2 + 4
-"""Configs and layers of the two images."""
-_IMAGES = ("docker.io/lab/large:1", "ghcr.io/lab/small:1")
+"""Configs and layers of the first two images."""
+_SHARED = 4
+"""Those of the second that the third has too."""
+_IMAGES = ("docker.io/lab/large:1", "ghcr.io/lab/small:1", "ghcr.io/lab/again:1")
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two images, one of them with a large layer. Its key lies beside it."""
+    """Three images: with a large layer, and two that are one. Its key lies beside it."""
     folder, key = tmp_path_factory.mktemp("pushed") / "bundle", forge.new_key()
     images = [
         forge.single(_IMAGES[0], texts=["large"], size=_LARGE),
         forge.indexed(_IMAGES[1], texts=["small"]),
+        forge.indexed(_IMAGES[2], texts=["small"]),
     ]
     forge.make_bundle(folder, key, images=images)
     folder.with_name("site.pub").write_bytes(key.public.pem())
@@ -57,7 +60,7 @@ class Site:
         return airgap(*self.arguments())
 
     def check_whole(self) -> None:
-        """Both images are there, which crane fetches and checks."""
+        """All images are there, which crane fetches and checks."""
         for image in _IMAGES:
             run([program("crane"), "validate", "--remote", f"{self.upstream.address}/{image}"])
 
@@ -224,9 +227,9 @@ def test_what_was_finished_before_an_interruption_is_not_sent_again(
     here.proxy.requests.clear()
     outcome = here.push()
     assert outcome.code == 0
-    found = re.search(r"pushed (\d) blobs .* (\d) were there already", outcome.err)
+    found = re.search(r"pushed (\d+) blobs .* (\d+) were there already", outcome.err)
     assert found is not None
-    assert [int(count) for count in found.groups()] == [1, _BLOBS - 1]
+    assert [int(count) for count in found.groups()] == [1, _BLOBS - 1 + _SHARED]
     here.check_whole()
 
 
@@ -238,4 +241,39 @@ def test_a_registry_with_tokens_is_asked_for_the_rights_to_push_and_to_mount(
     outcome = here.push(tokens)
     assert outcome.code == 0, outcome.err
     here.check_whole()
-    assert {scope.rpartition(":")[2] for scope in tokens.scopes} == {"pull", "pull,push"}
+    assert f"; {_SHARED} were mounted" in outcome.err
+    small, again = (f"repository:{name.partition(':')[0]}" for name in _IMAGES[1:])
+    assert f"{again}:pull,push {small}:pull" in tokens.scopes
+
+
+def test_tags_come_last(site: StartSite) -> None:
+    here = site()
+    assert here.push().code == 0
+    put = [request.is_by_tag for request in here.sent("PUT")]
+    assert sorted(put) == put
+    assert sum(put) == len(_IMAGES)
+
+
+def test_an_upload_that_is_too_large_for_what_stands_between_is_told(site: StartSite) -> None:
+    def too_large(exchange: Exchange) -> None:
+        exchange.rfile.read(int(exchange.request_seen.headers["content-length"]))
+        exchange.answer(413)
+
+    outcome = site().push(once(is_large, too_large))
+    assert outcome.code == ExitCode.UPSTREAM
+    assert "client_max_body_size" in outcome.err
+
+
+def test_a_registry_that_states_no_digests_is_believed_by_its_bytes(site: StartSite) -> None:
+    def says_less(exchange: Exchange) -> bool:
+        if not exchange.request_seen.is_manifest:
+            return False
+        answer = exchange.fetched()
+        kept = {k: v for k, v in answer.headers.items() if k != "Docker-Content-Digest"}
+        exchange.answer(answer.status, kept, answer.body)
+        return True
+
+    here = site()
+    outcome = here.push(says_less)
+    assert outcome.code == 0, outcome.err
+    assert here.push(says_less).out.splitlines()[-1].startswith("nothing to change")
