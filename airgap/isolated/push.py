@@ -226,8 +226,6 @@ class Push:
             source = self._known.get(blob.digest, "")
             way = self._client.blob(repository, blob, source if source != repository else "", sent)
             self._known[blob.digest] = repository
-            if way is not Way.PUSHED:
-                sent(blob.size)
             tally += _counted(way, blob.size)
         return tally
 

@@ -150,7 +150,7 @@ class PushClient:
             repository: Where to.
             blob: What.
             source: A repository of the same registry that has it; empty if none is known to.
-            sent: Is told of bytes that went out; of fewer than nothing if they have to go again.
+            sent: Is told of bytes that are done; of fewer than nothing if they have to go again.
 
         Raises:
             IntegrityError: The bytes are not those of the digest; nothing was finished.
@@ -179,8 +179,10 @@ class PushClient:
         self._resume(repository, upload)
         if not upload.url:
             if self._has(repository, upload.blob.digest):
-                return Way.PRESENT
+                upload.reached(upload.blob.size)
+                return Way.PUSHED if upload.is_sent else Way.PRESENT  # or its answer was lost
             if self._begin(repository, upload, source):
+                upload.reached(upload.blob.size)
                 return Way.MOUNTED
         try:
             if upload.start < upload.blob.size:
@@ -214,6 +216,9 @@ class PushClient:
         """Begins an upload; whether the registry has taken the blob from `source` instead."""
         query = f"?mount={upload.blob.digest}&from={quote(source)}" if source else ""
         response = self._send("POST", repository, f"blobs/uploads/{query}")
+        if source and response.status_code not in (_ACCEPTED, _CREATED):
+            self._body_of(response)
+            response = self._send("POST", repository, "blobs/uploads/")
         self._expect(response, repository, _ACCEPTED, _CREATED)
         if response.status_code == _CREATED:
             return True
@@ -224,9 +229,12 @@ class PushClient:
         """Finds out how much of a broken upload has arrived; it begins anew where that is lost."""
         if not upload.url:
             return
-        url, upload.url = upload.url, ""
-        response = self._send("GET", repository, url)
+        response = self._send("GET", repository, upload.url)
         self._body_of(response)
+        refused = self._refused(response, repository, "")
+        if isinstance(refused, TemporaryError):
+            raise refused
+        upload.url = ""
         arrived = _RANGE.fullmatch(response.headers.get("Range", ""))
         if response.status_code not in (_OK, _NO_CONTENT) or arrived is None:
             return
@@ -242,6 +250,7 @@ class PushClient:
         body = _Rest(upload, attempts)
         response = self._send("PATCH", repository, upload.url, headers=headers, body=body)
         self._expect(response, repository, _ACCEPTED, _NO_CONTENT, _CREATED)
+        upload.is_sent = True
         upload.continues(self._location(response), upload.blob.size)
 
     def _finish(self, repository: str, upload: _Upload) -> None:
@@ -381,7 +390,7 @@ class _Upload:
 
     def __init__(self, blob: Blob, sent: Callable[[int], object]) -> None:
         self.blob = blob
-        self.url = ""
+        self.url, self.is_sent = "", False
         self.start = self.most = self._told = 0
         self._sent = sent
 

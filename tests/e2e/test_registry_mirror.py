@@ -111,6 +111,7 @@ def test_a_registry_of_the_site_is_filled_built_from_and_given_up(site: Isolated
     site.run(["airgap", "status"])
 
     _builds(site, "root", "docker", "buildx", "build")
+    _builds(site, "root", "docker", "buildx", "build", name=f"{SERVER}/team/app")
     _builds(site, "root", "airgap", "build")
     _a_builder_of_ones_own_builds(site)
     site.run(["docker", "pull", f"{MIRROR}/docker.io/library/alpine"])
@@ -155,16 +156,19 @@ def _nothing_but_the_tools_of_the_host_is_kept(host: IsolatedHost) -> None:
     assert tags == {"registry", "buildkit", "binfmt", "buildx-bin"}
 
 
-def _builds(host: IsolatedHost, user: str, *command: str) -> None:
+def _builds(
+    host: IsolatedHost, user: str, *command: str, name: str = "127.0.0.1:5000/demo/app"
+) -> None:
+    """Builds for both platforms, pushes, and runs what was pushed."""
     home = "/root" if user == "root" else f"/home/{user}"
     context: Path = host.path(f"{home}/context")
     context.mkdir(exist_ok=True)
     (context / "Dockerfile").write_text(DOCKERFILE)
     platforms = ["--platform", "linux/amd64,linux/arm64", "--no-cache"]
-    pushed = ["-t", "127.0.0.1:5000/demo/app", "--push", f"{home}/context"]
-    host.run([*command, *platforms, *pushed], user=user)
-    said = host.run(["docker", "buildx", "imagetools", "inspect", "127.0.0.1:5000/demo/app"])
-    assert "linux/arm64" in said.stdout
+    host.run([*command, *platforms, "-t", name, "--push", f"{home}/context"], user=user)
+    host.run(["docker", "rmi", "--force", name])
+    run_it = ["docker", "run", "--rm", "--platform", "linux/arm64", name, "cat", "/machine"]
+    assert host.run(run_it).stdout == "aarch64\n"
 
 
 def _a_builder_of_ones_own_builds(host: IsolatedHost) -> None:

@@ -145,6 +145,36 @@ def test_an_answer_that_is_lost_is_not_asked_for_twice(site: StartSite) -> None:
     assert outcome.code == 0, outcome.err
     here.check_whole()
     assert len(here.sent("PATCH")) == _BLOBS
+    assert f"pushed {_BLOBS} blobs" in outcome.err
+
+
+def test_blobs_that_a_registry_keeps_elsewhere_are_there(site: StartSite) -> None:
+    def redirects(exchange: Exchange) -> bool:
+        request = exchange.request_seen
+        if request.method != "HEAD" or not request.is_blob:
+            return False
+        answer = exchange.fetched()
+        status = 307 if answer.status == 200 else answer.status
+        exchange.answer(status, {"Location": "http://storage.example/"})
+        return True
+
+    here = site()
+    assert here.push().code == 0
+    tag = next(iter(here.tags()))
+    shutil.rmtree(tag)
+    outcome = here.push(redirects)
+    assert outcome.code == 0, outcome.err
+    assert "pushed 0 blobs" in outcome.err
+    here.check_whole()
+
+
+def test_where_nothing_is_mounted_it_is_sent_again(site: StartSite) -> None:
+    here = site()
+    refuses = once(lambda request: "mount=" in request.path, lambda one: one.answer(400), 99)
+    outcome = here.push(refuses)
+    assert outcome.code == 0, outcome.err
+    assert f"pushed {_BLOBS + _SHARED} blobs" in outcome.err
+    here.check_whole()
 
 
 @pytest.mark.parametrize("status", [429, 503])
