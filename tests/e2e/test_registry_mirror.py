@@ -128,7 +128,7 @@ def test_a_registry_of_the_site_is_filled_built_from_and_given_up(site: Isolated
     assert f"docker pull takes names such as {MIRROR}/docker.io" in said
 
     undone = site.run(["airgap", "uninstall"])
-    assert f"left as they are: the images that were pushed to {MIRROR}" in undone.stderr
+    assert f"left as they are: the images in {MIRROR}" in undone.stderr
     assert not site.path("/etc/docker/certs.d").exists()
     storage = site.path(_FOLDER) / "storage/docker/registry/v2/repositories/mirror"
     assert (storage / "docker.io/library/alpine/_manifests/tags/latest").is_dir()
