@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
 import signal
@@ -24,6 +25,8 @@ from tests.lab.upstream import Upstream, Version
 _LARGE = 6 << 20
 _BLOBS = 2 + 4
 """Configs and layers of the first two images."""
+_WRONG = 0.2
+"""The part of all requests that goes wrong."""
 _SHARED = 4
 """Those of the second that the third has too."""
 _IMAGES = ("docker.io/lab/large:1", "ghcr.io/lab/small:1", "ghcr.io/lab/again:1")
@@ -112,6 +115,28 @@ def is_large(request: Request) -> bool:
     return request.method == "PATCH" and int(request.headers["content-length"]) > 1 << 20
 
 
+def _busy(exchange: Exchange) -> None:
+    exchange.rfile.read(_length(exchange))
+    exchange.answer(503, {"Retry-After": "0"})
+
+
+def _half(exchange: Exchange) -> None:
+    exchange.pass_on_part(_length(exchange) // 2)
+
+
+def _lost(exchange: Exchange) -> None:
+    """The registry does it, and its answer does not come."""
+    exchange.fetched()
+    exchange.reset()
+
+
+def _length(exchange: Exchange) -> int:
+    return int(exchange.request_seen.headers.get("content-length", 0))
+
+
+_WAYS: tuple[Callable[[Exchange], None], ...] = (Exchange.reset, _busy, _half, _lost)
+
+
 def test_a_broken_upload_goes_on_from_where_the_registry_says(site: StartSite) -> None:
     here = site("3.1")
     outcome = here.push(once(is_large, lambda exchange: exchange.pass_on_part(2 << 20), 2))
@@ -134,13 +159,32 @@ def test_a_registry_that_cannot_say_gets_the_blob_anew(site: StartSite) -> None:
     assert len([size for size in sizes if size > _LARGE]) == 2
 
 
-def test_an_answer_that_is_lost_is_not_asked_for_twice(site: StartSite) -> None:
-    def lost(exchange: Exchange) -> None:
-        exchange.fetched()
-        exchange.reset()
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("version", ["2.8", "3.1"])
+def test_whatever_goes_wrong_now_and_then_all_arrives(
+    site: StartSite, version: Version, seed: int
+) -> None:
+    seeded, lock, wrong = random.Random(seed), threading.Lock(), []
 
+    def now_and_then(exchange: Exchange) -> bool:
+        with lock:
+            way = seeded.choice(_WAYS) if seeded.random() < _WRONG else None
+        if way is None:
+            return False
+        wrong.append(way)
+        way(exchange)
+        return True
+
+    here = site(version)
+    outcome = here.push(now_and_then)
+    assert outcome.code == 0, outcome.err
+    assert wrong
+    here.check_whole()
+
+
+def test_an_answer_that_is_lost_is_not_asked_for_twice(site: StartSite) -> None:
     here = site()
-    finishes = once(lambda request: request.method == "PUT" and request.is_blob, lost)
+    finishes = once(lambda request: request.method == "PUT" and request.is_blob, _lost)
     outcome = here.push(finishes)
     assert outcome.code == 0, outcome.err
     here.check_whole()
