@@ -17,7 +17,7 @@ from airgap.isolated import preconditions, receipts
 from airgap.isolated.apply import Outcome, apply_steps
 from airgap.isolated.host import User
 from airgap.isolated.probe import probe
-from airgap.isolated.registry_mirror import keep_ca
+from airgap.isolated.registry_mirror import STEP, keep_ca
 from airgap.isolated.state import Changes, HostSettings, State
 from airgap.isolated.status import look
 from airgap.isolated.step import OpenBundle, Options, Step, Work, foreseen
@@ -157,6 +157,8 @@ def _apply_all(
     """Applies what is not yet so. Receipts are written only if something is."""
     if work.settings != work.state.settings():
         work.state.save_settings(work.settings)
+    if work.settings.registry_mirror:
+        work.changes.add(STEP, work.settings.registry_mirror)
     begun = stood = receipts.is_standing(before, signed.digest)
 
     def begin() -> None:

@@ -175,6 +175,7 @@ class Push:
         self._client = connect(self._pause)
         self._read, self._progress = read, progress
         self._known = dict(known)
+        self._seen: set[str] = set()
 
     def run(self, targets: Sequence[Target]) -> Tally:
         """Pushes images; those that the registry may refuse begin with the smallest.
@@ -220,14 +221,13 @@ class Push:
     def _push_blob(self, placed: _Placed) -> Tally:
         blob = Blob(placed.blob.digest, placed.blob.size, self._chunks(placed.blob.digest))
         tally = Tally()
-        for number, repository in enumerate(placed.repositories):
-            # Of the other repositories a few requests are all there is to see.
-            sent = _unseen if number else self._progress.advance
+        for repository in placed.repositories:
+            # Of further repositories a few requests are all there is to see.
+            sent = _unseen if blob.digest in self._seen else self._progress.advance
+            self._seen.add(blob.digest)
             source = self._known.get(blob.digest, "")
             way = self._client.blob(repository, blob, source if source != repository else "", sent)
             self._known[blob.digest] = repository
-            if way is not Way.PUSHED:
-                sent(blob.size)
             tally += _counted(way, blob.size)
         return tally
 

@@ -33,7 +33,7 @@ _LOOK_SECONDS = 10.0
 # What Docker itself must have before anything can be had from a registry.
 _DOCKERS_OWN = ("registry", "builder", "emulator", "buildx")
 STEP = "push"
-"""The step whose changes are the registries that were pushed to."""
+"""The step whose changes are the registries that have held the mirror of this host."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ replay/      storage of what recordings need, in the same form
 pushed/      storage of the registry: what people push
 bundles/     NAME-SERIAL/: contents, SHA256SUMS and signature of each bundle
 receipts/    a file for each install and uninstall; see `airgap.isolated.receipts`
-config/      configuration of the containers
+config/      configuration of the containers, and authorities behind registries
 replaced/    files of the host as they were before install changed them
 settings.json, changes, lock
 """

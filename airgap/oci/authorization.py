@@ -31,11 +31,14 @@ class Authorization:
     Args:
         credentials: Where user names and passwords come from.
         timeout: Seconds to wait for a token server, and for each piece of its answer.
+        actions: What tokens are to allow in a repository besides what a registry says it needs.
+            Of these a token server grants what the account may do.
     """
 
-    def __init__(self, credentials: Credentials, *, timeout: float = 30) -> None:
+    def __init__(self, credentials: Credentials, *, timeout: float = 30, actions: str = "") -> None:
         self._credentials = credentials
         self._timeout = timeout
+        self._actions = actions
         self._headers: dict[tuple[str, str], str] = {}
         self._lock = Lock()
 
@@ -80,10 +83,11 @@ class Authorization:
                 f"{endpoint.name} sends to a token server that is not HTTPS",
                 meaning="Credentials are not sent over an open connection.",
             )
-        fields = {
-            "service": values.get("service", ""),
-            "scope": values.get("scope", f"repository:{endpoint.repository}:pull"),
-        }
+        scopes = values.get("scope", f"repository:{endpoint.repository}:pull").split()
+        if self._actions:
+            scopes.append(f"repository:{endpoint.repository}:{self._actions}")
+        scopes = list(dict.fromkeys(scopes))
+        fields = {"service": values.get("service", ""), "scope": " ".join(scopes)}
         if credential is not None and credential.identity_token:
             form = fields | {
                 "grant_type": "refresh_token",
@@ -97,7 +101,7 @@ class Authorization:
         else:
             headers = {"Authorization": _basic(credential)} if credential else {}
             # Several scopes are several parameters here, and one with spaces above (token spec).
-            asked = {**fields, "scope": fields["scope"].split()}
+            asked = {**fields, "scope": scopes}
             response = session.get(
                 realm, params=asked, headers=headers, stream=True, timeout=self._timeout
             )

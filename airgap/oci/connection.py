@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import requests
 from urllib3.exceptions import HTTPError
@@ -34,11 +34,12 @@ class Connection:
     Args:
         credentials: Where user names and passwords come from.
         timeout: Seconds to wait for a connection, and for each piece of an answer.
+        actions: What tokens are to allow beyond what a registry asks for; see `Authorization`.
     """
 
-    def __init__(self, credentials: Credentials, timeout: float = 30) -> None:
+    def __init__(self, credentials: Credentials, timeout: float = 30, actions: str = "") -> None:
         self.timeout = timeout
-        self._authorization = Authorization(credentials, timeout=timeout)
+        self._authorization = Authorization(credentials, timeout=timeout, actions=actions)
         self._schemes: dict[str, str] = {}
         self._answered: set[str] = set()
         self._local = threading.local()
@@ -53,7 +54,7 @@ class Connection:
         """The address of something in an endpoint's repository."""
         return f"{self._scheme(endpoint)}://{endpoint.server}/v2/{endpoint.repository}/{path}"
 
-    def send(
+    def send(  # noqa: PLR0913 - a request has these parts
         self,
         method: str,
         endpoint: Endpoint,
@@ -62,6 +63,7 @@ class Connection:
         *,
         body: Body | bytes | None = None,
         redirects: bool = True,
+        patience: float = 0,
     ) -> requests.Response:
         """A response of whatever status, its body not read yet; a 401 is answered once.
 
@@ -72,6 +74,7 @@ class Connection:
             headers: Beside those of the session.
             body: What it carries.
             redirects: Whether they are followed.
+            patience: Seconds to wait for the answer, if they are more than others have.
 
         Raises:
             CredentialsError: There are none for what the registry asks, or they were refused.
@@ -79,7 +82,15 @@ class Connection:
         """
 
         def send() -> requests.Response:
-            return self._send(method, endpoint, url, headers, body, redirects=redirects)
+            return self._send(
+                method,
+                endpoint,
+                url,
+                headers={**headers, **self._authorization.header(endpoint)},
+                data=body,
+                timeout=(self.timeout, max(self.timeout, patience)),
+                allow_redirects=redirects,
+            )
 
         response = send()
         if response.status_code == _UNAUTHORISED:
@@ -97,21 +108,10 @@ class Connection:
         method: str,
         endpoint: Endpoint,
         url: str,
-        headers: Mapping[str, str],
-        body: Body | bytes | None,
-        *,
-        redirects: bool,
+        **options: Any,  # noqa: ANN401 - those of requests
     ) -> requests.Response:
         try:
-            response = self._session(endpoint).request(
-                method,
-                url,
-                headers={**headers, **self._authorization.header(endpoint)},
-                data=body,  # type: ignore[arg-type] # urllib3 takes any buffer
-                stream=True,
-                timeout=self.timeout,
-                allow_redirects=redirects,
-            )
+            response = self._session(endpoint).request(method, url, stream=True, **options)
         except (requests.RequestException, HTTPError, ValueError) as error:
             answered = endpoint.server in self._answered
             raise failures.unreachable(endpoint, error, answered=answered) from error

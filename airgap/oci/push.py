@@ -19,6 +19,7 @@ from airgap.oci.attempts import WRONG_TRIES, Attempts, TemporaryError, persist
 from airgap.oci.blob_reader import read_document
 from airgap.oci.connection import Body, Connection
 from airgap.oci.credentials import Credentials
+from airgap.oci.digest import digest_of
 from airgap.oci.manifest import INDEX_TYPES, MANIFEST_TYPES, load_json
 from airgap.oci.registries import Endpoint
 
@@ -26,11 +27,13 @@ _ACCEPT = {"Accept": ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))}
 _OK, _CREATED, _ACCEPTED, _NO_CONTENT = 200, 201, 202, 204
 # A registry whose storage is elsewhere sends there, for what it has (distribution's `redirect`).
 _REDIRECTS = (301, 302, 303, 307, 308)
-_UNAUTHORISED, _FORBIDDEN, _NOT_FOUND, _NOT_ALLOWED = 401, 403, 404, 405
+_UNAUTHORISED, _FORBIDDEN, _NOT_FOUND, _NOT_ALLOWED, _TOO_LARGE = 401, 403, 404, 405, 413
 _RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
 _CODE = re.compile(r"[A-Z_]{1,40}")
 # What it says of uploads that have to begin anew.
 _LOST = ("DIGEST_INVALID", "BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID", "RANGE_INVALID")
+# Seconds for which a registry may store and hash what it was sent before it answers.
+_DIGESTION_SECONDS = 600.0
 # Patience begins anew when so much more of a blob went out than ever before.
 _PROGRESS_BYTES = 64 * KIB
 
@@ -96,7 +99,7 @@ class PushClient:
     ) -> None:
         self.server = server
         self._ca = ca
-        self._connection = Connection(credentials, timeout)
+        self._connection = Connection(credentials, timeout, actions="pull,push")
         self._retry_for, self._pause, self._say = retry_for, pause, say
 
     def close(self) -> None:
@@ -110,13 +113,16 @@ class PushClient:
             CredentialsError: Credentials are missing or wrong.
             UpstreamError: The registry is unreachable, or refuses.
         """
+        path = f"manifests/{target}"
 
         def ask() -> str:
-            response = self._send("HEAD", repository, f"manifests/{target}", headers=_ACCEPT)
+            response = self._send("HEAD", repository, path, headers=_ACCEPT)
             self._expect(response, repository, _OK, _NOT_FOUND)
             if response.status_code == _NOT_FOUND:
                 return ""
-            return response.headers.get("Docker-Content-Digest", "")[: LIMITS.header_characters]
+            # Not all registries say it.
+            stated = response.headers.get("Docker-Content-Digest") or self._digest(repository, path)
+            return stated[: LIMITS.header_characters]
 
         return persist(ask, self.attempts())
 
@@ -144,7 +150,7 @@ class PushClient:
             repository: Where to.
             blob: What.
             source: A repository of the same registry that has it; empty if none is known to.
-            sent: Is told of bytes that went out; of fewer than nothing if they have to go again.
+            sent: Is told of bytes that are done; of fewer than nothing if they have to go again.
 
         Raises:
             IntegrityError: The bytes are not those of the digest; nothing was finished.
@@ -173,8 +179,10 @@ class PushClient:
         self._resume(repository, upload)
         if not upload.url:
             if self._has(repository, upload.blob.digest):
-                return Way.PRESENT
+                upload.reached(upload.blob.size)
+                return Way.PUSHED if upload.is_sent else Way.PRESENT  # or its answer was lost
             if self._begin(repository, upload, source):
+                upload.reached(upload.blob.size)
                 return Way.MOUNTED
         try:
             if upload.start < upload.blob.size:
@@ -190,6 +198,15 @@ class PushClient:
             raise
         return Way.PUSHED
 
+    def _digest(self, repository: str, path: str) -> str:
+        """Of the bytes of a manifest, as they come."""
+        with self._send("GET", repository, path, headers=_ACCEPT) as response:
+            if response.status_code != _OK:
+                return ""
+            timeout = self._connection.timeout
+            body = read_document(response, "a manifest", LIMITS.manifest_bytes, timeout)
+        return digest_of(body)
+
     def _has(self, repository: str, digest: str) -> bool:
         response = self._send("HEAD", repository, f"blobs/{digest}")
         self._expect(response, repository, _OK, _NOT_FOUND, *_REDIRECTS)
@@ -199,6 +216,9 @@ class PushClient:
         """Begins an upload; whether the registry has taken the blob from `source` instead."""
         query = f"?mount={upload.blob.digest}&from={quote(source)}" if source else ""
         response = self._send("POST", repository, f"blobs/uploads/{query}")
+        if source and response.status_code not in (_ACCEPTED, _CREATED):
+            self._body_of(response)
+            response = self._send("POST", repository, "blobs/uploads/")
         self._expect(response, repository, _ACCEPTED, _CREATED)
         if response.status_code == _CREATED:
             return True
@@ -209,9 +229,12 @@ class PushClient:
         """Finds out how much of a broken upload has arrived; it begins anew where that is lost."""
         if not upload.url:
             return
-        url, upload.url = upload.url, ""
-        response = self._send("GET", repository, url)
+        response = self._send("GET", repository, upload.url)
         self._body_of(response)
+        refused = self._refused(response, repository, "")
+        if isinstance(refused, TemporaryError):
+            raise refused
+        upload.url = ""
         arrived = _RANGE.fullmatch(response.headers.get("Range", ""))
         if response.status_code not in (_OK, _NO_CONTENT) or arrived is None:
             return
@@ -227,6 +250,7 @@ class PushClient:
         body = _Rest(upload, attempts)
         response = self._send("PATCH", repository, upload.url, headers=headers, body=body)
         self._expect(response, repository, _ACCEPTED, _NO_CONTENT, _CREATED)
+        upload.is_sent = True
         upload.continues(self._location(response), upload.blob.size)
 
     def _finish(self, repository: str, upload: _Upload) -> None:
@@ -278,7 +302,13 @@ class PushClient:
         try:
             url = target if "://" in target else self._connection.url(endpoint, target)
             response = self._connection.send(
-                method, endpoint, url, headers or {}, body=body, redirects=False
+                method,
+                endpoint,
+                url,
+                headers or {},
+                body=body,
+                redirects=False,
+                patience=_DIGESTION_SECONDS if method in ("PATCH", "PUT") else 0,
             )
         except CredentialsError as error:
             raise self._no_account(repository) from error
@@ -320,6 +350,10 @@ class PushClient:
             meaning = "It takes no pushes: it is read-only, or a cache."
         elif status == _NOT_FOUND:
             meaning = "It may have no such project yet; some registries want it made first."
+        elif status == _TOO_LARGE:
+            meaning = (
+                "Something before it limits how large uploads may be (nginx: client_max_body_size)."
+            )
         elif status in _REDIRECTS:
             meaning = "It sends elsewhere, and nothing is pushed to another server."
         return RefusedError(message, code, meaning=meaning)
@@ -356,7 +390,7 @@ class _Upload:
 
     def __init__(self, blob: Blob, sent: Callable[[int], object]) -> None:
         self.blob = blob
-        self.url = ""
+        self.url, self.is_sent = "", False
         self.start = self.most = self._told = 0
         self._sent = sent
 

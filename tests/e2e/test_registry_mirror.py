@@ -90,6 +90,14 @@ def _log_in(host: IsolatedHost, user: str) -> None:
     host.run(["tee", f"{home}/.docker/config.json"], user=user, input=document)
 
 
+def _log_in_by_hand(host: IsolatedHost) -> None:
+    """As the README says: dockerd, which `docker login` asks, must know the authority."""
+    place = f"/etc/docker/certs.d/{SERVER}/ca.crt"
+    host.run(["install", "-D", "-m", "0644", "/root/ca.crt", place])
+    user, password = ACCOUNT
+    host.run(["docker", "login", SERVER, "-u", user, "--password-stdin"], input=password)
+
+
 @pytest.fixture
 def site(isolated_host: Callable[..., IsolatedHost], carried: Carried) -> Iterator[IsolatedHost]:
     """A host that nothing is installed on, and the registry."""
@@ -101,7 +109,7 @@ def site(isolated_host: Callable[..., IsolatedHost], carried: Carried) -> Iterat
 
 def test_a_registry_of_the_site_is_filled_built_from_and_given_up(site: IsolatedHost) -> None:
     _a_user_without_docker_fills_it(site)
-    _log_in(site, "root")
+    _log_in_by_hand(site)
     said = journey.install(site, "--registry", MIRROR, "--ca", "/root/ca.crt")
     assert f"ok    push           {MIRROR} serves" in said
     assert f"ok    mirror         {MIRROR} is the mirror" in said
@@ -111,6 +119,7 @@ def test_a_registry_of_the_site_is_filled_built_from_and_given_up(site: Isolated
     site.run(["airgap", "status"])
 
     _builds(site, "root", "docker", "buildx", "build")
+    _builds(site, "root", "docker", "buildx", "build", name=f"{SERVER}/team/app")
     _builds(site, "root", "airgap", "build")
     _a_builder_of_ones_own_builds(site)
     site.run(["docker", "pull", f"{MIRROR}/docker.io/library/alpine"])
@@ -122,13 +131,17 @@ def test_a_registry_of_the_site_is_filled_built_from_and_given_up(site: Isolated
     said = site.run(["airgap", "install", journey.ON_MEDIUM, "--own-mirror"]).stdout
     assert "127.0.0.1:5001 serves" in said
     _builds(site, "root", "docker", "buildx", "build")
+    authority = site.path(f"/etc/docker/certs.d/{SERVER}/ca.crt")
+    authority.unlink()
     again = ["--registry", MIRROR, "--ca", "/root/ca.crt"]
     said = site.run(["airgap", "install", journey.ON_MEDIUM, *again]).stdout
     assert f"docker pull takes names such as {MIRROR}/docker.io" in said
+    assert authority.read_bytes() == site.path("/root/ca.crt").read_bytes()
+    site.run(["docker", "pull", f"{MIRROR}/ghcr.io/example/base:1"])
 
     undone = site.run(["airgap", "uninstall"])
-    assert f"left as they are: the images that were pushed to {MIRROR}" in undone.stderr
-    assert not site.path("/etc/docker/certs.d").exists()
+    assert f"left as they are: the images in {MIRROR}" in undone.stderr
+    assert not authority.exists()
     storage = site.path(_FOLDER) / "storage/docker/registry/v2/repositories/mirror"
     assert (storage / "docker.io/library/alpine/_manifests/tags/latest").is_dir()
 
@@ -155,16 +168,19 @@ def _nothing_but_the_tools_of_the_host_is_kept(host: IsolatedHost) -> None:
     assert tags == {"registry", "buildkit", "binfmt", "buildx-bin"}
 
 
-def _builds(host: IsolatedHost, user: str, *command: str) -> None:
+def _builds(
+    host: IsolatedHost, user: str, *command: str, name: str = "127.0.0.1:5000/demo/app"
+) -> None:
+    """Builds for both platforms, pushes, and runs what was pushed."""
     home = "/root" if user == "root" else f"/home/{user}"
     context: Path = host.path(f"{home}/context")
     context.mkdir(exist_ok=True)
     (context / "Dockerfile").write_text(DOCKERFILE)
     platforms = ["--platform", "linux/amd64,linux/arm64", "--no-cache"]
-    pushed = ["-t", "127.0.0.1:5000/demo/app", "--push", f"{home}/context"]
-    host.run([*command, *platforms, *pushed], user=user)
-    said = host.run(["docker", "buildx", "imagetools", "inspect", "127.0.0.1:5000/demo/app"])
-    assert "linux/arm64" in said.stdout
+    host.run([*command, *platforms, "-t", name, "--push", f"{home}/context"], user=user)
+    host.run(["docker", "rmi", "--force", name])
+    run_it = ["docker", "run", "--rm", "--platform", "linux/arm64", name, "cat", "/machine"]
+    assert host.run(run_it).stdout == "aarch64\n"
 
 
 def _a_builder_of_ones_own_builds(host: IsolatedHost) -> None:

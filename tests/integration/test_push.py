@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
@@ -14,6 +15,11 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from airgap.errors import ExitCode
+from airgap.isolated.host import User
+from airgap.isolated.state import State
+from airgap.isolated.status import look, standing_work
+from airgap.isolated.steps.push import PushStep
+from airgap.progress import Progress
 from tests.integration.command import Outcome, airgap
 from tests.integration.conftest import APP, OLD, SINGLE
 from tests.lab.parts import program
@@ -228,6 +234,30 @@ def test_where_it_is_refused_two_ways_are_told_and_either_helps(
     assert platforms == ["arm64", "unknown"]  # with its attestation
     assert "2 of them with rewritten indexes" in rewritten.out
     assert theirs.push(bundles["sparse"]).out.splitlines()[-1].startswith("nothing to change")
+
+
+def test_without_the_medium_status_expects_what_was_pushed(
+    somebodys: StartRegistry, bundles: dict[str, Path]
+) -> None:
+    theirs = somebodys("2.8")
+    options = ("--only", "seed,push", "--rewrite-indexes")
+    assert theirs.install(bundles["sparse"], *options, *theirs.registry).code == 0
+    assert _push_finding(theirs) == (
+        True,
+        f"{theirs.upstream.address}/mirror serves 3 images, 2 of them with rewritten indexes",
+    )
+    theirs.crane("tag", theirs.name(f"{OLD}:1"), "other")
+    shutil.rmtree(next(theirs.upstream.storage.rglob("ghcr.io/lab/old/_manifests/tags/1")))
+    well, detail = _push_finding(theirs)
+    assert not well
+    assert detail.endswith(f"lacks 1 images, such as {OLD}:1")
+
+
+def _push_finding(theirs: Somebodys) -> tuple[bool, str]:
+    """What `airgap status` says of the registry."""
+    work = standing_work(State(theirs.state), User.behind_this_process(), Progress())
+    finding = look(PushStep(), work)
+    return finding.well, finding.detail
 
 
 def test_another_host_finds_all_of_it_there(

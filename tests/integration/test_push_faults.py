@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
 import signal
@@ -23,17 +24,22 @@ from tests.lab.upstream import Upstream, Version
 
 _LARGE = 6 << 20
 _BLOBS = 2 + 4
-"""Configs and layers of the two images."""
-_IMAGES = ("docker.io/lab/large:1", "ghcr.io/lab/small:1")
+"""Configs and layers of the first two images."""
+_WRONG = 0.2
+"""The part of all requests that goes wrong."""
+_SHARED = 4
+"""Those of the second that the third has too."""
+_IMAGES = ("docker.io/lab/large:1", "ghcr.io/lab/small:1", "ghcr.io/lab/again:1")
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two images, one of them with a large layer. Its key lies beside it."""
+    """Three images: with a large layer, and two that are one. Its key lies beside it."""
     folder, key = tmp_path_factory.mktemp("pushed") / "bundle", forge.new_key()
     images = [
         forge.single(_IMAGES[0], texts=["large"], size=_LARGE),
         forge.indexed(_IMAGES[1], texts=["small"]),
+        forge.indexed(_IMAGES[2], texts=["small"]),
     ]
     forge.make_bundle(folder, key, images=images)
     folder.with_name("site.pub").write_bytes(key.public.pem())
@@ -57,7 +63,7 @@ class Site:
         return airgap(*self.arguments())
 
     def check_whole(self) -> None:
-        """Both images are there, which crane fetches and checks."""
+        """All images are there, which crane fetches and checks."""
         for image in _IMAGES:
             run([program("crane"), "validate", "--remote", f"{self.upstream.address}/{image}"])
 
@@ -109,6 +115,28 @@ def is_large(request: Request) -> bool:
     return request.method == "PATCH" and int(request.headers["content-length"]) > 1 << 20
 
 
+def _busy(exchange: Exchange) -> None:
+    exchange.rfile.read(_length(exchange))
+    exchange.answer(503, {"Retry-After": "0"})
+
+
+def _half(exchange: Exchange) -> None:
+    exchange.pass_on_part(_length(exchange) // 2)
+
+
+def _lost(exchange: Exchange) -> None:
+    """The registry does it, and its answer does not come."""
+    exchange.fetched()
+    exchange.reset()
+
+
+def _length(exchange: Exchange) -> int:
+    return int(exchange.request_seen.headers.get("content-length", 0))
+
+
+_WAYS: tuple[Callable[[Exchange], None], ...] = (Exchange.reset, _busy, _half, _lost)
+
+
 def test_a_broken_upload_goes_on_from_where_the_registry_says(site: StartSite) -> None:
     here = site("3.1")
     outcome = here.push(once(is_large, lambda exchange: exchange.pass_on_part(2 << 20), 2))
@@ -131,17 +159,66 @@ def test_a_registry_that_cannot_say_gets_the_blob_anew(site: StartSite) -> None:
     assert len([size for size in sizes if size > _LARGE]) == 2
 
 
-def test_an_answer_that_is_lost_is_not_asked_for_twice(site: StartSite) -> None:
-    def lost(exchange: Exchange) -> None:
-        exchange.fetched()
-        exchange.reset()
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("version", ["2.8", "3.1"])
+def test_whatever_goes_wrong_now_and_then_all_arrives(
+    site: StartSite, version: Version, seed: int
+) -> None:
+    seeded, lock, wrong = random.Random(seed), threading.Lock(), []
 
+    def now_and_then(exchange: Exchange) -> bool:
+        with lock:
+            way = seeded.choice(_WAYS) if seeded.random() < _WRONG else None
+        if way is None:
+            return False
+        wrong.append(way)
+        way(exchange)
+        return True
+
+    here = site(version)
+    outcome = here.push(now_and_then)
+    assert outcome.code == 0, outcome.err
+    assert wrong
+    here.check_whole()
+
+
+def test_an_answer_that_is_lost_is_not_asked_for_twice(site: StartSite) -> None:
     here = site()
-    finishes = once(lambda request: request.method == "PUT" and request.is_blob, lost)
+    finishes = once(lambda request: request.method == "PUT" and request.is_blob, _lost)
     outcome = here.push(finishes)
     assert outcome.code == 0, outcome.err
     here.check_whole()
     assert len(here.sent("PATCH")) == _BLOBS
+    assert f"pushed {_BLOBS} blobs" in outcome.err
+
+
+def test_blobs_that_a_registry_keeps_elsewhere_are_there(site: StartSite) -> None:
+    def redirects(exchange: Exchange) -> bool:
+        request = exchange.request_seen
+        if request.method != "HEAD" or not request.is_blob:
+            return False
+        answer = exchange.fetched()
+        status = 307 if answer.status == 200 else answer.status
+        exchange.answer(status, {"Location": "http://storage.example/"})
+        return True
+
+    here = site()
+    assert here.push().code == 0
+    tag = next(iter(here.tags()))
+    shutil.rmtree(tag)
+    outcome = here.push(redirects)
+    assert outcome.code == 0, outcome.err
+    assert "pushed 0 blobs" in outcome.err
+    here.check_whole()
+
+
+def test_where_nothing_is_mounted_it_is_sent_again(site: StartSite) -> None:
+    here = site()
+    refuses = once(lambda request: "mount=" in request.path, lambda one: one.answer(400), 99)
+    outcome = here.push(refuses)
+    assert outcome.code == 0, outcome.err
+    assert f"pushed {_BLOBS + _SHARED} blobs" in outcome.err
+    here.check_whole()
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -224,9 +301,9 @@ def test_what_was_finished_before_an_interruption_is_not_sent_again(
     here.proxy.requests.clear()
     outcome = here.push()
     assert outcome.code == 0
-    found = re.search(r"pushed (\d) blobs .* (\d) were there already", outcome.err)
+    found = re.search(r"pushed (\d+) blobs .* (\d+) were there already", outcome.err)
     assert found is not None
-    assert [int(count) for count in found.groups()] == [1, _BLOBS - 1]
+    assert [int(count) for count in found.groups()] == [1, _BLOBS - 1 + _SHARED]
     here.check_whole()
 
 
@@ -238,4 +315,39 @@ def test_a_registry_with_tokens_is_asked_for_the_rights_to_push_and_to_mount(
     outcome = here.push(tokens)
     assert outcome.code == 0, outcome.err
     here.check_whole()
-    assert {scope.rpartition(":")[2] for scope in tokens.scopes} == {"pull", "pull,push"}
+    assert f"; {_SHARED} were mounted" in outcome.err
+    small, again = (f"repository:{name.partition(':')[0]}" for name in _IMAGES[1:])
+    assert f"{again}:pull,push {small}:pull" in tokens.scopes
+
+
+def test_tags_come_last(site: StartSite) -> None:
+    here = site()
+    assert here.push().code == 0
+    put = [request.is_by_tag for request in here.sent("PUT")]
+    assert sorted(put) == put
+    assert sum(put) == len(_IMAGES)
+
+
+def test_an_upload_that_is_too_large_for_what_stands_between_is_told(site: StartSite) -> None:
+    def too_large(exchange: Exchange) -> None:
+        exchange.rfile.read(int(exchange.request_seen.headers["content-length"]))
+        exchange.answer(413)
+
+    outcome = site().push(once(is_large, too_large))
+    assert outcome.code == ExitCode.UPSTREAM
+    assert "client_max_body_size" in outcome.err
+
+
+def test_a_registry_that_states_no_digests_is_believed_by_its_bytes(site: StartSite) -> None:
+    def says_less(exchange: Exchange) -> bool:
+        if not exchange.request_seen.is_manifest:
+            return False
+        answer = exchange.fetched()
+        kept = {k: v for k, v in answer.headers.items() if k != "Docker-Content-Digest"}
+        exchange.answer(answer.status, kept, answer.body)
+        return True
+
+    here = site()
+    outcome = here.push(says_less)
+    assert outcome.code == 0, outcome.err
+    assert here.push(says_less).out.splitlines()[-1].startswith("nothing to change")

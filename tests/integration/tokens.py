@@ -40,7 +40,7 @@ class Tokens:
     def __call__(self, exchange: Exchange) -> bool:
         path = urlsplit(exchange.request_seen.path)
         if path.path == "/token":
-            self._give(exchange, parse_qs(path.query)["scope"][0])
+            self._give(exchange, " ".join(parse_qs(path.query)["scope"]))
             return True
         scope = self._scope(exchange.request_seen)
         if self._is_good(exchange.request_seen.headers.get("authorization", ""), scope):
@@ -53,7 +53,10 @@ class Tokens:
     def _scope(self, request: Request) -> str:
         repository = re.split("/(?:blobs|manifests)/", request.path.removeprefix("/v2/"))[0]
         changes = self._pushing and request.method not in ("GET", "HEAD")
-        return f"repository:{repository}:{'pull,push' if changes else 'pull'}"
+        scope = f"repository:{repository}:{'pull,push' if changes else 'pull'}"
+        for source in parse_qs(urlsplit(request.path).query).get("from", []):
+            scope += f" repository:{source}:pull"
+        return scope
 
     @property
     def given(self) -> int:
@@ -66,7 +69,7 @@ class Tokens:
             if exchange.request_seen.headers.get("authorization") != f"Basic {pair}":
                 exchange.answer(401)
                 return
-        token = f"{next(_numbers)}/{scope}"
+        token = f"{next(_numbers)}/{scope.replace(' ', '/')}"
         with self._lock:
             self.scopes.append(scope)
             self._left[token] = self._uses
@@ -77,4 +80,10 @@ class Tokens:
         with self._lock:
             left = self._left.get(token, 0)
             self._left[token] = left - 1
-        return left > 0 and token.endswith(scope)
+        return left > 0 and all(_covers(token, one) for one in scope.split())
+
+
+def _covers(token: str, scope: str) -> bool:
+    """Whether a token gives a right; who may push may also pull."""
+    repository = scope.rpartition(":")[0]
+    return f"/{scope}/" in f"{token}/" or f"/{repository}:pull,push/" in f"{token}/"

@@ -46,7 +46,6 @@ class PushStep(Step):
         targets = _targets(work, mirror)
         with mirror.looking() as client:
             missing = unserved(client, targets)
-        work.changes.add(self.name, str(mirror))
         known = {
             blob.digest: target.repository
             for target in targets
@@ -66,7 +65,7 @@ class PushStep(Step):
     def undo(self, work: Work) -> None:
         """Says what stays: the registry is not this host's."""
         for name in work.changes.of(self.name):
-            work.progress.message(f"left as they are: the images that were pushed to {name}")
+            work.progress.message(f"left as they are: the images in {name}")
 
 
 def _targets(work: Work, mirror: RegistryMirror) -> list[Target]:

@@ -150,7 +150,7 @@ def test_only_what_docker_must_have_is_kept_here(tmp_path: Path) -> None:
     assert kept_here(own) == [image.entry for image in images]
 
 
-def test_registries_that_were_pushed_to_before_are_known(tmp_path: Path) -> None:
+def test_registries_that_held_the_mirror_before_are_known(tmp_path: Path) -> None:
     work = work_with(tmp_path, forge.single("ghcr.io/org/app:1"), settings=HostSettings())
     assert known_mirrors(work) == []
     for name in ("old.example", HARBOR):

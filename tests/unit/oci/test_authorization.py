@@ -73,9 +73,11 @@ def basic(pair: str) -> str:
     return base64.b64encode(pair.encode()).decode()
 
 
-def answer(server: TokenServer, challenge: str = CHALLENGE, place: Endpoint = PLACE) -> str:
+def answer(
+    server: TokenServer, challenge: str = CHALLENGE, place: Endpoint = PLACE, actions: str = ""
+) -> str:
     """The header for `place` after `challenge` was answered."""
-    authorization = Authorization(Credentials(), timeout=7)
+    authorization = Authorization(Credentials(), timeout=7, actions=actions)
     with requests.Session() as session:
         session.mount("https://", server)
         session.mount("http://", server)
@@ -147,6 +149,16 @@ def test_a_challenge_may_be_spelled_in_several_ways(challenge: str) -> None:
     server = TokenServer()
     assert answer(server, challenge) == "Bearer short-lived"
     assert server.query["service"] == ["site"]
+
+
+def test_who_pushes_asks_for_that_right_beside_what_the_server_names(tmp_path: Path) -> None:
+    server = TokenServer()
+    answer(server, CHALLENGE.replace("x:pull", "x:pull repository:y:pull"), actions="pull,push")
+    wanted = ["repository:x:pull", "repository:y:pull", "repository:team/app:pull,push"]
+    assert server.query["scope"] == wanted
+    log_in(tmp_path, identitytoken="long-lived")
+    answer(server, actions="pull,push")
+    assert parse_qs(str(server.asked[-1].body))["scope"] == [f"{wanted[0]} {wanted[2]}"]
 
 
 def test_basic_sends_the_credentials_themselves(tmp_path: Path) -> None:

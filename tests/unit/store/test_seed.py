@@ -21,9 +21,11 @@ from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import read_contents
 from airgap.errors import HostError, IntegrityError, SpaceError
 from airgap.oci.digest import hex_of
+from airgap.oci.manifest import Manifest
 from airgap.progress import Progress
 from airgap.store import layout
-from airgap.store.seed import missing_blobs, seed, seed_replay
+from airgap.store.check import problem_with
+from airgap.store.seed import missing_blobs, seed, seed_documents, seed_replay
 from airgap.store.store import Store
 from airgap.trust.keys import PrivateKey
 from tests.forge import (
@@ -391,3 +393,40 @@ def test_a_disk_that_is_full_of_recordings_is_told(
         pytest.raises(SpaceError, match=r"the disk of .* is full"),
     ):
         run_replay(tmp_path / "bundle", store)
+
+
+def test_manifests_and_configs_alone_are_brought_of_what_is_elsewhere(
+    tmp_path: Path, store: Store, key: PrivateKey
+) -> None:
+    image = indexed("ghcr.io/org/app:1", omitted=["linux/s390x"])
+    make_bundle(tmp_path / "bundle", key, images=[image])
+    with open_bundle(tmp_path / "bundle") as archive:
+        seed_documents(store, archive, [image.entry])
+        assert problem_with(store, image.entry, whole=False) == ""
+        assert "is not in the mirror" in problem_with(store, image.entry)
+        configs = [
+            document.config.digest
+            for document in image.documents.values()
+            if isinstance(document, Manifest)
+        ]
+        kept = {path.parent.name for path in store.root.rglob("data")}
+        assert kept == {hex_of(digest) for digest in (*image.bodies, *configs)}
+        assert store.documents(image.entry) == image.documents
+        seed(store, archive, Progress())
+        assert problem_with(store, image.entry) == ""
+
+
+def test_what_is_missing_of_manifests_and_configs_is_told(
+    tmp_path: Path, store: Store, key: PrivateKey
+) -> None:
+    image = indexed("ghcr.io/org/app:1")
+    make_bundle(tmp_path / "bundle", key, images=[image])
+    with open_bundle(tmp_path / "bundle") as archive:
+        seed_documents(store, archive, [image.entry])
+    manifest = next(one for one in image.documents.values() if isinstance(one, Manifest))
+    (store.root / layout.blob_data(manifest.config.digest)).unlink()
+    assert problem_with(store, image.entry, whole=False).endswith(manifest.config.digest)
+    child = [*image.documents][1]
+    repository = layout.mirror_repositories(image.entry.reference)[0]
+    (store.root / layout.revision_link(repository, child)).unlink()
+    assert problem_with(store, image.entry, whole=False).endswith("lacks linux/amd64")
