@@ -20,6 +20,7 @@ _PROGRAMS = (
     "buildkitd",
     "buildx",
     "containerd",
+    "cripull",
     "ctr",
     "dockerd",
     "runc",
