@@ -35,7 +35,7 @@ DEAD = RegistryServer("127.0.0.1:9", http=True)
 
 _CONTAINERD = """
 containerd >/dev/null 2>&1 &
-until ctr version >/dev/null 2>&1; do sleep 0.1; done
+until ctr version >/dev/null 2>&1; do kill -0 $!; sleep 0.1; done
 exec ctr images pull %s --snapshotter native --hosts-dir /etc/containerd/certs.d "$0"
 """
 _KUBELET = """
@@ -44,16 +44,23 @@ version = {version}
 {config_path}
 END
 containerd >/dev/null 2>&1 &
-until ctr version >/dev/null 2>&1; do sleep 0.1; done
+until ctr version >/dev/null 2>&1; do kill -0 $!; sleep 0.1; done
 exec cripull "$0"
 """
 _BUILDKIT = """
 buildkitd --oci-worker-snapshotter native >/dev/null 2>&1 &
-until buildctl debug info >/dev/null 2>&1; do sleep 0.1; done
+until buildctl debug info >/dev/null 2>&1; do kill -0 $!; sleep 0.1; done
 mkdir /tmp/context
 echo "FROM $0" >/tmp/context/Dockerfile
 exec buildctl build --progress plain --frontend dockerfile.v0 --local context=/tmp/context \\
     --local dockerfile=/tmp/context --output type=local,dest=/tmp/out
+"""
+_DOCKER = """
+dockerd --bridge none --iptables=false --ip6tables=false --userland-proxy=false {options} \\
+    >/dev/null 2>&1 &
+until docker version >/dev/null 2>&1; do kill -0 $!; sleep 0.1; done
+docker pull "$0"
+exec docker image inspect "$0"
 """
 _PODMAN = """
 podman --storage-driver vfs pull "$0"
@@ -91,6 +98,7 @@ PULLERS = {
         "containerd",
         f"PATH=/usr/bin:$PATH{_KUBELET.format(version=2, config_path=config_path(2))}",
     ),
+    "docker": Puller("docker", _DOCKER.format(options="")),
     "podman": Puller("podman", _PODMAN),
     "skopeo": Puller("podman", _SKOPEO),
     # Of k3s and RKE2 only the setting for containerd forbids it, and this is not that part.
@@ -134,7 +142,10 @@ def plain(layer: Callable[..., Path]) -> Iterator[Served]:
     """Over HTTP, at the root of its registry."""
     with Upstream(writable=True) as registry:
         server = RegistryServer(registry.address, http=True)
-        yield Served(Mirror([server], ["ghcr.io"]), _publish(registry, "", layer("plain")))
+        digests = {name: _publish(registry, name, layer("plain")) for name in (APP, OLD)}
+        # Docker's own setting takes no path: a mirror has images of Docker Hub a second time.
+        _publish(registry, APP.removeprefix("docker.io/"), layer("plain"))
+        yield Served(Mirror([server], ["ghcr.io"]), digests)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +156,12 @@ def prefixed(layer: Callable[..., Path]) -> Iterator[Served]:
         assert ca is not None
         server = RegistryServer(registry.address, ca=str(ca), prefix="team/mirror")
         mirror = Mirror([server], ["ghcr.io"], (), {str(ca): ca.read_text()})
-        yield Served(mirror, _publish(registry, "team/mirror/", layer("prefixed")))
+        repositories = {name: f"{server.prefix}/{name}" for name in (APP, OLD)}
+        digests = {
+            name: _publish(registry, repository, layer("prefixed"))
+            for name, repository in repositories.items()
+        }
+        yield Served(mirror, digests)
 
 
 @pytest.fixture(scope="module")
@@ -161,20 +177,16 @@ def engines(proxy: Proxy) -> Iterator[EngineRoot]:
         yield root
 
 
-def _publish(registry: Upstream, prefix: str, layer: Path) -> dict[str, set[str]]:
-    """An image of each host, of whose two platforms one is left out, as bundles leave out some."""
+def _publish(registry: Upstream, repository: str, layer: Path) -> set[str]:
+    """An image of two platforms, of which one is left out, as bundles leave out some."""
     publisher = registry.publisher()
     images = [Image(platform, [layer]) for platform in ("linux/amd64", "linux/arm64")]
-    digests = {}
-    for name in (APP, OLD):
-        repository = f"{prefix}{name}"
-        index = publisher.publish(repository, ["1"], images)
-        amd64, arm64 = (str(publisher.push_image(repository, one)["digest"]) for one in images)
-        with registry.session() as session:
-            url = f"{registry.url}/v2/{repository}/manifests/{arm64}"
-            session.delete(url, timeout=10).raise_for_status()
-        digests[name] = {index, amd64}
-    return digests
+    index = publisher.publish(repository, ["1"], images)
+    amd64, arm64 = (str(publisher.push_image(repository, one)["digest"]) for one in images)
+    with registry.session() as session:
+        url = f"{registry.url}/v2/{repository}/manifests/{arm64}"
+        session.delete(url, timeout=10).raise_for_status()
+    return {index, amd64}
 
 
 def _pull(
@@ -215,6 +227,17 @@ def test_the_upstream_is_asked_only_by_those_that_cannot_be_told(
     assert done.returncode != 0, done.stdout + done.stderr
     asked = {place.partition(":")[0] for place in proxy.asked}
     assert not asked if PULLERS[name].silent else asked & HUB
+
+
+def test_docker_with_the_classic_image_store_finds_images_of_docker_hub_alone(
+    engines: EngineRoot, plain: Served
+) -> None:
+    options = "--feature containerd-snapshotter=false --storage-driver vfs"
+    classic = Puller("docker", _DOCKER.format(options=options))
+    done = _pull(engines, classic, plain.mirror, f"{APP}:1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert any(digest in done.stdout for digest in plain.digests[APP])
+    assert _pull(engines, classic, plain.mirror, f"{OLD}:1").returncode != 0
 
 
 @pytest.mark.parametrize("kind", ["plain", "prefixed"])
