@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,7 +18,7 @@ from airgap.builder.mirrors.engines import ENGINES
 from airgap.builder.mirrors.mirror import Mirror
 from airgap.builder.registry_server import RegistryServer
 from airgap.isolated.mirrors import write
-from tests.integration.conftest import APP, OLD
+from tests.integration.conftest import APP, OLD, LayerMaker
 from tests.integration.engine_root import EngineRoot
 from tests.lab.publish import Image
 from tests.lab.serving import serving
@@ -80,15 +82,17 @@ class Puller:
         engine: Whose configuration it reads.
         commands: Pull the image $0, and tell of its digest.
         silent: It can be told never to ask the upstream.
+        logs_in: It gives a mirror the account of `docker login`.
     """
 
     engine: str
     commands: str
     silent: bool = True
+    logs_in: bool = False
 
 
 PULLERS = {
-    "buildkit": Puller("buildkit", _BUILDKIT, silent=False),
+    "buildkit": Puller("buildkit", _BUILDKIT, silent=False, logs_in=True),
     "containerd 2": Puller("containerd", _CONTAINERD % "--local --skip-metadata"),
     "containerd 1": Puller("containerd", f"PATH=/usr/bin\n{_CONTAINERD % ''}"),
     "kubelet and containerd 2": Puller(
@@ -99,8 +103,8 @@ PULLERS = {
         f"PATH=/usr/bin:$PATH{_KUBELET.format(version=2, config_path=config_path(2))}",
     ),
     "docker": Puller("docker", _DOCKER.format(options="")),
-    "podman": Puller("podman", _PODMAN),
-    "skopeo": Puller("podman", _SKOPEO),
+    "podman": Puller("podman", _PODMAN, logs_in=True),
+    "skopeo": Puller("podman", _SKOPEO, logs_in=True),
     # Of k3s and RKE2 only the setting for containerd forbids it, and this is not that part.
     "k3s": Puller("k3s", 'exec wharfie /etc/rancher/k3s/registries.yaml "$0"', silent=False),
     "rke2": Puller("rke2", 'exec wharfie /etc/rancher/rke2/registries.yaml "$0"', silent=False),
@@ -138,7 +142,7 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def plain(layer: Callable[..., Path]) -> Iterator[Served]:
+def plain(layer: LayerMaker) -> Iterator[Served]:
     """Over HTTP, at the root of its registry."""
     with Upstream(writable=True) as registry:
         server = RegistryServer(registry.address, http=True)
@@ -149,7 +153,7 @@ def plain(layer: Callable[..., Path]) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="module")
-def prefixed(layer: Callable[..., Path]) -> Iterator[Served]:
+def prefixed(layer: LayerMaker) -> Iterator[Served]:
     """With TLS and an authority of its own, below a path of somebody's registry."""
     with Upstream(tls=True, writable=True) as registry:
         ca = registry.ca_file
@@ -227,6 +231,21 @@ def test_the_upstream_is_asked_only_by_those_that_cannot_be_told(
     assert done.returncode != 0, done.stdout + done.stderr
     asked = {place.partition(":")[0] for place in proxy.asked}
     assert not asked if PULLERS[name].silent else asked & HUB
+
+
+@pytest.mark.parametrize("name", PULLERS)
+def test_a_mirror_with_accounts_is_read_by_those_that_give_it_theirs(
+    name: str, engines: EngineRoot, layer: LayerMaker
+) -> None:
+    with Upstream(writable=True, htpasswd=("alice", "secret")) as registry:
+        digests = _publish(registry, OLD, layer("accounts"))
+        mirror = Mirror([RegistryServer(registry.address, http=True)], ["ghcr.io"])
+        account = base64.b64encode(b"alice:secret").decode()
+        login = json.dumps({"auths": {registry.address: {"auth": account}}})
+        write({"/root/.docker/config.json": login}, engines.files)
+        done = _pull(engines, PULLERS[name], mirror, f"{OLD}:1")
+    found = any(digest in done.stdout + done.stderr for digest in digests)
+    assert (found and done.returncode == 0) is PULLERS[name].logs_in
 
 
 def test_docker_with_the_classic_image_store_finds_images_of_docker_hub_alone(
