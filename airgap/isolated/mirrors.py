@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from airgap.builder.mirrors.engines import ENGINES
-from airgap.builder.mirrors.mirror import HEADER, EngineConfig, Mirror, is_loopback
+from airgap.builder.mirrors.mirror import HEADER, EngineConfig, Mirror
 from airgap.builder.registry_server import RegistryServer
 from airgap.errors import HostError
 from airgap.isolated import containers
 from airgap.isolated.state import not_writable, write_file
 from airgap.isolated.step import Work
 from airgap.limits import LIMITS
+from airgap.oci.registries import is_loopback
 
 
 def engine_config(work: Work, engine: str, *, elsewhere: bool) -> EngineConfig:
@@ -34,17 +35,13 @@ def engine_config(work: Work, engine: str, *, elsewhere: bool) -> EngineConfig:
             "the mirror is served to this host alone",
             meaning="Its addresses are loopback and Docker's bridge, which no other host has.",
             remedy="have it listen on an address of the network: "
-            "airgap install DIR --listen ADDRESS",
+            "airgap install DIR --listen ADDRESS, or keep it in a registry of your site: "
+            "airgap install DIR --registry HOST/PREFIX",
         )
-    own = {*work.settings.site_registries, *(server.address for server in registries)}
-    config = ENGINES[engine](
-        Mirror(
-            servers,
-            [host for host in work.wanted.hosts if host not in own],
-            registries,
-            _authorities((*servers, *registries)),
-        )
-    )
+    known = (*servers, *registries)
+    own = {*work.settings.site_registries, *(server.address for server in known)}
+    hosts = [host for host in work.wanted.hosts if host not in own]
+    config = ENGINES[engine](Mirror(servers, hosts, registries, _authorities(known)))
     kept = sorted(own.intersection(work.wanted.hosts))
     if not kept:
         return config
@@ -64,7 +61,7 @@ def reached(
         elsewhere: The engine is not on this host.
     """
     if elsewhere:
-        return [one for one in servers if not (is_loopback(one) or _is_at(one, bridge))]
+        return [one for one in servers if not (is_loopback(one.address) or _is_at(one, bridge))]
     # BuildKit may be in a container; the others are programs of the host.
     return [one for one in servers if engine == "buildkit" or not _is_at(one, bridge)]
 

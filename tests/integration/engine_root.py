@@ -20,12 +20,13 @@ _PROGRAMS = (
     "buildkitd",
     "buildx",
     "containerd",
+    "cripull",
     "ctr",
     "dockerd",
     "runc",
     "wharfie",
 )
-_PACKAGES = ("containerd", "kubernetes-client", "openssl", "podman", "skopeo")
+_PACKAGES = ("containerd", "docker-cli", "kubernetes-client", "openssl", "podman", "skopeo")
 _SECONDS = 120
 
 _numbers = itertools.count(1)
@@ -34,7 +35,7 @@ _numbers = itertools.count(1)
 class EngineRoot(Resource):
     """A Debian with its own engines and the lab's, on loopback, with a proxy for all else.
 
-    Each command has the files in `files`, and a fresh /run, /tmp and /var/lib. All that it starts
+    Each command has the files in `files`, and a fresh /run, /tmp and /var. All that it starts
     ends with it.
 
     Attributes:

@@ -185,7 +185,7 @@ def test_the_manifest_mounts_what_the_commands_create(server: EngineRoot) -> Non
 
 _BUILD = """
 buildkitd --oci-worker-snapshotter native {arguments} >/dev/null 2>&1 &
-until buildctl debug info >/dev/null 2>&1; do sleep 0.1; done
+until buildctl debug info >/dev/null 2>&1; do kill -0 $!; sleep 0.1; done
 {commands}
 mkdir /tmp/context
 echo "FROM {image}" >/tmp/context/Dockerfile

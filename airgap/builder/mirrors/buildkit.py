@@ -10,9 +10,9 @@ from airgap.builder.mirrors.mirror import (
     EngineConfig,
     Mirror,
     authority_path,
-    is_loopback,
 )
 from airgap.builder.registry_server import RegistryServer
+from airgap.oci.registries import is_loopback
 
 _FOLDER = "/etc/buildkit"
 _AUTHORITIES = f"{_FOLDER}/certs"
@@ -39,7 +39,7 @@ def buildkit(mirror: Mirror) -> EngineConfig:
         header=HEADER,
     )
     files = {f"{_FOLDER}/buildkitd.toml": text, **mirror.authority_files(_AUTHORITIES)}
-    loopback = any(map(is_loopback, mirror.all_servers))
+    loopback = any(is_loopback(server.address) for server in mirror.all_servers)
     return EngineConfig(files, (*_NOTES, *([_LOOPBACK] if loopback else [])))
 
 

@@ -13,14 +13,29 @@ from airgap.spec.toml import text, texts
 _FOLDER = "/etc/containerd/certs.d"
 _CAPABILITIES = ("pull", "resolve")
 
+_PLUGINS = {3: "io.containerd.cri.v1.images", 2: "io.containerd.grpc.v1.cri"}
+"""The version of containerd's own configuration to the plugin that pulls for Kubernetes."""
+
+
+def config_path(version: int) -> str:
+    """What has Kubernetes' pulls look into the folder; containerd's own default does not.
+
+    The default of containerd 2 is a list of two folders, which it takes for one (its issue 12808).
+
+    Args:
+        version: That of containerd's configuration: 3, or 2, which containerd 1 reads too.
+    """
+    return f"[plugins.{text(_PLUGINS[version])}.registry]\n  config_path = {text(_FOLDER)}\n"
+
+
 _NOTES = (
     "containerd reads these files anew for each pull, and never asks the upstream: server is the "
     "mirror too.",
-    "containerd 2 looks there unless its configuration says otherwise. containerd 1 does so for "
-    "Kubernetes only with this in /etc/containerd/config.toml, after a restart:\n"
-    '  [plugins."io.containerd.grpc.v1.cri".registry]\n'
-    f"    config_path = {text(_FOLDER)}",
-    f"nerdctl reads them too; ctr takes --hosts-dir {_FOLDER}.",
+    "For Kubernetes it does so only with this in /etc/containerd/config.toml, and after a restart. "
+    f"In a file of version 3, which containerd 2 has:\n{config_path(3)}"
+    f"In a file of version 2:\n{config_path(2)}",
+    f"ctr takes --hosts-dir {_FOLDER}; that of containerd 2 also --local --skip-metadata, because "
+    "bundles leave platforms out. nerdctl reads the files by itself.",
 )
 
 

@@ -14,8 +14,8 @@ from airgap.builder.mirrors.mirror import (
     Mirror,
     authority_path,
     endpoint,
-    is_loopback,
 )
+from airgap.oci.registries import is_loopback
 
 _LOOPBACK = (
     "127.0.0.1 is each node itself: this works on this host alone. For nodes elsewhere give "
@@ -46,7 +46,7 @@ def _config(mirror: Mirror, name: str) -> EngineConfig:
         "2024 do not know that setting: leave the file out there, and they ask the upstream after "
         "the mirror.",
     ]
-    if any(map(is_loopback, mirror.servers)):
+    if any(is_loopback(server.address) for server in mirror.servers):
         notes.append(_LOOPBACK)
     return EngineConfig(files, notes)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -69,16 +68,3 @@ def authority_path(folder: str, server: RegistryServer) -> str:
 def endpoint(server: RegistryServer) -> str:
     """A server's address with its scheme."""
     return f"{'http' if server.http else 'https'}://{server.address}"
-
-
-def is_loopback(server: RegistryServer) -> bool:
-    """Whether an address means another registry in every network namespace, or none."""
-    host = server.address.rpartition(":")[0] if _has_port(server.address) else server.address
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
-def _has_port(address: str) -> bool:
-    return ":" in address.rpartition("]")[2]

@@ -6,28 +6,8 @@ import pytest
 from hypothesis import given
 
 from airgap.builder.mirrors.engines import ENGINES
-from airgap.builder.mirrors.mirror import HEADER, Mirror, is_loopback
-from airgap.builder.registry_server import RegistryServer
+from airgap.builder.mirrors.mirror import HEADER, Mirror
 from tests.unit.builder.mirrors.servers import FOREIGN, PEM, mirrors
-
-
-@pytest.mark.parametrize(
-    ("address", "loopback"),
-    [
-        ("127.0.0.1:5001", True),
-        ("127.9.9.9", True),
-        ("localhost:5001", True),
-        ("LOCALHOST", True),
-        ("[::1]:5001", True),
-        ("[::1]", True),
-        ("172.17.0.1:5001", False),
-        ("[2001:db8::1]:5001", False),
-        ("mirror.example.internal", False),
-        ("localhost.example.internal:5001", False),
-    ],
-)
-def test_loopback_is_told_from_other_addresses(address: str, loopback: bool) -> None:
-    assert is_loopback(RegistryServer(address)) is loopback
 
 
 @pytest.mark.parametrize("engine", ENGINES)
