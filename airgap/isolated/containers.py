@@ -13,6 +13,7 @@ from airgap.builder.registry_server import RegistryServer
 from airgap.errors import HostError
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Work
+from airgap.oci.registries import bracketed
 
 MIRROR = "airgap-mirror"
 REGISTRY = "airgap-registry"
@@ -37,7 +38,17 @@ def mirror_addresses(work: Work) -> list[str]:
 
 def registry_servers(work: Work) -> list[RegistryServer]:
     """The registries that people push to."""
-    return [RegistryServer(work.settings.registry, http=True)]
+    return [RegistryServer(work.settings.registry, http=True), *listening(work)]
+
+
+def listening(work: Work) -> list[RegistryServer]:
+    """Mirror and registry as other machines reach them, if they do."""
+    if not work.settings.listen:
+        return []
+    host = bracketed(work.settings.listen)
+    ports = (work.settings.mirror_port, work.settings.registry_port)
+    ca = str(work.state.authority / "ca.crt")
+    return [RegistryServer(f"{host}:{port}", ca=ca) for port in ports]
 
 
 def registry_spec(work: Work) -> ContainerSpec:

@@ -21,6 +21,7 @@ from airgap.disk import existing
 from airgap.errors import HostError, SpaceError, UsageError
 from airgap.isolated import containers
 from airgap.isolated.host import User, is_root, last_lines
+from airgap.isolated.listening import local_ip
 from airgap.isolated.receipts import known_from
 from airgap.isolated.step import Step, Work
 from airgap.limits import LIMITS, MIB
@@ -107,6 +108,13 @@ def check_host(work: Work, steps: Sequence[Step]) -> None:
     if "registry" in names:
         port = settings.registry_port
         _check_port(work, "127.0.0.1", port, containers.REGISTRY, "--registry-port")
+    if "listen" in names and settings.listen:
+        address = local_ip(settings.listen)
+        for name, port, option in (
+            (f"{containers.MIRROR}-tls", settings.mirror_port, "--mirror-port"),
+            (f"{containers.REGISTRY}-tls", settings.registry_port, "--registry-port"),
+        ):
+            _check_port(work, address, port, name, option)
     if names & {"buildx", "enable"}:
         _check_user(work.user)
 
@@ -172,7 +180,7 @@ def _check_user(user: User) -> None:
 
 def _check_port(work: Work, address: str, port: int, container: str, option: str) -> None:
     """A port is free, or is our own container's."""
-    if work.engine.is_ours(container) and work.engine.publisher_of(port) == container:
+    if work.engine.is_ours(container) and work.engine.publisher_of(address, port) == container:
         return
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -184,7 +192,7 @@ def _check_port(work: Work, address: str, port: int, container: str, option: str
                     f"nothing can listen at {address}:{port}: {error.strerror}",
                     remedy=f"choose another port: {option} PORT",
                 ) from error
-            owner = work.engine.publisher_of(port) or _listener(port) or "another program"
+            owner = work.engine.publisher_of(address, port) or _listener(port) or "another program"
             raise HostError(
                 f"port {port} is taken by {owner}",
                 meaning="Nothing was changed.",

@@ -3,6 +3,8 @@
 mirror/      storage of the mirror: what bundles brought
 replay/      storage of what recordings need, in the same form
 pushed/      storage of the registry: what people push
+authority/   ca.crt and ca.key: what vouches for this host, and for its nodes
+secrets/     tls.crt, tls.key, htpasswd: of mirror and registry as other machines reach them
 bundles/     NAME-SERIAL/: contents, SHA256SUMS and signature of each bundle
 receipts/    a file for each install and uninstall; see `airgap.isolated.receipts`
 config/      configuration of the containers
@@ -36,11 +38,14 @@ class HostSettings:
         mirror_port: Where the mirror listens.
         registry_port: Where the registry for pushed images listens.
         site_registries: Registries of the site that the builder may reach: `HOST[:PORT]`.
+        listen: An address of this host, IP or name, at which other machines reach mirror and
+            registry too, with TLS and accounts; empty for none.
     """
 
     mirror_port: int = 5001
     registry_port: int = 5000
     site_registries: tuple[str, ...] = ()
+    listen: str = ""
 
     @property
     def mirror(self) -> str:
@@ -69,6 +74,8 @@ class State:
         self.receipts = root / "receipts"
         self.config = root / "config"
         self.replaced = root / "replaced"
+        self.authority = root / "authority"
+        self.secrets = root / "secrets"
 
     @property
     def scratch(self) -> Path:
