@@ -31,6 +31,7 @@ class Limits:
     checksums_bytes: int = 1 * MIB
     signature_bytes: int = 16 * KIB
     key_bytes: int = 16 * KIB
+    ca_bytes: int = 1 * MIB
     spec_bytes: int = 1 * MIB
     lock_bytes: int = 64 * MIB
     tool_bytes: int = 256 * MIB

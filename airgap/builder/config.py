@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from airgap.builder.registry_server import RegistryServer
 from airgap.oci.reference import DOCKER_HUB
+from airgap.spec.toml import text, texts
 
 HEADER = "# Written by airgap. Changes are overwritten by the next airgap install.\n"
 
@@ -20,6 +21,7 @@ def buildkitd_toml(
     registries: Iterable[RegistryServer] = (),
     *,
     proxied: bool = False,
+    header: str = HEADER,
 ) -> str:
     """The configuration that sends BuildKit to the mirror.
 
@@ -28,23 +30,24 @@ def buildkitd_toml(
         mirrors: The mirror under each address at which it is reached, the first one first.
         registries: Further registries.
         proxied: Whether all builds have BuildKit's proxy network.
+        header: The comment that it begins with.
     """
     sections: dict[str, list[str]] = {}
     for host in sorted({DOCKER_HUB, *hosts}):
-        paths = ", ".join(f'"{mirror.mirrored(host)}"' for mirror in mirrors)
-        sections[host] = [f"mirrors = [{paths}]"]
+        sections[host] = [f"mirrors = {texts(mirror.mirrored(host) for mirror in mirrors)}"]
     for address, server in {one.address: one for one in (*mirrors, *registries)}.items():
         sections.setdefault(address, []).extend(_settings(server))
     lines = [
-        f'\n[registry."{host}"]\n' + "".join(f"  {setting}\n" for setting in settings)
+        f"\n[registry.{text(host)}]\n" + "".join(f"  {setting}\n" for setting in settings)
         for host, settings in sections.items()
         if settings
     ]
     network = "proxyNetwork = true\n" if proxied else ""
-    return HEADER + network + "".join(lines)
+    return header + network + "".join(lines)
 
 
 def _settings(server: RegistryServer) -> list[str]:
     if server.http:
         return ["http = true"]
-    return [f'ca = ["{server.ca}"]'] if server.ca else []
+    # BuildKit takes servers on loopback for HTTP, unless it is told otherwise.
+    return ["http = false", f"ca = {texts([server.ca])}"] if server.ca else []

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from airgap.bundle.contents import canonical
 from airgap.errors import HostError
 from airgap.limits import KIB
+from airgap.oci.platform import Platform
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -156,6 +157,17 @@ class Engine:
                 return str(self._client.images.get(name).id)
             except ImageNotFound:
                 return ""
+
+    def image_platform(self, name: str) -> Platform | None:
+        """What an image is for; with containerd's store, which has several, that of this host."""
+        from docker.errors import ImageNotFound
+
+        with _docker_errors(f"the image {name} cannot be read"):
+            try:
+                facts = self._client.images.get(name).attrs
+            except ImageNotFound:
+                return None
+        return Platform.of(facts["Os"], facts["Architecture"], facts.get("Variant") or "")
 
     def load(self, name: str, chunks: Iterable[bytes]) -> None:
         """Loads an image, as `docker load` does.

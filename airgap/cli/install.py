@@ -57,6 +57,25 @@ from airgap.errors import UsageError
     help="A registry of your site that the builder may reach; repeatable.",
 )
 @click.option(
+    "--registry",
+    default="",
+    metavar="HOST[:PORT][/PREFIX]",
+    help="Push the images to this registry, which serves them in place of a mirror on this host.",
+)
+@click.option(
+    "--ca",
+    type=click.Path(path_type=Path),
+    help="PEM file with the authority that vouches for --registry, if this host knows it not.",
+)
+@click.option(
+    "--rewrite-indexes/--keep-indexes",
+    "rewrite",
+    default=None,
+    help="For a registry that wants all that an index names: push indexes of what the bundle "
+    "carries alone, which have other digests [default: keep].",
+)
+@click.option("--own-mirror", is_flag=True, help="Have the mirror on this host again.")
+@click.option(
     "--use/--no-use",
     "select",
     default=None,
@@ -85,6 +104,10 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     registry_port: int | None,
     listen: str | None,
     site_registry: tuple[str, ...],
+    registry: str,
+    ca: Path | None,
+    rewrite: bool | None,
+    own_mirror: bool,
     select: bool | None,
     restart_docker: bool,
     repair: bool,
@@ -96,12 +119,12 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     of whoever signed it must be trusted first: airgap trust add PUB. Given again, the command
     changes nothing; stopped half-way, it goes on.
 
-    Ports and site registries are kept for later installs.
+    Ports and registries are kept for later installs.
 
     \b
     Steps, in order:
-      tool, seed, recordings, load, emulator, mirror, registry, listen, builder, buildx,
-      enable, docker-mirror
+      tool, seed, recordings, push, load, emulator, mirror, registry, listen, builder,
+      buildx, enable, docker-mirror
 
     \b
     Examples:
@@ -109,11 +132,13 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
       airgap install /media/usb/airgap --load arm64v8/alpine
       airgap install /media/usb/airgap --only seed
       airgap install /media/usb/airgap --listen 192.0.2.10
+      airgap install /media/usb/airgap --registry harbor.example.internal/mirror --ca ca.pem
     """
     from airgap.isolated.apply import Outcome
     from airgap.isolated.host import User
     from airgap.isolated.install import Order, install
     from airgap.isolated.listening import parse_listen
+    from airgap.isolated.registry_mirror import choose, read_ca
     from airgap.isolated.state import State
     from airgap.isolated.step import Options
     from airgap.isolated.steps import STEP_NAMES
@@ -136,8 +161,14 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
         keys,
         only=_steps(only, STEP_NAMES),
         allow_older=allow_older,
-        settings=replace(state.settings(), **given) if given else None,  # type: ignore[arg-type]
+        settings=choose(
+            replace(state.settings(), **given),  # type: ignore[arg-type]
+            registry,
+            own_mirror=own_mirror,
+            rewrite=rewrite,
+        ),
         options=Options(load, select, restart_docker, repair),
+        ca=read_ca(ca) if ca else b"",
     )
 
     def show(outcome: Outcome) -> None:

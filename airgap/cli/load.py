@@ -9,28 +9,40 @@ from airgap.cli.settings import Settings, pass_settings
 
 @click.command(name="load")
 @click.argument("names", metavar="NAME…", nargs=-1, required=True)
+@click.option(
+    "--platform",
+    default="",
+    metavar="PLATFORM",
+    help="Which one, as linux/arm64, where Docker's store holds but one of an image.",
+)
 @pass_settings
-def command(settings: Settings, names: tuple[str, ...]) -> None:
+def command(settings: Settings, names: tuple[str, ...], platform: str) -> None:
     """Bring images of the mirror into Docker's own store, as plain docker build needs them.
 
     NAME is an image of an installed bundle. With containerd's image store Docker takes all of its
-    platforms, with the classic store one: this host's, if the image has it.
+    platforms. The classic store has one under each name: that of --platform, otherwise this
+    host's, if the image has it.
 
     \b
-    Example:
+    Examples:
       airgap load arm64v8/alpine multiarch/qemu-user-static:x86_64-aarch64
+      airgap load --platform linux/arm64 alpine busybox
     """
     from airgap.isolated.host import User
     from airgap.isolated.state import State
     from airgap.isolated.status import standing_work
     from airgap.isolated.steps.load import load_image
+    from airgap.oci.platform import native_platform, parse_platform
 
+    chosen = parse_platform(platform) if platform else None
     with settings.progress() as progress:
         state = State(settings.root)
         work = standing_work(state, User.behind_this_process(), progress)
         work.engine.check()
         with state.lock("airgap load"):
             for image in [work.wanted.image(name) for name in names]:
-                if not work.engine_id(image):
-                    load_image(work, image)
-                click.echo(f"Docker has {image.reference.familiar}")
+                native = native_platform() if str(native_platform()) in image.platforms else None
+                if not work.engine_id(image, chosen or native):
+                    load_image(work, image, platform=chosen or native)
+                which = f" for {chosen}" if chosen else ""
+                click.echo(f"Docker has {image.reference.familiar}{which}")

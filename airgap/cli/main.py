@@ -31,6 +31,7 @@ _VERBS = {
     "keygen": "keygen",
     "load": "load",
     "log": "log",
+    "mirrors": "mirrors",
     "prune": "prune",
     "scan": "scan",
     "rehearse": "rehearse",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from airgap.errors import HostError
 from airgap.isolated.status import look
@@ -18,11 +18,13 @@ class Outcome:
         name: The step's.
         changed: Whether it had to be applied.
         detail: What was found in the end.
+        counts: What was done, in numbers, by steps that count.
     """
 
     name: str
     changed: bool
     detail: str
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 def apply_steps(
@@ -55,6 +57,7 @@ def apply_steps(
                     f"the step {step.name} was done, and still: {finding.detail}",
                     remedy="airgap status shows what is not well",
                 )
-        outcomes.append(Outcome(step.name, changed, finding.detail))
+        counts = work.counts.get(step.name, {})
+        outcomes.append(Outcome(step.name, changed, finding.detail, counts))
         show(outcomes[-1])
     return outcomes

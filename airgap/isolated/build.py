@@ -23,6 +23,7 @@ from airgap.bundle.contents import RecordingEntry
 from airgap.errors import BuildError, NotFoundError, UsageError
 from airgap.isolated.missing import Missing, find_missing
 from airgap.isolated.onbuild import triggers
+from airgap.isolated.registry_mirror import RegistryMirror
 from airgap.isolated.step import Work
 from airgap.isolated.stock import Stock
 from airgap.oci.digest import digest_of
@@ -40,7 +41,9 @@ _LOOPBACK = "127.0.0.1"
 
 def of_this_host(work: Work) -> tuple[Stock, Builder]:
     """What `install` has set up."""
+    mirror = RegistryMirror.of(work.settings)
     registries = [work.settings.registry, *work.settings.site_registries]
+    registries += [mirror.server] if mirror else []
     stock = Stock(work.wanted, work.state.mirror, work.state.replay, registries)
     return stock, Builder(Buildx(["docker", "buildx"], REPLAY_INSTANCE), _LOOPBACK)
 

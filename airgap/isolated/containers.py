@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,15 +12,20 @@ from airgap.builder.containers import buildkit_container, registry_container, re
 from airgap.builder.engine import ContainerSpec
 from airgap.builder.registry_server import RegistryServer
 from airgap.errors import HostError
+from airgap.isolated.registry_mirror import RegistryMirror
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Work
+from airgap.oci.platform import native_platform
 from airgap.oci.registries import bracketed
 
 MIRROR = "airgap-mirror"
 REGISTRY = "airgap-registry"
+MIRROR_TLS, REGISTRY_TLS = f"{MIRROR}-tls", f"{REGISTRY}-tls"
 BUILDER = "airgap-buildkitd"
 REPLAYER = "airgap-replay"
 """The builder for builds from recordings; each builder's cache is a volume of its name."""
+
+_AUTHORITIES = "/etc/airgap/ca"
 
 BUILDERS = (BUILDER, REPLAYER)
 
@@ -36,19 +42,32 @@ def mirror_addresses(work: Work) -> list[str]:
     return ["127.0.0.1", gateway] if gateway else ["127.0.0.1"]
 
 
+def mirror_servers(work: Work) -> list[RegistryServer]:
+    """The mirror, at every address at which this host's engines reach it, the first asked first."""
+    somebodys = RegistryMirror.of(work.settings)
+    if somebodys is not None:
+        return [somebodys.as_engines_reach_it()]
+    port = work.settings.mirror_port
+    return [RegistryServer(f"{address}:{port}", http=True) for address in mirror_addresses(work)]
+
+
 def registry_servers(work: Work) -> list[RegistryServer]:
     """The registries that people push to."""
     return [RegistryServer(work.settings.registry, http=True), *listening(work)]
 
 
 def listening(work: Work) -> list[RegistryServer]:
-    """Mirror and registry as other machines reach them, if they do."""
-    if not work.settings.listen:
+    """Mirror and registry as other machines reach them, if they do and are here."""
+    settings = work.settings
+    if not settings.listen:
         return []
-    host = bracketed(work.settings.listen)
-    ports = (work.settings.mirror_port, work.settings.registry_port)
-    ca = str(work.state.authority / "ca.crt")
-    return [RegistryServer(f"{host}:{port}", ca=ca) for port in ports]
+    ports = [] if settings.registry_mirror else [settings.mirror_port]
+    addresses = [
+        f"{bracketed(settings.listen)}:{port}" for port in (*ports, settings.registry_port)
+    ]
+    return [
+        RegistryServer(address, ca=str(work.state.authority / "ca.crt")) for address in addresses
+    ]
 
 
 def registry_spec(work: Work) -> ContainerSpec:
@@ -58,19 +77,22 @@ def registry_spec(work: Work) -> ContainerSpec:
 
 
 def builder_spec(work: Work, name: str) -> ContainerSpec:
-    """One of `BUILDERS`. Its own requests to registries reach loopback and the site's, no others.
+    """One of `BUILDERS`. Its own requests reach loopback and the site's registries, no others.
 
     That for recordings gives all RUN steps BuildKit's proxy network. For a single build, buildx
     can ask for it with a policy: that costs each request milliseconds, and BusyBox's wget fails.
     """
     config, digest = _config(work, name)
-    reached = ["127.0.0.1", "localhost", "::1", *work.settings.site_registries]
+    own = ["127.0.0.1", "localhost", "::1"]
+    servers = [*_builders_mirror(work), *registry_servers(work)]
+    reached = [*own, *work.settings.site_registries, *(server.address for server in servers)]
+    authorities = {server.ca: f"{_inside(server)}:ro,z" for server in servers if server.ca}
     spec = buildkit_container(name, image_id(work, "builder"), config, reached)
     return replace(
         spec,
-        binds={name: "/var/lib/buildkit:rw", **spec.binds},
+        binds={name: "/var/lib/buildkit:rw", **authorities, **spec.binds},
         host_network=True,
-        config_digest=digest,
+        config_digest=_with_authorities(digest, authorities),
     )
 
 
@@ -100,11 +122,28 @@ def config_text(work: Work, container: str) -> str:
     if container in BUILDERS:
         return buildkitd_toml(
             work.wanted.hosts,
-            [RegistryServer(work.settings.mirror, http=True)],
-            registry_servers(work),
+            [replace(server, ca=_inside(server)) for server in _builders_mirror(work)],
+            [replace(server, ca=_inside(server)) for server in registry_servers(work)],
             proxied=container == REPLAYER,
         )
     return registry_yml(read_only=container == MIRROR)
+
+
+def _builders_mirror(work: Work) -> list[RegistryServer]:
+    """The mirror as our builders reach it: on the host's network one address is enough."""
+    return mirror_servers(work)[:1]
+
+
+def _inside(server: RegistryServer) -> str:
+    """Where a builder reads the authority that vouches for a registry."""
+    return f"{_AUTHORITIES}/{Path(server.ca).name}" if server.ca else ""
+
+
+def _with_authorities(digest: str, files: Iterable[str]) -> str:
+    """A digest of a configuration and of the authorities that it names, which may be renewed."""
+    for file in files:
+        digest = hashlib.sha256(digest.encode() + Path(file).read_bytes()).hexdigest()
+    return digest
 
 
 def _registry_spec(
@@ -133,7 +172,7 @@ def image_id(work: Work, role: str) -> str:
         HostError: No bundle brought one, or it is not loaded.
     """
     image = work.wanted.role(role)
-    found = work.engine_id(image)
+    found = work.engine_id(image, native_platform())
     if not found:
         raise HostError(
             f"Docker has not the image {image.reference.familiar}",

@@ -17,6 +17,7 @@ from airgap.isolated import preconditions, receipts
 from airgap.isolated.apply import Outcome, apply_steps
 from airgap.isolated.host import User
 from airgap.isolated.probe import probe
+from airgap.isolated.registry_mirror import keep_ca
 from airgap.isolated.state import Changes, HostSettings, State
 from airgap.isolated.status import look
 from airgap.isolated.step import OpenBundle, Options, Step, Work, foreseen
@@ -40,6 +41,8 @@ class Order:
         allow_older: Tags may go back to an older bundle's.
         settings: Ports and the like; None for those of the last install.
         options: For the steps.
+        ca: PEM of the authority that vouches for the registry in `settings`; empty for the one
+            that is known.
     """
 
     folders: Sequence[Path]
@@ -48,6 +51,7 @@ class Order:
     allow_older: bool = False
     settings: HostSettings | None = None
     options: Options = field(default_factory=Options)
+    ca: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +102,23 @@ def install(
             mirror_has_content=state.mirror.has_content(),
             allow_older=order.allow_older,
         )
+        settings = order.settings or state.settings()
+        if order.ca:
+            settings = keep_ca(state, settings, order.ca)
         work = Work(
             state=state,
             wanted=Wanted.of([*receipts.installed(state, before), signed.contents]),
-            settings=order.settings or state.settings(),
+            settings=settings,
             engine=Engine(state.root),
             user=user,
             changes=Changes(state),
             progress=progress,
             options=order.options,
-            bundle=OpenBundle(media, signed, archive, replay),
+            bundle=OpenBundle(media, signed, archive, replay, documents),
         )
         steps = [step for step in STEPS if not order.only or step.name in order.only]
         preconditions.check_host(work, steps)
-        preconditions.check_space(work, archive, replay, documents)
+        preconditions.check_space(work, steps, archive, replay, documents)
         if broken:
             receipts.set_aside(state)
         if order.options.repair:

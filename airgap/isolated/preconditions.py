@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,13 +23,14 @@ from airgap.isolated import containers
 from airgap.isolated.host import User, is_root, last_lines
 from airgap.isolated.listening import local_ip
 from airgap.isolated.receipts import known_from
+from airgap.isolated.registry_mirror import check_reached, kept_here
 from airgap.isolated.step import Step, Work
 from airgap.limits import LIMITS, MIB
 from airgap.oci.manifest import Index, Manifest
 from airgap.oci.platform import native_platform
 from airgap.progress import format_bytes
 from airgap.replay.carried import check_maps
-from airgap.store.seed import missing_blobs
+from airgap.store.seed import missing_blobs, needed_by
 from airgap.trust import policy
 from airgap.trust.policy import Known
 
@@ -83,9 +84,12 @@ def check_host(work: Work, steps: Sequence[Step]) -> None:
     Raises:
         HostError: It cannot; nothing was changed.
         NotFoundError: An image that --load names was not brought.
+        CredentialsError: The registry that holds the mirror wants others.
+        UpstreamError: That registry is unreachable, or refuses.
     """
     _check_root(steps)
-    work.engine.check()
+    if any(step.needs_docker for step in steps):
+        work.engine.check()
     for step in steps:
         for role in step.roles:
             image = work.wanted.role(role)
@@ -98,37 +102,29 @@ def check_host(work: Work, steps: Sequence[Step]) -> None:
     for name in work.options.load:
         work.wanted.image(name)
     names = {step.name for step in steps}
-    settings = work.settings
-    if settings.mirror_port == settings.registry_port:
-        raise UsageError(f"mirror and registry cannot both have the port {settings.mirror_port}")
-    if "mirror" in names:
-        for address in containers.mirror_addresses(work):
-            port = settings.mirror_port
-            _check_port(work, address, port, containers.MIRROR, "--mirror-port")
-    if "registry" in names:
-        port = settings.registry_port
-        _check_port(work, "127.0.0.1", port, containers.REGISTRY, "--registry-port")
-    if "listen" in names and settings.listen:
-        address = local_ip(settings.listen)
-        for name, port, option in (
-            (f"{containers.MIRROR}-tls", settings.mirror_port, "--mirror-port"),
-            (f"{containers.REGISTRY}-tls", settings.registry_port, "--registry-port"),
-        ):
-            _check_port(work, address, port, name, option)
+    if "push" in names:
+        check_reached(work)
+    _check_ports(work, names)
     if names & {"buildx", "enable"}:
         _check_user(work.user)
 
 
-def check_space(work: Work, archive: Archive, replay: ReplayTar, documents: Documents) -> None:
+def check_space(
+    work: Work, steps: Sequence[Step], archive: Archive, replay: ReplayTar, documents: Documents
+) -> None:
     """The disks can take what is missing.
 
     Raises:
         SpaceError: One cannot; nothing was changed.
     """
-    missing = missing_blobs(work.state.mirror, archive) + missing_blobs(work.state.replay, replay)
+    brought = archive.contents.images
+    kept = needed_by([image for image in kept_here(work) if image in brought], documents)
+    missing = [one for one in missing_blobs(work.state.mirror, archive) if one.digest in kept]
+    missing += missing_blobs(work.state.replay, replay)
     needed = {work.state.root: sum(blob.size for blob in missing) + _SPARE_BYTES}
-    docker = Path(work.engine.image_folder())
-    needed[docker] = needed.get(docker, 0) + _UNPACKED * _to_load(work, documents)
+    if any(step.needs_docker for step in steps):
+        docker = Path(work.engine.image_folder())
+        needed[docker] = needed.get(docker, 0) + _UNPACKED * _to_load(work, documents)
     by_disk: dict[int, int] = {}
     for folder, size in needed.items():
         disk = existing(folder).stat().st_dev
@@ -176,6 +172,23 @@ def _check_user(user: User) -> None:
             meaning="Nothing was changed.",
             remedy=f"usermod --append --groups docker {user.name}, then log in again",
         )
+
+
+def _check_ports(work: Work, steps: Set[str]) -> None:
+    """All ports that the steps publish are free, or are our own containers'."""
+    settings = work.settings
+    mirror, registry = settings.mirror_port, settings.registry_port
+    if mirror == registry:
+        raise UsageError(f"mirror and registry cannot both have the port {mirror}")
+    if "mirror" in steps and not settings.registry_mirror:
+        for address in containers.mirror_addresses(work):
+            _check_port(work, address, mirror, containers.MIRROR, "--mirror-port")
+    if "registry" in steps:
+        _check_port(work, "127.0.0.1", registry, containers.REGISTRY, "--registry-port")
+    if "listen" in steps and settings.listen:
+        address = local_ip(settings.listen)
+        _check_port(work, address, mirror, containers.MIRROR_TLS, "--mirror-port")
+        _check_port(work, address, registry, containers.REGISTRY_TLS, "--registry-port")
 
 
 def _check_port(work: Work, address: str, port: int, container: str, option: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -11,6 +11,7 @@ from typing import ClassVar
 from airgap.builder.engine import Engine
 from airgap.bundle.archive import Archive
 from airgap.bundle.contents import ImageEntry
+from airgap.bundle.framing import manifests_of
 from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import Signed
@@ -18,7 +19,8 @@ from airgap.errors import HostError, SpaceError, is_full
 from airgap.isolated.host import User
 from airgap.isolated.state import Changes, HostSettings, State
 from airgap.isolated.wanted import Wanted
-from airgap.oci.manifest import Manifest
+from airgap.oci.manifest import Index, Manifest
+from airgap.oci.platform import Platform
 from airgap.progress import Progress
 
 
@@ -55,12 +57,21 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class OpenBundle:
-    """A verified bundle that is being installed."""
+    """A verified bundle that is being installed.
+
+    Attributes:
+        media: Where it is.
+        signed: What was signed.
+        archive: Its images.
+        replay: Its recordings.
+        documents: Digest to manifest or index, of all that it carries.
+    """
 
     media: Media
     signed: Signed
     archive: Archive
     replay: ReplayTar
+    documents: Mapping[str, Manifest | Index]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +88,7 @@ class Work:
         progress: Sees what happens.
         options: Of this install.
         bundle: The bundle being installed; None in other commands.
+        counts: Step to what its `apply` counted, for programs.
     """
 
     state: State
@@ -88,19 +100,33 @@ class Work:
     progress: Progress
     options: Options = field(default_factory=Options)
     bundle: OpenBundle | None = None
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
-    def engine_ids(self, image: ImageEntry) -> set[str]:
+    def engine_ids(self, image: ImageEntry, platform: Platform | None) -> set[str]:
         """The ids under which Docker may know an image: of its index, manifests or configs.
 
-        Which one depends on Docker's image store.
+        Which one depends on Docker's image store. One with an index's id has all its platforms.
+
+        Args:
+            image: Of an installed bundle.
+            platform: That Docker must have the image for; None if any will do.
         """
         documents = self.state.mirror.documents(image)
         manifests = [one for one in documents.values() if isinstance(one, Manifest)]
+        top = documents[image.digest]
+        if platform is not None and isinstance(top, Index):
+            carried = manifests_of(top, documents)
+            manifests = [carried[platform]] if platform in carried else []
         return {*documents, *(manifest.config.digest for manifest in manifests)}
 
-    def engine_id(self, image: ImageEntry) -> str:
-        """Docker's id of exactly this image, under its own name; empty if it has it not."""
-        ids = self.engine_ids(image)
+    def engine_id(self, image: ImageEntry, platform: Platform | None) -> str:
+        """Docker's id of exactly this image, under its own name; empty if it has it not.
+
+        Args:
+            image: Of an installed bundle.
+            platform: As for `engine_ids`.
+        """
+        ids = self.engine_ids(image, platform)
         names = [image.reference.familiar] if image.reference.tag else sorted(ids)
         return next((id for name in names if (id := self.engine.image_id(name)) in ids), "")
 
@@ -111,11 +137,13 @@ class Step(ABC):
     Attributes:
         name: For `--only`, and in tables.
         needs_root: Whether it changes the host beyond Docker and the user's own files.
+        needs_docker: Whether it asks Docker.
         roles: Without images for these it cannot be applied.
     """
 
     name: ClassVar[str]
     needs_root: ClassVar[bool] = False
+    needs_docker: ClassVar[bool] = True
     roles: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod

@@ -96,8 +96,10 @@ class Authorization:
             )
         else:
             headers = {"Authorization": _basic(credential)} if credential else {}
+            # Several scopes are several parameters here, and one with spaces above (token spec).
+            asked = {**fields, "scope": fields["scope"].split()}
             response = session.get(
-                realm, params=fields, headers=headers, stream=True, timeout=self._timeout
+                realm, params=asked, headers=headers, stream=True, timeout=self._timeout
             )
         with response:
             if response.status_code in (400, 401, 403):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,6 +113,23 @@ def parse(body: bytes, media_type: str, what: str) -> Manifest | Index:
             tuple(_descriptor(layer, what) for layer in layers),
         )
     raise _broken(what, f"is of the media type {media_type!r}, which is none of image or index")
+
+
+def index_of_carried(body: bytes, carried: Collection[str]) -> bytes:
+    """An index with those entries alone whose manifests are carried; the same for the same input.
+
+    Args:
+        body: The bytes of the index as it was served, already read by `parse`.
+        carried: Digests of the manifests that are there.
+
+    Returns:
+        The bytes as they were if nothing is missing; else others, with another digest.
+    """
+    document = json.loads(body)
+    kept = [entry for entry in document["manifests"] if entry["digest"] in carried]
+    if kept == document["manifests"]:
+        return body
+    return json.dumps({**document, "manifests": kept}, separators=(",", ":")).encode()
 
 
 def config_platform(body: bytes, what: str) -> Platform:

@@ -143,9 +143,9 @@ def _section(value: object, host: str, path: Path) -> RegistryConfig:
             f"{where}: unknown key {unknown[0][:80]}", remedy=f"allowed keys: {', '.join(_KEYS)}"
         )
     mirrors, replace = value.get("mirrors", []), value.get("replace")
-    if not isinstance(mirrors, list) or not all(_is_server(mirror) for mirror in mirrors):
+    if not isinstance(mirrors, list) or not all(is_server(mirror) for mirror in mirrors):
         raise UsageError(f'{where}: mirrors must be a list of "HOST[:PORT][/PREFIX]"')
-    if replace is not None and not _is_server(replace):
+    if replace is not None and not is_server(replace):
         raise UsageError(f'{where}: replace must be "HOST[:PORT][/PREFIX]"')
     if replace and mirrors:
         raise UsageError(f"{where}: replace and mirrors exclude each other")
@@ -177,7 +177,8 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _is_server(value: object) -> bool:
+def is_server(value: object) -> bool:
+    """Whether it is `HOST[:PORT][/PREFIX]`, with the prefix part of a repository's path."""
     if not isinstance(value, str):
         return False
     host, slash, prefix = value.partition("/")

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import TypeVar
 
 import requests
-from urllib3.exceptions import HTTPError
 
 from airgap.errors import AirgapError, IntegrityError, UpstreamError
 from airgap.limits import LIMITS
 from airgap.oci import failures
 from airgap.oci.attempts import Attempts, TemporaryError, of_all, persist
-from airgap.oci.authorization import Authorization
 from airgap.oci.blob_reader import BlobReader, read_document, starts_at
+from airgap.oci.connection import Connection
 from airgap.oci.credentials import Credentials
 from airgap.oci.digest import digest_of
 from airgap.oci.manifest import INDEX_TYPES, MANIFEST_TYPES, Descriptor
 from airgap.oci.reference import Reference
 from airgap.oci.registries import Endpoint, Registries
-from airgap.oci.session import new_session
 from airgap.oci.speed import LEAST_BESIDE_OTHERS, LEAST_BYTES_PER_SECOND, Speed
 
 _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
-_OK, _PARTIAL, _UNAUTHORISED, _UNSATISFIABLE = 200, 206, 401, 416
+_OK, _PARTIAL, _UNSATISFIABLE = 200, 206, 416
 # Seconds for which a server that failed is asked after the others.
 _DETOUR_SECONDS = 60.0
 _T = TypeVar("_T")
@@ -53,23 +50,18 @@ class RegistryClient:
         say: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._registries = registries
-        self._authorization = Authorization(credentials, timeout=timeout)
+        self._connection = Connection(credentials, timeout)
         self._timeout = timeout
         self._retry_for = retry_for
         self._say = say
-        self._schemes: dict[str, str] = {}
-        self._answered: set[str] = set()
         self._without_ranges: set[str] = set()
         self._avoided_until: dict[str, float] = {}
-        self._local = threading.local()
-        self._sessions: list[requests.Session] = []
         self.rate_limits: dict[str, str] = {}
         """Registry to what it said last of how often it may still be asked."""
 
     def close(self) -> None:
         """Closes all connections."""
-        for session in self._sessions:
-            session.close()
+        self._connection.close()
 
     def manifest(self, reference: Reference) -> tuple[Descriptor, bytes]:
         """A manifest or index by digest, or else by tag, with the bytes that were served.
@@ -215,65 +207,12 @@ class RegistryClient:
         accepted: tuple[int, ...] = (_OK,),
     ) -> requests.Response:
         """A response with a status that is accepted, its body not read yet."""
-        url = f"{self._scheme(endpoint)}://{endpoint.server}/v2/{endpoint.repository}/{path}"
-        response = self._request(endpoint, url, headers)
-        if response.status_code == _UNAUTHORISED:
-            challenge = response.headers.get("WWW-Authenticate", "")
-            response.close()
-            try:
-                self._authorization.answer(endpoint, challenge, self._session(endpoint))
-            except (requests.RequestException, HTTPError, ValueError) as error:
-                raise failures.unreachable(endpoint, error, answered=True) from error
-            response = self._request(endpoint, url, headers)
+        url = self._connection.url(endpoint, path)
+        response = self._connection.send("GET", endpoint, url, headers)
         if response.status_code in accepted:
             return response
         response.close()
         raise failures.bad_status(endpoint, response, path)
-
-    def _request(self, endpoint: Endpoint, url: str, headers: dict[str, str]) -> requests.Response:
-        headers = headers | dict(self._authorization.header(endpoint))
-        try:
-            response = self._session(endpoint).get(
-                url, headers=headers, stream=True, timeout=self._timeout
-            )
-        except (requests.RequestException, HTTPError, ValueError) as error:
-            answered = endpoint.server in self._answered
-            raise failures.unreachable(endpoint, error, answered=answered) from error
-        self._answered.add(endpoint.server)
-        return response
-
-    def _scheme(self, endpoint: Endpoint) -> str:
-        """`http` or `https`; for a loopback server whichever answers."""
-        if endpoint.http:
-            return "http"
-        if not endpoint.is_loopback:
-            return "https"
-        return self._schemes.get(endpoint.server) or self._answering_scheme(endpoint)
-
-    def _answering_scheme(self, endpoint: Endpoint) -> str:
-        try:
-            with new_session(endpoint) as session:
-                url = f"https://{endpoint.server}/v2/"
-                session.get(url, timeout=self._timeout, stream=True).close()
-        except requests.exceptions.SSLError as error:
-            if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                raise failures.unreachable(endpoint, error, answered=True) from error
-            self._schemes[endpoint.server] = "http"
-        except requests.RequestException:
-            return "http"  # nothing answers now; it may be HTTPS later
-        else:
-            self._schemes[endpoint.server] = "https"
-        return self._schemes[endpoint.server]
-
-    def _session(self, endpoint: Endpoint) -> requests.Session:
-        """This thread's session for an endpoint's way of connecting."""
-        sessions = self._local.__dict__.setdefault("sessions", {})
-        key = (endpoint.is_loopback, endpoint.ca)
-        if key not in sessions:
-            sessions[key] = new_session(endpoint)
-            self._sessions.append(sessions[key])
-        session: requests.Session = sessions[key]
-        return session
 
 
 def _check_length(endpoint: Endpoint, response: requests.Response, what: str, size: int) -> None:

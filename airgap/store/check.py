@@ -17,17 +17,22 @@ from airgap.store.store import Store
 _WORKERS = 4
 
 
-def problem_with(store: Store, image: ImageEntry) -> str:
+def problem_with(store: Store, image: ImageEntry, *, whole: bool = True) -> str:
     """What is missing of an image, in a few words; empty if nothing is.
 
     Sizes are compared; blobs are not hashed again.
+
+    Args:
+        store: The store.
+        image: The image.
+        whole: Its tag and layers are to be here too, and not only its manifests and configs.
 
     Raises:
         NotFoundError: Its manifest is not here.
         IntegrityError: A manifest was damaged on this disk.
     """
     name = image.reference.familiar
-    if not store.is_tagged(image):
+    if whole and not store.is_tagged(image):
         return f"{name} is not in the mirror"
     documents = store.documents(image)
     top = documents[image.digest]
@@ -36,7 +41,8 @@ def problem_with(store: Store, image: ImageEntry) -> str:
         if missing := [platform for platform in image.platforms if platform not in held]:
             return f"{name} lacks {missing[0]}"
     for document in documents.values():
-        for blob in document.blobs if isinstance(document, Manifest) else ():
+        blobs = document.blobs if isinstance(document, Manifest) else ()
+        for blob in blobs if whole else blobs[:1]:
             if not store.has_blob(blob.digest, blob.size):
                 return f"{name} lacks {blob.digest}"
     return ""

@@ -53,7 +53,7 @@ def seed(
     wanted = archive.contents.images if images is None else images
     blobs = missing_blobs(store, archive)
     if images is not None:
-        needed = _needed(wanted, documents)
+        needed = needed_by(wanted, documents)
         blobs = [blob for blob in blobs if blob.digest in needed]
     with _writing(store):
         _write(store, archive, blobs, "seeding the mirror", progress)
@@ -62,6 +62,27 @@ def seed(
             if number % _LINKED_AT_ONCE == 0:
                 store.sync()
         store.tag_images(wanted)
+
+
+def seed_documents(store: Store, archive: Archive, images: Sequence[ImageEntry]) -> None:
+    """Brings manifests and configs alone of images whose layers are elsewhere.
+
+    Raises:
+        IntegrityError: One is damaged.
+        HostError: The medium cannot be read, or the store not written.
+        SpaceError: The disk is full; finished blobs stay.
+    """
+    documents = archive.documents()
+    with _writing(store):
+        for image in images:
+            part = documents_of(image.digest, documents)
+            configs = [one.config.digest for one in part.values() if isinstance(one, Manifest)]
+            for blob in (archive.blobs[digest] for digest in (*configs, *part)):
+                if not store.has_blob(blob.digest, blob.size):
+                    chunks = archive.chunks(blob.offset, blob.size)
+                    store.write_blob(blob.digest, chunks, archive.damaged(blob))
+            store.link_documents(image, reversed(list(part)))
+        store.sync()
 
 
 def seed_replay(store: Store, replay: ReplayTar, progress: Progress) -> None:
@@ -78,7 +99,7 @@ def seed_replay(store: Store, replay: ReplayTar, progress: Progress) -> None:
         store.sync_blobs(replay.blobs)
 
 
-def _needed(images: Sequence[ImageEntry], documents: Mapping[str, Manifest | Index]) -> set[str]:
+def needed_by(images: Sequence[ImageEntry], documents: Mapping[str, Manifest | Index]) -> set[str]:
     """The digests of all that images reach."""
     needed: set[str] = set()
     for image in images:

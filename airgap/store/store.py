@@ -180,6 +180,18 @@ class Store:
             for digest in reversed(list(documents)):  # an index after its children
                 self._link(layout.revision_link(repository, digest), digest)
 
+    def link_documents(self, image: ImageEntry, documents: Iterable[str]) -> None:
+        """Has `documents` find manifests and indexes whose layers may not be here.
+
+        Args:
+            image: The image.
+            documents: Digests of what is here of it.
+        """
+        repository = layout.mirror_repositories(image.reference)[0]
+        for digest in documents:
+            self._sync_later(layout.blob_data(digest))
+            self._link(layout.revision_link(repository, digest), digest)
+
     def tag_images(self, images: Sequence[ImageEntry]) -> None:
         """Publishes images, linked before, under their tags."""
         links: dict[Path, str] = {}

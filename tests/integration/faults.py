@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 _HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding", "content-length")
 _PIECE = 16 << 10
 _PATIENCE = 20.0
+# Seconds in which a registry writes what it has received.
+_SETTLES = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,7 @@ class Exchange(BaseHTTPRequestHandler):
         if proxy.fault is None or not proxy.fault(self):
             self.pass_on()
 
-    do_POST = do_GET
+    do_POST = do_HEAD = do_PUT = do_PATCH = do_GET
 
     def do_CONNECT(self) -> None:
         self.server.proxy.requests.append(Request("CONNECT", self.path, {}))
@@ -196,8 +198,13 @@ class Exchange(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Tests look at `requests` instead."""
 
-    def fetched(self, *, but: str = "") -> Answer:
-        """What the registry answers to this request, or to the same one without a header."""
+    def fetched(self, *, but: str = "", change: Callable[[bytes], bytes] = bytes) -> Answer:
+        """What the registry answers to this request, or to the same one but for something.
+
+        Args:
+            but: A header that is left out.
+            change: Gives the body that it gets.
+        """
         connection = http.client.HTTPConnection(self.server.proxy.target, timeout=_PATIENCE)
         try:
             kept = {
@@ -205,7 +212,8 @@ class Exchange(BaseHTTPRequestHandler):
                 for name, value in self.request_seen.headers.items()
                 if name not in ("host", "connection", but)
             }
-            connection.request(self.request_seen.method, self.request_seen.path, headers=kept)
+            body = self.rfile.read(int(self.request_seen.headers.get("content-length", 0)))
+            connection.request(self.request_seen.method, self.request_seen.path, change(body), kept)
             response = connection.getresponse()
             headers = {
                 name: value
@@ -224,6 +232,18 @@ class Exchange(BaseHTTPRequestHandler):
             self.wfile.write(answer.body[start : start + _PIECE])
             self.wfile.flush()
             time.sleep(pace)
+
+    def pass_on_part(self, count: int) -> None:
+        """Lets so many bytes of what is sent reach the registry, and breaks both connections."""
+        host, _, port = self.server.proxy.target.partition(":")
+        seen = self.request_seen
+        head = f"{seen.method} {seen.path} HTTP/1.1\r\n" + "".join(
+            f"{name}: {value}\r\n" for name, value in seen.headers.items()
+        )
+        with socket.create_connection((host, int(port))) as far:
+            far.sendall(head.encode() + b"\r\n" + self.rfile.read(count))
+            time.sleep(_SETTLES)
+        self.reset()
 
     def answer(
         self, status: int, headers: Mapping[str, str] | None = None, body: bytes = b""

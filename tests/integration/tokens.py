@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import re
 import threading
 from urllib.parse import parse_qs, urlsplit
 
-from tests.integration.faults import Exchange
+from tests.integration.faults import Exchange, Request
 
 _numbers = itertools.count()
 
@@ -19,11 +20,19 @@ class Tokens:
     Args:
         account: User and password that get a token; without them anybody does.
         uses: After so many requests a token is no good any more.
+        pushing: Requests that change something need the right to push.
     """
 
-    def __init__(self, account: tuple[str, str] | None = None, uses: int = 1 << 30) -> None:
+    def __init__(
+        self,
+        account: tuple[str, str] | None = None,
+        uses: int = 1 << 30,
+        *,
+        pushing: bool = False,
+    ) -> None:
         self._account = account
         self._uses = uses
+        self._pushing = pushing
         self._left: dict[str, int] = {}
         self._lock = threading.Lock()
         self.scopes: list[str] = []
@@ -33,14 +42,18 @@ class Tokens:
         if path.path == "/token":
             self._give(exchange, parse_qs(path.query)["scope"][0])
             return True
-        repository = path.path.removeprefix("/v2/").rpartition("/")[0].rpartition("/")[0]
-        scope = f"repository:{repository}:pull"
+        scope = self._scope(exchange.request_seen)
         if self._is_good(exchange.request_seen.headers.get("authorization", ""), scope):
             return False
         realm = f'realm="http://{exchange.server.proxy.address}/token"'
         asked = f'Bearer {realm},service="lab",scope="{scope}"'
         exchange.answer(401, {"WWW-Authenticate": asked})
         return True
+
+    def _scope(self, request: Request) -> str:
+        repository = re.split("/(?:blobs|manifests)/", request.path.removeprefix("/v2/"))[0]
+        changes = self._pushing and request.method not in ("GET", "HEAD")
+        return f"repository:{repository}:{'pull,push' if changes else 'pull'}"
 
     @property
     def given(self) -> int:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.lab import debian
 from tests.lab.cache import cached
-from tests.lab.parts import program
+from tests.lab.parts import ARM64_ENGINE, program
 
 _ENGINE = ("dockerd", "docker-proxy", "containerd", "containerd-shim-runc-v2", "runc")
 TINI = Path("/usr/bin/tini-static")
 """What Docker calls docker-init: it reaps, and ends with what it runs."""
 
 _PACKAGES = ("iproute2", "iptables", "mount", "openssl", "procps", "python3")
+_ARM64_PACKAGES = sorted((*_PACKAGES, "docker-cli", "kmod", "openssh-server", "runc"))
+"""An arm64 machine has a kernel of its own, so it loads modules; ssh is the way to it."""
 
 _PASSWD = """root:x:0:0:root:/root:/bin/bash
 daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin
+sshd:x:100:65534::/run/sshd:/usr/sbin/nologin
 _apt:x:42:65534::/nonexistent:/usr/sbin/nologin
 nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
 alice:x:1000:1000:Alice:/home/alice:/bin/bash
@@ -35,18 +39,17 @@ def lower_folders(suite: str) -> list[Path]:
     binaries = programs()
     if suite != debian.TRIXIE:  # which knows no package with the client alone
         binaries["docker"] = client()
+    return [_engine(f"engine for {suite}", system, binaries), system]
 
-    def make(folder: Path) -> None:
-        folder.chmod(0o755)
-        target = folder / "usr" / "bin"
-        target.mkdir(parents=True)
-        for name, source in binaries.items():
-            shutil.copy2(source, target / name)
-        _write_accounts(system, folder)
 
-    made_from = [f"{name} {source}" for name, source in binaries.items()]
-    accounts = [_PASSWD, *_GROUPS.values(), str(system)]
-    return [cached(f"engine for {suite}", [*made_from, *accounts], make), system]
+def arm64_folders() -> list[Path]:
+    """The same for a Debian 13 on arm64, as a machine with a kernel of its own has it."""
+    system = debian.root_file_system(
+        debian.TRIXIE, arch="arm64", variant="essential", include=_ARM64_PACKAGES
+    )
+    binaries = {name: program(name, "arm64") for name in ARM64_ENGINE}
+    binaries["docker-init"] = debian.unpacked("tini", arch="arm64") / "usr" / "bin" / "tini-static"
+    return [_engine("engine for arm64", system, binaries), system]
 
 
 def programs() -> dict[str, Path]:
@@ -57,6 +60,21 @@ def programs() -> dict[str, Path]:
 def client() -> Path:
     """The docker command."""
     return debian.unpacked("docker-cli", suite=debian.TRIXIE) / "usr" / "bin" / "docker"
+
+
+def _engine(what: str, system: Path, binaries: Mapping[str, Path]) -> Path:
+    """A folder with an Engine's programs and the accounts of those who use it."""
+
+    def make(folder: Path) -> None:
+        folder.chmod(0o755)
+        target = folder / "usr" / "bin"
+        target.mkdir(parents=True)
+        for name, source in binaries.items():
+            shutil.copy2(source, target / name)
+        _write_accounts(system, folder)
+
+    made_from = [f"{name} {source}" for name, source in binaries.items()]
+    return cached(what, [*made_from, _PASSWD, *_GROUPS.values(), str(system)], make)
 
 
 def _write_accounts(system: Path, folder: Path) -> None:

@@ -18,26 +18,20 @@ from tests.lab import binfmt
 from tests.lab.cache import cache_root
 from tests.lab.engine import lower_folders
 from tests.lab.leftovers import make_cgroup, process_id, removed_at_end
+from tests.lab.machine import Machine
 from tests.lab.medium import Medium
 
 Profile = Literal["loopback", "blackhole"]
 Suite = Literal["trixie", "bookworm"]
 ImageStore = Literal["containerd", "classic"]
 
-MOUNT_POINT = "/media/airgap"
-"""Where a host mounts a medium."""
-
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DOCUMENTATION_ADDRESS = "192.0.2.1"
 """Of TEST-NET-1 (RFC 5737): nobody may have it."""
-
-_PATIENCE = 60.0
-"""Seconds that dockerd has for its start and for its end."""
 
 _numbers = itertools.count(1)
 
 
-class IsolatedHost:
+class IsolatedHost(Machine):
     """A host of its own namespaces and root file system, ended by ending one process.
 
     Nothing of the building machine is visible in it: no Go, no virtual environment. Its time,
@@ -68,7 +62,6 @@ class IsolatedHost:
         self._folder = cache_root() / "hosts" / self._cgroup
         self._resources = ExitStack()
         self._init = 0
-        self._dockerd: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         """Starts the host, without Docker.
@@ -157,116 +150,16 @@ class IsolatedHost:
         self, argv: Sequence[str], *, user: str = "root", env: Mapping[str, str] | None = None
     ) -> list[str]:
         """What runs `argv` in the host when the building machine runs it."""
-        home = "/root" if user == "root" else f"/home/{user}"
-        account = {"HOME": home, "USER": user, "LOGNAME": user, "PATH": _PATH, "LANG": "C.UTF-8"}
-        variables = [f"{key}={value}" for key, value in {**account, **(env or {})}.items()]
-        become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
-        return [
-            "sh",
-            str(Path(__file__).with_name("host-enter.sh")),
-            self._cgroup,
-            str(self._init),
-            "env",
-            "-i",
-            *variables,
-            *([] if user == "root" else become),
-            *argv,
-        ]
+        enter = Path(__file__).with_name("host-enter.sh")
+        return ["sh", str(enter), self._cgroup, str(self._init), *self._login(argv, user, env)]
 
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        check: bool = True,
-        input: str | None = None,
-        timeout: float = 300,
-        user: str = "root",
-        env: Mapping[str, str] | None = None,
-    ) -> subprocess.CompletedProcess[str]:
-        """Runs a command in the host, in its folder `/`.
+    @property
+    def network_namespace(self) -> list[str]:
+        """What runs a command of the building machine in the host's network."""
+        return ["nsenter", f"--net=/proc/{self._init}/ns/net"]
 
-        Args:
-            argv: The command.
-            check: A status other than 0 is an error.
-            input: What it reads.
-            timeout: Seconds after which it is killed, inside the host.
-            user: Who runs it; `alice` may use Docker and nothing else.
-            env: Its variables beside those of a fresh login.
-
-        Raises:
-            AssertionError: The command failed; shows what it said.
-            subprocess.TimeoutExpired: It took too long.
-        """
-        limited = ["timeout", "--kill-after=5", str(timeout), *argv]
-        done = subprocess.run(
-            self.command(limited, user=user, env=env),
-            input=input,
-            capture_output=True,
-            text=True,
-            timeout=timeout + 30,
-            check=False,
-        )
-        if done.returncode in (124, 137):
-            raise subprocess.TimeoutExpired(list(argv), timeout, done.stdout, done.stderr)
-        if check and done.returncode != 0:
-            message = f"{' '.join(argv)}: status {done.returncode}\n{done.stdout}{done.stderr}"
-            raise AssertionError(message)
-        return done
-
-    def attach(self, medium: Medium, mount_point: str = MOUNT_POINT) -> None:
-        """Plugs a sealed medium in: mounted read-only on the host."""
-        self.run(["mkdir", "-p", mount_point])
-        self.run(["mount", "-o", "ro,nodev,nosuid", medium.device, mount_point])
-
-    def detach(self, mount_point: str = MOUNT_POINT) -> None:
-        """Pulls a medium out."""
-        self.run(["umount", mount_point])
-
-    def start_docker(self) -> None:
-        """Starts dockerd on its default socket, with its /etc/docker/daemon.json.
-
-        Raises:
-            HostError: It ended, or did not answer in time; shows the end of its log.
-        """
-        with self.path("/var/log/docker.log").open("ab") as log:
-            self._dockerd = subprocess.Popen(
-                self.command(["dockerd"]),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        deadline = time.monotonic() + _PATIENCE
-        while self.run(["docker", "version"], check=False).returncode != 0:
-            if self._dockerd.poll() is not None or time.monotonic() > deadline:
-                message = f"dockerd on {self.name} does not answer"
-                raise HostError(message, meaning=self.docker_log()[-2000:])
-            time.sleep(0.1)
-
-    def stop_docker(self) -> None:
-        """Ends dockerd as a service manager does; its containers end with it."""
-        if self._dockerd is None:
-            return
-        self._signal_docker("TERM")
-        self._dockerd.wait(timeout=_PATIENCE)
-        self._dockerd = None
-
-    def restart_docker(self) -> None:
-        """Stops and starts dockerd; containers with a restart policy come back."""
-        self.stop_docker()
-        self.start_docker()
-
-    def reload_docker(self) -> None:
-        """Has dockerd read its daemon.json again, without a restart."""
-        self._signal_docker("HUP")
-
-    def _signal_docker(self, name: str) -> None:
-        pid = self.path("/run/docker.pid").read_text().strip()
-        self.run(["kill", f"-{name}", pid])
-
-    def docker_log(self) -> str:
-        """What dockerd has said."""
-        return self.path("/var/log/docker.log").read_text()
+    def _plug_in(self, medium: Medium) -> str:
+        return medium.device  # hosts see the devices of the building machine
 
     def check_isolated(self) -> None:
         """Proves that there is no way out of the host.

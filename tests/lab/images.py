@@ -84,6 +84,15 @@ def _frontend(platform: str) -> Layer:
     return Layer().program("bin/dockerfile-frontend", binary)
 
 
+def _old_frontend(platform: str) -> Layer:
+    binary = program("dockerfile-frontend-1.11", debian_architecture(platform))
+    return Layer().program("bin/dockerfile-frontend", binary)
+
+
+def _scanner(_: str) -> Layer:
+    return Layer().program("scanner", _FILES / "scanner")
+
+
 def _buildx(platform: str) -> Layer:
     return Layer().program("buildx", program("buildx", debian_architecture(platform)))
 
@@ -111,6 +120,15 @@ def _old_emulator(platform: str) -> Layer:
     return Layer().program(qemu, root / qemu)
 
 
+def _old_emulators(platform: str) -> Layer:
+    root = debian.unpacked("qemu-user-static", arch=debian_architecture(platform))
+    layer = Layer()
+    for machine in ("aarch64", "arm"):
+        qemu = f"usr/bin/qemu-{machine}-static"
+        layer.program(qemu, root / qemu)
+    return layer
+
+
 def _old_register(_: str) -> Layer:
     return Layer().program("register", _FILES / "register")
 
@@ -118,6 +136,13 @@ def _old_register(_: str) -> Layer:
 _CAPABILITIES = ",".join(
     f"moby.buildkit.frontend.{name}" for name in ("inputs", "subrequests", "contexts")
 )
+_FRONTEND = {
+    "Entrypoint": ["/bin/dockerfile-frontend"],
+    "Labels": {
+        "moby.buildkit.frontend.network.none": "true",
+        "moby.buildkit.frontend.caps": _CAPABILITIES,
+    },
+}
 
 RECIPES = (
     Recipe(
@@ -126,17 +151,13 @@ RECIPES = (
         [busybox, _buildkit],
         {"Entrypoint": ["buildkitd"], "Env": [_PATH], "Volumes": {"/var/lib/buildkit": {}}},
     ),
+    Recipe("docker.io/docker/dockerfile", ["1"], [_frontend], _FRONTEND),
+    Recipe("docker.io/docker/dockerfile", ["1.11"], [_old_frontend], _FRONTEND),
     Recipe(
-        "docker.io/docker/dockerfile",
-        ["1", "1.10"],
-        [_frontend],
-        {
-            "Entrypoint": ["/bin/dockerfile-frontend"],
-            "Labels": {
-                "moby.buildkit.frontend.network.none": "true",
-                "moby.buildkit.frontend.caps": _CAPABILITIES,
-            },
-        },
+        "docker.io/docker/buildkit-syft-scanner",
+        ["stable-1"],
+        [busybox, _scanner],
+        {"Entrypoint": ["/scanner"], "Env": [_PATH]},
     ),
     Recipe("docker.io/docker/buildx-bin", ["latest"], [_buildx]),
     Recipe(
@@ -176,6 +197,15 @@ RECIPES = (
         "docker.io/multiarch/qemu-user-static",
         ["register"],
         [busybox, _old_register],
+        {"Entrypoint": ["/register"], "Env": [_PATH]},
+        platforms=[AMD64],
+        media=DOCKER,
+        single=True,
+    ),
+    Recipe(
+        "docker.io/multiarch/qemu-user-static",
+        ["latest"],
+        [busybox, _old_register, _old_emulators],
         {"Entrypoint": ["/register"], "Env": [_PATH]},
         platforms=[AMD64],
         media=DOCKER,

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.lab.host import MOUNT_POINT, IsolatedHost
+from tests.lab.host import IsolatedHost
+from tests.lab.machine import MOUNT_POINT
 from tests.lab.run import run
 from tests.lab.upstream import Upstream
 from tests.lab.workstation import Workstation

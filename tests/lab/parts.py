@@ -74,13 +74,23 @@ PARTS = {
             "frontend/dockerfile/cmd/dockerfile-frontend",
             f"{_BUILDKIT}/version.Version",
         ),
+        Part(
+            "frontend",
+            _BUILDKIT,
+            "frontend/dockerfile/cmd/dockerfile-frontend",
+            f"{_BUILDKIT}/version.Version",
+            binary="dockerfile-frontend-1.11",
+        ),
         Part("buildkit", _BUILDKIT, "./resolve"),
         Part("runc", "github.com/opencontainers/runc", "", static_cgo=True),
         Part("containerd", _CONTAINERD, "cmd/containerd", f"{_CONTAINERD}/version.Version"),
         Part("containerd", _CONTAINERD, "cmd/containerd-shim-runc-v2"),
+        Part("containerd", _CONTAINERD, "cmd/ctr"),
         Part("moby", _MOBY, "cmd/dockerd", f"{_MOBY}/dockerversion.Version"),
         Part("moby", _MOBY, "cmd/docker-proxy"),
         Part("buildx", _BUILDX, "cmd/buildx", f"{_BUILDX}/version.Version"),
+        Part("buildx", _BUILDX, "./manifests"),
+        Part("wharfie", "github.com/rancher/wharfie", "./pull", binary="wharfie"),
         Part("oras", "oras.land/oras", "cmd/oras"),
         Part("regctl", "github.com/regclient/regclient", "cmd/regctl"),
     )
@@ -89,8 +99,18 @@ PARTS = {
 ENGINE_VERSION = "29.0.0"
 """What dockerd says of itself: the module's own tag, v2.0.0-beta, is not an Engine's version."""
 
-ARM64_PARTS = ("buildkitd", "buildctl", "dockerfile-frontend", "buildx", "registry")
+ARM64_PARTS = (
+    "buildkitd",
+    "buildctl",
+    "dockerfile-frontend",
+    "dockerfile-frontend-1.11",
+    "buildx",
+    "registry",
+)
 """Parts that are cross-built too. runc, which needs C, comes from Debian instead."""
+
+ARM64_ENGINE = ("dockerd", "docker-proxy", "containerd", "containerd-shim-runc-v2")
+"""The Docker Engine of an arm64 machine, again without runc."""
 
 BENCHMARK_PARTS = ("oras", "regctl")
 """Parts that no test uses: `benchmarks/` has them built when it needs them."""
@@ -184,5 +204,5 @@ def build_all() -> None:
     for name in PARTS:
         if name not in BENCHMARK_PARTS:
             program(name)
-    for name in ARM64_PARTS:
+    for name in (*ARM64_PARTS, *ARM64_ENGINE):
         program(name, "arm64")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.lab import debian, images
+from tests.lab.arm64 import disk, initramfs
 from tests.lab.engine import lower_folders
 from tests.lab.leftovers import sweep
 from tests.lab.parts import build_all
@@ -29,4 +30,6 @@ def prepare() -> None:
     build_all()
     for suite in (debian.TRIXIE, debian.BOOKWORM):
         lower_folders(suite)
+    initramfs()
+    disk()
     images.storage()

@@ -19,8 +19,9 @@ from pathlib import Path
 from airgap.errors import HostError, UsageError
 from tests.lab import images
 from tests.lab.cache import cache_root
-from tests.lab.host import MOUNT_POINT, IsolatedHost
+from tests.lab.host import IsolatedHost
 from tests.lab.leftovers import is_alive, process_id, sweep
+from tests.lab.machine import MOUNT_POINT
 from tests.lab.medium import Medium
 from tests.lab.prepare import prepare, ready
 from tests.lab.run import run

@@ -9,18 +9,21 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import requests
 import trustme
 
 from airgap.errors import HostError
 from tests.lab.cache import cache_root
+from tests.lab.debian import BOOKWORM, unpacked
 from tests.lab.leftovers import process_id, removed_at_end
 from tests.lab.parts import program
 from tests.lab.publish import Publisher
 from tests.lab.resource import Resource
 from tests.lab.run import run
+
+Version = Literal["2.8", "3.1"]
 
 _PATIENCE = 20.0
 """Seconds that the registry has for its start."""
@@ -44,6 +47,8 @@ class Upstream(Resource):
         writable: bool = False,
         tls: bool = False,
         htpasswd: tuple[str, str] | None = None,
+        version: Version = "3.1",
+        sparse: bool = False,
     ) -> None:
         """Describes a registry; entering the context starts it.
 
@@ -52,6 +57,8 @@ class Upstream(Resource):
             writable: It takes pushes: into a private copy, so that `storage` never changes.
             tls: It speaks HTTPS, with a certificate for `localhost` and `127.0.0.1`.
             htpasswd: User and password that it asks for.
+            version: Of distribution: that of the lab's parts, or Debian 12's.
+            sparse: It takes indexes that name what it has not; 2.8 cannot.
         """
         super().__init__()
         self._folder = cache_root() / "upstreams" / f"{os.getpid()}-{next(_numbers)}"
@@ -59,6 +66,7 @@ class Upstream(Resource):
         self._writable = writable or storage is None
         self._account = htpasswd
         self._tls = tls
+        self._version, self._sparse = version, sparse
         self.address = f"127.0.0.1:{_free_port()}"
         self.ca_file: Path | None = self._folder / "ca.pem" if tls else None
         self.log = self._folder / "log"
@@ -123,6 +131,8 @@ class Upstream(Resource):
             },
             "http": http,
         }
+        if self._sparse:
+            config["validation"] = {"manifests": {"indexes": {"platforms": "none"}}}
         if self._account:
             config["auth"] = {"htpasswd": {"realm": "lab", "path": str(self._password_file())}}
         return config
@@ -153,7 +163,7 @@ class Upstream(Resource):
     def _start(self, config: Path) -> None:
         with self.log.open("wb") as log:
             registry = subprocess.Popen(
-                [program("registry"), "serve", config],
+                [_program(self._version), "serve", config],
                 env={**os.environ, "OTEL_TRACES_EXPORTER": "none"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -175,6 +185,12 @@ class Upstream(Resource):
                 return session.get(f"{self.url}/v2/", timeout=5).ok
         except requests.ConnectionError:
             return False
+
+
+def _program(version: Version) -> Path:
+    if version == "2.8":
+        return unpacked("docker-registry", suite=BOOKWORM) / "usr" / "bin" / "docker-registry"
+    return program("registry")
 
 
 def _free_port() -> int:

@@ -11,6 +11,7 @@ from airgap.isolated.steps.enable import EnableStep
 from airgap.isolated.steps.listen import ListenStep
 from airgap.isolated.steps.load import LoadStep
 from airgap.isolated.steps.mirror import MirrorStep
+from airgap.isolated.steps.push import PushStep
 from airgap.isolated.steps.recordings import RecordingsStep
 from airgap.isolated.steps.registry import RegistryStep
 from airgap.isolated.steps.seed import SeedStep
@@ -20,6 +21,7 @@ STEPS: tuple[Step, ...] = (
     ToolStep(),
     SeedStep(),
     RecordingsStep(),
+    PushStep(),
     LoadStep(),
     EmulatorStep(),
     MirrorStep(),

@@ -12,6 +12,7 @@ from airgap.isolated.host import User, is_root, last_lines
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Step, Work
 from airgap.limits import LIMITS
+from airgap.oci.platform import native_platform
 
 Version = tuple[int, ...]
 
@@ -76,10 +77,11 @@ def _plugin_bytes(work: Work) -> bytes:
     from airgap.isolated.steps.load import load_image
 
     image = work.wanted.role("buildx")
-    was_there = work.engine_id(image)
+    was_there = work.engine_id(image, native_platform())
     if not was_there:
         load_image(work, image, BuildxStep.name)
-    data = work.engine.read_file(work.engine_id(image), [_IN_IMAGE], LIMITS.plugin_bytes)
+    native = work.engine_id(image, native_platform())
+    data = work.engine.read_file(native, [_IN_IMAGE], LIMITS.plugin_bytes)
     if not was_there:
         work.engine.remove_image(image.reference.familiar)
     if data is None:

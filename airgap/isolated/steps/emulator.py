@@ -33,7 +33,7 @@ class EmulatorStep(Step):
         for platform in platforms:
             problem = binfmt.problem_with(platform, work.state.scratch)
             if problem:
-                return Finding(False, f"{platform}: {problem}")
+                return Finding(False, f"{platform}: {problem}{_culprits(platform)}")
             ours = binfmt.registered_by_us(platform)
             if ours is not None and ours != _path(work, platform):
                 return Finding(False, f"{platform}: another bundle's emulator is registered")
@@ -76,7 +76,8 @@ class EmulatorStep(Step):
         if not path.exists():
             paths = [f"/usr/bin/{path.name}", f"/usr/bin/{path.name}-static"]
             limit = LIMITS.emulator_bytes
-            qemu = work.engine.read_file(work.engine_id(image), paths, limit)
+            native = work.engine_id(image, native_platform())
+            qemu = work.engine.read_file(native, paths, limit)
             if qemu is None:
                 raise HostError(
                     f"{image.reference.familiar} has no emulator for {platform}",
@@ -111,6 +112,15 @@ def _emulated(work: Work) -> list[Platform]:
         if binfmt.is_known(platform)
     }
     return list(by_architecture.values())
+
+
+def _culprits(platform: Platform) -> str:
+    """Who else has registered emulators for a platform, to be told where programs do not run.
+
+    The kernel asks the entry that was registered last.
+    """
+    others = binfmt.others(platform)
+    return f"; registered by others: {', '.join(others)}" if others else ""
 
 
 def _summary(work: Work, platforms: list[Platform]) -> str:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from airgap.builder import instance
 from airgap.builder.config import HEADER, buildkitd_toml
-from airgap.builder.registry_server import RegistryServer
 from airgap.errors import HostError
-from airgap.isolated.containers import BUILDER, REPLAYER, mirror_addresses, registry_servers
+from airgap.isolated.containers import BUILDER, REPLAYER, mirror_servers, registry_servers
 from airgap.isolated.host import User, last_lines
 from airgap.isolated.step import Finding, Step, Work
 from airgap.limits import LIMITS
@@ -124,7 +123,5 @@ def _defaults(user: User) -> str:
 
 def _wanted_defaults(work: Work) -> str:
     # The bridge first: there a builder has its network, and loopback is its own.
-    port = work.settings.mirror_port
-    addresses = [f"{address}:{port}" for address in reversed(mirror_addresses(work))]
-    mirrors = [RegistryServer(address, http=True) for address in addresses]
+    mirrors = mirror_servers(work)[::-1]
     return buildkitd_toml(work.wanted.hosts, mirrors, registry_servers(work))

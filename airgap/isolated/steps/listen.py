@@ -17,15 +17,13 @@ from airgap.builder.engine import ContainerSpec
 from airgap.isolated import containers
 from airgap.isolated.accounts import accounts, write_accounts
 from airgap.isolated.authority import authority, problem_with, write_server
+from airgap.isolated.containers import MIRROR_TLS, REGISTRY_TLS
 from airgap.isolated.listening import local_ip
 from airgap.isolated.registry_probe import wait_until_served, wants_account
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Step, Work
 from airgap.trust.certificates import ends
 
-MIRROR = f"{containers.MIRROR}-tls"
-REGISTRY = f"{containers.REGISTRY}-tls"
-_NAMES = (MIRROR, REGISTRY)
 _AUTHORITIES = Path("/etc/docker/certs.d")
 
 
@@ -40,7 +38,7 @@ class ListenStep(Step):
         """Asks both as another machine would."""
         address = work.settings.listen
         if not address:
-            left = [name for name in _NAMES if work.engine.is_ours(name)]
+            left = [name for name in (MIRROR_TLS, REGISTRY_TLS) if work.engine.is_ours(name)]
             problem = f"{', '.join(left)} still there" if left else ""
             return Finding(not problem, problem or "this host alone is served")
         if problem := _certificate_problem(work):
@@ -74,11 +72,11 @@ class ListenStep(Step):
             work.engine.run(spec)
         for server in containers.listening(work):
             _trust_in_docker(work, server.address)
-            wait_until_served(server.address, work.engine, MIRROR, server.ca)
+            wait_until_served(server.address, work.engine, REGISTRY_TLS, server.ca)
 
     def undo(self, work: Work) -> None:
         """Removes the containers and what Docker was told; accounts and authority stay."""
-        for name in _NAMES:
+        for name in (MIRROR_TLS, REGISTRY_TLS):
             work.engine.remove_container(name)
         for text in work.changes.of(self.name):
             if not text.endswith("/"):
@@ -99,24 +97,23 @@ def _specs(work: Work) -> list[ContainerSpec]:
     """Both containers. A new certificate means new ones: the registry reads it at its start."""
     image = containers.image_id(work, "registry")
     certificate = (work.state.secrets / "tls.crt").read_bytes()
+    served = [(REGISTRY_TLS, work.state.pushed, work.settings.registry_port)]
+    if not work.settings.registry_mirror:
+        served.append((MIRROR_TLS, work.state.mirror.root, work.settings.mirror_port))
     found = []
-    for name, storage, port in (
-        (MIRROR, work.state.mirror.root, work.settings.mirror_port),
-        (REGISTRY, work.state.pushed, work.settings.registry_port),
-    ):
-        read_only = name == MIRROR
-        config, secrets = work.state.config / f"{name}.yml", work.state.secrets
+    for name, storage, port in served:
+        config, read_only = work.state.config / f"{name}.yml", name == MIRROR_TLS
         spec = registry_container(
-            name, image, storage, config, read_only=read_only, secrets=secrets
+            name, image, storage, config, read_only=read_only, secrets=work.state.secrets
         )
         digest = hashlib.sha256(_config_text(name).encode() + certificate).hexdigest()
-        addresses = [(local_ip(work.settings.listen), port)]
-        found.append(replace(spec, ports={5000: addresses}, config_digest=digest))
+        ports = {5000: [(local_ip(work.settings.listen), port)]}
+        found.append(replace(spec, ports=ports, config_digest=digest))
     return found
 
 
 def _config_text(name: str) -> str:
-    return registry_yml(read_only=name == MIRROR, secured=True)
+    return registry_yml(read_only=name == MIRROR_TLS, secured=True)
 
 
 def _trust_in_docker(work: Work, address: str) -> None:

@@ -15,7 +15,11 @@ class MirrorStep(Step):
     roles = ("registry",)
 
     def check(self, work: Work) -> Finding:
-        """Asks the mirror for every image."""
+        """Asks the mirror for every image; that of somebody else is the push step's."""
+        if work.settings.registry_mirror:
+            if work.engine.is_ours(containers.MIRROR):
+                return Finding(False, f"{containers.MIRROR} is still there")
+            return Finding(True, f"{work.settings.registry_mirror} is the mirror")
         finding = containers.check_container(work, containers.mirror_spec(work))
         if not finding.well:
             return finding
@@ -29,7 +33,10 @@ class MirrorStep(Step):
         return Finding(True, f"{work.settings.mirror} serves {len(work.wanted.images)} images")
 
     def apply(self, work: Work) -> None:
-        """Starts it."""
+        """Starts it, or removes it where somebody's registry takes its place."""
+        if work.settings.registry_mirror:
+            work.engine.remove_container(containers.MIRROR)
+            return
         work.state.mirror.root.mkdir(mode=0o755, parents=True, exist_ok=True)
         containers.run_container(work, containers.mirror_spec(work))
         wait_until_served(work.settings.mirror, work.engine, containers.MIRROR)

@@ -14,6 +14,7 @@ class RecordingsStep(Step):
     """Brings the recordings of the bundle into their storage."""
 
     name = "recordings"
+    needs_docker = False
 
     def check(self, work: Work) -> Finding:
         """Every map, and every blob that it names, is there in full."""

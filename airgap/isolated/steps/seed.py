@@ -1,47 +1,65 @@
-"""Seeding the mirror: the bundle's images in its storage, tags last."""
+"""Seeding the mirror: the bundle's images in its storage, tags last.
+
+Where a registry holds the mirror, only what Docker itself must have is brought in full. Of all
+other images manifests and configs are: what the host is asked about them follows from these.
+"""
 
 from __future__ import annotations
 
 import shutil
 
+from airgap.bundle.contents import ImageEntry
 from airgap.errors import AirgapError
+from airgap.isolated.registry_mirror import fetch, kept_here, known_mirrors
 from airgap.isolated.step import Finding, Step, Work
 from airgap.store.check import problem_with
-from airgap.store.seed import seed
+from airgap.store.seed import seed, seed_documents
 
 
 class SeedStep(Step):
     """Brings the images of the bundle into the storage that the mirror serves."""
 
     name = "seed"
+    needs_docker = False
 
     def check(self, work: Work) -> Finding:
         """Every tag means its digest, and every blob that it needs is there in full."""
-        images = work.wanted.images.values()
-        for image in images:
-            try:
-                problem = problem_with(work.state.mirror, image)
-            except AirgapError as error:
-                problem = error.message
-            if problem:
+        kept = set(kept_here(work))
+        for image in work.wanted.images.values():
+            if problem := _problem(work, image, whole=image in kept):
                 return Finding(False, problem)
-        return Finding(True, f"{len(images)} images")
+        return Finding(True, f"{len(kept)} images")
 
     def apply(self, work: Work) -> None:
         """Reads each blob once from the medium, and writes it as its hash is computed.
 
         Without a medium the tags are set to what is in the storage.
         """
-        store = work.state.mirror
+        kept, store = kept_here(work), work.state.mirror
         if work.bundle is not None:
-            seed(store, work.bundle.archive, work.progress)
-            return
-        images = list(work.wanted.images.values())
-        for image in images:
-            store.link_image(image, store.documents(image))
-        store.tag_images(images)
+            archive = work.bundle.archive
+            brought, whole = archive.contents.images, set(kept)
+            seed(store, archive, work.progress, [image for image in brought if image in whole])
+            seed_documents(store, archive, [image for image in brought if image not in whole])
+        # What earlier bundles brought to a registry alone, and is to be here now.
+        for image in kept:
+            for mirror in known_mirrors(work):
+                if _problem(work, image, whole=True):
+                    fetch(work, mirror, image)
+        if work.bundle is None:
+            for image in kept:
+                store.link_image(image, store.documents(image))
+            store.tag_images(kept)
 
     def undo(self, work: Work) -> None:
         """Deletes the mirror's storage."""
         if work.state.mirror.root.exists():
             shutil.rmtree(work.state.mirror.root)
+
+
+def _problem(work: Work, image: ImageEntry, *, whole: bool) -> str:
+    """What is missing of an image; empty if nothing is."""
+    try:
+        return problem_with(work.state.mirror, image, whole=whole)
+    except AirgapError as error:
+        return error.message

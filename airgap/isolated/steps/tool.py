@@ -35,6 +35,7 @@ class ToolStep(Step):
 
     name = "tool"
     needs_root = True
+    needs_docker = False
 
     def check(self, work: Work) -> Finding:
         """Hashes the installed tool and runs it."""

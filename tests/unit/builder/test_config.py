@@ -58,7 +58,7 @@ def test_a_registry_with_a_certificate_of_its_own_names_the_authority() -> None:
     server = RegistryServer("harbor.example.internal", ca="/etc/ca.pem", prefix="mirror")
     sections = _registry(buildkitd_toml(["ghcr.io"], [server]))
     assert sections["ghcr.io"] == {"mirrors": ["harbor.example.internal/mirror/ghcr.io"]}
-    assert sections["harbor.example.internal"] == {"ca": ["/etc/ca.pem"]}
+    assert sections["harbor.example.internal"] == {"http": False, "ca": ["/etc/ca.pem"]}
 
 
 def test_a_registry_that_engines_know_already_needs_no_section() -> None:

@@ -10,6 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from airgap.builder.mirrors.engines import ENGINES
 from airgap.cli.main import cli
 from airgap.errors import ExitCode
 from airgap.isolated.steps import STEP_NAMES
@@ -66,6 +67,11 @@ def test_the_help_of_install_names_the_steps_in_order() -> None:
 
 def test_the_readme_lists_the_verbs() -> None:
     assert sorted(first_column("Commands")) == [f"`airgap {verb}`" for verb in VERBS]
+
+
+def test_the_readme_lists_the_engines_that_are_sent_to_the_mirror() -> None:
+    listed = [cell.split("`")[1] for cell in first_column("Other engines")]
+    assert list(dict.fromkeys(listed)) == list(ENGINES)
 
 
 def test_the_readme_lists_the_exit_codes() -> None:

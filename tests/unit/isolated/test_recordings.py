@@ -55,7 +55,7 @@ def work_with(root: Path, folders: Sequence[Path], key: PrivateKey) -> Iterator[
             user=User("nobody", os.getuid(), os.getgid(), root),
             changes=Changes(state),
             progress=Progress(),
-            bundle=OpenBundle(media, signed, archive, replay),
+            bundle=OpenBundle(media, signed, archive, replay, archive.documents()),
         )
 
 

@@ -1,0 +1,1 @@
+"""The mirror's address in the configuration of engines: a file for each engine, all pure."""

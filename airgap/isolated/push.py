@@ -1,0 +1,316 @@
+"""Pushing images to somebody's registry, straight from the medium: no copy is made before.
+
+First blobs, each read once; then manifests, then indexes, all under their digests, and last the
+tags. What is finished is skipped by the next run, and no tag changes before all else is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, CancelledError, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from threading import Event
+from typing import TypeVar
+
+from airgap.bundle.contents import ImageEntry, broken
+from airgap.errors import UpstreamError
+from airgap.oci.digest import digest_of
+from airgap.oci.manifest import Descriptor, Index, Manifest, index_of_carried
+from airgap.oci.push import Blob, PushClient, RefusedError, Way
+from airgap.progress import Progress
+
+_CONNECTIONS = 4
+_GRACE_SECONDS = 2.0
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+Read = Callable[[str], Iterable[bytes | memoryview]]
+"""The bytes of a blob by its digest, the last ones only if it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An image as a registry is to hold it.
+
+    Attributes:
+        image: The image.
+        repository: Its path there.
+        body: The bytes of its index or manifest.
+        children: Of an index, those that are carried.
+        blobs: Configs and layers.
+        left_out: How many manifests the index names that are not carried.
+    """
+
+    image: ImageEntry
+    repository: str
+    body: bytes
+    children: tuple[Descriptor, ...]
+    blobs: tuple[Descriptor, ...]
+    left_out: int
+
+    @property
+    def digest(self) -> str:
+        """Of the body: the image's own, unless it was rewritten."""
+        return digest_of(self.body)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all blobs."""
+        return sum(blob.size for blob in self.blobs)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a push came to: blobs, and bytes of those that went out."""
+
+    pushed: int = 0
+    mounted: int = 0
+    skipped: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.pushed + other.pushed,
+            self.mounted + other.mounted,
+            self.skipped + other.skipped,
+            self.bytes + other.bytes,
+        )
+
+
+def plan(
+    image: ImageEntry,
+    documents: Mapping[str, Manifest | Index],
+    body: bytes,
+    repository: str,
+    *,
+    rewrite: bool,
+) -> Target:
+    """What a registry is to hold of an image.
+
+    Args:
+        image: The image.
+        documents: Digest to manifest or index, of all that is carried of it.
+        body: The bytes of its index or manifest.
+        repository: Its path in the registry.
+        rewrite: An index is to name nothing that is not carried.
+    """
+    top = documents[image.digest]
+    named = top.manifests if isinstance(top, Index) else ()
+    children = tuple({one.digest: one for one in named if one.digest in documents}.values())
+    blobs = {
+        blob.digest: blob
+        for document in documents.values()
+        if isinstance(document, Manifest)
+        for blob in document.blobs
+    }
+    if rewrite and isinstance(top, Index):
+        body = index_of_carried(body, documents.keys())
+    return Target(
+        image,
+        repository,
+        body,
+        children,
+        tuple(blobs.values()),
+        0 if rewrite else sum(one.digest not in documents for one in named),
+    )
+
+
+def check_tags(targets: Sequence[Target]) -> None:
+    """Paths can say less than names: `HOST:1/x` and `HOST_1/x` are one.
+
+    Raises:
+        IntegrityError: Two images would have one tag.
+    """
+    first: dict[tuple[str, str], Target] = {}
+    for target in targets:
+        other = first.setdefault((target.repository, target.image.reference.tag), target)
+        if target.image.reference.tag and other.image.digest != target.image.digest:
+            raise broken(
+                f"{other.image.name} and {target.image.name} would both be {target.repository}"
+            )
+
+
+def unserved(client: PushClient, targets: Sequence[Target]) -> list[Target]:
+    """Those that the registry does not serve whole, under their names and digests.
+
+    Raises:
+        CredentialsError: Credentials are missing or wrong.
+        UpstreamError: The registry is unreachable, or refuses.
+    """
+
+    def is_served(target: Target) -> bool:
+        name = target.image.reference.tag or target.digest
+        wanted = {name: target.digest} | {one.digest: one.digest for one in target.children}
+        return all(
+            client.served(target.repository, asked) == digest for asked, digest in wanted.items()
+        )
+
+    pool = ThreadPoolExecutor(_CONNECTIONS)
+    try:
+        found = list(pool.map(is_served, targets))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return [target for target, served in zip(targets, found, strict=True) if not served]
+
+
+class Push:
+    """One push of images.
+
+    Args:
+        connect: Makes the client, given what waits between tries.
+        read: Where the bytes come from.
+        known: Digest of a blob to a repository of that registry that has it.
+        progress: Sees the bytes that go out.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[Callable[[float], object]], PushClient],
+        read: Read,
+        known: Mapping[str, str],
+        progress: Progress,
+    ) -> None:
+        self._stop = Event()
+        self._pool = ThreadPoolExecutor(_CONNECTIONS)
+        self._client = connect(self._pause)
+        self._read, self._progress = read, progress
+        self._known = dict(known)
+
+    def run(self, targets: Sequence[Target]) -> Tally:
+        """Pushes images; those that the registry may refuse begin with the smallest.
+
+        Raises:
+            IntegrityError: A blob is not what its digest says; no tag was changed.
+            HostError: The medium cannot be read.
+            CredentialsError: Credentials are missing or wrong.
+            UpstreamError: The registry is unreachable, or refuses; what was finished is kept.
+        """
+        check_tags(targets)
+        sizes = {blob.digest: blob.size for target in targets for blob in target.blobs}
+        self._progress.start("pushing", sum(sizes.values()))
+        sparse = sorted((one for one in targets if one.left_out), key=lambda one: one.size)
+        try:
+            # So that a refusal of such indexes comes before much has gone out.
+            tally = self._push(sparse[:1]) + self._push(
+                [target for target in targets if target not in sparse[:1]]
+            )
+            self._each(self._tag, [one for one in targets if one.image.reference.tag])
+        finally:
+            self._progress.finish()
+            self._pool.shutdown(wait=False)
+            self._client.close()
+        return tally
+
+    def _push(self, targets: Sequence[Target]) -> Tally:
+        """Everything but the tags."""
+        places: dict[str, _Placed] = {}
+        for target in targets:
+            for blob in target.blobs:
+                placed = places.setdefault(blob.digest, _Placed(blob))
+                placed.repositories.setdefault(target.repository)
+        largest_first = sorted(places.values(), key=lambda placed: -placed.blob.size)
+        tallies = self._each(self._push_blob, largest_first)
+        children = {
+            (one.repository, child.digest): child for one in targets for child in one.children
+        }
+        self._each(self._push_child, list(children.items()))
+        self._each(self._push_top, targets)
+        return sum(tallies, Tally())
+
+    def _push_blob(self, placed: _Placed) -> Tally:
+        blob = Blob(placed.blob.digest, placed.blob.size, self._chunks(placed.blob.digest))
+        tally = Tally()
+        for number, repository in enumerate(placed.repositories):
+            # Of the other repositories a few requests are all there is to see.
+            sent = _unseen if number else self._progress.advance
+            source = self._known.get(blob.digest, "")
+            way = self._client.blob(repository, blob, source if source != repository else "", sent)
+            self._known[blob.digest] = repository
+            if way is not Way.PUSHED:
+                sent(blob.size)
+            tally += _counted(way, blob.size)
+        return tally
+
+    def _push_child(self, item: tuple[tuple[str, str], Descriptor]) -> None:
+        (repository, digest), child = item
+        if self._client.served(repository, digest) != digest:
+            body = b"".join(bytes(chunk) for chunk in self._chunks(digest)())
+            self._client.manifest(repository, digest, child.media_type, body)
+
+    def _push_top(self, target: Target) -> None:
+        if self._client.served(target.repository, target.digest) != target.digest:
+            self._put(target, target.digest)
+
+    def _tag(self, target: Target) -> None:
+        tag = target.image.reference.tag
+        if self._client.served(target.repository, tag) != target.digest:
+            self._put(target, tag)
+
+    def _put(self, target: Target, name: str) -> None:
+        try:
+            self._client.manifest(target.repository, name, target.image.media_type, target.body)
+        except RefusedError as error:
+            if target.left_out:
+                raise _refuses_sparse(self._client.server, target, error) from error
+            raise
+
+    def _chunks(self, digest: str) -> Callable[[], Iterator[bytes | memoryview]]:
+        def chunks() -> Iterator[bytes | memoryview]:
+            for chunk in self._read(digest):
+                self._check_stop()
+                yield chunk
+
+        return chunks
+
+    def _each(self, work: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
+        """Several at once; the first failure ends all."""
+        futures: list[Future[_Result]] = []
+        try:
+            futures += (self._pool.submit(work, item) for item in items)
+            wait(futures, return_when=FIRST_EXCEPTION)
+            return [future.result() for future in futures if future.done()]
+        finally:
+            if not all(future.done() for future in futures):
+                self._stop.set()
+                self._pool.shutdown(wait=False, cancel_futures=True)
+            # Who waits for the registry longer than this ends by itself, and finishes nothing.
+            wait([future for future in futures if future.running()], timeout=_GRACE_SECONDS)
+
+    def _pause(self, seconds: float) -> None:
+        self._stop.wait(seconds)
+        self._check_stop()
+
+    def _check_stop(self) -> None:
+        if self._stop.is_set():
+            raise CancelledError
+
+
+@dataclass(slots=True)
+class _Placed:
+    """A blob, and the repositories that are to have it, in order."""
+
+    blob: Descriptor
+    repositories: dict[str, None] = field(default_factory=dict)
+
+
+def _counted(way: Way, size: int) -> Tally:
+    if way is Way.PUSHED:
+        return Tally(pushed=1, bytes=size)
+    return Tally(mounted=1) if way is Way.MOUNTED else Tally(skipped=1)
+
+
+def _unseen(_count: int) -> None:
+    """Progress that is not shown."""
+
+
+def _refuses_sparse(server: str, target: Target, error: RefusedError) -> UpstreamError:
+    image = target.image
+    left_out = ", ".join(image.omitted) or f"{target.left_out} manifests"
+    return UpstreamError(
+        f"{server} does not take the index of {image.reference.familiar}, whose bundle leaves out "
+        f"{left_out} ({error.code or error.message})",
+        meaning="This registry wants all that an index names. No tag was changed.",
+        remedy="make the bundle with --all-platforms; or have indexes rewritten, to other digests: "
+        "airgap install DIR --rewrite-indexes; or, on distribution 3, set "
+        "validation.manifests.indexes.platforms to none",
+    )

@@ -1,0 +1,244 @@
+"""Somebody's registry that holds the mirror in place of this host.
+
+It is the one server beyond this host that is ever asked, and only because the operator named it.
+Credentials are those of who runs `airgap`, as Docker keeps them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from airgap.builder.registry_server import RegistryServer
+from airgap.bundle.contents import ImageEntry
+from airgap.errors import UsageError
+from airgap.isolated.state import HostSettings, State, write_file
+from airgap.isolated.step import Work, foreseen
+from airgap.limits import LIMITS
+from airgap.oci.attempts import persist
+from airgap.oci.blob_reader import BlobReader
+from airgap.oci.credentials import Credentials
+from airgap.oci.manifest import Manifest
+from airgap.oci.push import PushClient
+from airgap.oci.reference import Reference
+from airgap.oci.registries import Registries, RegistryConfig, is_loopback, is_server
+from airgap.oci.registry import RegistryClient
+from airgap.store.layout import mirror_host, mirror_repositories
+
+# Seconds for which a look at the registry waits for an answer, and bears failures.
+_LOOK_SECONDS = 10.0
+# What Docker itself must have before anything can be had from a registry.
+_DOCKERS_OWN = ("registry", "builder", "emulator", "buildx")
+STEP = "push"
+"""The step whose changes are the registries that were pushed to."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryMirror:
+    """Where the images are.
+
+    Attributes:
+        server: `HOST[:PORT]`.
+        prefix: Path below which it holds them; empty for none.
+        ca: A PEM file with the authority that vouches for it; None for those of this host.
+    """
+
+    server: str
+    prefix: str
+    ca: Path | None
+
+    @classmethod
+    def of(cls, settings: HostSettings) -> RegistryMirror | None:
+        """The one that the operator named, if one was."""
+        if not settings.registry_mirror:
+            return None
+        server, _, prefix = settings.registry_mirror.partition("/")
+        ca = Path(settings.registry_mirror_ca) if settings.registry_mirror_ca else None
+        return cls(server, prefix, ca)
+
+    def __str__(self) -> str:
+        """`HOST[:PORT][/PREFIX]`."""
+        return f"{self.server}/{self.prefix}".rstrip("/")
+
+    def as_engines_reach_it(self) -> RegistryServer:
+        """The same, for the configuration of engines on this host."""
+        http = is_loopback(self.server) and self.ca is None
+        return RegistryServer(self.server, http, str(self.ca or ""), self.prefix)
+
+    def pusher(self, pause: Callable[[float], object], say: Callable[[str], object]) -> PushClient:
+        """What pushes to it, with patience."""
+        return PushClient(self.server, self.ca, Credentials(), pause=pause, say=say)
+
+    @contextmanager
+    def looking(self) -> Iterator[PushClient]:
+        """What looks at it, with little patience."""
+        client = PushClient(
+            self.server, self.ca, Credentials(), timeout=_LOOK_SECONDS, retry_for=_LOOK_SECONDS
+        )
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def repository(self, image: ImageEntry) -> str:
+        """Where it holds an image."""
+        return f"{self.prefix}/{mirror_repositories(image.reference)[0]}".lstrip("/")
+
+
+def choose(
+    settings: HostSettings, registry: str, *, own_mirror: bool, rewrite: bool | None
+) -> HostSettings:
+    """The settings with what the operator says of registries.
+
+    Args:
+        settings: What else is chosen, and was before.
+        registry: `HOST[:PORT][/PREFIX]`; empty to leave it as it was.
+        own_mirror: The mirror is to be on this host.
+        rewrite: Whether indexes are rewritten; None to leave that as it was.
+
+    Raises:
+        UsageError: It is not such a text, or the choices exclude each other.
+    """
+    if own_mirror and registry:
+        raise UsageError("--registry and --own-mirror exclude each other")
+    if registry and not is_server(registry):
+        raise UsageError(
+            f"{registry[:200]!r} is not a registry: write HOST[:PORT][/PREFIX]",
+            remedy="for example: --registry harbor.example.internal/mirror",
+        )
+    if own_mirror or registry not in ("", settings.registry_mirror):
+        # Neither the authority nor the choice was made for another one.
+        settings = replace(
+            settings, registry_mirror=registry, registry_mirror_ca="", rewrite_indexes=False
+        )
+    return settings if rewrite is None else replace(settings, rewrite_indexes=rewrite)
+
+
+def read_ca(path: Path) -> bytes:
+    """A file with certificates of authorities.
+
+    Raises:
+        UsageError: It cannot be read, or holds none.
+    """
+    from cryptography import x509
+
+    try:
+        with path.open("rb") as file:
+            data = file.read(LIMITS.ca_bytes + 1)
+        if len(data) > LIMITS.ca_bytes:
+            raise UsageError(f"{path} is larger than {LIMITS.ca_bytes} bytes")
+        x509.load_pem_x509_certificates(data)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(
+            f"{path} holds no certificate in PEM form",
+            remedy="convert it: openssl x509 -inform DER -in FILE -out FILE.pem",
+        ) from error
+    return data
+
+
+def keep_ca(state: State, settings: HostSettings, pem: bytes) -> HostSettings:
+    """Copies an authority to where all engines of this host read it.
+
+    Raises:
+        UsageError: No registry is named for which it could vouch.
+    """
+    if not settings.registry_mirror:
+        raise UsageError("--ca is the authority behind a registry", remedy="name it: --registry")
+    path = _ca_path(state, settings.registry_mirror)
+    write_file(path, pem)
+    return replace(settings, registry_mirror_ca=str(path))
+
+
+def known_mirrors(work: Work) -> list[RegistryMirror]:
+    """Those that may have images of this host: the one that was named, then earlier ones."""
+    names = [work.settings.registry_mirror, *reversed(work.changes.of(STEP))]
+    settings = [_settings_of(work.state, name) for name in dict.fromkeys(names) if name]
+    return [mirror for one in settings if (mirror := RegistryMirror.of(one))]
+
+
+def _settings_of(state: State, name: str) -> HostSettings:
+    path = _ca_path(state, name)
+    return HostSettings(registry_mirror=name, registry_mirror_ca=str(path) if path.exists() else "")
+
+
+def _ca_path(state: State, name: str) -> Path:
+    return state.config / f"{mirror_host(name.partition('/')[0])}.crt"
+
+
+def kept_here(work: Work) -> list[ImageEntry]:
+    """The images that this host holds itself: all, or those alone that Docker must have."""
+    wanted = work.wanted
+    if not work.settings.registry_mirror:
+        return list(wanted.images.values())
+    roles = [wanted.roles[role] for role in _DOCKERS_OWN if role in wanted.roles]
+    names = (*work.options.load, *work.changes.of("load"))
+    loaded = [wanted.image(name) for name in names if wanted.has(name)]
+    return list(dict.fromkeys(roles + loaded))
+
+
+def check_reached(work: Work) -> None:
+    """The registry that was named answers, and to these credentials.
+
+    Raises:
+        CredentialsError: They are missing or wrong.
+        UpstreamError: It is unreachable, or refuses.
+    """
+    mirror = RegistryMirror.of(work.settings)
+    image = next(iter(work.wanted.images.values()), None)
+    if mirror is not None and image is not None:
+        with mirror.looking() as client:
+            client.served(mirror.repository(image), image.digest)
+
+
+def fetch(work: Work, mirror: RegistryMirror, image: ImageEntry) -> None:
+    """Brings an image from the registry into the local store, whose tag it gets last.
+
+    Raises:
+        NotFoundError: The registry has it not, or no bundle brought its manifests.
+        IntegrityError: It answers with other bytes.
+        CredentialsError: Credentials are missing or wrong.
+        UpstreamError: The registry is unreachable, or refuses.
+    """
+    store = work.state.mirror
+    documents = store.documents(image)
+    blobs = {
+        blob.digest: blob.size
+        for document in documents.values()
+        if isinstance(document, Manifest)
+        for blob in document.blobs
+        if not store.has_blob(blob.digest, blob.size)
+    }
+    reference = Reference(mirror.server, mirror.repository(image), digest=image.digest)
+    registries = Registries({mirror.server: RegistryConfig(ca=mirror.ca)})
+    client = RegistryClient(registries, Credentials(), say=work.progress.message)
+    work.progress.start(f"fetching {image.reference.familiar}", sum(blobs.values()))
+    try:
+        for digest, size in blobs.items():
+            bring = partial(_fetch_blob, work, client, reference, digest, size)
+            persist(bring, client.attempts())
+    finally:
+        work.progress.finish()
+        client.close()
+    with foreseen("fetch"):
+        store.link_image(image, documents)
+        store.tag_images([image])
+
+
+def _fetch_blob(
+    work: Work, client: RegistryClient, reference: Reference, digest: str, size: int
+) -> None:
+    with client.blob(reference, digest, size) as reader, foreseen("fetch"):
+        work.state.mirror.write_blob(digest, _pieces(reader, size))
+    work.progress.advance(size)
+
+
+def _pieces(reader: BlobReader, size: int) -> Iterator[bytes]:
+    """No more than were stated, however many come."""
+    while size > 0 and (piece := reader.read()):
+        yield piece[:size]
+        size -= len(piece)

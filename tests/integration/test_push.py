@@ -1,0 +1,314 @@
+"""Pushing a bundle to registries with TLS and accounts, judged by crane, skopeo and oras."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from airgap.errors import ExitCode
+from tests.integration.command import Outcome, airgap
+from tests.integration.conftest import APP, OLD, SINGLE
+from tests.lab.parts import program
+from tests.lab.run import run
+from tests.lab.upstream import Upstream, Version
+
+_ACCOUNT = ("robot", "s3cret pass:word")
+MORE = "docker.io/lab/more:1"
+_NAMES = tuple(f"{name}:1" for name in (APP, OLD, SINGLE))
+
+
+@pytest.fixture(scope="module")
+def bundles(
+    registries: Path, key: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """One bundle with everything of its images, and one that leaves out platforms."""
+    folder = tmp_path_factory.mktemp("bundles")
+    options = {"whole": ["--all-platforms"], "sparse": ["--platform", "linux/arm64"]}
+    for name, chosen in options.items():
+        outcome = airgap(
+            "bundle", *_NAMES, *chosen, "--no-roles", "--name", name, "--registries", registries,
+            "--key", key, "-o", folder / name,
+        )  # fmt: skip
+        assert outcome.code == 0, outcome.err
+    return {name: folder / name for name in options}
+
+
+class Somebodys:
+    """A registry with TLS and an account, a host that pushes to it, and tools that look.
+
+    Args:
+        upstream: The registry.
+        folder: For the host's state and Docker's configuration.
+        key: Signs bundles.
+    """
+
+    def __init__(self, upstream: Upstream, folder: Path, key: Path) -> None:
+        self.upstream, self._key = upstream, key
+        self.state = folder / "state"
+        assert upstream.ca_file is not None
+        self.ca = upstream.ca_file
+        self.registry = ("--registry", f"{upstream.address}/mirror", "--ca", self.ca)
+        self.config = folder / "docker" / "config.json"
+        self.log_in()
+
+    def log_in(self, account: tuple[str, str] = _ACCOUNT) -> None:
+        """What `docker login` writes."""
+        auth = base64.b64encode(":".join(account).encode()).decode()
+        self.config.parent.mkdir(exist_ok=True)
+        self.config.write_text(json.dumps({"auths": {self.upstream.address: {"auth": auth}}}))
+
+    def push(self, bundle: Path, *options: str | Path) -> Outcome:
+        """`airgap install` of nothing but the push: neither root nor Docker is asked for."""
+        return self.install(bundle, "--only", "push", *self.registry, *options)
+
+    def install(self, bundle: Path, *options: str | Path) -> Outcome:
+        trust = ("--trust", self._key.with_suffix(".pub"))
+        return airgap("--root", self.state, "install", bundle, *trust, *options)
+
+    def name(self, image: str) -> str:
+        return f"{self.upstream.address}/mirror/{image}"
+
+    def tool(self, *command: str | Path) -> str:
+        """Runs a tool that we did not write, with CA and account."""
+        surroundings = {"SSL_CERT_FILE": str(self.ca), "DOCKER_CONFIG": str(self.config.parent)}
+        done = subprocess.run(
+            command, env=os.environ | surroundings, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        return done.stdout.strip()
+
+    def crane(self, *arguments: str) -> str:
+        return self.tool(program("crane"), *arguments)
+
+
+StartRegistry = Callable[..., Somebodys]
+
+
+@pytest.fixture(scope="module")
+def more(
+    registry: Upstream, registries: Path, key: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A bundle with an image that has the same blobs as one of the others."""
+    folder = tmp_path_factory.mktemp("more") / "bundle"
+    run([program("crane"), "copy", f"{registry.address}/{SINGLE}:1", f"{registry.address}/{MORE}"])
+    outcome = airgap(
+        "bundle", MORE, "--platform", "linux/arm64", "--no-roles", "--name", "more",
+        "--registries", registries, "--key", key, "-o", folder,
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    return folder
+
+
+@pytest.fixture
+def somebodys(
+    tmp_path: Path, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[StartRegistry]:
+    """Starts a registry: `somebodys("2.8")`, `somebodys("3.1", sparse=True)`."""
+    started: list[Upstream] = []
+
+    def start(version: Version = "3.1", *, sparse: bool = False) -> Somebodys:
+        upstream = Upstream(
+            writable=True, tls=True, htpasswd=_ACCOUNT, version=version, sparse=sparse
+        )
+        started.append(upstream.__enter__())
+        found = Somebodys(upstream, tmp_path, key)
+        monkeypatch.setenv("DOCKER_CONFIG", str(found.config.parent))
+        return found
+
+    yield start
+    for upstream in started:
+        upstream.__exit__(None, None, None)
+
+
+def _upstream_digest(registry: Upstream, image: str) -> str:
+    return run([program("crane"), "digest", f"{registry.address}/{image}"]).strip()
+
+
+@pytest.mark.parametrize("version", ["2.8", "3.1"])
+def test_a_whole_bundle_is_pushed_with_the_digests_of_upstream(
+    version: Version,
+    somebodys: StartRegistry,
+    bundles: dict[str, Path],
+    registry: Upstream,
+) -> None:
+    theirs = somebodys(version)
+    outcome = theirs.push(bundles["whole"], "--json")
+    assert outcome.code == 0, outcome.err
+    counts = json.loads(outcome.out)["steps"][0]["counts"]
+    # What images share is sent once, and mounted where it is needed too: OLD has two platforms of
+    # APP, and SINGLE one, each with its config and a layer, and with the layer that all have.
+    distinct = _blobs_of(bundles["whole"])
+    assert counts == {
+        "pushed": len(distinct),
+        "mounted": 5 + 3,
+        "skipped": 0,
+        "bytes": sum(distinct.values()),
+    }
+    for image in _NAMES:
+        name = theirs.name(image)
+        assert theirs.crane("digest", name) == _upstream_digest(registry, image)
+        _copy_all(theirs, name)
+    theirs.crane("validate", "--remote", theirs.name(f"{OLD}:1"))
+    again = theirs.push(bundles["whole"])
+    assert again.code == 0
+    assert again.out.splitlines()[-1].startswith("nothing to change")
+
+
+def _blobs_of(bundle: Path) -> dict[str, int]:
+    """Digest to size of configs and layers."""
+    with tarfile.open(bundle / "images.tar") as tar:
+        found = {}
+        for member in tar.getmembers():
+            file = tar.extractfile(member)
+            assert file is not None
+            if member.name.startswith("blobs/") and b'"schemaVersion"' not in file.read(100):
+                found[member.name] = member.size
+    return found
+
+
+def _copy_all(theirs: Somebodys, name: str) -> None:
+    """Has skopeo fetch all that an image names; it checks every digest."""
+    certificates = theirs.config.with_name("certificates")
+    certificates.mkdir(exist_ok=True)
+    (certificates / "ca.crt").write_bytes(theirs.ca.read_bytes())
+    with TemporaryDirectory() as folder:
+        theirs.tool(
+            "skopeo", "copy", "--all", "--authfile", theirs.config,
+            "--src-cert-dir", certificates, f"docker://{name}", f"dir:{folder}",
+        )  # fmt: skip
+
+
+def test_an_index_with_platforms_left_out_is_kept_where_the_registry_takes_it(
+    somebodys: StartRegistry, bundles: dict[str, Path], registry: Upstream
+) -> None:
+    theirs = somebodys("3.1", sparse=True)
+    outcome = theirs.push(bundles["sparse"])
+    assert outcome.code == 0, outcome.err
+    for image in _NAMES:
+        assert theirs.crane("digest", theirs.name(image)) == _upstream_digest(registry, image)
+    arm64 = theirs.crane("digest", "--platform", "linux/arm64", theirs.name(f"{APP}:1"))
+    theirs.crane("validate", "--remote", theirs.name(f"{APP}@{arm64}"))
+
+
+@pytest.mark.parametrize("version", ["2.8", "3.1"])
+def test_where_it_is_refused_two_ways_are_told_and_either_helps(
+    version: Version,
+    somebodys: StartRegistry,
+    bundles: dict[str, Path],
+    registry: Upstream,
+) -> None:
+    theirs = somebodys(version)
+    refused = theirs.push(bundles["sparse"])
+    assert refused.code == ExitCode.UPSTREAM
+    assert "leaves out linux/amd64" in refused.err
+    assert "MANIFEST_BLOB_UNKNOWN" in refused.err
+    assert "--all-platforms" in refused.err
+    assert "--rewrite-indexes" in refused.err
+    assert list(theirs.upstream.storage.rglob("_manifests/tags/*")) == []
+
+    rewritten = theirs.push(bundles["sparse"], "--rewrite-indexes")
+    assert rewritten.code == 0, rewritten.err
+    name = theirs.name(f"{APP}:1")
+    digest = theirs.crane("digest", name)
+    upstream = _upstream_digest(registry, f"{APP}:1")
+    assert digest != upstream
+    address = theirs.upstream.address
+    assert f"app:1 is {digest} in {address}, and {upstream} upstream" in rewritten.err
+    _copy_all(theirs, name)
+    index = json.loads(theirs.crane("manifest", name))
+    platforms = [one["platform"]["architecture"] for one in index["manifests"]]
+    assert platforms == ["arm64", "unknown"]  # with its attestation
+    assert "2 of them with rewritten indexes" in rewritten.out
+    assert theirs.push(bundles["sparse"]).out.splitlines()[-1].startswith("nothing to change")
+
+
+def test_another_host_finds_all_of_it_there(
+    somebodys: StartRegistry, bundles: dict[str, Path]
+) -> None:
+    theirs = somebodys()
+    assert theirs.push(bundles["whole"]).code == 0
+    theirs.state = theirs.state.with_name("other")
+    outcome = theirs.push(bundles["whole"])
+    assert (outcome.code, outcome.out.split()[0]) == (0, "ok")
+
+
+def test_what_a_later_bundle_shares_with_an_earlier_one_is_mounted(
+    somebodys: StartRegistry, bundles: dict[str, Path], more: Path
+) -> None:
+    theirs = somebodys()
+    first = theirs.install(bundles["whole"], "--only", "seed,push", *theirs.registry)
+    assert first.code == 0, first.err
+    outcome = theirs.push(more, "--json")
+    assert outcome.code == 0, outcome.err
+    counts = json.loads(outcome.out)["steps"][0]["counts"]
+    assert (counts["pushed"], counts["mounted"]) == (0, 3)
+
+
+def test_the_mirror_comes_back_to_the_host_from_the_registry(
+    somebodys: StartRegistry, bundles: dict[str, Path], more: Path
+) -> None:
+    theirs = somebodys()
+    only = ("--only", "seed,push")
+    for bundle in (bundles["whole"], more):
+        assert theirs.install(bundle, *only, *theirs.registry).code == 0
+    blobs = theirs.state / "mirror/docker/registry/v2/blobs"
+    small = sum(path.stat().st_size for path in blobs.rglob("data"))
+    outcome = theirs.install(more, "--only", "seed", "--own-mirror")
+    assert outcome.code == 0, outcome.err
+    assert sum(path.stat().st_size for path in blobs.rglob("data")) > 4 * small
+    with Upstream(theirs.state / "mirror") as ours:
+        for image in (*_NAMES, MORE):
+            digest = _upstream_digest(ours, image)
+            assert digest == theirs.crane("digest", theirs.name(image))
+            run(["skopeo", "copy", "--all", "--src-tls-verify=false",
+                 f"docker://{ours.address}/{image}", f"dir:{theirs.state}/copied"])  # fmt: skip
+    back = theirs.install(more, *only, *theirs.registry)
+    assert (back.code, back.out.splitlines()[-1].partition(":")[0]) == (0, "nothing to change")
+
+
+def test_a_wrong_password_is_exit_5_and_says_how_to_log_in(
+    somebodys: StartRegistry, bundles: dict[str, Path]
+) -> None:
+    theirs = somebodys()
+    theirs.log_in(("robot", "wrong"))
+    outcome = theirs.push(bundles["whole"])
+    assert outcome.code == ExitCode.CREDENTIALS
+    assert f"docker login {theirs.upstream.address}" in outcome.err
+    assert not (theirs.state / "receipts").exists()
+
+
+def test_an_authority_that_is_not_named_is_not_trusted(
+    somebodys: StartRegistry, bundles: dict[str, Path]
+) -> None:
+    theirs = somebodys()
+    outcome = theirs.install(bundles["whole"], "--only", "push", *theirs.registry[:2])
+    assert outcome.code == ExitCode.UPSTREAM
+    assert "--ca FILE" in outcome.err
+
+
+def test_a_registry_that_takes_no_pushes_is_told(
+    key: Path, bundles: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "storage").mkdir()
+    with Upstream(tmp_path / "storage") as upstream:
+        outcome = airgap(
+            "--root", tmp_path / "state", "install", bundles["whole"], "--only", "push",
+            "--trust", key.with_suffix(".pub"), "--registry", upstream.address,
+        )  # fmt: skip
+    assert outcome.code == ExitCode.UPSTREAM
+    assert "It takes no pushes" in outcome.err
+
+
+@pytest.mark.parametrize("text", ["http://x.example", "x.example/UPPER", "x.example/../y", "a b"])
+def test_what_is_no_registry_is_refused(text: str, key: Path, tmp_path: Path) -> None:
+    outcome = airgap("--root", tmp_path, "install", tmp_path, "--registry", text)
+    assert outcome.code == ExitCode.USAGE
+    assert "is not a registry" in outcome.err
