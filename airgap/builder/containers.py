@@ -11,8 +11,19 @@ from airgap.builder.engine import ContainerSpec, Engine
 from airgap.errors import HostError
 
 _REGISTRY_CONFIG = "/etc/airgap/registry.yml"
+_SECRETS = "/etc/airgap/secrets"
 _REGISTRY_STORAGE = "/var/lib/registry"
 _BUILDKIT_CONFIG = "/etc/buildkit/buildkitd.toml"
+_SECURED = f"""\
+  tls:
+    certificate: {_SECRETS}/tls.crt
+    key: {_SECRETS}/tls.key
+    minimumtls: tls1.2
+auth:
+  htpasswd:
+    realm: airgap
+    path: {_SECRETS}/htpasswd
+"""
 # Nothing listens there: what BuildKit would ask an upstream fails at once, also on a host whose
 # packets are dropped.
 _CLOSED_PROXY = "http://127.0.0.1:9"
@@ -20,7 +31,13 @@ _PATIENCE = 60.0
 
 
 def registry_container(
-    name: str, image: str, storage: Path, config: Path, *, read_only: bool
+    name: str,
+    image: str,
+    storage: Path,
+    config: Path,
+    *,
+    read_only: bool,
+    secrets: Path | None = None,
 ) -> ContainerSpec:
     """A registry.
 
@@ -30,7 +47,10 @@ def registry_container(
         storage: What it serves.
         config: The file with `registry_yml`.
         read_only: Nobody can write to it, in any way.
+        secrets: The folder that a configuration with `secured` reads; a folder, so that a file in
+            it can be replaced.
     """
+    bound = {str(secrets): f"{_SECRETS}:ro,z"} if secrets else {}
     return ContainerSpec(
         name=name,
         image=image,
@@ -39,16 +59,18 @@ def registry_container(
         binds={
             str(storage): f"{_REGISTRY_STORAGE}:{'ro' if read_only else 'rw'},z",
             str(config): f"{_REGISTRY_CONFIG}:ro,z",
+            **bound,
         },
         read_only=read_only,
     )
 
 
-def registry_yml(*, read_only: bool, address: str = ":5000") -> str:
+def registry_yml(*, read_only: bool, secured: bool = False, address: str = ":5000") -> str:
     """Configuration for distribution 2.x and 3.x (its `docs/content/about/configuration.md`).
 
     Args:
         read_only: It takes no pushes.
+        secured: It speaks TLS, and wants an account of a file `htpasswd`.
         address: Where it listens, in its own network.
     """
     return f"""\
@@ -67,7 +89,7 @@ storage:
       enabled: {str(read_only).lower()}
 http:
   addr: {address}
-"""
+{_SECURED if secured else ""}"""
 
 
 def buildkit_container(

@@ -376,12 +376,14 @@ class Engine:
             except NotFound:
                 return
 
-    def publisher_of(self, port: int) -> str:
-        """The name of the container that publishes a port of this host; empty if none does."""
+    def publisher_of(self, address: str, port: int) -> str:
+        """The name of the container that has a port at an address; empty if none does."""
+        taken = {(one, str(port)) for one in (address, "0.0.0.0", "::")}  # noqa: S104 - compared
         with _docker_errors("Docker's containers cannot be read"):
             for container in self._client.containers.list(ignore_removed=True):
                 for bindings in (container.ports or {}).values():
-                    if any(binding["HostPort"] == str(port) for binding in bindings or ()):
+                    at = {(binding["HostIp"], binding["HostPort"]) for binding in bindings or ()}
+                    if at & taken:
                         return str(container.name)
         return ""
 

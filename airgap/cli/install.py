@@ -45,6 +45,12 @@ from airgap.errors import UsageError
     help="Port of the registry for what you push [default: 5000].",
 )
 @click.option(
+    "--listen",
+    metavar="ADDRESS|none",
+    help="Serve mirror and registry to other machines too, at this address of the host, with TLS "
+    "and the accounts of airgap account.",
+)
+@click.option(
     "--site-registry",
     multiple=True,
     metavar="HOST[:PORT]",
@@ -101,6 +107,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     allow_older: bool,
     mirror_port: int | None,
     registry_port: int | None,
+    listen: str | None,
     site_registry: tuple[str, ...],
     registry: str,
     ca: Path | None,
@@ -122,7 +129,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
 
     \b
     Steps, in order:
-      tool, seed, recordings, push, load, emulator, mirror, registry, builder,
+      tool, seed, recordings, push, load, emulator, mirror, registry, listen, builder,
       buildx, enable, docker-mirror
 
     \b
@@ -130,11 +137,13 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
       airgap install /media/usb/airgap
       airgap install /media/usb/airgap --load arm64v8/alpine
       airgap install /media/usb/airgap --only seed
+      airgap install /media/usb/airgap --listen 192.0.2.10
       airgap install /media/usb/airgap --registry harbor.example.internal/mirror --ca ca.pem
     """
     from airgap.isolated.apply import Outcome
     from airgap.isolated.host import User
     from airgap.isolated.install import Order, install
+    from airgap.isolated.listening import parse_listen
     from airgap.isolated.registry_mirror import choose, read_ca
     from airgap.isolated.state import State
     from airgap.isolated.step import Options
@@ -149,6 +158,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     chosen = {
         "mirror_port": mirror_port,
         "registry_port": registry_port,
+        "listen": None if listen is None else parse_listen(listen),
         "site_registries": site_registry or None,
     }
     given = {key: value for key, value in chosen.items() if value is not None}

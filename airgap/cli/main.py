@@ -18,6 +18,7 @@ from airgap.errors import AirgapError, ExitCode
 
 # Verb to the file and function that has it, so that `airgap --version` imports none of them.
 _VERBS = {
+    "account": "account",
     "build": "build",
     "bundle": "bundle",
     "completion": "completion",

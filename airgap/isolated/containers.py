@@ -16,9 +16,11 @@ from airgap.isolated.registry_mirror import RegistryMirror
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Work
 from airgap.oci.platform import native_platform
+from airgap.oci.registries import bracketed
 
 MIRROR = "airgap-mirror"
 REGISTRY = "airgap-registry"
+MIRROR_TLS, REGISTRY_TLS = f"{MIRROR}-tls", f"{REGISTRY}-tls"
 BUILDER = "airgap-buildkitd"
 REPLAYER = "airgap-replay"
 """The builder for builds from recordings; each builder's cache is a volume of its name."""
@@ -51,7 +53,21 @@ def mirror_servers(work: Work) -> list[RegistryServer]:
 
 def registry_servers(work: Work) -> list[RegistryServer]:
     """The registries that people push to."""
-    return [RegistryServer(work.settings.registry, http=True)]
+    return [RegistryServer(work.settings.registry, http=True), *listening(work)]
+
+
+def listening(work: Work) -> list[RegistryServer]:
+    """Mirror and registry as other machines reach them, if they do and are here."""
+    settings = work.settings
+    if not settings.listen:
+        return []
+    ports = [] if settings.registry_mirror else [settings.mirror_port]
+    addresses = [
+        f"{bracketed(settings.listen)}:{port}" for port in (*ports, settings.registry_port)
+    ]
+    return [
+        RegistryServer(address, ca=str(work.state.authority / "ca.crt")) for address in addresses
+    ]
 
 
 def registry_spec(work: Work) -> ContainerSpec:
@@ -68,7 +84,7 @@ def builder_spec(work: Work, name: str) -> ContainerSpec:
     """
     config, digest = _config(work, name)
     own = ["127.0.0.1", "localhost", "::1"]
-    servers = mirror_servers(work)[:1]
+    servers = [*_builders_mirror(work), *registry_servers(work)]
     reached = [*own, *work.settings.site_registries, *(server.address for server in servers)]
     authorities = {server.ca: f"{_inside(server)}:ro,z" for server in servers if server.ca}
     spec = buildkit_container(name, image_id(work, "builder"), config, reached)
@@ -106,12 +122,16 @@ def config_text(work: Work, container: str) -> str:
     if container in BUILDERS:
         return buildkitd_toml(
             work.wanted.hosts,
-            # On the host's network the first address is all that it takes.
-            [replace(server, ca=_inside(server)) for server in mirror_servers(work)[:1]],
-            registry_servers(work),
+            [replace(server, ca=_inside(server)) for server in _builders_mirror(work)],
+            [replace(server, ca=_inside(server)) for server in registry_servers(work)],
             proxied=container == REPLAYER,
         )
     return registry_yml(read_only=container == MIRROR)
+
+
+def _builders_mirror(work: Work) -> list[RegistryServer]:
+    """The mirror as our builders reach it: on the host's network one address is enough."""
+    return mirror_servers(work)[:1]
 
 
 def _inside(server: RegistryServer) -> str:

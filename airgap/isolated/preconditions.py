@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from airgap.disk import existing
 from airgap.errors import HostError, SpaceError, UsageError
 from airgap.isolated import containers
 from airgap.isolated.host import User, is_root, last_lines
+from airgap.isolated.listening import local_ip
 from airgap.isolated.receipts import known_from
 from airgap.isolated.registry_mirror import check_reached, kept_here
 from airgap.isolated.step import Step, Work
@@ -101,18 +102,9 @@ def check_host(work: Work, steps: Sequence[Step]) -> None:
     for name in work.options.load:
         work.wanted.image(name)
     names = {step.name for step in steps}
-    settings = work.settings
-    if settings.mirror_port == settings.registry_port:
-        raise UsageError(f"mirror and registry cannot both have the port {settings.mirror_port}")
     if "push" in names:
         check_reached(work)
-    if "mirror" in names and not settings.registry_mirror:
-        for address in containers.mirror_addresses(work):
-            port = settings.mirror_port
-            _check_port(work, address, port, containers.MIRROR, "--mirror-port")
-    if "registry" in names:
-        port = settings.registry_port
-        _check_port(work, "127.0.0.1", port, containers.REGISTRY, "--registry-port")
+    _check_ports(work, names)
     if names & {"buildx", "enable"}:
         _check_user(work.user)
 
@@ -182,9 +174,26 @@ def _check_user(user: User) -> None:
         )
 
 
+def _check_ports(work: Work, steps: Set[str]) -> None:
+    """All ports that the steps publish are free, or are our own containers'."""
+    settings = work.settings
+    mirror, registry = settings.mirror_port, settings.registry_port
+    if mirror == registry:
+        raise UsageError(f"mirror and registry cannot both have the port {mirror}")
+    if "mirror" in steps and not settings.registry_mirror:
+        for address in containers.mirror_addresses(work):
+            _check_port(work, address, mirror, containers.MIRROR, "--mirror-port")
+    if "registry" in steps:
+        _check_port(work, "127.0.0.1", registry, containers.REGISTRY, "--registry-port")
+    if "listen" in steps and settings.listen:
+        address = local_ip(settings.listen)
+        _check_port(work, address, mirror, containers.MIRROR_TLS, "--mirror-port")
+        _check_port(work, address, registry, containers.REGISTRY_TLS, "--registry-port")
+
+
 def _check_port(work: Work, address: str, port: int, container: str, option: str) -> None:
     """A port is free, or is our own container's."""
-    if work.engine.is_ours(container) and work.engine.publisher_of(port) == container:
+    if work.engine.is_ours(container) and work.engine.publisher_of(address, port) == container:
         return
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -196,7 +205,7 @@ def _check_port(work: Work, address: str, port: int, container: str, option: str
                     f"nothing can listen at {address}:{port}: {error.strerror}",
                     remedy=f"choose another port: {option} PORT",
                 ) from error
-            owner = work.engine.publisher_of(port) or _listener(port) or "another program"
+            owner = work.engine.publisher_of(address, port) or _listener(port) or "another program"
             raise HostError(
                 f"port {port} is taken by {owner}",
                 meaning="Nothing was changed.",

@@ -1,4 +1,4 @@
-"""Asking a registry on this host's loopback."""
+"""Asking a registry of this host."""
 
 from __future__ import annotations
 
@@ -22,14 +22,38 @@ def served_digest(address: str, repository: str, target: str) -> str:
     return _head(address, f"{repository}/manifests/{target}") or ""
 
 
-def wait_until_served(address: str, engine: Engine, container: str) -> None:
+def wants_account(address: str, ca: str) -> bool:
+    """Whether a registry answers at `HOST:PORT` with TLS, and not to everybody.
+
+    Args:
+        address: Where.
+        ca: PEM file of the authority that has to vouch for it.
+    """
+    import requests
+
+    with requests.Session() as session:
+        session.trust_env = False
+        try:
+            answer = session.get(f"https://{address}/v2/", verify=ca, timeout=_SECONDS)
+        except (requests.RequestException, OSError):  # the latter where there is no such file
+            return False
+    return bool(answer.status_code == requests.codes.unauthorized)
+
+
+def wait_until_served(address: str, engine: Engine, container: str, ca: str = "") -> None:
     """Waits for a registry that was just started.
+
+    Args:
+        address: Where it is to answer.
+        engine: Runs it.
+        container: Its name.
+        ca: If it speaks TLS: PEM file of the authority that has to vouch for it.
 
     Raises:
         HostError: It does not answer in time; shows the end of its log.
     """
     deadline = time.monotonic() + _PATIENCE
-    while not is_served(address):
+    while not (wants_account(address, ca) if ca else is_served(address)):
         if time.monotonic() > deadline:
             raise HostError(
                 f"{container} was started and does not answer at {address}",

@@ -3,6 +3,8 @@
 mirror/      storage of the mirror: what bundles brought
 replay/      storage of what recordings need, in the same form
 pushed/      storage of the registry: what people push
+authority/   ca.crt and ca.key: what vouches for this host, and for its nodes
+secrets/     tls.crt, tls.key, htpasswd: of mirror and registry as other machines reach them
 bundles/     NAME-SERIAL/: contents, SHA256SUMS and signature of each bundle
 receipts/    a file for each install and uninstall; see `airgap.isolated.receipts`
 config/      configuration of the containers, and authorities behind registries
@@ -36,6 +38,8 @@ class HostSettings:
         mirror_port: Where the mirror listens.
         registry_port: Where the registry for pushed images listens.
         site_registries: Registries of the site that the builder may reach: `HOST[:PORT]`.
+        listen: An address of this host, IP or name, at which other machines reach mirror and
+            registry too, with TLS and accounts; empty for none.
         registry_mirror: `HOST[:PORT][/PREFIX]` of somebody's registry that holds the mirror;
             empty where this host does.
         registry_mirror_ca: A PEM file with the authority that vouches for that registry; empty
@@ -46,6 +50,7 @@ class HostSettings:
     mirror_port: int = 5001
     registry_port: int = 5000
     site_registries: tuple[str, ...] = ()
+    listen: str = ""
     registry_mirror: str = ""
     registry_mirror_ca: str = ""
     rewrite_indexes: bool = False
@@ -77,6 +82,8 @@ class State:
         self.receipts = root / "receipts"
         self.config = root / "config"
         self.replaced = root / "replaced"
+        self.authority = root / "authority"
+        self.secrets = root / "secrets"
 
     @property
     def scratch(self) -> Path:

@@ -38,7 +38,7 @@ def uninstall(work: Work, *, purge: bool, purge_pushed: bool, show: Callable[[st
 
 def _remove_state(state: State, *, purge: bool, purge_pushed: bool) -> None:
     """The receipt comes last: after a kill the same command goes on."""
-    for folder in (state.config, state.replaced, state.root / "tool"):
+    for folder in (state.config, state.replaced, state.secrets, state.root / "tool"):
         shutil.rmtree(folder, ignore_errors=True)
     (state.root / "settings.json").unlink(missing_ok=True)
     if purge_pushed and state.pushed.exists():
@@ -46,7 +46,12 @@ def _remove_state(state: State, *, purge: bool, purge_pushed: bool) -> None:
     if not purge:
         receipts.write_receipt(state, "uninstalled")
         return
-    for folder in (state.receipts, state.bundles, *state.root.glob("receipts.broken-*")):
+    for folder in (
+        state.receipts,
+        state.bundles,
+        state.authority,
+        *state.root.glob("receipts.broken-*"),
+    ):
         shutil.rmtree(folder, ignore_errors=True)
     (state.root / "lock").unlink(missing_ok=True)
     with suppress(OSError):  # something of others is in it, or it is a disk of its own

@@ -8,6 +8,7 @@ from airgap.isolated.steps.buildx import BuildxStep
 from airgap.isolated.steps.docker_mirror import DockerMirrorStep
 from airgap.isolated.steps.emulator import EmulatorStep
 from airgap.isolated.steps.enable import EnableStep
+from airgap.isolated.steps.listen import ListenStep
 from airgap.isolated.steps.load import LoadStep
 from airgap.isolated.steps.mirror import MirrorStep
 from airgap.isolated.steps.push import PushStep
@@ -25,6 +26,7 @@ STEPS: tuple[Step, ...] = (
     EmulatorStep(),
     MirrorStep(),
     RegistryStep(),
+    ListenStep(),
     BuilderStep(),
     BuildxStep(),
     EnableStep(),

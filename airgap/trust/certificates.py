@@ -1,0 +1,191 @@
+"""X.509 certificates by an authority of our own, for TLS between machines of one site.
+
+They end soon and are renewed: a key that was lost is worth little later (RFC 5280 for the
+extensions, RFC 9525 for names).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from airgap.errors import IntegrityError
+
+# Clocks of machines without a network differ.
+_EARLIER = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """A certificate and its private key, both PEM.
+
+    Attributes:
+        certificate: One certificate.
+        key: PKCS #8, not encrypted.
+    """
+
+    certificate: bytes
+    key: bytes
+
+
+def new_authority(name: str, now: datetime, days: int) -> Certified:
+    """An authority that vouches for certificates below it.
+
+    Args:
+        name: Its common name.
+        now: When it begins.
+        days: How long it holds.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    usage = _key_usage(signs=True)
+    builder = (
+        _begin(name, key, now, days)
+        .issuer_name(_named(name))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+    )
+    return _finish(builder, key, key)
+
+
+def issue(authority: Certified, address: str, now: datetime, days: int) -> Certified:
+    """A certificate for a machine that serves at an address, and connects to others from there.
+
+    Args:
+        authority: Vouches for it.
+        address: IP address or DNS name.
+        now: When it begins.
+        days: How long it holds.
+    """
+    issuer, issuer_key = _load(authority)
+    key = ec.generate_private_key(ec.SECP256R1())
+    purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    builder = (
+        _begin(address, key, now, days)
+        .issuer_name(issuer.subject)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(signs=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
+        .add_extension(x509.SubjectAlternativeName([_general_name(address)]), critical=False)
+        .add_extension(_key_id(issuer), critical=False)
+    )
+    return _finish(builder, key, issuer_key)
+
+
+def ends(certificate: bytes) -> datetime:
+    """When a certificate ends.
+
+    Raises:
+        IntegrityError: That is no certificate.
+    """
+    return _certificate(certificate).not_valid_after_utc
+
+
+def is_for(certificate: bytes, address: str) -> bool:
+    """Whether a certificate is for an address.
+
+    Raises:
+        IntegrityError: That is no certificate.
+    """
+    extensions = _certificate(certificate).extensions
+    try:
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return False
+    return _general_name(address) in list(names)
+
+
+def is_issued_by(certificate: bytes, authority: bytes) -> bool:
+    """Whether an authority vouches for a certificate.
+
+    Raises:
+        IntegrityError: One of them is none.
+    """
+    try:
+        _certificate(certificate).verify_directly_issued_by(_certificate(authority))
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _begin(
+    name: str, key: ec.EllipticCurvePrivateKey, now: datetime, days: int
+) -> x509.CertificateBuilder:
+    public = key.public_key()
+    return (
+        x509.CertificateBuilder()
+        .subject_name(_named(name))
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _EARLIER)
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+    )
+
+
+def _finish(
+    builder: x509.CertificateBuilder,
+    key: ec.EllipticCurvePrivateKey,
+    issuer_key: ec.EllipticCurvePrivateKey,
+) -> Certified:
+    certificate = builder.sign(issuer_key, hashes.SHA256())
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return Certified(certificate.public_bytes(serialization.Encoding.PEM), private)
+
+
+def _load(authority: Certified) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    try:
+        key = serialization.load_pem_private_key(authority.key, password=None)
+    except (ValueError, TypeError) as error:
+        raise IntegrityError("the authority's key cannot be read") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise IntegrityError("the authority's key is of another kind")
+    return _certificate(authority.certificate), key
+
+
+def _certificate(pem: bytes) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(pem)
+    except ValueError as error:
+        raise IntegrityError("that is no certificate") from error
+
+
+def _named(name: str) -> x509.Name:
+    # A common name has at most 64 characters; what counts are the alternative names.
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
+
+
+def _general_name(address: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(address))
+    except ValueError:
+        return x509.DNSName(address)
+
+
+def _key_id(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    known = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(known)
+
+
+def _key_usage(*, signs: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs,
+        crl_sign=signs,
+        encipher_only=False,
+        decipher_only=False,
+    )
