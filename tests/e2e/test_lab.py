@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from tests.lab import binfmt
+from tests.lab.arm64_machine import Arm64Machine
 from tests.lab.cache import cache_root
 from tests.lab.host import IsolatedHost
 from tests.lab.leftovers import sweep
@@ -187,7 +188,7 @@ def test_nothing_is_left_after_an_exception() -> None:
     before = _traces(os.getpid())
     with pytest.raises(RuntimeError, match="on purpose"), Medium(_MEDIUM) as drive:
         drive.seal()
-        with IsolatedHost() as host, Upstream():
+        with IsolatedHost() as host, Arm64Machine(), Upstream():
             host.attach(drive)
             host.start_docker()
             during = _traces(os.getpid())
@@ -213,10 +214,11 @@ def test_what_a_killed_owner_left_is_swept() -> None:
 
 _OWNER = f"""
 import signal
+from tests.lab.arm64_machine import Arm64Machine
 from tests.lab.host import IsolatedHost
 from tests.lab.medium import Medium
 from tests.lab.upstream import Upstream
-with Medium({_MEDIUM}) as drive, IsolatedHost() as host, Upstream():
+with Medium({_MEDIUM}) as drive, IsolatedHost() as host, Arm64Machine(), Upstream():
     drive.seal()
     host.attach(drive)
     host.start_docker()

@@ -18,6 +18,15 @@ _DISK_BYTES = 12 << 30
 _ROOT_MODULES = ("virtio_blk", "ext4")
 """Without these there is no disk to load others from; virtio on PCI is in Debian's kernel."""
 
+_LINKS = {
+    "usr/bin/awk": "mawk",
+    "usr/bin/which": "which.debianutils",
+    "usr/sbin/ip6tables": "ip6tables-nft",
+    "usr/sbin/iptables": "iptables-nft",
+    "var/run": "/run",
+}
+"""What the installation of the packages would have made."""
+
 _WIRE_CONFIG = """\
 HostKey /etc/ssh/ssh_host_ed25519_key
 AuthorizedKeysFile /etc/ssh/wire_key.pub
@@ -32,6 +41,11 @@ def kernel() -> Path:
     """Debian 13's kernel for arm64, with all it has beside it in `/usr/lib/modules`."""
     (path,) = (_kernel_package() / "boot").glob("vmlinuz-*")
     return path
+
+
+def release() -> str:
+    """What `uname -r` says of the kernel."""
+    return kernel().name.removeprefix("vmlinuz-")
 
 
 def initramfs() -> Path:
@@ -74,16 +88,28 @@ def disk() -> Path:
         run(["cp", "--archive", modules / "usr", root])
         (root / "usr" / "sbin" / "machine-init").write_text(init)
         (root / "usr" / "sbin" / "machine-init").chmod(0o755)
+        (root / "var" / "run").rmdir()
+        for name, target in _LINKS.items():
+            (root / name).symlink_to(target)
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key])
-        shutil.copy2(key.with_suffix(".pub"), root / "etc" / "ssh")
-        (root / "etc" / "ssh" / "wire_config").write_text(_WIRE_CONFIG)
+        _configure_ssh(root, key.with_suffix(".pub"))
         with (folder / "disk").open("wb") as image:
             image.truncate(_DISK_BYTES)
         run(["mkfs.ext4", "-q", "-F", "-m", "0", "-d", root, folder / "disk"])
         shutil.rmtree(root)
 
-    ingredients = [*map(str, folders), str(modules), init, _WIRE_CONFIG, str(_DISK_BYTES)]
+    ingredients = [*map(str, folders), str(modules), init, Path(__file__).read_text()]
     return cached("arm64 disk", ingredients, make) / "disk"
+
+
+def _configure_ssh(root: Path, key: Path) -> None:
+    """Gives sshd its configuration and keys, and that of the wire the key that it lets in."""
+    folder = root / "etc" / "ssh"
+    shutil.copy2(root / "usr" / "share" / "openssh" / "sshd_config", folder)
+    (folder / "sshd_config.d" / "lab.conf").write_text("UsePAM no\n")
+    (folder / "wire_config").write_text(_WIRE_CONFIG)
+    shutil.copy2(key, folder)
+    run(["ssh-keygen", "-A", "-f", root])
 
 
 def _kernel_package() -> Path:
@@ -98,20 +124,15 @@ def _modules() -> Path:
         (folder / "usr").mkdir()
         run(["cp", "--archive", "--parents", "usr/lib/modules", folder], cwd=package)
         (folder / "lib").symlink_to("usr/lib")
-        run(["depmod", "--basedir", folder, _release()])
+        run(["depmod", "--basedir", folder, release()])
         (folder / "lib").unlink()
 
     return cached("arm64 modules", [str(package)], make)
 
 
-def _release() -> str:
-    """What `uname -r` says of the kernel."""
-    return kernel().name.removeprefix("vmlinuz-")
-
-
 def _needed_modules() -> list[Path]:
     """The files of `_ROOT_MODULES` and of all they depend on, in the order of their loading."""
-    folder = _modules() / "usr" / "lib" / "modules" / _release()
+    folder = _modules() / "usr" / "lib" / "modules" / release()
     tables = dict(line.split(":") for line in (folder / "modules.dep").read_text().splitlines())
     by_name = {Path(path).name.partition(".")[0]: path for path in tables}
     files: list[str] = []

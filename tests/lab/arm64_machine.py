@@ -66,6 +66,7 @@ class Arm64Machine(Machine, Resource):
     def _begin(self) -> None:
         """Boots it, without Docker."""
         arm64.disk()  # made before the clock runs
+        self._resources.callback(self._wait_for_docker_end)
         self._resources.enter_context(removed_at_end("folder", str(self._folder)))
         self._folder.mkdir(parents=True)
         qemu = self._start(self._qemu())

@@ -185,19 +185,3 @@ def _java_trust_store(root: Path) -> bytes:
 def _java_text(text: str) -> bytes:
     data = text.encode()
     return struct.pack(">H", len(data)) + data
-
-
-def shared_libraries(package: str, platform: str) -> Layer:
-    """The shared libraries of a Debian package and of all it depends on."""
-    root = debian.unpacked(package, arch=debian_architecture(platform))
-    layer = Layer()
-    for path in sorted(root.rglob("*.so*")):
-        if path.is_symlink():
-            layer.link(_inside(root, path), str(path.readlink()))
-        elif path.is_file():
-            layer.program(_inside(root, path), path)
-    return layer
-
-
-def _inside(root: Path, path: Path) -> str:
-    return path.relative_to(root).as_posix()

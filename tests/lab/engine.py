@@ -8,14 +8,13 @@ from pathlib import Path
 
 from tests.lab import debian
 from tests.lab.cache import cached
-from tests.lab.parts import ARM64_ENGINE, program
+from tests.lab.parts import ENGINE_PARTS, program
 
-_ENGINE = ("dockerd", "docker-proxy", "containerd", "containerd-shim-runc-v2", "runc")
 TINI = Path("/usr/bin/tini-static")
 """What Docker calls docker-init: it reaps, and ends with what it runs."""
 
 _PACKAGES = ("iproute2", "iptables", "mount", "openssl", "procps", "python3")
-_ARM64_PACKAGES = sorted((*_PACKAGES, "docker-cli", "kmod", "openssh-server", "runc"))
+_ARM64_PACKAGES = sorted((*_PACKAGES, "docker-cli", "kmod", "openssh-server"))
 """An arm64 machine has a kernel of its own, so it loads modules; ssh is the way to it."""
 
 _PASSWD = """root:x:0:0:root:/root:/bin/bash
@@ -43,18 +42,16 @@ def lower_folders(suite: str) -> list[Path]:
 
 
 def arm64_folders() -> list[Path]:
-    """The same for a Debian 13 on arm64, as a machine with a kernel of its own has it."""
-    system = debian.root_file_system(
-        debian.TRIXIE, arch="arm64", variant="essential", include=_ARM64_PACKAGES
-    )
-    binaries = {name: program(name, "arm64") for name in ARM64_ENGINE}
+    """The same for a Debian 13 on arm64, whose packages are unpacked and not installed."""
+    system = debian.unpacked_system(*_ARM64_PACKAGES, arch="arm64")
+    binaries = {name: program(name, "arm64") for name in ENGINE_PARTS}
     binaries["docker-init"] = debian.unpacked("tini", arch="arm64") / "usr" / "bin" / "tini-static"
     return [_engine("engine for arm64", system, binaries), system]
 
 
 def programs() -> dict[str, Path]:
     """The programs of Docker Engine: their names, and where each one is."""
-    return {name: program(name) for name in _ENGINE} | {"docker-init": TINI}
+    return {name: program(name) for name in ENGINE_PARTS} | {"docker-init": TINI}
 
 
 def client() -> Path:
@@ -80,7 +77,7 @@ def _engine(what: str, system: Path, binaries: Mapping[str, Path]) -> Path:
 def _write_accounts(system: Path, folder: Path) -> None:
     """Adds a user without privileges, alice, who may use Docker."""
     (folder / "etc").mkdir()
-    groups = (system / "etc" / "group").read_text().splitlines()
+    groups = (system / "usr/share/base-passwd/group.master").read_text().splitlines()
     (folder / "etc" / "group").write_text("\n".join([*groups, *_GROUPS.values(), ""]))
     (folder / "etc" / "passwd").write_text(_PASSWD)
     home = folder / "home" / "alice"

@@ -92,8 +92,7 @@ class IsolatedHost(Machine):
 
     def _end(self) -> None:
         self._resources.close()
-        if self._dockerd is not None:
-            self._dockerd.wait()
+        self._wait_for_docker_end()
 
     def _make_folders(self) -> None:
         self._resources.enter_context(removed_at_end("folder", str(self._folder)))

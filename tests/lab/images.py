@@ -25,11 +25,10 @@ from tests.lab.bases import (
     node,
     python,
     rust,
-    shared_libraries,
 )
 from tests.lab.cache import cached, say
 from tests.lab.layers import Layer
-from tests.lab.parts import ARM64_PARTS, go_version, program
+from tests.lab.parts import IMAGE_PARTS, go_version, program
 from tests.lab.publish import DOCKER, OCI, Image, Media, Publisher
 from tests.lab.run import run
 from tests.lab.upstream import Upstream
@@ -69,12 +68,7 @@ class Recipe:
 
 def _buildkit(platform: str) -> Layer:
     arch = debian_architecture(platform)
-    layer = Layer()
-    if platform == AMD64:
-        layer.program("usr/bin/buildkit-runc", program("runc"))
-    else:  # needs C: Debian's, with its libraries
-        layer = shared_libraries("runc", platform)
-        layer.program("usr/bin/buildkit-runc", debian.unpacked("runc", arch=arch) / "usr/bin/runc")
+    layer = Layer().program("usr/bin/buildkit-runc", program("runc", arch))
     layer.program("usr/bin/buildkitd", program("buildkitd", arch))
     return layer.program("usr/bin/buildctl", program("buildctl", arch))
 
@@ -331,5 +325,5 @@ def _ingredients() -> list[str]:
     modules = ("images.py", "bases.py", "layers.py", "publish.py", "debian.py", "wheels.py")
     texts = [(here / name).read_text() for name in modules]
     texts += [path.read_text() for path in sorted(_FILES.iterdir())]
-    programs = [str(program(name, arch)) for name in ARM64_PARTS for arch in ("amd64", "arm64")]
-    return [*texts, *programs, str(program("runc")), go_version()]
+    programs = [str(program(name, arch)) for name in IMAGE_PARTS for arch in ("amd64", "arm64")]
+    return [*texts, *programs, go_version()]

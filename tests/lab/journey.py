@@ -9,8 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.lab.host import IsolatedHost
-from tests.lab.machine import MOUNT_POINT
+from tests.lab.machine import MOUNT_POINT, Machine
 from tests.lab.run import run
 from tests.lab.upstream import Upstream
 from tests.lab.workstation import Workstation
@@ -92,13 +91,13 @@ def bundle_arguments(
     return ["--quiet", "bundle", *wanted, *options, *signed]
 
 
-def check_by_hand(host: IsolatedHost, public_key: Path, bundle: str = ON_MEDIUM) -> str:
+def check_by_hand(host: Machine, public_key: Path, bundle: str = ON_MEDIUM) -> str:
     """Checks the medium's tool with openssl and sha256sum; the key came another way."""
-    host.path("/root/site.pub").write_bytes(public_key.read_bytes())
+    host.write("/root/site.pub", public_key.read_bytes())
     return host.run(["sh", "-c", _CHECK, "sh", bundle]).stdout
 
 
-def install(host: IsolatedHost, *options: str) -> str:
+def install(host: Machine, *options: str) -> str:
     """First visit: trusts the key, and installs with the tool that was checked."""
     host.run([*TOOL, "trust", "add", "/root/site.pub"])
-    return host.run([*TOOL, "install", ON_MEDIUM, *options], timeout=600).stdout
+    return host.run([*TOOL, "install", ON_MEDIUM, *options], timeout=1200).stdout

@@ -144,6 +144,11 @@ class Machine(ABC):
         pid = self.run(["cat", "/run/docker.pid"]).stdout.strip()
         self.run(["kill", f"-{name}", pid])
 
+    def _wait_for_docker_end(self) -> None:
+        """Waits for the dockerd of a machine that has ended."""
+        if self._dockerd is not None:
+            self._dockerd.wait()
+
     def docker_log(self) -> str:
         """What dockerd has said."""
         return self.run(["cat", _DOCKER_LOG]).stdout

@@ -12,6 +12,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.lab import debian
 from tests.lab.cache import cached
 from tests.lab.run import run
 
@@ -108,18 +109,19 @@ PARTS = {
 ENGINE_VERSION = "29.0.0"
 """What dockerd says of itself: the module's own tag, v2.0.0-beta, is not an Engine's version."""
 
-ARM64_PARTS = (
+IMAGE_PARTS = (
     "buildkitd",
     "buildctl",
+    "runc",
     "dockerfile-frontend",
     "dockerfile-frontend-1.11",
     "buildx",
     "registry",
 )
-"""Parts that are cross-built too. runc, which needs C, comes from Debian instead."""
+"""Parts that are in images, which are for amd64 and arm64."""
 
-ARM64_ENGINE = ("dockerd", "docker-proxy", "containerd", "containerd-shim-runc-v2")
-"""The Docker Engine of an arm64 machine, again without runc."""
+ENGINE_PARTS = ("dockerd", "docker-proxy", "containerd", "containerd-shim-runc-v2", "runc")
+"""Docker Engine, which machines of both kinds have."""
 
 BENCHMARK_PARTS = ("oras", "regctl")
 """Parts that no test uses: `benchmarks/` has them built when it needs them."""
@@ -138,11 +140,9 @@ def program(name: str, arch: str = "amd64") -> Path:
     part = PARTS[name]
     module = GO_MODULES / part.family
     flags = _flags(part)
-    env = {
-        "GOARCH": arch,
-        "GOFLAGS": "-mod=readonly",
-        "CGO_ENABLED": "1" if part.static_cgo else "0",
-    }
+    env = {"GOARCH": arch, "GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"}
+    if part.static_cgo:
+        env |= {"CGO_ENABLED": "1", **(_c_for_arm64() if arch == "arm64" else {})}
 
     def build(folder: Path) -> None:
         ours = part.package.startswith("./")
@@ -159,6 +159,16 @@ def program(name: str, arch: str = "amd64") -> Path:
         go_version(),
     ]
     return cached(f"{name} {part.version} {arch}", ingredients, build) / part.name
+
+
+def _c_for_arm64() -> dict[str, str]:
+    """Debian's cross compiler, and its libseccomp for arm64 in a folder of its own."""
+    root = debian.unpacked("libseccomp-dev", arch="arm64")
+    return {
+        "CC": "aarch64-linux-gnu-gcc",
+        "PKG_CONFIG_LIBDIR": str(root / "usr" / "lib" / "aarch64-linux-gnu" / "pkgconfig"),
+        "PKG_CONFIG_SYSROOT_DIR": str(root),
+    }
 
 
 def _flags(part: Part) -> list[str]:
@@ -213,5 +223,5 @@ def build_all() -> None:
     for name in PARTS:
         if name not in BENCHMARK_PARTS:
             program(name)
-    for name in (*ARM64_PARTS, *ARM64_ENGINE):
+    for name in {*IMAGE_PARTS, *ENGINE_PARTS}:
         program(name, "arm64")
