@@ -85,9 +85,15 @@ class Wanted:
         return self.images[full]
 
     def emulated(self, native: Platform) -> list[Platform]:
-        """The Linux platforms of all images that the host cannot run by itself."""
+        """The Linux platforms that people build for and the host cannot run by itself.
+
+        The images with another role count not: they are carried for the hosts, which run them.
+        """
         platforms = {
-            parse_platform(text) for image in self.images.values() for text in image.platforms
+            parse_platform(text)
+            for image in self.images.values()
+            if "base" in image.roles
+            for text in image.platforms
         }
         return sorted(
             platform

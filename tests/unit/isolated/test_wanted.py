@@ -67,6 +67,14 @@ def test_the_last_tool_counts() -> None:
     assert wanted.tool[1] == "1.1.0"
 
 
+def test_what_is_carried_for_other_hosts_is_not_emulated() -> None:
+    hosts = ("linux/amd64", "linux/arm64")
+    builder = _image("docker.io/moby/buildkit:1", "a", *hosts, role="builder")
+    wanted = Wanted.of([_bundle(builder, _image("docker.io/library/a:1", "b", "linux/arm64"))])
+    assert wanted.emulated(parse_platform("linux/arm64")) == []
+    assert wanted.emulated(AMD64) == [parse_platform("linux/arm64")]
+
+
 def test_what_is_emulated_is_what_the_host_cannot_run() -> None:
     platforms = ("linux/amd64", "linux/386", "linux/arm64", "linux/arm/v7", "windows/amd64")
     wanted = Wanted.of([_bundle(_image("docker.io/library/a:1", "a", *platforms))])
