@@ -1,6 +1,7 @@
 # make demo      the whole path on real parts, narrated: bundle, carry, install, build, run
 # make test      all tests
-# make test-all  all tests, then hundreds of seeded faults and kills; writes tests/campaigns/results.*
+# make test-all  all tests, then hundreds of seeded faults and kills, and an arm64 server's whole way;
+#                writes tests/campaigns/results.* and tests/native/results.md
 # make check     format, lint and types
 # make bench     real tools side by side; takes long: make bench ARGS='--sizes 100MB'
 # make bench-replay  what recording and replaying builds cost: ARGS='--rounds 3'
@@ -16,6 +17,7 @@ test: unit integration e2e
 
 test-all: test
 	$(BIN)/python -m tests.campaigns
+	$(BIN)/python -m tests.native
 
 # Without a network: a test that needs one is no unit test.
 unit: .venv/ready

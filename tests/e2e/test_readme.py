@@ -1,7 +1,8 @@
 """Every command that the README shows, run as it stands there, from the top.
 
 Its blocks say where: `workstation` is this machine, `server` and `user` an isolated host, as root
-and as somebody else. Those of `project` are what runs this, and the lab's own tests.
+and as somebody else. Those of `project` are what runs this, and the lab's own tests;
+`tests.native` runs those of `arm64`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ PROJECT = README.parent
 DRIVES = ("/media/usb", "/media/usb2")
 """Where the README has drives, on both sides."""
 
-PLACES = {"workstation", "server", "user", "project"}
+PLACES = {"workstation", "server", "user", "project", "arm64"}
 _PACKAGE = ("README.md", "LICENSE", "pyproject.toml", "airgap", "bundles")
 _MEDIUM_BYTES = 8 << 30
 
