@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import shlex
 import socket
 import subprocess
 import time
@@ -29,6 +28,12 @@ _HARDWARE = [
 ]
 _PATIENCE = 180.0
 """Seconds that the machine has for its start: some twenty where nothing else runs."""
+
+DRIVE = "/dev/vdb"
+"""What a drive that is put in is called in the machine."""
+
+WAIT_FOR_DRIVE = ["sh", "-c", f"until test -b {DRIVE}; do sleep 0.1; done"]
+"""A command of the machine that ends when the drive is there."""
 
 _numbers = itertools.count(1)
 
@@ -107,7 +112,7 @@ class Arm64Machine(Machine, Resource):
             *["-kernel", str(arm64.kernel()), "-initrd", str(arm64.initramfs())],
             *["-append", "console=ttyAMA0 quiet panic=-1"],
             *["-serial", f"file:{self._folder / 'console'}"],
-            *["-qmp", f"unix:{self._folder / 'qmp'},server=on,wait=off"],
+            *["-qmp", f"unix:{self.monitor},server=on,wait=off"],
             *["-drive", disk, "-device", "virtio-blk-pci,drive=disk"],
             *["-chardev", f"socket,id=wire,path={self._folder / 'wire'},server=on,wait=on"],
             *["-device", "virtio-serial-pci", "-device", "virtserialport,chardev=wire"],
@@ -134,13 +139,8 @@ class Arm64Machine(Machine, Resource):
         return ["ssh", "-F", "none", "-M", "-N", *given, "root@machine"]
 
     def _answers(self) -> bool:
-        asked = [*self._shared, "-O", "check", "machine"]
+        asked = ["ssh", "-F", "none", "-S", str(self._folder / "ssh"), "-O", "check", "machine"]
         return subprocess.run(asked, capture_output=True, check=False).returncode == 0
-
-    @property
-    def _shared(self) -> list[str]:
-        """An ssh that uses the connection that is there."""
-        return ["ssh", "-F", "none", "-S", str(self._folder / "ssh")]
 
     def _configure(self) -> None:
         names = f"127.0.0.1\tlocalhost {self.name}\n::1\tlocalhost\n"
@@ -156,36 +156,58 @@ class Arm64Machine(Machine, Resource):
         self, argv: Sequence[str], *, user: str = "root", env: Mapping[str, str] | None = None
     ) -> list[str]:
         """What runs `argv` in the machine when the building machine runs it."""
-        line = shlex.join(self._login(argv, user, env))
-        return [*self._shared, "root@machine", line]
+        enter = Path(__file__).with_name("arm64-enter.sh")
+        return ["bash", str(enter), str(self._folder / "ssh"), *self._login(argv, user, env)]
 
     def log(self) -> str:
         """What qemu, ssh and the kernel have said."""
         files = (self._folder / "log", self._folder / "console")
         return "".join(path.read_text(errors="replace") for path in files if path.exists())
 
+    @property
+    def monitor(self) -> Path:
+        """The socket at which qemu takes drives in and out."""
+        return self._folder / "qmp"
+
     def _plug_in(self, medium: Medium) -> str:
-        """Puts a drive into the slot, as a person would while the machine runs."""
-        file = {"driver": "host_device", "filename": medium.device, "read-only": True}
-        drive = {"driver": "raw", "node-name": "medium", "read-only": True, "file": file}
-        card = {"driver": "virtio-blk-pci", "id": "medium", "bus": "bay", "drive": "medium"}
-        with _Monitor(self._folder / "qmp") as monitor:
-            monitor.ask("blockdev-add", drive)
-            monitor.ask("device_add", card)
-        deadline = time.monotonic() + _PATIENCE
-        while self.run(["test", "-b", "/dev/vdb"], check=False).returncode != 0:
-            if time.monotonic() > deadline:
-                raise HostError(f"{self.name} does not see the medium", meaning=self.log()[-2000:])
-            time.sleep(0.2)
-        return "/dev/vdb"
+        put_in(self.monitor, medium.device)
+        self.run(WAIT_FOR_DRIVE, timeout=60)
+        return DRIVE
 
     def detach(self, mount_point: str = MOUNT_POINT) -> None:
         """Pulls a medium out."""
         super().detach(mount_point)
-        with _Monitor(self._folder / "qmp") as monitor:
-            monitor.ask("device_del", {"id": "medium"})
-            monitor.wait_for("DEVICE_DELETED")
-            monitor.ask("blockdev-del", {"node-name": "medium"})
+        pull_out(self.monitor)
+
+
+def put_in(monitor: Path, device: str) -> None:
+    """Puts a drive into a machine that runs, where it is `DRIVE` after a moment.
+
+    Args:
+        monitor: The machine's.
+        device: A block device of the building machine.
+
+    Raises:
+        HostError: qemu refuses.
+    """
+    file = {"driver": "host_device", "filename": device, "read-only": True}
+    drive = {"driver": "raw", "node-name": "medium", "read-only": True, "file": file}
+    card = {"driver": "virtio-blk-pci", "id": "medium", "bus": "bay", "drive": "medium"}
+    with _Monitor(monitor) as qemu:
+        qemu.ask("blockdev-add", drive)
+        qemu.ask("device_add", card)
+
+
+def pull_out(monitor: Path) -> None:
+    """Pulls the drive out that `put_in` put in, once the machine has let it go.
+
+    Raises:
+        HostError: qemu refuses.
+    """
+    with _Monitor(monitor) as qemu:
+        qemu.ask("device_del", {"id": "medium"})
+        qemu.wait_for("DEVICE_DELETED")
+        qemu.ask("blockdev-del", {"node-name": "medium"})
 
 
 class _Monitor:

@@ -100,4 +100,4 @@ def check_by_hand(host: Machine, public_key: Path, bundle: str = ON_MEDIUM) -> s
 def install(host: Machine, *options: str) -> str:
     """First visit: trusts the key, and installs with the tool that was checked."""
     host.run([*TOOL, "trust", "add", "/root/site.pub"])
-    return host.run([*TOOL, "install", ON_MEDIUM, *options], timeout=1200).stdout
+    return host.run([*TOOL, "install", ON_MEDIUM, *options], timeout=600).stdout

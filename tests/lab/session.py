@@ -1,4 +1,4 @@
-"""A lab for a person: an upstream, a medium and two hosts, kept by a process in the background.
+"""A lab for a person: an upstream, a medium and hosts, kept by a process in the background.
 
 What is running is in the file `session.json` of the cache, for the commands that come later.
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from airgap.errors import HostError, UsageError
 from tests.lab import images
+from tests.lab.arm64_machine import DRIVE, WAIT_FOR_DRIVE, Arm64Machine, pull_out, put_in
 from tests.lab.cache import cache_root
 from tests.lab.host import IsolatedHost
 from tests.lab.leftovers import is_alive, process_id, sweep
@@ -28,8 +29,8 @@ from tests.lab.run import run
 from tests.lab.upstream import Upstream
 
 _MEDIUM_SIZE = 8 << 30
-_PATIENCE = 60.0
-"""Seconds that the keeper has for its start and for its end."""
+_PATIENCE = 300.0
+"""Seconds that the keeper has for its start and for its end; few are needed without arm64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Session:
         medium: Where the medium is mounted, writable, on the connected side.
         device: Its block device, which a host mounts.
         hosts: Of each host, the command that is put before one that is to run in it.
+        monitors: Of each machine with a kernel of its own, the socket at which it takes drives.
     """
 
     keeper: str
@@ -49,6 +51,7 @@ class Session:
     medium: str
     device: str
     hosts: dict[str, list[str]]
+    monitors: dict[str, str]
 
 
 def _file() -> Path:
@@ -63,8 +66,11 @@ def current() -> Session | None:
     return session if is_alive(session.keeper) else None
 
 
-def up() -> Session:
+def up(*, arm64: bool = False) -> Session:
     """Starts a session, or finds the one that runs.
+
+    Args:
+        arm64: There is an arm64 machine too, beside the first host.
 
     Raises:
         HostError: The machine lacks something, or the keeper did not start.
@@ -77,7 +83,7 @@ def up() -> Session:
     log = cache_root() / "session.log"
     with log.open("wb") as output:
         keeper = subprocess.Popen(
-            [sys.executable, "-m", "tests.lab.session"],
+            [sys.executable, "-m", "tests.lab.session", *(["arm64"] if arm64 else [])],
             cwd=Path(__file__).parents[2],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -130,7 +136,12 @@ def plug(host: str) -> None:
     run(command_in(host, ["mkdir", "-p", MOUNT_POINT]))
     run(["umount", session.medium])
     run(["mount", "-o", "ro", session.device, session.medium])
-    run(command_in(host, ["mount", "-o", "ro,nodev,nosuid", session.device, MOUNT_POINT]))
+    device = session.device
+    if host in session.monitors:
+        put_in(Path(session.monitors[host]), device)
+        run(command_in(host, WAIT_FOR_DRIVE))
+        device = DRIVE
+    run(command_in(host, ["mount", "-o", "ro,nodev,nosuid", device, MOUNT_POINT]))
 
 
 def unplug(host: str) -> None:
@@ -141,6 +152,8 @@ def unplug(host: str) -> None:
     """
     session = _running()
     run(command_in(host, ["umount", MOUNT_POINT]))
+    if host in session.monitors:
+        pull_out(Path(session.monitors[host]))
     run(["umount", session.medium])
     run(["mount", session.device, session.medium])
 
@@ -153,7 +166,7 @@ def _running() -> Session:
     return session
 
 
-def keep() -> None:
+def keep(*, arm64: bool) -> None:
     """Makes everything, and holds it until a signal says that it is over."""
     signals = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
@@ -168,9 +181,15 @@ def keep() -> None:
         for host in hosts:
             host.check_isolated()
             host.start_docker()
-        commands = {host.name: host.command([]) for host in hosts}
+        machines = [stack.enter_context(Arm64Machine(hosts[0], name="arm64"))] if arm64 else []
+        for machine in machines:
+            machine.start_docker()
+        commands = {each.name: each.command([]) for each in (*hosts, *machines)}
+        monitors = {machine.name: str(machine.monitor) for machine in machines}
         keeper = process_id(os.getpid())
-        session = Session(keeper, upstream.address, str(medium.path), medium.device, commands)
+        session = Session(
+            keeper, upstream.address, str(medium.path), medium.device, commands, monitors
+        )
         unfinished = _file().with_suffix(".part")
         unfinished.write_text(json.dumps(asdict(session)))
         unfinished.rename(_file())
@@ -178,4 +197,4 @@ def keep() -> None:
 
 
 if __name__ == "__main__":
-    keep()
+    keep(arm64="arm64" in sys.argv)
