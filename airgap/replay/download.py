@@ -1,4 +1,8 @@
-"""One download while it goes on: into the store, and to every client that asks meanwhile."""
+"""One download while it goes on: into the store, and to every client that asks meanwhile.
+
+Its clients drive it. Whoever needs more of it than there is fetches the next piece, for all; so
+nobody waits for another client, and nothing is handed from thread to thread.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO
 
 from airgap.errors import UpstreamError
@@ -39,58 +44,37 @@ class Upstream:
 
 
 class Download:
-    """A download that one thread runs and others wait for, each at its own pace.
+    """A download that its clients drive, each at its own pace; a thread does when they have left.
 
     Who asks for it joins first, and then makes exactly one `answer` of it, and closes that.
+
+    Args:
+        ask: Asks the server behind; may raise AirgapError.
+        store: Where the body is written.
+        finish: Is given all of it, to publish it or not.
+        ended: Is told before clients are that there is no more, and why if that is not as it
+            should be.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        ask: Callable[[], Upstream],
+        store: Store,
+        finish: Callable[[Upstream, NewBlob], object],
+        ended: Callable[[BaseException | None], object] = lambda _: None,
+    ) -> None:
+        self._steps, self._tell = self._run(ask, store, finish), ended
         self._changed = threading.Condition()
         self._upstream: Upstream | None = None
         self._file: BinaryIO | None = None
         self._clients = self._written = self._unread = 0
-        self._to_the_end = self._stopped = self._ended = False
+        self._busy = self._left = self._to_the_end = self._stopped = self._ended = False
         self._error: BaseException | None = None
 
     def join(self) -> None:
         """Counts a client in, before the end."""
         with self._changed:
             self._clients += 1
-
-    def run(
-        self,
-        ask: Callable[[], Upstream],
-        store: Store,
-        finish: Callable[[Upstream, NewBlob], object],
-    ) -> None:
-        """Fetches all; `end` must follow.
-
-        Args:
-            ask: Asks the server behind.
-            store: Where the body is written.
-            finish: Is given all of it, to publish it or not.
-
-        Raises:
-            AirgapError: The server does not answer, or not to the end.
-            OSError: The disk does not take it.
-        """
-        upstream = ask()
-        try:
-            with store.new_blob() as blob:
-                self._begin(upstream, blob.reader())
-                for piece in upstream.pieces:
-                    blob.write(piece)
-                    self._came(len(piece))
-                finish(upstream, blob)
-        finally:
-            upstream.close()
-
-    def end(self, error: BaseException | None) -> None:
-        """Tells clients that there is no more, and why if that is not as it should be."""
-        with self._changed:
-            self._ended, self._error = True, error
-            self._changed.notify_all()
-            self._close_if_done()
 
     def answer(self, *, head: bool) -> Answer:
         """What a client is given that joined before. Its body comes as the download goes on.
@@ -99,14 +83,13 @@ class Download:
             AirgapError: The server does not answer.
             OSError: The disk does not take it.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._upstream or self._ended)
-            upstream = self._upstream
-            if upstream is None:
-                self._clients -= 1
-                raise self._error or AssertionError("it ended and said nothing")
-            # Who wants the head alone comes for the body next, or has it from another build.
-            self._to_the_end |= head
+        self._drive(lambda: self._upstream is not None)
+        upstream = self._upstream
+        if upstream is None:
+            self._leave()
+            raise self._error or AssertionError("it ended and said nothing")
+        # Who wants the head alone comes for the body next, or has it from another build.
+        self._to_the_end |= head
         body = self._pieces()
         return Answer(upstream.status, upstream.headers, body, upstream.size, close=self._leave)
 
@@ -120,17 +103,64 @@ class Download:
         with self._changed:
             self._stopped = True
 
-    def _begin(self, upstream: Upstream, file: BinaryIO) -> None:
-        with self._changed:
-            self._upstream, self._file = upstream, file
-            self._changed.notify_all()
+    def _run(
+        self,
+        ask: Callable[[], Upstream],
+        store: Store,
+        finish: Callable[[Upstream, NewBlob], object],
+    ) -> Iterator[None]:
+        """The download in steps, which different threads may take, one at a time.
+
+        Raises:
+            AirgapError: The server does not answer, or not to the end.
+            OSError: The disk does not take it.
+        """
+        upstream = ask()
+        try:
+            with store.new_blob() as blob:
+                self._file, self._upstream = blob.reader(), upstream
+                yield
+                for piece in upstream.pieces:
+                    blob.write(piece)
+                    self._came(len(piece))
+                    yield
+                finish(upstream, blob)
+        finally:
+            upstream.close()
+
+    def _drive(self, enough: Callable[[], bool]) -> None:
+        """Takes steps while nobody else does, until there is enough or no more."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: enough() or self._ended or not self._busy)
+                if enough() or self._ended:
+                    return
+                self._busy = True
+            more, error = self._step()
+            with self._changed:
+                self._busy, self._ended, self._error = False, not more, error
+                self._changed.notify_all()
+                self._close_if_done()
+
+    def _step(self) -> tuple[bool, BaseException | None]:
+        """Whether there may be more, and why not if that is not as it should be."""
+        failure: BaseException | None = None
+        try:
+            next(self._steps)
+        except StopIteration:
+            pass
+        except BaseException as error:  # raised where clients are answered
+            failure = error
+        else:
+            return True, None
+        self._tell(failure)
+        return False, failure
 
     def _came(self, count: int) -> None:
         with self._changed:
             self._written += count
             wanted = self._clients or self._to_the_end
             self._unread = 0 if wanted else self._unread + count
-            self._changed.notify_all()
             if self._stopped or self._unread > _UNREAD_BYTES:
                 raise UpstreamError("the build did not read it to its end, which is far off")
 
@@ -138,6 +168,11 @@ class Download:
         with self._changed:
             self._clients -= 1
             self._close_if_done()
+            if self._clients or self._left or self._ended:
+                return
+            self._left = True
+        work = partial(self._drive, lambda: False)
+        threading.Thread(target=work, name="airgap download", daemon=True).start()
 
     def _close_if_done(self) -> None:
         if self._ended and not self._clients and self._file:
@@ -146,14 +181,14 @@ class Download:
     def _pieces(self) -> Iterator[bytes]:
         position = 0
         while self._has_more(position) and self._file:
-            piece = os.pread(self._file.fileno(), MIB, position)
+            size = min(MIB, self._written - position)
+            piece = os.pread(self._file.fileno(), size, position)
             position += len(piece)
             yield piece
 
     def _has_more(self, position: int) -> bool:
-        """Whether there are bytes from there on; waits until that is known."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._written > position or self._ended)
-            if self._error is not None:
-                raise self._error
-            return self._written > position
+        """Whether there are bytes from there on; drives the download until that is known."""
+        self._drive(lambda: self._written > position)
+        if self._error is not None:
+            raise self._error
+        return self._written > position

@@ -224,33 +224,24 @@ class Recorder:
     def _joined(self, asked: Asked, sent: Headers, user: str, private: bool) -> Download:
         """The download of this answer: the one that goes on, or a new one. Needs the lock."""
         download = self._downloads.get((asked.key, private))
-        if download is not None:
-            download.join()
-        else:
-            download = self._downloads[asked.key, private] = Download()
-            download.join()
-            ask = partial(self._ask, asked, sent, user, private=private)
-            work = partial(self._run, download, asked, private, ask)
-            threading.Thread(target=work, name="airgap download", daemon=True).start()
+        if download is None:
+            download = self._downloads[asked.key, private] = Download(
+                partial(self._ask, asked, sent, user, private=private),
+                self._store,
+                partial(self._finish, asked, private),
+                partial(self._ended, asked, private),
+            )
+        download.join()
         return download
 
-    def _run(
-        self, download: Download, asked: Asked, private: bool, ask: Callable[[], Upstream]
-    ) -> None:
-        """Runs a download; what there is to note of it is noted before it ends."""
-        failure: BaseException | None = None
-        try:
-            download.run(ask, self._store, partial(self._finish, asked, private))
-        except AirgapError as error:
-            self._failures.add(asked, error.message)
-            failure = error
-        except OSError as error:
-            self._disk = failure = error
-        except Exception as error:  # raised where clients are answered
-            failure = error
+    def _ended(self, asked: Asked, private: bool, failure: BaseException | None) -> None:
+        """Notes what there is to note of a download, before its clients see its end."""
+        if isinstance(failure, AirgapError):
+            self._failures.add(asked, failure.message)
+        elif isinstance(failure, OSError):
+            self._disk = failure
         with self._lock:
             del self._downloads[asked.key, private]
-        download.end(failure)
 
     def _finish(self, asked: Asked, private: bool, upstream: Upstream, blob: NewBlob) -> None:
         """Keeps an answer that came whole, if it is worth keeping."""
