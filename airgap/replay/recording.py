@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from airgap.bundle.contents import canonical
@@ -55,7 +55,10 @@ class Recording:
 
     def to_bytes(self) -> bytes:
         """The canonical bytes of the map."""
-        ordered = [asdict(self.responses[key]) for key in sorted(self.responses)]
+        ordered = [
+            {name: getattr(self.responses[key], name) for name in _FIELDS}
+            for key in sorted(self.responses)
+        ]
         return canonical({"responses": ordered})
 
 
