@@ -16,11 +16,12 @@ from airgap.builder.build import WayOut
 from airgap.builder.build import build as run_build
 from airgap.builder.buildx import Builder, Buildx
 from airgap.builder.emulated import EmulatedStep, emulated_steps
-from airgap.builder.instance import REPLAY_INSTANCE
-from airgap.builder.proxy_ca import proxy_ca
+from airgap.builder.instance import REPLAY_INSTANCE, started
+from airgap.builder.proxy_ca import kept_ca
 from airgap.builder.source import BuildSource
 from airgap.bundle.contents import RecordingEntry
 from airgap.errors import BuildError, NotFoundError, UsageError
+from airgap.isolated.containers import REPLAYER
 from airgap.isolated.missing import Missing, find_missing
 from airgap.isolated.onbuild import triggers
 from airgap.isolated.step import Work
@@ -33,6 +34,7 @@ from airgap.replay.dockerfile import needs
 from airgap.replay.lasting import lasting_server
 from airgap.replay.replay import Replay
 from airgap.spec.request_file import RequestedImage, RequestedUrl, RequestFile
+from airgap.spec.scan import Scan
 from airgap.spec.stages import BuildOptions
 
 _LOOPBACK = "127.0.0.1"
@@ -42,7 +44,8 @@ def of_this_host(work: Work) -> tuple[Stock, Builder]:
     """What `install` has set up."""
     registries = [work.settings.registry, *work.settings.site_registries]
     stock = Stock(work.wanted, work.state.mirror, work.state.replay, registries)
-    return stock, Builder(Buildx(["docker", "buildx"], REPLAY_INSTANCE), _LOOPBACK)
+    buildx = Buildx(["docker", "buildx"], REPLAY_INSTANCE)
+    return stock, Builder(buildx, _LOOPBACK, started(REPLAYER))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ def build(stock: Stock, builder: Builder, source: BuildSource, recording: str) -
         lasting_server(replay, builder.address, stock.mirror.root) as server,
         _metadata(source.arguments) as (arguments, metadata),
     ):
-        ca = proxy_ca(builder.buildx, native_platform())
+        ca = kept_ca(builder, native_platform())
         way_out = WayOut(server.address, ca, any_date=True)
         bare = source.with_arguments(_without_provenance(arguments))
         status = run_build(bare, builder.buildx, way_out)
@@ -124,7 +127,9 @@ def build(stock: Stock, builder: Builder, source: BuildSource, recording: str) -
         notes = [f"{note.url}: {note.why}" for note in (*told.refused, *told.errors)]
         notes += [hint.sentence for hint in found.hints]
         raise MissedError(f"the build failed (buildx: {status})", told.misses, notes)
-    slow = emulated_steps(builder.buildx, ref, native_platform(), options.platforms) if ref else []
+    slow: Sequence[EmulatedStep] = ()
+    if ref and _may_emulate(found, options):
+        slow = emulated_steps(builder.buildx, ref, native_platform(), options.platforms)
     return Built(told.misses, slow)
 
 
@@ -209,6 +214,13 @@ def _without_provenance(arguments: BuildArguments) -> BuildArguments:
     if arguments.all("--provenance") or arguments.all("--attest"):
         return arguments
     return arguments.plus("--provenance", "false")
+
+
+def _may_emulate(found: Scan, options: BuildOptions) -> bool:
+    """Whether a stage is of another platform than this host: its result, or what it begins with."""
+    stages = {platform for need in found.images for platform in need.platforms}
+    native = native_platform().architecture
+    return any(platform.architecture != native for platform in {*stages, *options.platforms})
 
 
 @contextmanager
