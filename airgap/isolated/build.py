@@ -15,7 +15,7 @@ from airgap.builder.arguments import BuildArguments
 from airgap.builder.build import WayOut
 from airgap.builder.build import build as run_build
 from airgap.builder.buildx import Builder, Buildx
-from airgap.builder.emulated import EmulatedStep, emulated_steps
+from airgap.builder.emulated import EmulatedStep, emulated_steps, may_emulate
 from airgap.builder.instance import REPLAY_INSTANCE, started
 from airgap.builder.proxy_ca import kept_ca
 from airgap.builder.source import BuildSource
@@ -34,7 +34,6 @@ from airgap.replay.dockerfile import needs
 from airgap.replay.lasting import lasting_server
 from airgap.replay.replay import Replay
 from airgap.spec.request_file import RequestedImage, RequestedUrl, RequestFile
-from airgap.spec.scan import Scan
 from airgap.spec.stages import BuildOptions
 
 _LOOPBACK = "127.0.0.1"
@@ -128,7 +127,7 @@ def build(stock: Stock, builder: Builder, source: BuildSource, recording: str) -
         notes += [hint.sentence for hint in found.hints]
         raise MissedError(f"the build failed (buildx: {status})", told.misses, notes)
     slow: Sequence[EmulatedStep] = ()
-    if ref and _may_emulate(found, options):
+    if ref and may_emulate(found, options):
         slow = emulated_steps(builder.buildx, ref, native_platform(), options.platforms)
     return Built(told.misses, slow)
 
@@ -214,13 +213,6 @@ def _without_provenance(arguments: BuildArguments) -> BuildArguments:
     if arguments.all("--provenance") or arguments.all("--attest"):
         return arguments
     return arguments.plus("--provenance", "false")
-
-
-def _may_emulate(found: Scan, options: BuildOptions) -> bool:
-    """Whether a stage is of another platform than this host: its result, or what it begins with."""
-    stages = {platform for need in found.images for platform in need.platforms}
-    native = native_platform().architecture
-    return any(platform.architecture != native for platform in {*stages, *options.platforms})
 
 
 @contextmanager
