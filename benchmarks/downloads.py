@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.data import MB
+from benchmarks.wheels import REQUIREMENTS
 
-BASE = "buildpack-deps:trixie-curl"
-
+_CURL, _PYTHON = "buildpack-deps:trixie-curl", "python:3.13-slim"
 _PARALLEL = 8
 _CHUNK = 1 << 20
 
@@ -70,17 +70,42 @@ RUN curl -fsSL --create-dirs -K /lists/large
 """
 
 
+_PIP_STEPS = """\
+COPY requirements.txt /
+RUN pip install --no-cache-dir --index-url SITE/simple -r /requirements.txt
+"""
+
+
+def _lists(site: str) -> Mapping[str, str]:
+    small = [f"{site}/{SMALL.name}/{name}" for name in SMALL.names]
+    large = [f"{site}/{LARGE.name}/{name}" for name in LARGE.names]
+    half = len(small) // 2
+    return {
+        "one-by-one": "".join(f"{url}\n" for url in small[:half]),
+        "at-once": _curl_config(small[half:]),
+        "large": _curl_config(large),
+    }
+
+
+def _requirements(_site: str) -> Mapping[str, str]:
+    return {"requirements.txt": REQUIREMENTS.read_text()}
+
+
 @dataclass(frozen=True, slots=True)
 class Downloads:
     """A build that downloads.
 
     Attributes:
         name: As in the tables.
-        steps: Of its Dockerfile.
+        base: Its base image.
+        steps: Of its Dockerfile; `SITE` stands for the site's URL.
+        beside: From the site's URL to the files beside the Dockerfile.
     """
 
     name: str
+    base: str
     steps: str
+    beside: Callable[[str], Mapping[str, str]]
 
     def write(self, folder: Path, site: str) -> None:
         """Writes the context.
@@ -90,21 +115,19 @@ class Downloads:
             site: The site's URL.
         """
         folder.mkdir()
-        (folder / "Dockerfile").write_text(f"FROM {BASE}\n{self.steps}")
-        small = [f"{site}/{SMALL.name}/{name}" for name in SMALL.names]
-        half = len(small) // 2
-        (folder / "one-by-one").write_text("".join(f"{url}\n" for url in small[:half]))
-        (folder / "at-once").write_text(_curl_config(small[half:]))
-        large = [f"{site}/{LARGE.name}/{name}" for name in LARGE.names]
-        (folder / "large").write_text(_curl_config(large))
+        steps = self.steps.replace("SITE", site)
+        (folder / "Dockerfile").write_text(f"FROM {self.base}\n{steps}")
+        for name, text in self.beside(site).items():
+            (folder / name).write_text(text)
 
 
 DOWNLOADS = {
     downloads.name: downloads
     for downloads in (
-        Downloads("small", _SMALL_STEPS),
-        Downloads("large", _LARGE_STEPS),
-        Downloads("both", _SMALL_STEPS + _LARGE_STEPS),
+        Downloads("small", _CURL, _SMALL_STEPS, _lists),
+        Downloads("large", _CURL, _LARGE_STEPS, _lists),
+        Downloads("both", _CURL, _SMALL_STEPS + _LARGE_STEPS, _lists),
+        Downloads("pip", _PYTHON, _PIP_STEPS, _requirements),
     )
 }
 

@@ -1,7 +1,7 @@
 """`python -m benchmarks.replay`: what recording and replaying builds cost.
 
-One Dockerfile whose steps download many small files and a few large ones is built in turn in
-several ways, and the results are written to `benchmarks/results`.
+Dockerfiles whose steps download many small files, a few large ones, or what a Python service is
+made of, are built in turn in several ways, and the results are written to `benchmarks/results`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from airgap import __version__
 from airgap.builder.build import POLICY_VARIABLE
 from airgap.errors import UsageError
 from benchmarks.command import run
-from benchmarks.downloads import BASE, DOWNLOADS, LARGE, SMALL, Downloads
+from benchmarks.downloads import DOWNLOADS, LARGE, SMALL, Downloads
 from benchmarks.machine import describe_machine
 from benchmarks.measure import Command, Measurement, measure
 from benchmarks.replay_report import (
@@ -41,6 +41,7 @@ from benchmarks.replay_report import (
 )
 from benchmarks.report import Setting
 from benchmarks.results import Run, rows_of
+from benchmarks.wheels import write_index
 from tests.lab import images
 from tests.lab.buildkit import BuildKit
 from tests.lab.cache import cache_root, say
@@ -105,32 +106,34 @@ def main(downloads: str, rounds: int) -> None:
 
 @contextmanager
 def _place() -> Iterator[_Place]:
-    """Everything that builds need, and a base that is unpacked already."""
+    """Everything that builds need."""
     folder = cache_root() / f"benchmark-{os.getpid()}"
     with ExitStack() as stack:
         stack.enter_context(removed_at_end("folder", str(folder)))
         (folder / "site").mkdir(parents=True)
         for files in (SMALL, LARGE):
             files.write(folder / "site")
+        write_index(folder / "site")
         site = stack.enter_context(static_site(folder / "site", folder / "nginx"))
         upstream = stack.enter_context(Upstream(images.storage()))
         buildkit = stack.enter_context(BuildKit(upstream))
         proxied = stack.enter_context(BuildKit(upstream, proxied=True))
-        (folder / "base").mkdir()
-        (folder / "base" / "Dockerfile").write_text(f"FROM {BASE}\nRUN true\n")
         yield _Place(folder, site, buildkit, proxied)
 
 
 def _measure_downloads(place: _Place, downloads: Downloads, rounds: int) -> None:
     context = place.folder / downloads.name
     downloads.write(context, place.site.url)
+    base = place.folder / f"{downloads.name} base"
+    base.mkdir()
+    (base / "Dockerfile").write_text(f"FROM {downloads.base}\nRUN true\n")
     outputs = {
         downloads.name: f"type=oci,dest={place.folder / 'image.tar'}",
         f"{downloads.name}, downloads alone": "type=cacheonly",
     }
     for _ in range(rounds):
         for data, output in outputs.items():
-            build = _Build(place, context, [*_OPTIONS, f"--output={output}"])
+            build = _Build(place, context, base, [*_OPTIONS, f"--output={output}"])
             for way, measured in _WAYS.items():
                 took = measured(build)
                 say(f"{data}: {way}: {took.wall_seconds:.2f} s")
@@ -145,11 +148,13 @@ class _Build:
     Attributes:
         place: Where.
         context: The folder with the Dockerfile.
+        base: One with a Dockerfile that has its base unpacked.
         options: For buildx.
     """
 
     place: _Place
     context: Path
+    base: Path
     options: Sequence[str]
 
 
@@ -166,7 +171,7 @@ def _plain(build: _Build, buildkit: BuildKit, variables: Mapping[str, str]) -> M
     buildx = buildkit.builder.buildx
     command = [*buildx.command, "build", "--builder", buildx.builder]
     command += [*build.options, str(build.context)]
-    return replace(_measured(build.place, buildkit, [command], variables), peak_bytes=0)
+    return replace(_measured(build, buildkit, [command], variables), peak_bytes=0)
 
 
 def _recorded(build: _Build) -> Measurement:
@@ -185,6 +190,7 @@ def _with_airgap(build: _Build, way: str) -> Measurement:
         "way": way,
         "buildx": buildx.command,
         "builder": buildx.builder,
+        "started": str(place.folder),
         "arguments": [*build.options, str(build.context)],
         "store": str(_store(place)),
         "report": str(place.folder / "airgap.json"),
@@ -192,11 +198,11 @@ def _with_airgap(build: _Build, way: str) -> Measurement:
     file = place.folder / "order.json"
     file.write_text(json.dumps(order))
     command = [sys.executable, "-m", "benchmarks.replay_build", str(file)]
-    took = _measured(place, buildkit, [command], {"PYTHONPATH": str(ROOT)})
+    took = _measured(build, buildkit, [command], {"PYTHONPATH": str(ROOT)})
     report = json.loads((place.folder / "airgap.json").read_text())
-    peak = report.pop("peak_bytes")
-    place.sizes[build.context.name] = Size(build.context.name, **report)
-    return replace(took, peak_bytes=peak)
+    if way == RECORDED:
+        place.sizes[build.context.name] = Size(build.context.name, **report["size"])
+    return replace(took, peak_bytes=report["peak_bytes"])
 
 
 _WAYS: Mapping[str, Callable[[_Build], Measurement]] = {
@@ -208,14 +214,14 @@ _WAYS: Mapping[str, Callable[[_Build], Measurement]] = {
 
 
 def _measured(
-    place: _Place, buildkit: BuildKit, commands: Sequence[Command], variables: Mapping[str, str]
+    build: _Build, buildkit: BuildKit, commands: Sequence[Command], variables: Mapping[str, str]
 ) -> Measurement:
     """Measures commands on a BuildKit that has the base and nothing else."""
-    buildx = buildkit.builder.buildx
+    folder, buildx = build.place.folder, buildkit.builder.buildx
     buildx.output(["prune", "--all", "--force"])
-    buildx.output(["build", *_OPTIONS, "--output=type=cacheonly", str(place.folder / "base")])
-    home = {"HOME": str(place.folder), "PATH": os.environ["PATH"]}
-    return measure(commands, place.folder, {**home, **buildx.environment, **variables}, sync=False)
+    buildx.output(["build", *_OPTIONS, "--output=type=cacheonly", str(build.base)])
+    home = {"HOME": str(folder), "PATH": os.environ["PATH"]}
+    return measure(commands, folder, {**home, **buildx.environment, **variables}, sync=False)
 
 
 def _source_policy(place: _Place) -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 It does what `airgap bundle --record` and `airgap build` do from the moment when there is a builder.
 It is given a file with one JSON object: `way`; `buildx`, the command, with `builder` and
-`arguments` of `buildx build`; `store`, the folder of what is recorded; `report`, the
-file for the result.
+`arguments` of `buildx build`; `started`, which tells this start of BuildKit from others; `store`,
+the folder of what is recorded; `report`, the file for the result.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 
 from airgap.builder.arguments import BuildArguments
 from airgap.builder.build import WayOut, build
-from airgap.builder.buildx import Buildx
-from airgap.builder.proxy_ca import proxy_ca
+from airgap.builder.buildx import Builder, Buildx
+from airgap.builder.proxy_ca import kept_ca
 from airgap.builder.source import open_source
 from airgap.bundle.contents import RecordingEntry
 from airgap.oci.platform import parse_platform
@@ -35,22 +35,23 @@ _PLATFORM = parse_platform("linux/amd64")
 def main() -> None:
     """Builds, and reports what was recorded and how much memory this process took."""
     order = json.loads(Path(sys.argv[1]).read_text())
-    store = Store(Path(order["store"]))
+    store, report = Store(Path(order["store"])), {}
     name = store.root.with_name("map.json")
     if order["way"] == RECORDED:
-        name.write_bytes(_record(order, store).to_bytes())
+        body = _record(order, store).to_bytes()
+        name.write_bytes(body)
+        report["size"] = _sizes(store, body)  # a bundle's replay.tar is planned too
     else:
         _replay(order, store, parse_recording(name.read_bytes()))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # getrusage(2): kilobytes
-    report = {"peak_bytes": peak, **_sizes(store, name.read_bytes())}
-    Path(order["report"]).write_text(json.dumps(report))
+    Path(order["report"]).write_text(json.dumps({**report, "peak_bytes": peak}))
 
 
 def _record(order: dict[str, Any], store: Store) -> Recording:
     from airgap.replay.recorder import Recorder, upstream_session
 
     recorder = Recorder(store, upstream_session())
-    _build(order, recorder, any_date=False)
+    _build({**order, "started": ""}, recorder, any_date=False)  # a bundle has a BuildKit of its own
     if recorder.failures or recorder.left_out or recorder.refused:
         sys.exit(f"not recorded: {recorder.failures} {recorder.left_out} {recorder.refused}")
     return recorder.recording()
@@ -67,9 +68,10 @@ def _replay(order: dict[str, Any], store: Store, recording: Recording) -> None:
 
 def _build(order: dict[str, Any], answerer: Answerer, *, any_date: bool) -> None:
     buildx = Buildx(order["buildx"], order["builder"], {})
+    builder = Builder(buildx, _ADDRESS, order["started"])
     arguments = BuildArguments.parse(order["arguments"])
-    with open_source(arguments) as source, Server(answerer, _ADDRESS) as server:
-        way_out = WayOut(server.address, proxy_ca(buildx, _PLATFORM), any_date)
+    with open_source(arguments) as source, Server(answerer, builder.address) as server:
+        way_out = WayOut(server.address, kept_ca(builder, _PLATFORM), any_date)
         status = build(source, buildx, way_out)
     if status != 0:
         sys.exit(status)

@@ -25,7 +25,10 @@ _NOTES = (
     "proxy: the same on BuildKit's proxy network, which buildkitd.toml gives to all builds; the "
     "source policy leads straight to nginx. Nothing of airgap takes part.",
     "recorded: by airgap's recorder, with nginx behind it; proxy network as in proxy.",
-    "replayed: from that recording, as airgap build does it; proxy network as in proxy.",
+    "replayed: from that recording, as airgap build does it; proxy network as in proxy. The CA of "
+    "the proxy is known from an earlier build, but for the first one.",
+    "small: 1000 files, half of them one after another. large: 4 files. both: all of these. "
+    "pip: pip install of a service's packages, from an index of its own.",
     "Ways take turns in each round. Builds are without cache; the base is unpacked before. What is "
     "read is in the page cache, and sync(2) precedes each run.",
     "Downloads alone keep no image; other builds end with an OCI archive of the image.",

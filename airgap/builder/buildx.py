@@ -132,7 +132,9 @@ class Builder:
     Attributes:
         buildx: Builds with it.
         address: Of this host, as BuildKit reaches it: where servers are to listen.
+        started: What tells this start of it from all others; empty if nothing does.
     """
 
     buildx: Buildx
     address: str
+    started: str = ""

@@ -12,6 +12,8 @@ from airgap.builder.buildx import Buildx
 from airgap.errors import HostError
 from airgap.oci.platform import Platform, parse_platform
 from airgap.replay.settings import without_settings
+from airgap.spec.scan import Scan
+from airgap.spec.stages import BuildOptions
 
 # `[linux/arm64 build 3/4] RUN go build`, and without a platform where there is only one.
 _STEP = re.compile(r"\[(?:(linux/\S+) )?[^\]]*\d+/\d+\] (RUN .+)", re.DOTALL)
@@ -42,6 +44,18 @@ class EmulatedStep:
     platform: Platform
     seconds: float
     advice: str
+
+
+def may_emulate(found: Scan, options: BuildOptions) -> bool:
+    """Whether anything of a build is for another machine: its result, or an image that it takes.
+
+    Args:
+        found: What the build needs.
+        options: Of the build.
+    """
+    images = {platform for need in found.images for platform in need.platforms}
+    native = options.build_platform.architecture
+    return any(platform.architecture != native for platform in {*images, *options.platforms})
 
 
 def emulated_steps(

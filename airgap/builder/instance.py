@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from airgap.errors import HostError
@@ -73,6 +73,19 @@ def selected(run: Runner) -> str:
     """The name of the user's selected builder; empty if it cannot be told."""
     found = re.search(r"^Name:\s+(\S+)", run(["docker", "buildx", "inspect"]).stdout, re.M)
     return found[1] if found else ""
+
+
+def started(container: str) -> str:
+    """What tells this start of a builder's container from all others; empty if it cannot be told.
+
+    It is asked for as this process, as builds are.
+    """
+    command = ["docker", "inspect", "--format", "{{.Id}} {{.State.StartedAt}}", container]
+    with suppress(OSError):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return done.stdout.strip()
+    return ""
 
 
 def remove(run: Runner, name: str) -> None:

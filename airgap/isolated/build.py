@@ -15,12 +15,13 @@ from airgap.builder.arguments import BuildArguments
 from airgap.builder.build import WayOut
 from airgap.builder.build import build as run_build
 from airgap.builder.buildx import Builder, Buildx
-from airgap.builder.emulated import EmulatedStep, emulated_steps
-from airgap.builder.instance import REPLAY_INSTANCE
-from airgap.builder.proxy_ca import proxy_ca
+from airgap.builder.emulated import EmulatedStep, emulated_steps, may_emulate
+from airgap.builder.instance import REPLAY_INSTANCE, started
+from airgap.builder.proxy_ca import kept_ca
 from airgap.builder.source import BuildSource
 from airgap.bundle.contents import RecordingEntry
 from airgap.errors import BuildError, NotFoundError, UsageError
+from airgap.isolated.containers import REPLAYER
 from airgap.isolated.missing import Missing, find_missing
 from airgap.isolated.onbuild import triggers
 from airgap.isolated.registry_mirror import RegistryMirror
@@ -45,7 +46,8 @@ def of_this_host(work: Work) -> tuple[Stock, Builder]:
     registries = [work.settings.registry, *work.settings.site_registries]
     registries += [mirror.server] if mirror else []
     stock = Stock(work.wanted, work.state.mirror, work.state.replay, registries)
-    return stock, Builder(Buildx(["docker", "buildx"], REPLAY_INSTANCE), _LOOPBACK)
+    buildx = Buildx(["docker", "buildx"], REPLAY_INSTANCE)
+    return stock, Builder(buildx, _LOOPBACK, started(REPLAYER))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ def build(stock: Stock, builder: Builder, source: BuildSource, recording: str) -
         lasting_server(replay, builder.address, stock.mirror.root) as server,
         _metadata(source.arguments) as (arguments, metadata),
     ):
-        ca = proxy_ca(builder.buildx, native_platform())
+        ca = kept_ca(builder, native_platform())
         way_out = WayOut(server.address, ca, any_date=True)
         bare = source.with_arguments(_without_provenance(arguments))
         status = run_build(bare, builder.buildx, way_out)
@@ -127,7 +129,9 @@ def build(stock: Stock, builder: Builder, source: BuildSource, recording: str) -
         notes = [f"{note.url}: {note.why}" for note in (*told.refused, *told.errors)]
         notes += [hint.sentence for hint in found.hints]
         raise MissedError(f"the build failed (buildx: {status})", told.misses, notes)
-    slow = emulated_steps(builder.buildx, ref, native_platform(), options.platforms) if ref else []
+    slow: Sequence[EmulatedStep] = ()
+    if ref and may_emulate(found, options):
+        slow = emulated_steps(builder.buildx, ref, native_platform(), options.platforms)
     return Built(told.misses, slow)
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from airgap.builder.buildx import Buildx
-from airgap.builder.emulated import EmulatedStep, emulated_steps
-from airgap.oci.platform import parse_platform
+from airgap.builder.emulated import EmulatedStep, emulated_steps, may_emulate
+from airgap.oci.platform import Platform, parse_platform
+from airgap.spec.scan import scan_dockerfile
+from airgap.spec.stages import BuildOptions
 
 _AMD64, _ARM64 = parse_platform("linux/amd64"), parse_platform("linux/arm64")
 
@@ -74,3 +76,19 @@ def test_our_own_mounts_are_not_shown(buildx: Buildx) -> None:
 
 def test_without_a_history_nothing_is_said(tmp_path: Path) -> None:
     assert emulated_steps(Buildx(["false"], "b"), "b/b0/x", _AMD64, [_ARM64]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "platforms", "may"),
+    [
+        ("FROM alpine\nRUN true\n", [_AMD64], False),
+        ("FROM alpine\nRUN true\n", [_AMD64, _ARM64], True),
+        ("FROM --platform=linux/arm64 alpine\nRUN true\n", [_AMD64], True),
+        ("FROM alpine\nCOPY --from=busybox / /\n", [_AMD64], False),
+    ],
+)
+def test_a_build_for_this_machine_alone_emulates_nothing(
+    text: str, platforms: list[Platform], may: bool
+) -> None:
+    options = BuildOptions(tuple(platforms), build_platform=_AMD64)
+    assert may_emulate(scan_dockerfile(text, "Dockerfile", options), options) == may
