@@ -511,6 +511,21 @@ def test_an_old_syntax_heredocs_no_network_and_another_user(replayed: Replayed) 
     replayed.build("--no-cache", "--recording", "forms", *_TO_NOWHERE, old)
 
 
+def test_builds_go_on_after_buildkit_has_started_again(replayed: Replayed) -> None:
+    """With it comes another CA of its proxy; the one before is kept between builds."""
+    host, context = replayed.host, replayed.context("forms")
+    kept = host.path("/root/.cache/airgap/proxy-ca.json")
+    replayed.build("--no-cache", *_TO_NOWHERE, context)
+    before = kept.read_bytes()
+    replayed.build("--no-cache", *_TO_NOWHERE, context)
+    assert kept.read_bytes() == before
+    host.run(["docker", "restart", "airgap-replay"])
+    answers = "until docker exec airgap-replay buildctl debug info; do sleep 0.2; done"
+    host.run(["sh", "-c", answers], timeout=60)
+    replayed.build("--no-cache", *_TO_NOWHERE, context)
+    assert kept.read_bytes() != before
+
+
 def test_builds_leave_no_file_and_no_process(replayed: Replayed) -> None:
     host = replayed.host
     host.run(["sh", "-c", "rm -rf /tmp/airgap*"])  # of those that were killed
