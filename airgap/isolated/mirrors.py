@@ -81,13 +81,21 @@ def write(files: Mapping[str, str], folder: Path) -> list[Path]:
         SpaceError: The disk is full.
     """
     targets = {folder / path.lstrip("/"): text.encode() for path, text in files.items()}
-    foreign = [str(path) for path, data in targets.items() if not _is_ours(path, data)]
+    there = {path: _content(path) for path in targets}
+    mark = HEADER.encode()
+    # A file that says the same without our mark is somebody's own: it stays as it is.
+    changed = {
+        path: data
+        for path, data in targets.items()
+        if there[path] not in (data, data.removeprefix(mark))
+    }
+    foreign = [str(path) for path in changed if there[path] and not there[path].startswith(mark)]
     if foreign:
         raise HostError(
             f"there already, and not written by airgap mirrors: {', '.join(foreign)}",
             remedy="give another folder with --output, and merge the files by hand",
         )
-    for path, data in targets.items():
+    for path, data in changed.items():
         write_file(path, data)
     return list(targets)
 
@@ -112,17 +120,16 @@ def _authorities(servers: Sequence[RegistryServer]) -> dict[str, str]:
     return found
 
 
-def _is_ours(path: Path, data: bytes) -> bool:
-    """Whether a file may be written: it is not there, is the same already, or has our mark.
+def _content(path: Path) -> bytes:
+    """What a file holds; nothing if there is none.
 
     Raises:
         HostError: It cannot be read.
     """
     try:
         with path.open("rb") as file:
-            found = file.read(LIMITS.spec_bytes)
+            return file.read(LIMITS.spec_bytes)
     except FileNotFoundError:
-        return True
+        return b""
     except OSError as error:
         raise not_writable(path, error) from error
-    return found == data or found.startswith(HEADER.encode())

@@ -60,6 +60,13 @@ def test_the_same_content_is_no_foreign_file(tmp_path: Path) -> None:
     write({"/daemon.json": "{}\n"}, tmp_path)
 
 
+def test_an_authority_that_somebody_has_put_there_stays_without_our_mark(tmp_path: Path) -> None:
+    (tmp_path / "ca.crt").write_text("PEM\n")
+    write({"/ca.crt": f"{HEADER}PEM\n", "/a": f"{HEADER}a\n"}, tmp_path)
+    assert (tmp_path / "ca.crt").read_text() == "PEM\n"
+    assert (tmp_path / "a").exists()
+
+
 def test_a_folder_in_place_of_a_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(HostError, match=str(tmp_path / "a")):
