@@ -28,7 +28,10 @@ def engine_config(work: Work, engine: str, *, elsewhere: bool) -> EngineConfig:
         HostError: No such address is served, or an authority cannot be read.
     """
     bridge = work.engine.bridge_gateway()
-    servers = reached(containers.mirror_servers(work), bridge, engine, elsewhere=elsewhere)
+    known_here = containers.mirror_servers(work)
+    if elsewhere and not work.settings.registry_mirror:
+        known_here += containers.listening(work)[:1]
+    servers = reached(known_here, bridge, engine, elsewhere=elsewhere)
     registries = reached(containers.registry_servers(work), bridge, engine, elsewhere=elsewhere)
     if not servers:
         raise HostError(

@@ -88,6 +88,12 @@ def test_a_build_for_two_platforms_is_pushed_with_an_account(host: IsolatedHost)
     host.run(["docker", "pull", "--platform", "linux/amd64", APP])
 
 
+def test_other_machines_are_told_how_to_reach_the_mirror(host: IsolatedHost) -> None:
+    said = host.run(["airgap", "mirrors", "--for", "containerd", "--elsewhere"]).stdout
+    assert f"https://{MIRROR}/v2/docker.io" in said
+    assert "127.0.0.1" not in said
+
+
 def test_a_builder_of_ones_own_knows_the_authority(host: IsolatedHost) -> None:
     login(host)
     host.run(["docker", "buildx", "create", "--name", "own", "--bootstrap"])

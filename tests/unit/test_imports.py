@@ -41,6 +41,7 @@ ALLOWED_ON_ISOLATED_HOSTS = {
     ("airgap.builder.engine", "docker"),
     ("airgap.builder.engine", "requests"),
     ("airgap.isolated.registry_probe", "requests"),
+    ("airgap.isolated.listening", "socket"),  # it listens
     ("airgap.isolated.preconditions", "socket"),
     ("airgap.replay.server", "http"),  # it listens
     ("airgap.replay.server", "socket"),
