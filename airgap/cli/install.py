@@ -129,8 +129,8 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
 
     \b
     Steps, in order:
-      tool, seed, recordings, push, load, emulator, mirror, registry, listen, builder,
-      buildx, enable, docker-mirror
+      tool, seed, recordings, push, load, emulator, mirror, registry, listen, authorities,
+      builder, buildx, enable, docker-mirror
 
     \b
     Examples:

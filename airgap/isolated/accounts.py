@@ -6,14 +6,14 @@ The registry takes bcrypt hashes only, and reads the file again when it has chan
 
 from __future__ import annotations
 
+import os
 import re
-
-import bcrypt
 
 from airgap.errors import HostError, NotFoundError, UsageError
 from airgap.isolated.state import State, write_file
 from airgap.limits import LIMITS
 
+_FILE = "htpasswd"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # The registry checks the password of each request: more rounds would make each one slow.
 _ROUNDS = 10
@@ -27,7 +27,7 @@ def accounts(state: State) -> dict[str, str]:
     Raises:
         HostError: The file cannot be read.
     """
-    path = state.secrets / "htpasswd"
+    path = state.secrets / _FILE
     try:
         with path.open("rb") as file:
             lines = file.read(LIMITS.spec_bytes).decode(errors="replace").splitlines()
@@ -50,11 +50,13 @@ def add_account(state: State, name: str, password: str) -> None:
             f"an account cannot be called {name[:80]!r}",
             remedy="letters, digits, dots, dashes and underscores, 64 at most",
         )
-    secret = password.encode()
+    secret = password.encode(errors="surrogateescape")
     if not secret or len(secret) > _LONGEST or b"\0" in secret:
         raise UsageError(f"a password has 1 to {_LONGEST} bytes")
+    import bcrypt
+
     hashed = bcrypt.hashpw(secret, bcrypt.gensalt(_ROUNDS)).decode()
-    write_accounts(state, {**accounts(state), name: hashed})
+    _write(state, {**accounts(state), name: hashed})
 
 
 def remove_account(state: State, name: str) -> None:
@@ -68,14 +70,27 @@ def remove_account(state: State, name: str) -> None:
     if name not in known:
         raise NotFoundError(f"there is no account {name[:80]!r}", remedy="airgap account list")
     del known[name]
-    write_accounts(state, known)
+    _write(state, known)
 
 
-def write_accounts(state: State, known: dict[str, str]) -> None:
-    """Writes the file, which the registry needs even if it is empty.
+def prepare(state: State) -> None:
+    """Makes sure that there is a file: without one the registry makes an account up.
 
     Raises:
         HostError: It cannot be written.
     """
+    if not (state.secrets / _FILE).exists():
+        _write(state, {})
+
+
+def count(state: State) -> str:
+    """How many accounts there are, for people; not everybody may know."""
+    if not os.access(state.secrets / _FILE, os.R_OK):
+        return "its accounts"
+    found = len(accounts(state))
+    return "1 account" if found == 1 else f"{found or 'no'} accounts"
+
+
+def _write(state: State, known: dict[str, str]) -> None:
     text = "".join(f"{name}:{hashed}\n" for name, hashed in sorted(known.items()))
-    write_file(state.secrets / "htpasswd", text.encode(), 0o600)
+    write_file(state.secrets / _FILE, text.encode(), 0o600)

@@ -1,7 +1,7 @@
-"""The authority of this host: it vouches for what listens here, and for its nodes.
+"""The authority of this host: it vouches for what listens here at an address of the network.
 
-Its key never leaves the host. Each certificate ends soon and is renewed by whatever command comes
-by in time.
+It can vouch for that address alone. Its key never leaves the host, and what it vouches for ends
+soon and is renewed by whatever command comes by in time.
 """
 
 from __future__ import annotations
@@ -12,58 +12,65 @@ from pathlib import Path
 from airgap.errors import HostError
 from airgap.isolated.state import State, write_file
 from airgap.limits import LIMITS
-from airgap.trust.certificates import Certified, ends, is_for, is_issued_by, issue, new_authority
+from airgap.trust.certificates import (
+    Certified,
+    Purpose,
+    ends,
+    is_authority_of,
+    is_for,
+    is_issued_by,
+    issue,
+    new_authority,
+)
 
 AUTHORITY_DAYS = 3650
 SERVER_DAYS = 90
 _RENEWED_BEFORE = timedelta(days=30)
 
 
-def authority(state: State) -> Certified:
-    """The host's authority; it is made when it is needed first.
+def certify(state: State, address: str) -> None:
+    """Writes a new certificate for what listens at an address, and an authority if it needs one.
 
     Raises:
-        HostError: It cannot be read, or not be written.
+        HostError: Something cannot be read or written.
+        IntegrityError: What is there is damaged.
     """
-    certificate, key = state.authority / "ca.crt", state.authority / "ca.key"
-    if not certificate.exists():
-        # One name a host: an engine that trusts several must not take one for another.
-        now = datetime.now(UTC)
-        new = new_authority(f"airgap of {_host_name()} {now:%Y-%m-%d}", now, AUTHORITY_DAYS)
+    now = datetime.now(UTC)
+    authority, key = state.authority / "ca.crt", state.authority / "ca.key"
+    if not authority.exists() or not is_authority_of(_read(authority), address):
+        # One name each: an engine that trusts several must not take one for another.
+        new = new_authority(
+            f"airgap at {address}, {now:%Y-%m-%d %H:%M}", address, now, AUTHORITY_DAYS
+        )
         # The certificate last: it says that both are there.
         write_file(key, new.key, 0o600)
-        write_file(certificate, new.certificate)
-    return read_certified(certificate, key)
+        write_file(authority, new.certificate)
+    known = Certified(_read(authority), _read(key))
+    server = issue(known, address, Purpose.SERVER, now, SERVER_DAYS)
+    write_file(state.secrets / "tls.key", server.key, 0o600)
+    write_file(state.secrets / "tls.crt", server.certificate)
 
 
-def read_certified(certificate: Path, key: Path) -> Certified:
-    """A certificate and its key, from the files that they are in.
-
-    Raises:
-        HostError: They cannot be read.
-    """
-    try:
-        parts = []
-        for path in (certificate, key):
-            with path.open("rb") as file:
-                parts.append(file.read(LIMITS.key_bytes))
-    except OSError as error:
-        remedy = "use sudo" if isinstance(error, PermissionError) else ""
-        raise HostError(
-            f"{error.filename} cannot be read: {error.strerror}", remedy=remedy
-        ) from error
-    return Certified(*parts)
-
-
-def write_server(state: State, address: str) -> None:
-    """A new certificate for what listens at an address of this host.
+def certified_until(state: State) -> datetime:
+    """When the certificate of what listens ends.
 
     Raises:
-        HostError: It cannot be written.
+        HostError: There is none, or it cannot be read.
+        IntegrityError: It is damaged.
     """
-    new = issue(authority(state), address, datetime.now(UTC), SERVER_DAYS)
-    write_file(state.secrets / "tls.key", new.key, 0o600)
-    write_file(state.secrets / "tls.crt", new.certificate)
+    return ends(_read(state.secrets / "tls.crt"))
+
+
+def certificate_problem(state: State, address: str) -> str:
+    """Why the certificate of what listens has to be made anew; empty if it serves.
+
+    Raises:
+        HostError: It cannot be read.
+    """
+    certificate, authority = state.secrets / "tls.crt", state.authority / "ca.crt"
+    if not certificate.exists() or not authority.exists():
+        return "there is no certificate yet"
+    return problem_with(_read(certificate), _read(authority), address, datetime.now(UTC))
 
 
 def problem_with(certificate: bytes, authority: bytes, address: str, now: datetime) -> str:
@@ -72,14 +79,14 @@ def problem_with(certificate: bytes, authority: bytes, address: str, now: dateti
     Args:
         certificate: PEM.
         authority: PEM of the one that has to vouch for it.
-        address: What it has to be for.
+        address: What both have to be for.
         now: It must hold for a month after that.
 
     Raises:
         IntegrityError: One of them is none.
     """
-    if not is_issued_by(certificate, authority):
-        return "its certificate is not by this host's authority"
+    if not is_issued_by(certificate, authority) or not is_authority_of(authority, address):
+        return f"its certificate is not by an authority for {address}"
     if not is_for(certificate, address):
         return f"its certificate is not for {address}"
     if ends(certificate) - _RENEWED_BEFORE < now:
@@ -87,5 +94,10 @@ def problem_with(certificate: bytes, authority: bytes, address: str, now: dateti
     return ""
 
 
-def _host_name() -> str:
-    return Path("/proc/sys/kernel/hostname").read_text().strip()
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(LIMITS.key_bytes)
+    except OSError as error:
+        remedy = "use sudo" if isinstance(error, PermissionError) else ""
+        raise HostError(f"cannot read {path}: {error.strerror}", remedy=remedy) from error

@@ -21,7 +21,7 @@ from airgap.builder.proxy_ca import kept_ca
 from airgap.builder.source import BuildSource
 from airgap.bundle.contents import RecordingEntry
 from airgap.errors import BuildError, NotFoundError, UsageError
-from airgap.isolated.containers import REPLAYER
+from airgap.isolated.containers import REPLAYER, trusted_servers
 from airgap.isolated.missing import Missing, find_missing
 from airgap.isolated.onbuild import triggers
 from airgap.isolated.registry_mirror import RegistryMirror
@@ -45,6 +45,7 @@ def of_this_host(work: Work) -> tuple[Stock, Builder]:
     mirror = RegistryMirror.of(work.settings)
     registries = [work.settings.registry, *work.settings.site_registries]
     registries += [mirror.server] if mirror else []
+    registries += [server.address for server in trusted_servers(work)]
     stock = Stock(work.wanted, work.state.mirror, work.state.replay, registries)
     buildx = Buildx(["docker", "buildx"], REPLAY_INSTANCE)
     return stock, Builder(buildx, _LOOPBACK, started(REPLAYER))

@@ -52,8 +52,13 @@ def mirror_servers(work: Work) -> list[RegistryServer]:
 
 
 def registry_servers(work: Work) -> list[RegistryServer]:
-    """The registries that people push to."""
-    return [RegistryServer(work.settings.registry, http=True), *listening(work)]
+    """The registries that people push to, and those that are trusted by our own means."""
+    return [RegistryServer(work.settings.registry, http=True), *trusted_servers(work)]
+
+
+def trusted_servers(work: Work) -> list[RegistryServer]:
+    """All that have TLS by an authority of an airgap, which this host's programs are told of."""
+    return listening(work)
 
 
 def listening(work: Work) -> list[RegistryServer]:

@@ -195,7 +195,8 @@ def _check_port(work: Work, address: str, port: int, container: str, option: str
     """A port is free, or is our own container's."""
     if work.engine.is_ours(container) and work.engine.publisher_of(address, port) == container:
         return
-    with socket.socket() as probe:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))

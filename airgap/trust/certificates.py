@@ -1,4 +1,4 @@
-"""X.509 certificates by an authority of our own, for TLS between machines of one site.
+"""X.509 certificates by authorities of our own, for TLS between machines of one site.
 
 They end soon and are renewed: a key that was lost is worth little later (RFC 5280 for the
 extensions, RFC 9525 for names).
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -20,6 +21,14 @@ from airgap.errors import IntegrityError
 
 # Clocks of machines without a network differ.
 _EARLIER = timedelta(days=1)
+_ALL_ADDRESSES = ("0.0.0.0/0", "::/0")
+
+
+class Purpose(Enum):
+    """What a certificate is for."""
+
+    SERVER = ExtendedKeyUsageOID.SERVER_AUTH
+    CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,46 +44,57 @@ class Certified:
     key: bytes
 
 
-def new_authority(name: str, now: datetime, days: int) -> Certified:
-    """An authority that vouches for certificates below it.
+def new_authority(name: str, address: str, now: datetime, days: int) -> Certified:
+    """An authority that can vouch for one address and no other (RFC 5280, 4.2.1.10).
+
+    Whoever trusts it, even a whole host, trusts it for nothing else.
 
     Args:
         name: Its common name.
-        now: When it begins.
-        days: How long it holds.
-    """
-    key = ec.generate_private_key(ec.SECP256R1())
-    usage = _key_usage(signs=True)
-    builder = (
-        _begin(name, key, now, days)
-        .issuer_name(_named(name))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
-    )
-    return _finish(builder, key, key)
-
-
-def issue(authority: Certified, address: str, now: datetime, days: int) -> Certified:
-    """A certificate for a machine that serves at an address, and connects to others from there.
-
-    Args:
-        authority: Vouches for it.
         address: IP address or DNS name.
         now: When it begins.
         days: How long it holds.
     """
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = (
+        _begin(name, key, now, days)
+        .issuer_name(_named(name))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(signs=True), critical=True)
+        .add_extension(_constraints(address), critical=True)
+    )
+    return _finish(builder, key, key)
+
+
+def issue(
+    authority: Certified, address: str, purpose: Purpose, now: datetime, days: int
+) -> Certified:
+    """A certificate by an authority.
+
+    Args:
+        authority: Vouches for it.
+        address: The IP address or DNS name that a server is reached at; the name of a client.
+        purpose: Which of the two it is.
+        now: When it begins.
+        days: How long it holds.
+
+    Raises:
+        IntegrityError: The authority cannot be read.
+    """
     issuer, issuer_key = _load(authority)
     key = ec.generate_private_key(ec.SECP256R1())
-    purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     builder = (
-        _begin(address, key, now, days)
+        # OpenSSL takes a common name that looks like a DNS name for one.
+        _begin(f"airgap, {address}", key, now, days)
         .issuer_name(issuer.subject)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
-        .add_extension(x509.SubjectAlternativeName([_general_name(address)]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([purpose.value]), critical=False)
         .add_extension(_key_id(issuer), critical=False)
     )
+    if purpose is Purpose.SERVER:
+        names = x509.SubjectAlternativeName([_general_name(address)])
+        builder = builder.add_extension(names, critical=False)
     return _finish(builder, key, issuer_key)
 
 
@@ -88,17 +108,31 @@ def ends(certificate: bytes) -> datetime:
 
 
 def is_for(certificate: bytes, address: str) -> bool:
-    """Whether a certificate is for an address.
+    """Whether a server's certificate is for an address.
 
     Raises:
         IntegrityError: That is no certificate.
     """
-    extensions = _certificate(certificate).extensions
     try:
+        extensions = _certificate(certificate).extensions
         names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return False
     return _general_name(address) in list(names)
+
+
+def is_authority_of(certificate: bytes, address: str) -> bool:
+    """Whether an authority can vouch for an address, and for no other.
+
+    Raises:
+        IntegrityError: That is no certificate.
+    """
+    try:
+        extensions = _certificate(certificate).extensions
+        found = extensions.get_extension_for_class(x509.NameConstraints).value
+    except x509.ExtensionNotFound:
+        return False
+    return found == _constraints(address)
 
 
 def is_issued_by(certificate: bytes, authority: bytes) -> bool:
@@ -112,6 +146,16 @@ def is_issued_by(certificate: bytes, authority: bytes) -> bool:
     except (ValueError, TypeError, InvalidSignature):
         return False
     return True
+
+
+def belong_together(certified: Certified) -> bool:
+    """Whether a key is the certificate's.
+
+    Raises:
+        IntegrityError: One of them cannot be read.
+    """
+    certificate, key = _load(certified)
+    return certificate.public_key() == key.public_key()
 
 
 def _begin(
@@ -143,14 +187,14 @@ def _finish(
     return Certified(certificate.public_bytes(serialization.Encoding.PEM), private)
 
 
-def _load(authority: Certified) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+def _load(certified: Certified) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     try:
-        key = serialization.load_pem_private_key(authority.key, password=None)
+        key = serialization.load_pem_private_key(certified.key, password=None)
     except (ValueError, TypeError) as error:
-        raise IntegrityError("the authority's key cannot be read") from error
+        raise IntegrityError("the key of a certificate cannot be read") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise IntegrityError("the authority's key is of another kind")
-    return _certificate(authority.certificate), key
+        raise IntegrityError("the key of a certificate is of another kind")
+    return _certificate(certified.certificate), key
 
 
 def _certificate(pem: bytes) -> x509.Certificate:
@@ -170,6 +214,16 @@ def _general_name(address: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(address))
     except ValueError:
         return x509.DNSName(address)
+
+
+def _constraints(address: str) -> x509.NameConstraints:
+    """The address alone; a kind of name that is not mentioned at all would be free."""
+    try:
+        network = ipaddress.ip_network(address)
+    except ValueError:
+        others = [x509.IPAddress(ipaddress.ip_network(each)) for each in _ALL_ADDRESSES]
+        return x509.NameConstraints([x509.DNSName(address)], others)
+    return x509.NameConstraints([x509.IPAddress(network)], [x509.DNSName("")])
 
 
 def _key_id(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airgap.isolated.step import Step
+from airgap.isolated.steps.authorities import AuthoritiesStep
 from airgap.isolated.steps.builder import BuilderStep
 from airgap.isolated.steps.buildx import BuildxStep
 from airgap.isolated.steps.docker_mirror import DockerMirrorStep
@@ -27,6 +28,7 @@ STEPS: tuple[Step, ...] = (
     MirrorStep(),
     RegistryStep(),
     ListenStep(),
+    AuthoritiesStep(),
     BuilderStep(),
     BuildxStep(),
     EnableStep(),

@@ -7,31 +7,24 @@ loopback. The registry keeps nothing in memory, so that each sees at once what t
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
 
 from airgap.builder.containers import registry_container, registry_yml
 from airgap.builder.engine import ContainerSpec
 from airgap.isolated import containers
-from airgap.isolated.accounts import accounts, write_accounts
-from airgap.isolated.authority import authority, problem_with, write_server
+from airgap.isolated.accounts import count, prepare
+from airgap.isolated.authority import certificate_problem, certified_until, certify
 from airgap.isolated.containers import MIRROR_TLS, REGISTRY_TLS
 from airgap.isolated.listening import local_ip
 from airgap.isolated.registry_probe import wait_until_served, wants_account
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Step, Work
-from airgap.trust.certificates import ends
-
-_AUTHORITIES = Path("/etc/docker/certs.d")
 
 
 class ListenStep(Step):
     """Other machines reach mirror and registry at the address that was chosen, if one was."""
 
     name = "listen"
-    needs_root = True
     roles = ("registry",)
 
     def check(self, work: Work) -> Finding:
@@ -41,7 +34,7 @@ class ListenStep(Step):
             left = [name for name in (MIRROR_TLS, REGISTRY_TLS) if work.engine.is_ours(name)]
             problem = f"{', '.join(left)} still there" if left else ""
             return Finding(not problem, problem or "this host alone is served")
-        if problem := _certificate_problem(work):
+        if problem := certificate_problem(work.state, address):
             return Finding(False, problem)
         for spec in _specs(work):
             if problem := work.engine.container_problem(spec):
@@ -49,48 +42,29 @@ class ListenStep(Step):
         for server in containers.listening(work):
             if not wants_account(server.address, server.ca):
                 return Finding(False, f"{server.address} does not answer with TLS")
-            if _text(_docker_file(server.address)) != _text(Path(server.ca)):
-                return Finding(False, f"Docker does not know the authority of {server.address}")
-        until = ends((work.state.secrets / "tls.crt").read_bytes())
-        known = len(accounts(work.state)) if _is_readable(work) else "its"
-        return Finding(True, f"{address} serves {known} accounts, certificate until {until:%F}")
+        until, who = certified_until(work.state), count(work.state)
+        return Finding(True, f"{address} serves {who}, certificate until {until:%F}")
 
     def apply(self, work: Work) -> None:
         """Makes what is needed and starts both, or removes them where no address is chosen."""
         if not work.settings.listen:
             self.undo(work)
             return
-        authority(work.state)
-        if _certificate_problem(work):
-            write_server(work.state, work.settings.listen)
-        if not (work.state.secrets / "htpasswd").exists():
-            write_accounts(work.state, {})
+        if certificate_problem(work.state, work.settings.listen):
+            certify(work.state, work.settings.listen)
+        prepare(work.state)
         for spec in _specs(work):
             text = _config_text(spec.name)
             write_file(work.state.config / f"{spec.name}.yml", text.encode())
             work.progress.message(f"starting {spec.name}")
             work.engine.run(spec)
         for server in containers.listening(work):
-            _trust_in_docker(work, server.address)
             wait_until_served(server.address, work.engine, REGISTRY_TLS, server.ca)
 
     def undo(self, work: Work) -> None:
-        """Removes the containers and what Docker was told; accounts and authority stay."""
+        """Removes the containers; accounts and authority stay."""
         for name in (MIRROR_TLS, REGISTRY_TLS):
             work.engine.remove_container(name)
-        for text in work.changes.of(self.name):
-            if not text.endswith("/"):
-                Path(text).unlink(missing_ok=True)
-        work.changes.remove_folders(self.name)
-
-
-def _certificate_problem(work: Work) -> str:
-    try:
-        served = (work.state.secrets / "tls.crt").read_bytes()
-        own = (work.state.authority / "ca.crt").read_bytes()
-    except FileNotFoundError:
-        return "there is no certificate yet"
-    return problem_with(served, own, work.settings.listen, datetime.now(UTC))
 
 
 def _specs(work: Work) -> list[ContainerSpec]:
@@ -114,26 +88,3 @@ def _specs(work: Work) -> list[ContainerSpec]:
 
 def _config_text(name: str) -> str:
     return registry_yml(read_only=name == MIRROR_TLS, secured=True)
-
-
-def _trust_in_docker(work: Work, address: str) -> None:
-    """Dockerd reads an authority at each pull and push, without a restart."""
-    path = _docker_file(address)
-    work.changes.make_folder(ListenStep.name, path.parent)
-    work.changes.add(ListenStep.name, str(path))
-    write_file(path, (work.state.authority / "ca.crt").read_bytes())
-
-
-def _docker_file(address: str) -> Path:
-    return _AUTHORITIES / address / "ca.crt"
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
-
-
-def _is_readable(work: Work) -> bool:
-    return os.access(work.state.secrets / "htpasswd", os.R_OK)
