@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -46,11 +46,16 @@ docker run --rm --platform linux/arm64 $image
 """
 
 
+def _facts() -> dict[str, str]:
+    return {**this_machine(), **versions(), "arm64 kernel": f"Linux {arm64.release()}"}
+
+
 @dataclass(slots=True)
 class Walk:
     """The way so far: each step, its seconds, and what showed that it was right."""
 
-    begun: float = field(default_factory=time.monotonic)
+    begun: datetime = field(default_factory=lambda: datetime.now(UTC))
+    facts: Mapping[str, str] = field(default_factory=_facts)
     steps: list[tuple[str, str, str]] = field(default_factory=list)
     shown: str = ""
 
@@ -70,14 +75,13 @@ class Walk:
 
     def text(self) -> str:
         """The results for people."""
-        seconds = round(time.monotonic() - self.begun)
-        facts = {**this_machine(), **versions(), "arm64 kernel": f"Linux {arm64.release()}"}
+        seconds = round((datetime.now(UTC) - self.begun).total_seconds())
         return (
             "# An arm64 server, on a real arm64 kernel\n\n"
-            f"Written by `python -m tests.native`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC; it took "
+            f"Written by `python -m tests.native`, begun {self.begun:%Y-%m-%d %H:%M} UTC; it took "
             f"{seconds // 60} min {seconds % 60} s. qemu-system-aarch64 emulates the machine, so "
             "seconds say nothing of a real one.\n\n"
-            f"{_table(('', ''), list(facts.items()))}\n"
+            f"{_table(('', ''), list(self.facts.items()))}\n"
             f"{_table(('step', 'seconds', 'what showed it'), self.steps)}"
         )
 
@@ -144,6 +148,7 @@ def _walk_arm64(walk: Walk, machine: Machine, key: Path, drive: Medium) -> None:
         said = _run(machine, f"airgap install {_BOTH}")
         walk.expect("runs linux/amd64", said)
         walk.expect("built for linux/arm64, linux/amd64", said)
+        _run(machine, "airgap status")
     with walk.step("built for two platforms in one command, pushed, and both run"):
         said = _run(machine, _BUILD_BOTH)
         walk.expect("x86_64", said)
