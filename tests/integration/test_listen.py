@@ -15,8 +15,10 @@ import pytest
 import requests
 
 from airgap.builder.containers import registry_yml
+from airgap.errors import HostError
 from airgap.isolated.accounts import add_account, prepare, remove_account
 from airgap.isolated.authority import certify
+from airgap.isolated.listening import local_ip
 from airgap.isolated.registry_probe import wants_account
 from airgap.isolated.state import State
 from airgap.trust.certificates import Certified, Purpose, issue
@@ -192,3 +194,9 @@ def test_old_versions_of_tls_are_refused(state: State, tmp_path: Path) -> None:
 
         assert status("-tls1_2") == 0
         assert status("-tls1_1") != 0
+
+
+def test_the_address_has_to_be_this_hosts() -> None:
+    assert local_ip("127.0.0.1") == "127.0.0.1"
+    with pytest.raises(HostError, match="no address of this host"):
+        local_ip("192.0.2.10")

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from airgap.builder.containers import registry_yml
-from airgap.errors import HostError, NotFoundError, UsageError
+from airgap.errors import NotFoundError, UsageError
 from airgap.isolated import accounts, authority, containers
-from airgap.isolated.listening import local_ip, parse_listen
+from airgap.isolated.listening import parse_listen
 from airgap.isolated.state import HostSettings, State
 from airgap.trust.certificates import is_authority_of, is_for
 from tests import forge
@@ -43,12 +43,6 @@ def test_an_address_is_an_ip_or_a_name(text: str, kept: str) -> None:
 def test_what_others_cannot_use_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--listen"):
         parse_listen(text)
-
-
-def test_the_address_has_to_be_this_hosts() -> None:
-    assert local_ip("127.0.0.1") == "127.0.0.1"
-    with pytest.raises(HostError, match="no address of this host"):
-        local_ip(ADDRESS)
 
 
 def test_settings_without_the_key_still_load(tmp_path: Path) -> None:
