@@ -75,10 +75,11 @@ class Walk:
 
     def text(self) -> str:
         """The results for people."""
-        seconds = round((datetime.now(UTC) - self.begun).total_seconds())
+        seconds = sum(int(seconds) for _, seconds, _ in self.steps)
+        begun = f"{self.begun:%Y-%m-%d %H:%M} UTC"
         return (
             "# An arm64 server, on a real arm64 kernel\n\n"
-            f"Written by `python -m tests.native`, begun {self.begun:%Y-%m-%d %H:%M} UTC; it took "
+            f"Written by `python -m tests.native`, begun {begun}; its steps took "
             f"{seconds // 60} min {seconds % 60} s. qemu-system-aarch64 emulates the machine, so "
             "seconds say nothing of a real one.\n\n"
             f"{_table(('', ''), list(self.facts.items()))}\n"
