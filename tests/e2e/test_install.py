@@ -83,13 +83,14 @@ def test_a_builder_that_a_user_removed_is_made_again(installed: IsolatedHost) ->
     installed.run(["airgap", "status"])
 
 
-def test_a_users_own_defaults_are_named_where_they_are_in_the_way(installed: IsolatedHost) -> None:
+def test_a_users_own_defaults_are_kept_and_in_nobodys_way(installed: IsolatedHost) -> None:
     own = "/home/alice/.docker/buildx/buildkitd.default.toml"
     for command in (["mkdir", "-p", "/home/alice/.docker/buildx"], ["tee", own]):
         installed.run(command, user="alice", input="debug = true\n")
-    done = installed.run(["airgap", "enable"], user="alice", check=False)
-    assert done.returncode == ExitCode.HOST
-    assert f"{own} is alice's own" in done.stderr
+    done = installed.run(["airgap", "enable"], user="alice")
+    assert "alice has the builder 'airgap'" in done.stdout
+    assert f"{own} is alice's own and was left as it is" in done.stderr
+    installed.run(["airgap", "enable", "--undo"], user="alice")
     assert installed.path(own).read_text() == "debug = true\n"
     installed.path(own).unlink()
 
