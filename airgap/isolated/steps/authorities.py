@@ -42,6 +42,7 @@ class AuthoritiesStep(Step):
         for path in _ours(work):
             if path not in wanted:
                 path.unlink(missing_ok=True)
+        work.changes.remove_folders(self.name)
         for path, data in wanted.items():
             work.changes.make_folder(self.name, path.parent)
             work.changes.add(self.name, str(path))
