@@ -32,6 +32,8 @@ class Limits:
     signature_bytes: int = 16 * KIB
     key_bytes: int = 16 * KIB
     ca_bytes: int = 1 * MIB
+    node_bytes: int = 64 * KIB
+    node_registries: int = 8
     spec_bytes: int = 1 * MIB
     lock_bytes: int = 64 * MIB
     tool_bytes: int = 256 * MIB

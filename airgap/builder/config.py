@@ -7,6 +7,7 @@ has to say that it speaks HTTP, and every upstream host needs a section: there i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from airgap.builder.registry_server import RegistryServer
 from airgap.oci.reference import DOCKER_HUB
@@ -15,12 +16,33 @@ from airgap.spec.toml import text, texts
 HEADER = "# Written by airgap. Changes are overwritten by the next airgap install.\n"
 
 
+_SOCKET = "unix:///run/buildkit/buildkitd.sock"
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where BuildKit listens for other machines, beside its own socket.
+
+    Attributes:
+        address: `tcp://HOST:PORT`.
+        clients: PEM file with the authority of those who may connect, as BuildKit reads it.
+        certificate: PEM file, likewise.
+        key: PEM file, likewise.
+    """
+
+    address: str
+    clients: str
+    certificate: str
+    key: str
+
+
 def buildkitd_toml(
     hosts: Iterable[str],
     mirrors: Sequence[RegistryServer],
     registries: Iterable[RegistryServer] = (),
     *,
     proxied: bool = False,
+    listener: Listener | None = None,
     header: str = HEADER,
 ) -> str:
     """The configuration that sends BuildKit to the mirror.
@@ -30,6 +52,7 @@ def buildkitd_toml(
         mirrors: The mirror under each address at which it is reached, the first one first.
         registries: Further registries.
         proxied: Whether all builds have BuildKit's proxy network.
+        listener: Where it listens for other machines; None for nowhere.
         header: The comment that it begins with.
     """
     sections: dict[str, list[str]] = {}
@@ -43,7 +66,19 @@ def buildkitd_toml(
         if settings
     ]
     network = "proxyNetwork = true\n" if proxied else ""
-    return header + network + "".join(lines)
+    return header + network + "".join(lines) + (_grpc(listener) if listener else "")
+
+
+def _grpc(listener: Listener) -> str:
+    return f"""
+[grpc]
+  address = {texts([_SOCKET, listener.address])}
+
+[grpc.tls]
+  ca = {text(listener.clients)}
+  cert = {text(listener.certificate)}
+  key = {text(listener.key)}
+"""
 
 
 def _settings(server: RegistryServer) -> list[str]:

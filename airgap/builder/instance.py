@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from airgap.errors import HostError
@@ -17,47 +18,140 @@ REPLAY_INSTANCE = "airgap-replay"
 COMPOSE_INSTANCE = "airgap-compose"
 """For Docker Compose before 2.27: the buildx in it refuses an instance that loads by itself."""
 
+_LOADS = "default-load=true"
+_NODE_PATIENCE = "5s"
+_LINE = re.compile(r"^([A-Z][A-Za-z ]*):[ \t]+(.+)$", re.M)
+
 Runner = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
 """Runs a command as the user whose instance it is."""
 
 
-def problem(run: Runner, name: str, container: str) -> str:
-    """Why the user cannot build with the instance; empty if they can."""
-    done = run(["docker", "buildx", "inspect", name])
-    if done.returncode != 0:
+@dataclass(frozen=True, slots=True)
+class BuilderNode:
+    """A builder that an instance leads to.
+
+    Attributes:
+        name: What the instance calls it.
+        endpoint: Where it is, for buildx's remote driver.
+        platforms: What it is to build for; empty for all that it can.
+        options: Of the driver, `KEY=VALUE`.
+        context: The docker context that the endpoint needs; empty for none.
+        host: Where that context leads.
+    """
+
+    name: str
+    endpoint: str
+    platforms: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    context: str = ""
+    host: str = ""
+
+
+def local_node(instance: str, container: str, platforms: tuple[str, ...] = ()) -> BuilderNode:
+    """The builder in a container of this host.
+
+    Args:
+        instance: Whose first node it is.
+        container: Where it runs.
+        platforms: As of `BuilderNode`.
+    """
+    # So that a build without an output is loaded into Docker, as people expect.
+    options = () if instance == COMPOSE_INSTANCE else (_LOADS,)
+    return BuilderNode(f"{instance}0", f"docker-container://{container}", platforms, options)
+
+
+def problem(run: Runner, name: str, nodes: Sequence[BuilderNode]) -> str:
+    """Why the user cannot build on this host with the instance; empty if they can.
+
+    Args:
+        run: Runs as the user.
+        name: Of the instance.
+        nodes: Where it leads; the first one is this host's.
+    """
+    shown = _shown(run, name, patient=len(nodes) == 1)
+    if not shown:
         return f"there is no builder {name!r}"
-    if _endpoint(container) not in done.stdout.split():
+    own = nodes[0]
+    if own.endpoint not in {one["Endpoint"] for one in shown}:
         return f"the builder {name!r} leads elsewhere"
-    if not re.search(r"^Status:\s+running$", done.stdout, re.M):
-        return f"the builder {name!r} cannot be reached: {_reason(done.stdout)}"
+    if len(shown) != len(nodes) or not all(map(_is_same, shown, nodes)):
+        return f"the builder {name!r} has other nodes"
+    if shown[0].get("Status") != "running":
+        why = shown[0].get("Error", "it is not running")
+        return f"the builder {name!r} cannot be reached: {why}"
     return ""
 
 
-def create(run: Runner, folder: Path, name: str, container: str) -> None:
+def states(run: Runner, name: str) -> dict[str, str]:
+    """Name of a node to `running`, or to why it is not, as the user's buildx finds it."""
+    return {
+        one["Name"]: one.get("Error") or one.get("Status", "unknown")
+        for one in _shown(run, name, patient=False)
+    }
+
+
+def create(run: Runner, folder: Path, name: str, nodes: Sequence[BuilderNode]) -> None:
     """Creates it.
 
     Args:
         run: Runs as the user.
         folder: Where the user's buildx keeps its files.
         name: Of the instance.
-        container: Where it leads.
+        nodes: Where it leads; the first one is this host's.
 
     Raises:
         HostError: buildx refuses, or the user has another builder of that name.
     """
-    if problem(run, name, container).endswith("leads elsewhere"):
+    if problem(run, name, nodes).endswith("leads elsewhere"):
         raise HostError(
             f"there is a builder {name!r} already, which leads elsewhere",
             remedy=f"remove it: docker buildx rm {name}",
         )
     remove(run, name)
-    command = ["docker", "buildx", "create", "--name", name, "--driver", "remote"]
-    if name != COMPOSE_INSTANCE:
-        # So that a build without an output is loaded into Docker, as people expect.
-        command += ["--driver-opt", "default-load=true"]
-    command.append(_endpoint(container))
     with _without_defaults(run, folder) as variable:
-        _checked(run, ["env", variable, *command])
+        for one in nodes:
+            _add(run, variable, name, one, append=one is not nodes[0])
+
+
+@contextmanager
+def alone(run: Runner, nodes: Sequence[BuilderNode]) -> Iterator[str]:
+    """The variable with which buildx knows one instance alone, which is gone later.
+
+    Args:
+        run: Runs as the user.
+        nodes: Where it leads.
+
+    Raises:
+        HostError: buildx refuses.
+    """
+    with _configuration(run) as variable:
+        for one in nodes:
+            _add(run, variable, INSTANCE, one, append=one is not nodes[0])
+        yield variable
+
+
+def _add(run: Runner, variable: str, name: str, node: BuilderNode, *, append: bool) -> None:
+    if node.context:
+        _make_context(run, node)
+    command = ["docker", "buildx", "create", "--name", name, "--node", node.name]
+    command += ["--driver", "remote", *(["--append"] if append else [])]
+    command += ["--platform", ",".join(node.platforms)] if node.platforms else []
+    command += [part for option in node.options for part in ("--driver-opt", option)]
+    _checked(run, ["env", variable, *command, node.endpoint])
+
+
+def _make_context(run: Runner, node: BuilderNode) -> None:
+    where = ["--format", "{{.Endpoints.docker.Host}}"]
+    done = run(["docker", "context", "inspect", *where, node.context])
+    if done.returncode == 0 and done.stdout.strip() == node.host:
+        return
+    remove_context(run, node.context)
+    _checked(run, ["docker", "context", "create", node.context, "--docker", f"host={node.host}"])
+
+
+def remove_context(run: Runner, context: str) -> None:
+    """Removes a docker context of the user's, if there is one."""
+    run(["docker", "context", "rm", "--force", context])
 
 
 def select(run: Runner) -> None:
@@ -94,6 +188,16 @@ def remove(run: Runner, name: str) -> None:
 
 
 @contextmanager
+def _configuration(run: Runner) -> Iterator[str]:
+    """The variable that gives buildx a folder of its own for as long as this lasts."""
+    folder = _checked(run, ["mktemp", "-d"]).strip()
+    try:
+        yield f"BUILDX_CONFIG={folder}"
+    finally:
+        run(["rm", "-r", folder])
+
+
+@contextmanager
 def _without_defaults(run: Runner, folder: Path) -> Iterator[str]:
     """The variable that gives buildx the user's instances, and no `buildkitd.default.toml`.
 
@@ -101,21 +205,34 @@ def _without_defaults(run: Runner, folder: Path) -> Iterator[str]:
     `builder/builder.go`, `driver/remote/factory.go`).
     """
     _checked(run, ["mkdir", "-p", str(folder / "instances")])
-    other = _checked(run, ["mktemp", "-d"]).strip()
-    try:
+    with _configuration(run) as variable:
+        other = variable.partition("=")[2]
         _checked(run, ["ln", "-s", str(folder / "instances"), f"{other}/instances"])
-        yield f"BUILDX_CONFIG={other}"
-    finally:
-        run(["rm", "-r", other])
+        yield variable
 
 
-def _reason(shown: str) -> str:
-    found = re.search(r"^Error:\s+(.+)$", shown, re.M)
-    return found[1] if found else "it is not running"
+def _shown(run: Runner, name: str, *, patient: bool) -> list[dict[str, str]]:
+    """What buildx shows of an instance's nodes, a mapping each; empty if there is none.
+
+    Args:
+        run: Runs as the user.
+        name: Of the instance.
+        patient: Wait as long as buildx does by itself. Other machines may be switched off.
+    """
+    limit = [] if patient else ["--timeout", _NODE_PATIENCE]
+    done = run(["docker", "buildx", "inspect", *limit, name])
+    if done.returncode != 0:
+        return []
+    _, _, text = done.stdout.partition("\nNodes:\n")
+    return [dict(_LINE.findall(part)) for part in text.split("\n\n") if _LINE.search(part)]
 
 
-def _endpoint(container: str) -> str:
-    return f"docker-container://{container}"
+def _is_same(shown: dict[str, str], node: BuilderNode) -> bool:
+    """Whether buildx has a node as it should be; with an error it does not show its platforms."""
+    if (shown.get("Name"), shown.get("Endpoint")) != (node.name, node.endpoint):
+        return False
+    found = {each[:-1] for each in shown.get("Platforms", "").split(", ") if each.endswith("*")}
+    return found == set(node.platforms) or "Error" in shown
 
 
 def _checked(run: Runner, command: Sequence[str]) -> str:

@@ -42,7 +42,7 @@ def command(settings: Settings, name: str, select: bool | None, undo: bool) -> N
         work = replace(standing_work(state, user, progress), options=Options(select=select))
         with state.lock("airgap enable"):
             if undo:
-                disable(user)
+                disable(work, user)
                 click.echo(f"{user.name} no longer has the builder airgap")
             else:
                 click.echo(enable(work).detail)

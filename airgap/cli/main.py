@@ -32,6 +32,7 @@ _VERBS = {
     "load": "load",
     "log": "log",
     "mirrors": "mirrors",
+    "node": "node",
     "prune": "prune",
     "scan": "scan",
     "rehearse": "rehearse",

@@ -12,6 +12,7 @@ from airgap.builder.containers import buildkit_container, registry_container, re
 from airgap.builder.engine import ContainerSpec
 from airgap.builder.registry_server import RegistryServer
 from airgap.errors import HostError
+from airgap.isolated.joined import joined
 from airgap.isolated.registry_mirror import RegistryMirror
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Work
@@ -58,7 +59,8 @@ def registry_servers(work: Work) -> list[RegistryServer]:
 
 def trusted_servers(work: Work) -> list[RegistryServer]:
     """All that have TLS by an authority of an airgap, which this host's programs are told of."""
-    return listening(work)
+    node = joined(work.state)
+    return [*listening(work), *(node.registries if node else ())]
 
 
 def listening(work: Work) -> list[RegistryServer]:
@@ -92,12 +94,16 @@ def builder_spec(work: Work, name: str) -> ContainerSpec:
     servers = [*_builders_mirror(work), *registry_servers(work)]
     reached = [*own, *work.settings.site_registries, *(server.address for server in servers)]
     authorities = {server.ca: f"{_inside(server)}:ro,z" for server in servers if server.ca}
+    node = joined(work.state) if name == BUILDER else None
+    read = authorities | (node.binds if node else {})
+    # A key changes only with its certificate, and not everybody may read it.
+    public = [file for file in read if not file.endswith(".key")]
     spec = buildkit_container(name, image_id(work, "builder"), config, reached)
     return replace(
         spec,
-        binds={name: "/var/lib/buildkit:rw", **authorities, **spec.binds},
+        binds={name: "/var/lib/buildkit:rw", **read, **spec.binds},
         host_network=True,
-        config_digest=_with_authorities(digest, authorities),
+        config_digest=_with_files(digest, public),
     )
 
 
@@ -125,11 +131,13 @@ def run_container(work: Work, spec: ContainerSpec) -> None:
 def config_text(work: Work, container: str) -> str:
     """The configuration file of one of our containers."""
     if container in BUILDERS:
+        node = joined(work.state) if container == BUILDER else None
         return buildkitd_toml(
             work.wanted.hosts,
             [replace(server, ca=_inside(server)) for server in _builders_mirror(work)],
             [replace(server, ca=_inside(server)) for server in registry_servers(work)],
             proxied=container == REPLAYER,
+            listener=node.listener if node else None,
         )
     return registry_yml(read_only=container == MIRROR)
 
@@ -144,8 +152,8 @@ def _inside(server: RegistryServer) -> str:
     return f"{_AUTHORITIES}/{Path(server.ca).name}" if server.ca else ""
 
 
-def _with_authorities(digest: str, files: Iterable[str]) -> str:
-    """A digest of a configuration and of the authorities that it names, which may be renewed."""
+def _with_files(digest: str, files: Iterable[str]) -> str:
+    """A digest of a configuration and of files that it names, which may be renewed."""
     for file in files:
         digest = hashlib.sha256(digest.encode() + Path(file).read_bytes()).hexdigest()
     return digest

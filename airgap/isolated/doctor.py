@@ -22,6 +22,7 @@ _REMEDIES = {
     "recordings": _FROM_MEDIUM,
     "storage": _FROM_MEDIUM,
     "enable": "airgap enable",
+    "nodes": "airgap node list; where a certificate ended: airgap node renew NAME",
 }
 
 

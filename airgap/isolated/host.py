@@ -114,6 +114,15 @@ def read_regular(path: Path, limit: int) -> bytes:
         return file.read(limit)
 
 
+def docker_group() -> int:
+    """The group whose members may use Docker; that of this process if it cannot be told."""
+    path = os.environ.get("DOCKER_HOST", "").removeprefix("unix://") or "/var/run/docker.sock"
+    try:
+        return Path(path).stat().st_gid
+    except OSError:
+        return os.getegid()
+
+
 def is_root() -> bool:
     """Whether this process may change the whole host."""
     return os.geteuid() == 0

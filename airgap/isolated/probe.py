@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from airgap.builder.instance import INSTANCE
+from airgap.builder import instance
+from airgap.builder.instance import INSTANCE, local_node
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import BuildError
 from airgap.isolated import binfmt
+from airgap.isolated.containers import BUILDER
 from airgap.isolated.host import last_lines
+from airgap.isolated.nodes import nodes
 from airgap.isolated.step import Finding, Work
 from airgap.oci.platform import Platform, native_platform
 
@@ -42,7 +46,9 @@ def probe(work: Work) -> Finding:
         for platform in platforms:
             program = context / f"probe-{platform.architecture}"
             program.write_bytes(binfmt.probe_program(platform))
-        done = work.user.run(_command(work, platforms, context))
+        command = _command(work, platforms, context)
+        with _this_host(work) as prefix:
+            done = work.user.run([*prefix, *command])
     if done.returncode != 0:
         raise BuildError(
             "the host is set up, but a test build fails",
@@ -55,6 +61,16 @@ def probe(work: Work) -> Finding:
             raise BuildError(f"a RUN step for {platform} ran on {', '.join(sorted(machines))}")
     names = ", ".join(map(str, platforms))
     return Finding(True, f"built for {names} from {base}, and pushed to {work.settings.registry}")
+
+
+@contextmanager
+def _this_host(work: Work) -> Iterator[list[str]]:
+    """What has buildx build on this host alone: its nodes do not reach its loopback."""
+    if not nodes(work.state):
+        yield []
+        return
+    with instance.alone(work.user.run, [local_node(INSTANCE, BUILDER)]) as variable:
+        yield ["env", variable]
 
 
 def _base(work: Work, platforms: Sequence[Platform]) -> str:

@@ -5,6 +5,8 @@ replay/      storage of what recordings need, in the same form
 pushed/      storage of the registry: what people push
 authority/   ca.crt and ca.key: what vouches for this host, and for its nodes
 secrets/     tls.crt, tls.key, htpasswd: of mirror and registry as other machines reach them
+nodes/       NAME/: each node of the builder, and what it is reached with
+joined/      what the host said whose builder this one is a node of
 bundles/     NAME-SERIAL/: contents, SHA256SUMS and signature of each bundle
 receipts/    a file for each install and uninstall; see `airgap.isolated.receipts`
 config/      configuration of the containers, and authorities behind registries
@@ -84,6 +86,8 @@ class State:
         self.replaced = root / "replaced"
         self.authority = root / "authority"
         self.secrets = root / "secrets"
+        self.nodes = root / "nodes"
+        self.joined = root / "joined"
 
     @property
     def scratch(self) -> Path:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from airgap.builder.engine import Engine
 from airgap.errors import AirgapError, HostError
 from airgap.isolated import receipts
 from airgap.isolated.host import User
+from airgap.isolated.joined import joined
+from airgap.isolated.node_states import RUNNING, node_states
+from airgap.isolated.nodes import nodes
 from airgap.isolated.state import Changes, State
 from airgap.isolated.step import Finding, Step, Work, foreseen
 from airgap.isolated.steps import STEPS
@@ -63,7 +68,39 @@ def status(work: Work, *, deep: bool = False) -> dict[str, Finding]:
         deep: Hash every blob in storage too.
     """
     findings = {step.name: look(step, work) for step in STEPS}
+    if nodes(work.state) or joined(work.state):
+        findings["nodes"] = _nodes(work)
     return findings | ({"storage": _storage(work)} if deep else {})
+
+
+def _nodes(work: Work) -> Finding:
+    """The nodes of this host's builder, or this host as one; what ends is renewed by hand."""
+    try:
+        with foreseen("nodes"):
+            problems, said = _looked_at_nodes(work)
+    except AirgapError as error:
+        return Finding(False, error.message)
+    return Finding(not problems, "; ".join(problems or said))
+
+
+def _looked_at_nodes(work: Work) -> tuple[list[str], list[str]]:
+    problems, said = [], []
+    now = datetime.now(UTC)
+    for one in node_states(work):
+        if one.until is not None and one.until <= now:
+            problems.append(f"the certificate of {one.node.name} ended on {one.until:%F}")
+        elif one.state != RUNNING:
+            problems.append(f"{one.node.name} cannot be reached: {one.state}")
+        else:
+            until = f", certificate until {one.until:%F}" if one.until else ""
+            said.append(f"{one.node.name} builds for {', '.join(one.node.platforms)}{until}")
+    own = joined(work.state)
+    if own and own.until and own.until <= now:
+        problems.append(f"this node's certificate ended on {own.until:%F}")
+    elif own:
+        until = f", certificate until {own.until:%F}" if own.until else ""
+        said.append(f"this host is the node {own.name} of another one{until}")
+    return problems, said
 
 
 def _storage(work: Work) -> Finding:

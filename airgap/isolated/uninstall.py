@@ -38,7 +38,8 @@ def uninstall(work: Work, *, purge: bool, purge_pushed: bool, show: Callable[[st
 
 def _remove_state(state: State, *, purge: bool, purge_pushed: bool) -> None:
     """The receipt comes last: after a kill the same command goes on."""
-    for folder in (state.config, state.replaced, state.secrets, state.root / "tool"):
+    secret = (state.secrets, state.nodes, state.joined)
+    for folder in (state.config, state.replaced, *secret, state.root / "tool"):
         shutil.rmtree(folder, ignore_errors=True)
     (state.root / "settings.json").unlink(missing_ok=True)
     if purge_pushed and state.pushed.exists():

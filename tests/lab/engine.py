@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.lab import debian
@@ -27,13 +27,16 @@ alice:x:1000:1000:Alice:/home/alice:/bin/bash
 _GROUPS = {"alice": "alice:x:1000:", "docker": "docker:x:999:alice"}
 
 
-def lower_folders(suite: str) -> list[Path]:
+def lower_folders(suite: str, further: Sequence[str] = ()) -> list[Path]:
     """Folders that overlayfs lays over each other, the uppermost first.
 
     Args:
         suite: `trixie` (Python 3.13) or `bookworm` (Python 3.11).
+        further: Packages of Debian beside those that all hosts have.
     """
-    packages = [*_PACKAGES, "docker-cli"] if suite == debian.TRIXIE else list(_PACKAGES)
+    packages = [*_PACKAGES, *further]
+    if suite == debian.TRIXIE:
+        packages.append("docker-cli")
     system = debian.root_file_system(suite, variant="essential", include=packages)
     binaries = programs()
     if suite != debian.TRIXIE:  # which knows no package with the client alone

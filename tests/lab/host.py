@@ -20,6 +20,7 @@ from tests.lab.engine import lower_folders
 from tests.lab.leftovers import make_cgroup, process_id, removed_at_end
 from tests.lab.machine import Machine
 from tests.lab.medium import Medium
+from tests.lab.run import run
 
 Profile = Literal["loopback", "blackhole"]
 Suite = Literal["trixie", "bookworm"]
@@ -43,6 +44,7 @@ class IsolatedHost(Machine):
         debian: Its Debian: `trixie` has Python 3.13, `bookworm` Python 3.11.
         image_store: Where its Docker keeps images: in containerd's store, or its classic one.
         name: Its hostname.
+        packages: Of Debian, beside those that all hosts have.
     """
 
     def __init__(
@@ -52,12 +54,15 @@ class IsolatedHost(Machine):
         debian: Suite = "trixie",
         image_store: ImageStore = "containerd",
         name: str = "",
+        packages: Sequence[str] = (),
     ) -> None:
         number = next(_numbers)
         self.profile = profile
         self.debian = debian
         self.image_store = image_store
         self.name = name or f"isolated-{number}"
+        self._packages = packages
+        self._lan = ""
         self._cgroup = f"airgap-lab-{os.getpid()}-{number}"
         self._folder = cache_root() / "hosts" / self._cgroup
         self._resources = ExitStack()
@@ -69,7 +74,7 @@ class IsolatedHost(Machine):
         Raises:
             HostError: The machine lacks what a host needs.
         """
-        lower = lower_folders(self.debian)
+        lower = lower_folders(self.debian, self._packages)
         try:
             self._make_folders()
             self._make_cgroup()
@@ -157,6 +162,28 @@ class IsolatedHost(Machine):
         """What runs a command of the building machine in the host's network."""
         return ["nsenter", f"--net=/proc/{self._init}/ns/net"]
 
+    def connect(self, other: IsolatedHost, network: str) -> tuple[str, str]:
+        """Lays a cable to another host: each reaches the other by it, and nothing else.
+
+        Args:
+            other: A host that runs and has no such cable yet.
+            network: The first three bytes of their addresses, such as `203.0.113`.
+
+        Returns:
+            The addresses of both.
+        """
+        ends = {host: f"lan{host._init}" for host in (self, other)}
+        cable = ["ip", "link", "add", ends[self], "type", "veth", "peer", "name", ends[other]]
+        run(cable)
+        addresses: list[str] = []
+        for host, end in ends.items():
+            run(["ip", "link", "set", end, "netns", str(host._init)])
+            addresses.append(f"{network}.{10 * (len(addresses) + 1)}")
+            host.run(["ip", "address", "add", f"{addresses[-1]}/24", "dev", end])
+            host.run(["ip", "link", "set", end, "up"])
+            host._lan = end
+        return addresses[0], addresses[1]
+
     def _plug_in(self, medium: Medium) -> str:
         return medium.device  # hosts see the devices of the building machine
 
@@ -167,7 +194,7 @@ class IsolatedHost(Machine):
             AssertionError: There is one, or the host is not what its profile says.
         """
         links = json.loads(self.run(["ip", "-json", "link"]).stdout)
-        outside = {link["ifname"] for link in links} - {"lo", "eth0", "nowhere"}
+        outside = {link["ifname"] for link in links} - {"lo", "eth0", "nowhere", self._lan}
         foreign = {name for name in outside if not name.startswith(("docker", "br-", "veth"))}
         assert not foreign, f"{self.name} has the interfaces {foreign}"
         routes = json.loads(self.run(["ip", "-json", "route", "show", "default"]).stdout)

@@ -6,12 +6,15 @@ from pathlib import Path
 
 from airgap.builder import instance
 from airgap.builder.config import HEADER, buildkitd_toml
+from airgap.builder.instance import BuilderNode, local_node
 from airgap.errors import HostError
 from airgap.isolated import old_docker
 from airgap.isolated.containers import BUILDER, REPLAYER, mirror_servers, registry_servers
 from airgap.isolated.host import User, last_lines, read_regular
+from airgap.isolated.nodes import Node, nodes
 from airgap.isolated.step import Finding, Step, Work
 from airgap.limits import LIMITS
+from airgap.oci.platform import native_platform
 
 _THEIRS = "theirs"
 _INSTANCES = {
@@ -29,8 +32,8 @@ class EnableStep(Step):
     def check(self, work: Work) -> Finding:
         """Asks buildx, as the user."""
         user = work.user
-        for name, container in _INSTANCES.items():
-            if problem := instance.problem(user.run, name, container):
+        for name in _INSTANCES:
+            if problem := instance.problem(user.run, name, builder_nodes(work, name)):
                 return Finding(False, f"{user.name}: {problem}")
         if work.options.select and instance.selected(user.run) != instance.INSTANCE:
             return Finding(False, f"{user.name} has another builder selected")
@@ -44,13 +47,13 @@ class EnableStep(Step):
         chosen = instance.selected(user.run)
         unwell = [
             name
-            for name, container in _INSTANCES.items()
-            if instance.problem(user.run, name, container)
+            for name in _INSTANCES
+            if instance.problem(user.run, name, builder_nodes(work, name))
         ]
         if unwell:
             work.changes.add(self.name, user.name)
         for name in unwell:
-            instance.create(user.run, _path(user).parent, name, _INSTANCES[name])
+            instance.create(user.run, _path(user).parent, name, builder_nodes(work, name))
         is_new = instance.INSTANCE in unwell
         wish = work.options.select
         if wish or (wish is None and is_new and chosen in ("", "default")):
@@ -61,7 +64,7 @@ class EnableStep(Step):
         """Does so for every user who got them by way of root and still has an account."""
         for name in work.changes.of(self.name):
             try:
-                disable(User.called(name))
+                disable(work, User.called(name))
             except HostError as error:
                 work.progress.message(f"left as it is: {error.message}")
 
@@ -90,7 +93,33 @@ def _check_buildx(user: User) -> None:
         raise HostError(problem, remedy="set it, then give the same command again")
 
 
-def disable(user: User) -> None:
+def builder_nodes(work: Work, name: str) -> list[BuilderNode]:
+    """Where a user's instance leads: to this host's builder, then to its nodes.
+
+    With nodes each platform is given to one of them. Else buildx would ask all of them what they
+    can before each build, and fail if one is switched off.
+    """
+    container = _INSTANCES[name]
+    others = [] if container == REPLAYER else nodes(work.state)
+    elsewhere = {platform for one in others for platform in one.platforms}
+    native = native_platform()
+    here = [str(one) for one in (native, *work.wanted.emulated(native))]
+    own = tuple(one for one in here if one not in elsewhere) if others else ()
+    return [local_node(name, container, own), *(_builder_node(one, name) for one in others)]
+
+
+def _builder_node(node: Node, name: str) -> BuilderNode:
+    # As of this host's own node: all of an instance's agree on that.
+    options = (*local_node(name, "").options, *node.tls_options)
+    if not node.is_ssh:
+        return BuilderNode(node.name, node.endpoint, node.platforms, options)
+    endpoint = f"docker-container://{BUILDER}?context={node.context}"
+    return BuilderNode(
+        node.name, endpoint, node.platforms, options, node.context, host=node.endpoint
+    )
+
+
+def disable(work: Work, user: User) -> None:
     """Removes a user's instances, and the defaults if we wrote them.
 
     Raises:
@@ -98,6 +127,9 @@ def disable(user: User) -> None:
     """
     for name in _INSTANCES:
         instance.remove(user.run, name)
+    for node in nodes(work.state):
+        if node.is_ssh:
+            instance.remove_context(user.run, node.context)
     if _defaults(user) != _THEIRS:
         user.run(["rm", "-f", str(_path(user))])
 

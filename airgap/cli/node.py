@@ -1,0 +1,245 @@
+"""`airgap node add|join|renew|list|remove|leave`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from airgap.cli.settings import Settings, pass_settings
+
+if TYPE_CHECKING:
+    from airgap.isolated.apply import Outcome
+    from airgap.isolated.step import Work
+    from airgap.progress import Progress
+
+_Command = TypeVar("_Command", bound=Callable[..., None])
+
+_OPTIONS = (
+    click.option(
+        "--days",
+        type=click.IntRange(1, 3650),
+        default=30,
+        show_default=True,
+        help="How long the certificates hold.",
+    ),
+    click.option(
+        "--output",
+        "-o",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Where the file for the node goes [default: NAME.node].",
+    ),
+)
+
+
+def _file_options(command: _Command) -> _Command:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.group(name="node")
+def command() -> None:
+    """Other machines that build for this host's builder, each for its own platform.
+
+    \b
+    Examples:
+      airgap node add arm tcp://192.0.2.20:1234
+      airgap node list
+    """
+
+
+@command.command(name="add")
+@click.argument("name", metavar="NAME")
+@click.argument("endpoint", metavar="ENDPOINT")
+@click.option(
+    "--platform",
+    "platforms",
+    multiple=True,
+    default=["linux/arm64"],
+    show_default=True,
+    help="What it builds for, in the place of this host; repeatable.",
+)
+@_file_options
+@pass_settings
+def add(
+    settings: Settings,
+    name: str,
+    endpoint: str,
+    platforms: tuple[str, ...],
+    days: int,
+    output: Path | None,
+) -> None:
+    """Have another machine build for a platform; this host goes on with all others.
+
+    That machine is set up with airgap install, too. Over tcp://HOST:PORT both prove themselves
+    with certificates, and over ssh://USER@HOST each user comes with an ssh key of theirs. Carry
+    the file that is written to the node, and give there: airgap node join FILE. It holds a
+    private key.
+
+    \b
+    Examples:
+      airgap node add arm tcp://192.0.2.20:1234
+      airgap node add arm ssh://builder@192.0.2.20
+    """
+    from airgap.isolated.node_changes import add as add_node
+    from airgap.isolated.nodes import check_new
+
+    with _changing(settings) as work:
+        node = check_new(work.state, name, endpoint, platforms)
+        path = output or Path(f"{name}.node")
+        written = add_node(work, node, days, path)
+    click.echo(f"{name} builds for {', '.join(node.platforms)}, at {node.endpoint}")
+    _tell_file(path, written)
+
+
+@command.command(name="renew")
+@click.argument("name", metavar="NAME")
+@_file_options
+@pass_settings
+def renew(settings: Settings, name: str, days: int, output: Path | None) -> None:
+    """Make new certificates for a node, and a new file to join with.
+
+    Until the node has joined with it, it cannot be reached.
+
+    \b
+    Example:
+      airgap node renew arm
+    """
+    from airgap.isolated.node_changes import renew as renew_node
+    from airgap.isolated.nodes import node
+
+    with _changing(settings) as work:
+        path = output or Path(f"{name}.node")
+        written = renew_node(work, node(work.state, name), days, path)
+    _tell_file(path, written)
+
+
+@command.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+@pass_settings
+def list_(settings: Settings, as_json: bool) -> None:
+    """Show the nodes, whether they can be reached, and until when their certificates hold.
+
+    \b
+    Example:
+      airgap node list
+    """
+    from airgap.cli.table import table
+    from airgap.isolated.node_states import RUNNING, node_states
+
+    with settings.progress() as progress:
+        states = node_states(_work(settings, progress))
+    rows = [
+        {
+            "name": one.node.name,
+            "endpoint": one.node.endpoint,
+            "platforms": list(one.node.platforms),
+            "reachable": one.state == RUNNING,
+            "state": one.state,
+            "until": f"{one.until:%Y-%m-%dT%H:%M:%SZ}" if one.until else None,
+        }
+        for one in states
+    ]
+    if as_json:
+        click.echo(json.dumps(rows))
+    elif states:
+        lines = [
+            (
+                one.node.name,
+                one.node.endpoint,
+                ",".join(one.node.platforms),
+                f"until {one.until:%Y-%m-%d}" if one.until else "",
+                one.state,
+            )
+            for one in states
+        ]
+        click.echo(table(lines))
+
+
+@command.command(name="remove")
+@click.argument("name", metavar="NAME")
+@pass_settings
+def remove(settings: Settings, name: str) -> None:
+    """Take a node back: this host builds for its platforms again, emulated.
+
+    On the node itself, airgap node leave.
+
+    \b
+    Example:
+      airgap node remove arm
+    """
+    from airgap.isolated.node_changes import remove as remove_node
+    from airgap.isolated.nodes import node
+
+    with _changing(settings) as work:
+        remove_node(work, node(work.state, name))
+    click.echo(f"{name} is no longer a node")
+
+
+@command.command(name="join")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@pass_settings
+def join(settings: Settings, file: Path) -> None:
+    """Make this host a node, with the file that airgap node add wrote on the other one.
+
+    Its builder then listens where the file says, for that host alone, and its programs trust
+    what that host serves. Delete the file afterwards: it holds a private key.
+
+    \b
+    Example:
+      airgap node join arm.node
+    """
+    from airgap.isolated.node_changes import join as join_host
+    from airgap.isolated.node_file import read_node_file
+
+    told = read_node_file(file)
+    with _changing(settings) as work:
+        join_host(work, told, _show)
+    where = f", and listens at {told.port.address}" if told.port else ""
+    click.echo(f"this host is the node {told.name}{where}")
+
+
+@command.command(name="leave")
+@pass_settings
+def leave(settings: Settings) -> None:
+    """Make this host nobody's node: its builder listens for no other machine.
+
+    \b
+    Example:
+      airgap node leave
+    """
+    from airgap.isolated.node_changes import leave as leave_host
+
+    with _changing(settings) as work:
+        leave_host(work, _show)
+    click.echo("this host is nobody's node")
+
+
+@contextmanager
+def _changing(settings: Settings) -> Iterator[Work]:
+    from airgap.isolated.state import State
+
+    with settings.progress() as progress, State(settings.root).lock("airgap node"):
+        yield _work(settings, progress)
+
+
+def _work(settings: Settings, progress: Progress) -> Work:
+    from airgap.isolated.host import User
+    from airgap.isolated.state import State
+    from airgap.isolated.status import standing_work
+
+    return standing_work(State(settings.root), User.behind_this_process(), progress)
+
+
+def _show(outcome: Outcome) -> None:
+    click.echo(f"{'done' if outcome.changed else 'ok':5} {outcome.name:14} {outcome.detail}")
+
+
+def _tell_file(path: Path, written: bool) -> None:
+    if written:
+        click.echo(f"written: {path} (private). On the node: airgap node join {path.name}")

@@ -1,0 +1,126 @@
+"""`airgap node`: what each of its verbs does to this host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from airgap.builder import instance
+from airgap.errors import HostError
+from airgap.isolated import containers, joined, nodes
+from airgap.isolated.apply import Outcome, apply_steps
+from airgap.isolated.host import User, is_root
+from airgap.isolated.node_file import NodeFile, write_node_file
+from airgap.isolated.nodes import Node
+from airgap.isolated.step import Work
+from airgap.isolated.steps.authorities import AuthoritiesStep
+from airgap.isolated.steps.builder import BuilderStep
+from airgap.isolated.steps.enable import EnableStep, enable
+
+
+def add(work: Work, node: Node, days: int, output: Path) -> bool:
+    """Adds a node, gives it to those who have the builder, and writes its file.
+
+    Args:
+        work: From `standing_work`.
+        node: From `check_new`.
+        days: How long its certificates hold.
+        output: Where its file goes.
+
+    Returns:
+        Whether there is a file.
+
+    Raises:
+        HostError: Something cannot be written, or buildx refuses.
+    """
+    written = renew(work, node, days, output)
+    nodes.keep(node)
+    _enable_all(work)
+    return written
+
+
+def renew(work: Work, node: Node, days: int, output: Path) -> bool:
+    """Makes new certificates for a node, and writes its file.
+
+    Args:
+        work: From `standing_work`.
+        node: Which one.
+        days: How long they hold.
+        output: Where its file goes.
+
+    Returns:
+        Whether there is a file: one that is reached by ssh may need none.
+
+    Raises:
+        HostError: Something cannot be written.
+    """
+    _check_root()
+    port = nodes.certify(node, days)
+    served = containers.listening(work)
+    if port is None and not served:
+        return False
+    ca = served[0].ca if served else ""
+    file = nodes.node_file(node, port, [server.address for server in served], ca)
+    write_node_file(output, file)
+    return True
+
+
+def remove(work: Work, node: Node) -> None:
+    """Takes a node back from all to whom it was given by way of root.
+
+    Raises:
+        HostError: buildx refuses.
+    """
+    _check_root()
+    nodes.remove(node)
+    _enable_all(work, gone=node)
+
+
+def join(work: Work, file: NodeFile, show: Callable[[Outcome], None]) -> None:
+    """Makes this host a node.
+
+    Args:
+        work: From `standing_work`.
+        file: What the other host said.
+        show: Is given each step's outcome.
+
+    Raises:
+        HostError: It wants an address that this host has not, or a step failed.
+    """
+    _check_root()
+    joined.join(work.state, file)
+    apply_steps(work, _TOLD, show)
+
+
+def leave(work: Work, show: Callable[[Outcome], None]) -> None:
+    """Makes this host nobody's node.
+
+    Raises:
+        HostError: A step failed.
+    """
+    _check_root()
+    joined.leave(work.state)
+    apply_steps(work, _TOLD, show)
+
+
+_TOLD = (AuthoritiesStep(), BuilderStep(), EnableStep())
+"""The steps that what another host says matters to."""
+
+
+def _check_root() -> None:
+    if not is_root():
+        raise HostError("only root can do that", remedy="use sudo")
+
+
+def _enable_all(work: Work, gone: Node | None = None) -> None:
+    """Who gave themselves the builder without root gets along with `airgap enable`."""
+    names = dict.fromkeys([work.user.name, *work.changes.of(EnableStep.name)])
+    for name in names:
+        try:
+            user = User.called(name)
+            if gone is not None and gone.is_ssh:
+                instance.remove_context(user.run, gone.context)
+            enable(replace(work, user=user))
+        except HostError as error:
+            work.progress.message(f"{name} has to give airgap enable: {error.message}")
