@@ -16,6 +16,7 @@ import requests
 
 from airgap.builder.containers import registry_yml
 from airgap.errors import HostError
+from airgap.isolated import joined
 from airgap.isolated.accounts import add_account, prepare, remove_account
 from airgap.isolated.authority import certify
 from airgap.isolated.listening import local_ip
@@ -25,6 +26,7 @@ from airgap.trust.certificates import Certified, Purpose, issue
 from tests.integration.command import airgap
 from tests.lab.layers import Layer
 from tests.lab.parts import program
+from tests.unit.isolated.test_node_file import GOOD
 
 HOST = "localhost"
 _PATIENCE = 20.0
@@ -200,3 +202,9 @@ def test_the_address_has_to_be_this_hosts() -> None:
     assert local_ip("127.0.0.1") == "127.0.0.1"
     with pytest.raises(HostError, match="no address of this host"):
         local_ip("192.0.2.10")
+
+
+def test_a_node_listens_at_an_address_of_its_own_alone(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match="no address of this host"):
+        joined.join(State(tmp_path), GOOD)
+    assert not State(tmp_path).joined.exists()

@@ -156,12 +156,6 @@ def test_a_node_trusts_what_the_other_host_serves(tmp_path: Path) -> None:
     assert not work.state.joined.exists()
 
 
-def test_a_node_listens_at_an_address_of_its_own_alone(tmp_path: Path) -> None:
-    with pytest.raises(HostError, match="no address of this host"):
-        joined.join(State(tmp_path), GOOD)
-    assert not State(tmp_path).joined.exists()
-
-
 def test_buildkit_is_told_where_it_listens_beside_its_socket() -> None:
     listener = Listener("tcp://192.0.2.20:1234", "/a/ca.crt", "/a/node.crt", "/a/node.key")
     config = tomllib.loads(buildkitd_toml([], [], listener=listener))
