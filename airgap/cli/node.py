@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
+_OTHERS = "users who gave themselves the builder give once more: airgap enable"
+
 _OPTIONS = (
     click.option(
         "--days",
@@ -94,6 +96,7 @@ def add(
         path = output or Path(f"{name}.node")
         written = add_node(work, node, days, path)
     click.echo(f"{name} builds for {', '.join(node.platforms)}, at {node.endpoint}")
+    click.echo(_OTHERS)
     _tell_file(path, written)
 
 
@@ -179,6 +182,7 @@ def remove(settings: Settings, name: str) -> None:
     with _changing(settings) as work:
         remove_node(work, node(work.state, name))
     click.echo(f"{name} is no longer a node")
+    click.echo(_OTHERS)
 
 
 @command.command(name="join")
