@@ -103,15 +103,12 @@ def main() -> int:
         key = journey.make_key(Path(folder))
         with walk.step("two bundles, one for arm64 servers and one for both kinds"):
             _make_bundles(upstream, key, drive)
-        with IsolatedHost(packages=["openssh-client"]) as host:
-            host.check_isolated()  # before there is a card to the other one
-            with Arm64Machine(host) as machine:
-                with walk.step("Docker starts"):
-                    machine.start_docker()
-                _walk_arm64(walk, machine, key, drive)
-                _walk_amd64(walk, host, machine, key, drive)
-                _walk_node(walk, host, machine)
-                _walk_back(walk, machine)
+        with Arm64Machine() as machine:
+            with walk.step("Docker starts"):
+                machine.start_docker()
+            _walk_arm64(walk, machine, key, drive)
+        with IsolatedHost() as host:
+            _walk_amd64(walk, host, key, drive)
     Path(__file__).with_name("results.md").write_text(walk.text())
     return 0
 
@@ -157,71 +154,23 @@ def _walk_arm64(walk: Walk, machine: Machine, key: Path, drive: Medium) -> None:
         said = _run(machine, _BUILD_BOTH)
         walk.expect("x86_64", said)
         walk.expect(kernel, said)
-
-
-def _walk_amd64(
-    walk: Walk, host: IsolatedHost, machine: Arm64Machine, key: Path, drive: Medium
-) -> None:
-    """The bundle for both kinds, on a host of the other kind, which serves the machine too."""
-    host.start_docker()
-    host.attach(drive, _DRIVE)
-    with walk.step("the bundle for both kinds on an amd64 host"):
-        journey.check_by_hand(host, key.with_suffix(".pub"), _BOTH)
-        host.run([*journey.TOOL, "trust", "add", "/root/site.pub"])
-        listen = ["--listen", machine.neighbour_address]
-        said = host.run([*journey.TOOL, "install", _BOTH, *listen]).stdout
-        walk.expect("built for linux/amd64, linux/arm64", said)
-
-
-def _walk_node(walk: Walk, host: IsolatedHost, machine: Arm64Machine) -> None:
-    """The arm64 server joins the builder of the amd64 one, by TCP and then by ssh."""
-    registry = f"{machine.neighbour_address}:5000"
-    host.run(["airgap", "account", "add", "ci", "--password-stdin"], input="secret")
-    login = ["docker", "login", registry, "--username", "ci", "--password-stdin"]
-    host.run(login, input="secret")
-    host.run(["mkdir", "/root/app"])
-    host.write("/root/app/Dockerfile", machine.run(["cat", "/root/app/Dockerfile"]).stdout.encode())
-    with walk.step("the arm64 server joins the builder of the amd64 one, by TCP with certificates"):
-        _run(host, f"airgap node add arm tcp://{machine.address}:1234")
-        _join(walk, host, machine)
-    with walk.step("a build for both on two kernels, pushed by both as one index"):
-        _build_on_two(walk, host, f"{registry}/demo/tcp")
-    with walk.step("the same by ssh, while nothing listens"):
-        _run(
-            host, "airgap node remove arm; ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519"
-        )
-        _run(machine, "airgap node leave; install -d -m 0700 /root/.ssh; /usr/sbin/sshd")
-        key = host.run(["cat", "/root/.ssh/id_ed25519.pub"]).stdout
-        machine.write("/root/.ssh/authorized_keys", key.encode())
-        host.write("/root/.ssh/config", b"StrictHostKeyChecking accept-new\n")
-        _run(host, f"airgap node add arm ssh://root@{machine.address}")
-        _join(walk, host, machine)
-        _build_on_two(walk, host, f"{registry}/demo/ssh")
-
-
-def _join(walk: Walk, host: IsolatedHost, machine: Arm64Machine) -> None:
-    machine.write("/root/arm.node", host.run(["cat", "/root/app/arm.node"]).stdout.encode())
-    _run(machine, "airgap node join /root/arm.node")
-    walk.expect("running", _run(host, "airgap node list"))
-
-
-def _build_on_two(walk: Walk, host: IsolatedHost, image: str) -> None:
-    platforms = "--platform linux/amd64,linux/arm64"
-    _run(host, f"docker buildx build --no-cache {platforms} -t {image} --push .")
-    walk.expect(f"{arm64.release()} aarch64", _run(host, _run_in("arm64", image)))
-    walk.expect("x86_64", _run(host, _run_in("amd64", image)))
-
-
-def _run_in(architecture: str, image: str) -> str:
-    return f"docker run --rm --pull always --platform linux/{architecture} {image}"
-
-
-def _walk_back(walk: Walk, machine: Machine) -> None:
     with walk.step("`airgap uninstall --purge --purge-pushed`"):
         said = _run(machine, "airgap uninstall --purge --purge-pushed --yes")
         walk.expect("undone tool", said)
         assert not machine.run(["docker", "ps", "--all", "--quiet"]).stdout
         assert "airgap" not in machine.run(["ls", "/proc/sys/fs/binfmt_misc"]).stdout
+
+
+def _walk_amd64(walk: Walk, host: IsolatedHost, key: Path, drive: Medium) -> None:
+    """The bundle for both kinds, on a host of the other kind."""
+    host.check_isolated()
+    host.start_docker()
+    host.attach(drive, _DRIVE)
+    with walk.step("the bundle for both kinds on an amd64 host"):
+        journey.check_by_hand(host, key.with_suffix(".pub"), _BOTH)
+        host.run([*journey.TOOL, "trust", "add", "/root/site.pub"])
+        said = host.run([*journey.TOOL, "install", _BOTH]).stdout
+        walk.expect("built for linux/amd64, linux/arm64", said)
 
 
 def _run(machine: Machine, script: str) -> str:
