@@ -65,7 +65,7 @@ def test_a_user_without_root_is_told_what_they_can_do(fresh_host: StartHost) -> 
     trust = ["--trust", "/home/alice/site.pub"]
     done = host.run([*tool, "install", journey.ON_MEDIUM, *trust], user="alice", check=False)
     assert done.returncode == ExitCode.HOST
-    assert "only root can do these steps: tool, emulator, listen, docker-mirror" in done.stderr
+    assert "only root can do these steps: tool, emulator, authorities, docker-mirror" in done.stderr
     only = ["--only", "seed,load,mirror,registry,builder,buildx,enable"]
     host.run([*tool, "install", journey.ON_MEDIUM, *trust, *only], user="alice")
     amd64 = ["docker", "buildx", "build", "--platform", "linux/amd64", "/home/alice/app"]
