@@ -132,6 +132,10 @@ class Arm64Machine(Machine, Resource):
             "IdentityFile": arm64.disk().with_name("wire_key"),
             "LogLevel": "ERROR",
             "ProxyCommand": f"nc -U {self._folder / 'wire'}",
+            # Now and then the machine is not woken by what came in on the line: the next byte
+            # brings it all.
+            "ServerAliveInterval": 1,
+            "ServerAliveCountMax": 600,
             "StrictHostKeyChecking": "no",
             "UserKnownHostsFile": "/dev/null",
         }
