@@ -15,7 +15,7 @@ from typing import TypeVar
 from airgap.bundle.contents import ImageEntry, broken
 from airgap.errors import UpstreamError
 from airgap.oci.digest import digest_of
-from airgap.oci.manifest import Descriptor, Index, Manifest, index_of_carried
+from airgap.oci.manifest import Descriptor, Index, Manifest, blobs_of, index_of_carried
 from airgap.oci.push import Blob, PushClient, RefusedError, Way
 from airgap.progress import Progress
 
@@ -97,12 +97,6 @@ def plan(
     top = documents[image.digest]
     named = top.manifests if isinstance(top, Index) else ()
     children = tuple({one.digest: one for one in named if one.digest in documents}.values())
-    blobs = {
-        blob.digest: blob
-        for document in documents.values()
-        if isinstance(document, Manifest)
-        for blob in document.blobs
-    }
     if rewrite and isinstance(top, Index):
         body = index_of_carried(body, documents.keys())
     return Target(
@@ -110,7 +104,7 @@ def plan(
         repository,
         body,
         children,
-        tuple(blobs.values()),
+        tuple(blobs_of(documents).values()),
         0 if rewrite else sum(one.digest not in documents for one in named),
     )
 

@@ -21,7 +21,7 @@ from airgap.limits import LIMITS
 from airgap.oci.attempts import persist
 from airgap.oci.blob_reader import BlobReader
 from airgap.oci.credentials import Credentials
-from airgap.oci.manifest import Manifest
+from airgap.oci.manifest import blobs_of
 from airgap.oci.push import PushClient
 from airgap.oci.reference import Reference
 from airgap.oci.registries import Registries, RegistryConfig, is_loopback, is_server
@@ -208,9 +208,7 @@ def fetch(work: Work, mirror: RegistryMirror, image: ImageEntry) -> None:
     documents = store.documents(image)
     blobs = {
         blob.digest: blob.size
-        for document in documents.values()
-        if isinstance(document, Manifest)
-        for blob in document.blobs
+        for blob in blobs_of(documents).values()
         if not store.has_blob(blob.digest, blob.size)
     }
     reference = Reference(mirror.server, mirror.repository(image), digest=image.digest)

@@ -115,6 +115,20 @@ def parse(body: bytes, media_type: str, what: str) -> Manifest | Index:
     raise _broken(what, f"is of the media type {media_type!r}, which is none of image or index")
 
 
+def blobs_of(documents: Mapping[str, Manifest | Index]) -> dict[str, Descriptor]:
+    """Digest to descriptor, of all configs and layers of some manifests.
+
+    Args:
+        documents: Digest to manifest, or to index, which has none.
+    """
+    return {
+        blob.digest: blob
+        for document in documents.values()
+        if isinstance(document, Manifest)
+        for blob in document.blobs
+    }
+
+
 def index_of_carried(body: bytes, carried: Collection[str]) -> bytes:
     """An index with those entries alone whose manifests are carried; the same for the same input.
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from airgap.bundle import framing
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import NotFoundError
-from airgap.oci.manifest import Index, Manifest
+from airgap.oci.manifest import Index, Manifest, blobs_of
 from airgap.store.store import Store
 
 
@@ -29,11 +29,7 @@ def export(
     """
     documents = store.documents(image)
     _check_whole(image, documents)
-    digests = dict.fromkeys(documents)
-    for document in documents.values():
-        if isinstance(document, Manifest):
-            digests.update(dict.fromkeys(blob.digest for blob in document.blobs))
-    sizes = {digest: store.blob_size(digest) for digest in digests}
+    sizes = {digest: store.blob_size(digest) for digest in (*documents, *blobs_of(documents))}
     named = replace(image, name=name or image.name)
     head = framing.head([named], documents, sizes, host_platforms, mtime=0)
     blobs = framing.place_blobs(len(head), sizes.items())

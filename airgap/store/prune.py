@@ -13,7 +13,7 @@ from pathlib import Path
 from airgap.bundle.contents import ImageEntry
 from airgap.disk import existing, sync
 from airgap.errors import NotFoundError
-from airgap.oci.manifest import Manifest
+from airgap.oci.manifest import blobs_of
 from airgap.progress import Progress
 from airgap.store import layout
 from airgap.store.store import Store
@@ -95,12 +95,7 @@ def _kept(store: Store, images: Sequence[ImageEntry]) -> tuple[dict[Path, set[st
             documents = store.documents(image)
         except NotFoundError:  # its install was not finished
             continue
-        layers = {
-            blob.digest
-            for document in documents.values()
-            if isinstance(document, Manifest)
-            for blob in document.blobs
-        }
+        layers = blobs_of(documents)
         blobs |= {layout.blob_data(digest) for digest in (*documents, *layers)}
         for repository in layout.mirror_repositories(image.reference):
             own = [(layout.layer_link(repository, digest), digest) for digest in layers]

@@ -12,7 +12,7 @@ from airgap.bundle.contents import BlobEntry, ImageEntry, broken
 from airgap.bundle.joined_tar import JoinedTar
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.errors import HostError, SpaceError, is_full
-from airgap.oci.manifest import Index, Manifest
+from airgap.oci.manifest import Index, Manifest, blobs_of
 from airgap.progress import Progress
 from airgap.store.layout import mirror_repositories
 from airgap.store.store import Store
@@ -103,10 +103,8 @@ def needed_by(images: Sequence[ImageEntry], documents: Mapping[str, Manifest | I
     """The digests of all that images reach."""
     needed: set[str] = set()
     for image in images:
-        for digest, document in documents_of(image.digest, documents).items():
-            needed.add(digest)
-            if isinstance(document, Manifest):
-                needed |= {blob.digest for blob in document.blobs}
+        part = documents_of(image.digest, documents)
+        needed |= {*part, *blobs_of(part)}
     return needed
 
 

@@ -165,12 +165,7 @@ class Store:
         Raises:
             NotFoundError: A blob of it is not here.
         """
-        blobs = dict.fromkeys(
-            blob.digest
-            for document in documents.values()
-            if isinstance(document, Manifest)
-            for blob in document.blobs
-        )
+        blobs = manifest.blobs_of(documents)
         for digest in (*blobs, *documents):
             self.blob_size(digest)
             self._sync_later(layout.blob_data(digest))
