@@ -13,6 +13,7 @@ from airgap.builder.engine import ContainerSpec
 from airgap.builder.registry_server import RegistryServer
 from airgap.errors import HostError
 from airgap.isolated.joined import joined
+from airgap.isolated.listening import local_ip
 from airgap.isolated.registry_mirror import RegistryMirror
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Work
@@ -22,6 +23,8 @@ from airgap.oci.registries import bracketed
 MIRROR = "airgap-mirror"
 REGISTRY = "airgap-registry"
 MIRROR_TLS, REGISTRY_TLS = f"{MIRROR}-tls", f"{REGISTRY}-tls"
+"""The same once more over the same storage, for other machines: with TLS and accounts."""
+
 BUILDER = "airgap-buildkitd"
 REPLAYER = "airgap-replay"
 """The builder for builds from recordings; each builder's cache is a volume of its name."""
@@ -33,8 +36,7 @@ BUILDERS = (BUILDER, REPLAYER)
 
 def mirror_spec(work: Work) -> ContainerSpec:
     """The mirror: read-only in every way, for this host and for containers on its bridge."""
-    storage, port = work.state.mirror.root, work.settings.mirror_port
-    return _registry_spec(work, MIRROR, storage, mirror_addresses(work), port, read_only=True)
+    return _registry_spec(work, MIRROR, mirror_addresses(work), work.settings.mirror_port)
 
 
 def mirror_addresses(work: Work) -> list[str]:
@@ -60,27 +62,36 @@ def registry_servers(work: Work) -> list[RegistryServer]:
 def trusted_servers(work: Work) -> list[RegistryServer]:
     """All that have TLS by an authority of an airgap, which this host's programs are told of."""
     node = joined(work.state)
-    return [*listening(work), *(node.registries if node else ())]
+    return [*listening(work).values(), *(node.registries if node else ())]
 
 
-def listening(work: Work) -> list[RegistryServer]:
-    """Mirror and registry as other machines reach them, if they do and are here."""
+def listening(work: Work) -> dict[str, RegistryServer]:
+    """Mirror and registry as other machines reach them, if they do and are here, by container."""
     settings = work.settings
     if not settings.listen:
-        return []
-    ports = [] if settings.registry_mirror else [settings.mirror_port]
-    addresses = [
-        f"{bracketed(settings.listen)}:{port}" for port in (*ports, settings.registry_port)
-    ]
-    return [
-        RegistryServer(address, ca=str(work.state.authority / "ca.crt")) for address in addresses
-    ]
+        return {}
+    ports = {MIRROR_TLS: settings.mirror_port, REGISTRY_TLS: settings.registry_port}
+    if settings.registry_mirror:
+        del ports[MIRROR_TLS]
+    host, ca = bracketed(settings.listen), str(work.state.authority / "ca.crt")
+    return {name: RegistryServer(f"{host}:{port}", ca=ca) for name, port in ports.items()}
 
 
 def registry_spec(work: Work) -> ContainerSpec:
     """The registry for what people push, for this host alone."""
-    port = work.settings.registry_port
-    return _registry_spec(work, REGISTRY, work.state.pushed, ["127.0.0.1"], port, read_only=False)
+    return _registry_spec(work, REGISTRY, ["127.0.0.1"], work.settings.registry_port)
+
+
+def listening_spec(work: Work, name: str) -> ContainerSpec:
+    """One of those that `listening` names.
+
+    It reads its certificate when it starts: a new one means a new container.
+    """
+    is_mirror = name == MIRROR_TLS
+    port = work.settings.mirror_port if is_mirror else work.settings.registry_port
+    spec = _registry_spec(work, name, [local_ip(work.settings.listen)], port)
+    certificate = str(work.state.secrets / "tls.crt")
+    return replace(spec, config_digest=_with_files(spec.config_digest, [certificate]))
 
 
 def builder_spec(work: Work, name: str) -> ContainerSpec:
@@ -139,7 +150,7 @@ def config_text(work: Work, container: str) -> str:
             proxied=container == REPLAYER,
             listener=node.listener if node else None,
         )
-    return registry_yml(read_only=container == MIRROR)
+    return registry_yml(read_only=_is_mirror(container), secured=_is_secured(container))
 
 
 def _builders_mirror(work: Work) -> list[RegistryServer]:
@@ -159,16 +170,26 @@ def _with_files(digest: str, files: Iterable[str]) -> str:
     return digest
 
 
-def _registry_spec(
-    work: Work, name: str, storage: Path, addresses: list[str], port: int, *, read_only: bool
-) -> ContainerSpec:
+def _is_mirror(container: str) -> bool:
+    return container in (MIRROR, MIRROR_TLS)
+
+
+def _is_secured(container: str) -> bool:
+    return container in (MIRROR_TLS, REGISTRY_TLS)
+
+
+def _registry_spec(work: Work, name: str, addresses: list[str], port: int) -> ContainerSpec:
     config, digest = _config(work, name)
-    image = image_id(work, "registry")
-    return replace(
-        registry_container(name, image, storage, config, read_only=read_only),
-        ports={5000: [(address, port) for address in addresses]},
-        config_digest=digest,
+    spec = registry_container(
+        name,
+        image_id(work, "registry"),
+        work.state.mirror.root if _is_mirror(name) else work.state.pushed,
+        config,
+        read_only=_is_mirror(name),
+        secrets=work.state.secrets if _is_secured(name) else None,
     )
+    ports = {5000: [(address, port) for address in addresses]}
+    return replace(spec, ports=ports, config_digest=digest)
 
 
 def _config(work: Work, container: str) -> tuple[Path, str]:

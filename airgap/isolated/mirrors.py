@@ -28,10 +28,11 @@ def engine_config(work: Work, engine: str, *, elsewhere: bool) -> EngineConfig:
         HostError: No such address is served, or an authority cannot be read.
     """
     bridge = work.engine.bridge_gateway()
-    known_here = containers.mirror_servers(work)
-    if elsewhere and not work.settings.registry_mirror:
-        known_here += containers.listening(work)[:1]
-    servers = reached(known_here, bridge, engine, elsewhere=elsewhere)
+    mirrors = containers.mirror_servers(work)
+    served = containers.listening(work).get(containers.MIRROR_TLS)
+    if elsewhere and served:  # this host's own engines need no account with what is for others
+        mirrors.append(served)
+    servers = reached(mirrors, bridge, engine, elsewhere=elsewhere)
     registries = reached(containers.registry_servers(work), bridge, engine, elsewhere=elsewhere)
     if not servers:
         raise HostError(

@@ -57,7 +57,7 @@ def renew(work: Work, node: Node, days: int, output: Path) -> bool:
     """
     _check_root()
     port = nodes.certify(node, days)
-    served = containers.listening(work)
+    served = list(containers.listening(work).values())
     if port is None and not served:
         return False
     ca = served[0].ca if served else ""

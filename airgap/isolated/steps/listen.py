@@ -6,18 +6,11 @@ loopback. The registry keeps nothing in memory, so that each sees at once what t
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import replace
-
-from airgap.builder.containers import registry_container, registry_yml
-from airgap.builder.engine import ContainerSpec
 from airgap.isolated import containers
 from airgap.isolated.accounts import count, prepare
 from airgap.isolated.authority import certificate_problem, certified_until, certify
 from airgap.isolated.containers import MIRROR_TLS, REGISTRY_TLS
-from airgap.isolated.listening import local_ip
 from airgap.isolated.registry_probe import wait_until_served, wants_account
-from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Step, Work
 
 
@@ -36,10 +29,10 @@ class ListenStep(Step):
             return Finding(not problem, problem or "this host alone is served")
         if problem := certificate_problem(work.state, address):
             return Finding(False, problem)
-        for spec in _specs(work):
-            if problem := work.engine.container_problem(spec):
-                return Finding(False, f"{spec.name}: {problem}")
-        for server in containers.listening(work):
+        for name, server in containers.listening(work).items():
+            finding = containers.check_container(work, containers.listening_spec(work, name))
+            if not finding.well:
+                return Finding(False, f"{name}: {finding.detail}")
             if not wants_account(server.address, server.ca):
                 return Finding(False, f"{server.address} does not answer with TLS")
         until, who = certified_until(work.state), count(work.state)
@@ -53,38 +46,11 @@ class ListenStep(Step):
         if certificate_problem(work.state, work.settings.listen):
             certify(work.state, work.settings.listen)
         prepare(work.state)
-        for spec in _specs(work):
-            text = _config_text(spec.name)
-            write_file(work.state.config / f"{spec.name}.yml", text.encode())
-            work.progress.message(f"starting {spec.name}")
-            work.engine.run(spec)
-        for server in containers.listening(work):
-            wait_until_served(server.address, work.engine, REGISTRY_TLS, server.ca)
+        for name, server in containers.listening(work).items():
+            containers.run_container(work, containers.listening_spec(work, name))
+            wait_until_served(server.address, work.engine, name, server.ca)
 
     def undo(self, work: Work) -> None:
         """Removes the containers; accounts and authority stay."""
         for name in (MIRROR_TLS, REGISTRY_TLS):
             work.engine.remove_container(name)
-
-
-def _specs(work: Work) -> list[ContainerSpec]:
-    """Both containers. A new certificate means new ones: the registry reads it at its start."""
-    image = containers.image_id(work, "registry")
-    certificate = (work.state.secrets / "tls.crt").read_bytes()
-    served = [(REGISTRY_TLS, work.state.pushed, work.settings.registry_port)]
-    if not work.settings.registry_mirror:
-        served.append((MIRROR_TLS, work.state.mirror.root, work.settings.mirror_port))
-    found = []
-    for name, storage, port in served:
-        config, read_only = work.state.config / f"{name}.yml", name == MIRROR_TLS
-        spec = registry_container(
-            name, image, storage, config, read_only=read_only, secrets=work.state.secrets
-        )
-        digest = hashlib.sha256(_config_text(name).encode() + certificate).hexdigest()
-        ports = {5000: [(local_ip(work.settings.listen), port)]}
-        found.append(replace(spec, ports=ports, config_digest=digest))
-    return found
-
-
-def _config_text(name: str) -> str:
-    return registry_yml(read_only=name == MIRROR_TLS, secured=True)

@@ -95,13 +95,13 @@ def test_builders_know_what_is_served_to_others(tmp_path: Path) -> None:
 
 def test_addresses_of_ipv6_are_bracketed(tmp_path: Path) -> None:
     settings = HostSettings(listen="2001:db8::10", registry_port=6000)
-    servers = containers.listening(work_with(tmp_path, settings=settings))
+    servers = list(containers.listening(work_with(tmp_path, settings=settings)).values())
     assert [server.address for server in servers] == ["[2001:db8::10]:5001", "[2001:db8::10]:6000"]
 
 
 def test_a_mirror_of_somebody_else_is_not_served_again(tmp_path: Path) -> None:
     work = work_with(tmp_path, settings=replace(CHOSEN, listen=ADDRESS))
-    assert [server.address for server in containers.listening(work)] == [f"{ADDRESS}:5000"]
+    assert [server.address for server in containers.listening(work).values()] == [f"{ADDRESS}:5000"]
 
 
 def test_the_registry_for_others_has_tls_and_accounts() -> None:
