@@ -6,11 +6,34 @@ import errno
 import os
 from pathlib import Path
 
+from airgap.errors import UsageError
+
 
 def existing(folder: Path) -> Path:
     """The folder, or the nearest one above it that is there."""
     folder = folder.absolute()
     return next(one for one in (folder, *folder.parents) if one.exists())
+
+
+def read_given(path: Path, limit: int, what: str = "") -> bytes:
+    """All bytes of a file that somebody named.
+
+    Args:
+        path: The file.
+        limit: How many bytes it may have.
+        what: What it should be, for the message: `the spec `.
+
+    Raises:
+        UsageError: It cannot be read, or is larger.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read {what}{path}: {error.strerror}") from error
+    if len(data) > limit:
+        raise UsageError(f"{path} is larger than {limit} bytes")
+    return data
 
 
 def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:

@@ -109,8 +109,7 @@ def create(run: Runner, folder: Path, name: str, nodes: Sequence[BuilderNode]) -
         )
     remove(run, name)
     with _without_defaults(run, folder) as variable:
-        for one in nodes:
-            _add(run, variable, name, one, append=one is not nodes[0])
+        _add_all(run, variable, name, nodes)
 
 
 @contextmanager
@@ -124,10 +123,15 @@ def alone(run: Runner, nodes: Sequence[BuilderNode]) -> Iterator[str]:
     Raises:
         HostError: buildx refuses.
     """
-    with _configuration(run) as variable:
-        for one in nodes:
-            _add(run, variable, INSTANCE, one, append=one is not nodes[0])
+    with _folder(run) as folder:
+        variable = _configured_in(folder)
+        _add_all(run, variable, INSTANCE, nodes)
         yield variable
+
+
+def _add_all(run: Runner, variable: str, name: str, nodes: Sequence[BuilderNode]) -> None:
+    for one in nodes:
+        _add(run, variable, name, one, append=one is not nodes[0])
 
 
 def _add(run: Runner, variable: str, name: str, node: BuilderNode, *, append: bool) -> None:
@@ -188,13 +192,18 @@ def remove(run: Runner, name: str) -> None:
 
 
 @contextmanager
-def _configuration(run: Runner) -> Iterator[str]:
-    """The variable that gives buildx a folder of its own for as long as this lasts."""
+def _folder(run: Runner) -> Iterator[str]:
+    """A folder of the user's own for as long as this lasts."""
     folder = _checked(run, ["mktemp", "-d"]).strip()
     try:
-        yield f"BUILDX_CONFIG={folder}"
+        yield folder
     finally:
         run(["rm", "-r", folder])
+
+
+def _configured_in(folder: str) -> str:
+    """The variable that has buildx keep its files in a folder."""
+    return f"BUILDX_CONFIG={folder}"
 
 
 @contextmanager
@@ -205,10 +214,9 @@ def _without_defaults(run: Runner, folder: Path) -> Iterator[str]:
     `builder/builder.go`, `driver/remote/factory.go`).
     """
     _checked(run, ["mkdir", "-p", str(folder / "instances")])
-    with _configuration(run) as variable:
-        other = variable.partition("=")[2]
+    with _folder(run) as other:
         _checked(run, ["ln", "-s", str(folder / "instances"), f"{other}/instances"])
-        yield variable
+        yield _configured_in(other)
 
 
 def _shown(run: Runner, name: str, *, patient: bool) -> list[dict[str, str]]:

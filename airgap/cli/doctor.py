@@ -31,7 +31,7 @@ def command(settings: Settings, fix: bool, deep: bool, as_json: bool) -> None:
       airgap doctor
       sudo airgap doctor --fix
     """
-    from airgap.cli.table import table
+    from airgap.cli.table import findings_table
     from airgap.isolated.doctor import diagnose
     from airgap.isolated.doctor import fix as mend
     from airgap.isolated.host import User
@@ -50,11 +50,7 @@ def command(settings: Settings, fix: bool, deep: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({name: asdict(one) for name, one in found.items()}))
     else:
-        rows = [
-            ("ok" if one.finding.well else "NOT OK", name, one.finding.detail)
-            for name, one in found.items()
-        ]
-        click.echo(table(rows))
+        click.echo(findings_table({name: one.finding for name, one in found.items()}))
     unwell = {name: one.remedy for name, one in found.items() if not one.finding.well}
     if unwell:
         remedies = "\n     ".join(f"{name}: {remedy}" for name, remedy in unwell.items())

@@ -140,6 +140,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
       airgap install /media/usb/airgap --listen 192.0.2.10
       airgap install /media/usb/airgap --registry harbor.example.internal/mirror --ca ca.pem
     """
+    from airgap.cli.table import outcome_line
     from airgap.isolated.apply import Outcome
     from airgap.isolated.host import User
     from airgap.isolated.install import Order, install
@@ -179,8 +180,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
 
     def show(outcome: Outcome) -> None:
         if not as_json:
-            done = "done" if outcome.changed else "ok"
-            click.echo(f"{done:5} {outcome.name:14} {outcome.detail}")
+            click.echo(outcome_line(outcome))
 
     with settings.progress() as progress:
         report = install(state, order, User.behind_this_process(), progress, show)

@@ -241,7 +241,9 @@ def _work(settings: Settings, progress: Progress) -> Work:
 
 
 def _show(outcome: Outcome) -> None:
-    click.echo(f"{'done' if outcome.changed else 'ok':5} {outcome.name:14} {outcome.detail}")
+    from airgap.cli.table import outcome_line
+
+    click.echo(outcome_line(outcome))
 
 
 def _tell_file(path: Path, written: bool) -> None:

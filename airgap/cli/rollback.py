@@ -27,6 +27,7 @@ def command(settings: Settings, as_json: bool) -> None:
     Example:
       airgap rollback
     """
+    from airgap.cli.table import outcome_line
     from airgap.isolated.host import User
     from airgap.isolated.rollback import rollback
     from airgap.isolated.state import State
@@ -34,8 +35,7 @@ def command(settings: Settings, as_json: bool) -> None:
 
     def show(outcome: Outcome) -> None:
         if not as_json:
-            done = "done" if outcome.changed else "ok"
-            click.echo(f"{done:5} {outcome.name:14} {outcome.detail}")
+            click.echo(outcome_line(outcome))
 
     with settings.progress() as progress:
         work = standing_work(State(settings.root), User.behind_this_process(), progress)

@@ -29,7 +29,7 @@ def command(settings: Settings, deep: bool, as_json: bool) -> None:
       airgap status --deep
       airgap status --json
     """
-    from airgap.cli.table import table
+    from airgap.cli.table import findings_table
     from airgap.isolated.host import User
     from airgap.isolated.state import State
     from airgap.isolated.status import standing_work, status
@@ -45,14 +45,7 @@ def command(settings: Settings, deep: bool, as_json: bool) -> None:
         }
         click.echo(json.dumps(document))
     else:
-        click.echo(
-            table(
-                [
-                    ("ok" if finding.well else "NOT OK", step, finding.detail)
-                    for step, finding in findings.items()
-                ]
-            )
-        )
+        click.echo(findings_table(findings))
     unwell = [step for step, finding in findings.items() if not finding.well]
     if unwell:
         raise HostError(f"not well: {', '.join(unwell)}", remedy="what helps: airgap doctor")

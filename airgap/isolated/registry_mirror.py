@@ -14,6 +14,7 @@ from pathlib import Path
 
 from airgap.builder.registry_server import RegistryServer
 from airgap.bundle.contents import ImageEntry
+from airgap.disk import read_given
 from airgap.errors import UsageError
 from airgap.isolated.state import HostSettings, State, write_file
 from airgap.isolated.step import Work, foreseen
@@ -55,8 +56,13 @@ class RegistryMirror:
         """The one that the operator named, if one was."""
         if not settings.registry_mirror:
             return None
-        server, _, prefix = settings.registry_mirror.partition("/")
         ca = Path(settings.registry_mirror_ca) if settings.registry_mirror_ca else None
+        return cls.called(settings.registry_mirror, ca)
+
+    @classmethod
+    def called(cls, name: str, ca: Path | None) -> RegistryMirror:
+        """The one that people call `HOST[:PORT][/PREFIX]`."""
+        server, _, prefix = name.partition("/")
         return cls(server, prefix, ca)
 
     def __str__(self) -> str:
@@ -125,14 +131,9 @@ def read_ca(path: Path) -> bytes:
     """
     from cryptography import x509
 
+    data = read_given(path, LIMITS.ca_bytes)
     try:
-        with path.open("rb") as file:
-            data = file.read(LIMITS.ca_bytes + 1)
-        if len(data) > LIMITS.ca_bytes:
-            raise UsageError(f"{path} is larger than {LIMITS.ca_bytes} bytes")
         x509.load_pem_x509_certificates(data)
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise UsageError(
             f"{path} holds no certificate in PEM form",
@@ -157,13 +158,10 @@ def keep_ca(state: State, settings: HostSettings, pem: bytes) -> HostSettings:
 def known_mirrors(work: Work) -> list[RegistryMirror]:
     """Those that may have images of this host: the one that was named, then earlier ones."""
     names = [work.settings.registry_mirror, *reversed(work.changes.of(STEP))]
-    settings = [_settings_of(work.state, name) for name in dict.fromkeys(names) if name]
-    return [mirror for one in settings if (mirror := RegistryMirror.of(one))]
-
-
-def _settings_of(state: State, name: str) -> HostSettings:
-    path = _ca_path(state, name)
-    return HostSettings(registry_mirror=name, registry_mirror_ca=str(path) if path.exists() else "")
+    kept = {name: _ca_path(work.state, name) for name in names if name}
+    return [
+        RegistryMirror.called(name, path if path.exists() else None) for name, path in kept.items()
+    ]
 
 
 def _ca_path(state: State, name: str) -> Path:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from airgap.builder.engine import Engine
-from airgap.errors import AirgapError, HostError
+from airgap.errors import HostError
 from airgap.isolated import receipts
 from airgap.isolated.host import User
 from airgap.isolated.joined import joined
 from airgap.isolated.node_states import RUNNING, node_states
 from airgap.isolated.nodes import nodes
 from airgap.isolated.state import Changes, State
-from airgap.isolated.step import Finding, Step, Work, foreseen
+from airgap.isolated.step import Finding, Step, Work, seen
 from airgap.isolated.steps import STEPS
 from airgap.isolated.wanted import Wanted
 from airgap.progress import Progress
@@ -21,11 +21,7 @@ from airgap.store.check import damaged_blobs
 
 def look(step: Step, work: Work) -> Finding:
     """A step's check, with every foreseeable error as its finding."""
-    try:
-        with foreseen(step.name):
-            return step.check(work)
-    except AirgapError as error:
-        return Finding(False, error.message)
+    return seen(step.name, lambda: step.check(work))
 
 
 def standing_work(
@@ -69,21 +65,14 @@ def status(work: Work, *, deep: bool = False) -> dict[str, Finding]:
     """
     findings = {step.name: look(step, work) for step in STEPS}
     if nodes(work.state) or joined(work.state):
-        findings["nodes"] = _nodes(work)
-    return findings | ({"storage": _storage(work)} if deep else {})
+        findings["nodes"] = seen("nodes", lambda: _nodes(work))
+    if deep:
+        findings["storage"] = seen("storage", lambda: _storage(work))
+    return findings
 
 
 def _nodes(work: Work) -> Finding:
     """The nodes of this host's builder, or this host as one; what ends is renewed by hand."""
-    try:
-        with foreseen("nodes"):
-            problems, said = _looked_at_nodes(work)
-    except AirgapError as error:
-        return Finding(False, error.message)
-    return Finding(not problems, "; ".join(problems or said))
-
-
-def _looked_at_nodes(work: Work) -> tuple[list[str], list[str]]:
     problems, said = [], []
     now = datetime.now(UTC)
     for one in node_states(work):
@@ -100,16 +89,12 @@ def _looked_at_nodes(work: Work) -> tuple[list[str], list[str]]:
     elif own:
         until = f", certificate until {own.until:%F}" if own.until else ""
         said.append(f"this host is the node {own.name} of another one{until}")
-    return problems, said
+    return Finding(not problems, "; ".join(problems or said))
 
 
 def _storage(work: Work) -> Finding:
-    try:
-        with foreseen("storage"):
-            stores = (work.state.mirror, work.state.replay)
-            damaged = [path for store in stores for path in damaged_blobs(store, work.progress)]
-    except AirgapError as error:
-        return Finding(False, error.message)
+    stores = (work.state.mirror, work.state.replay)
+    damaged = [path for store in stores for path in damaged_blobs(store, work.progress)]
     if damaged:
         return Finding(False, f"{len(damaged)} blobs are damaged: sha256:{damaged[0].parent.name}")
     return Finding(True, "every blob is what its digest says")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -15,7 +15,7 @@ from airgap.bundle.framing import manifests_of
 from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import Signed
-from airgap.errors import HostError, SpaceError, is_full
+from airgap.errors import AirgapError, HostError, SpaceError, is_full
 from airgap.isolated.host import User
 from airgap.isolated.state import Changes, HostSettings, State
 from airgap.isolated.wanted import Wanted
@@ -159,6 +159,15 @@ class Step(ABC):
     @abstractmethod
     def undo(self, work: Work) -> None:
         """Takes back what `apply` did; called also where it did nothing, or not all."""
+
+
+def seen(what: str, check: Callable[[], Finding]) -> Finding:
+    """What a check saw, with every foreseeable error as its finding."""
+    try:
+        with foreseen(what):
+            return check()
+    except AirgapError as error:
+        return Finding(False, error.message)
 
 
 @contextmanager

@@ -6,13 +6,13 @@ import os
 import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from airgap.bundle.contents import Contents, parse_time
 from airgap.disk import existing
-from airgap.errors import AirgapError
 from airgap.isolated import receipts
-from airgap.isolated.step import Finding, Work, foreseen
+from airgap.isolated.step import Finding, Work, seen
 from airgap.limits import MIB
 from airgap.oci.platform import native_platform
 from airgap.progress import format_bytes
@@ -33,11 +33,7 @@ def surroundings(work: Work) -> dict[str, tuple[Finding, str]]:
     }
     found = {}
     for name, (check, remedy) in checks.items():
-        try:
-            with foreseen(name):
-                finding = check(work)
-        except AirgapError as error:
-            finding = Finding(False, error.message)
+        finding = seen(name, partial(check, work))
         found[name] = (finding, "" if finding.well else remedy)
     return found
 

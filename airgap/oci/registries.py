@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from airgap.disk import read_given
 from airgap.errors import UsageError
 from airgap.limits import LIMITS
 from airgap.oci.reference import DOCKER_HUB, Reference, is_repository
@@ -107,13 +108,7 @@ def load_registries(path: Path) -> Registries:
         UsageError: It cannot be read, or says something that is not allowed; the message names
             the file and the line or key.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(LIMITS.spec_bytes + 1)
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    if len(data) > LIMITS.spec_bytes:
-        raise UsageError(f"{path} is larger than {LIMITS.spec_bytes} bytes")
+    data = read_given(path, LIMITS.spec_bytes)
     try:
         document = tomllib.loads(data.decode())
     except (ValueError, RecursionError) as error:

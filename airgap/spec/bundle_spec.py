@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from airgap.bundle.contents import ROLES, is_bundle_name
+from airgap.disk import read_given
 from airgap.errors import UsageError
 from airgap.limits import LIMITS
 from airgap.oci.platform import Platform, parse_platform
@@ -140,13 +141,7 @@ def load_spec(path: Path) -> BundleSpec:
         UsageError: It cannot be read, or says something that is not allowed; the message names
             the file and the line or key.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(LIMITS.spec_bytes + 1)
-    except OSError as error:
-        raise UsageError(f"cannot read the spec {path}: {error.strerror}") from error
-    if len(data) > LIMITS.spec_bytes:
-        raise UsageError(f"{path} is larger than {LIMITS.spec_bytes} bytes")
+    data = read_given(path, LIMITS.spec_bytes, "the spec ")
     try:
         document = tomllib.loads(data.decode())
     except (ValueError, RecursionError) as error:

@@ -10,6 +10,7 @@ import ipaddress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -19,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from airgap.errors import IntegrityError
 
+_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 # Clocks of machines without a network differ.
 _EARLIER = timedelta(days=1)
 _ALL_ADDRESSES = ("0.0.0.0/0", "::/0")
@@ -113,12 +115,8 @@ def is_for(certificate: bytes, address: str) -> bool:
     Raises:
         IntegrityError: That is no certificate.
     """
-    try:
-        extensions = _certificate(certificate).extensions
-        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return False
-    return _general_name(address) in list(names)
+    names = _extension(certificate, x509.SubjectAlternativeName)
+    return names is not None and _general_name(address) in list(names)
 
 
 def is_authority_of(certificate: bytes, address: str) -> bool:
@@ -127,12 +125,7 @@ def is_authority_of(certificate: bytes, address: str) -> bool:
     Raises:
         IntegrityError: That is no certificate.
     """
-    try:
-        extensions = _certificate(certificate).extensions
-        found = extensions.get_extension_for_class(x509.NameConstraints).value
-    except x509.ExtensionNotFound:
-        return False
-    return found == _constraints(address)
+    return _extension(certificate, x509.NameConstraints) == _constraints(address)
 
 
 def is_issued_by(certificate: bytes, authority: bytes) -> bool:
@@ -202,6 +195,13 @@ def _certificate(pem: bytes) -> x509.Certificate:
         return x509.load_pem_x509_certificate(pem)
     except ValueError as error:
         raise IntegrityError("that is no certificate") from error
+
+
+def _extension(certificate: bytes, kind: type[_Extension]) -> _Extension | None:
+    try:
+        return _certificate(certificate).extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
 
 
 def _named(name: str) -> x509.Name:

@@ -1,4 +1,6 @@
-"""The authorities behind registries with TLS of our own, where the programs of this host look.
+"""The authorities behind registries with TLS, where the programs of this host look.
+
+Those are the registries of an airgap, and somebody's that holds the mirror.
 
 dockerd reads a file for each registry at each pull and push. The buildx of each user, which puts
 the index together where several nodes have pushed, knows the host's own list alone (its
@@ -10,6 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from airgap.isolated import containers
+from airgap.isolated.registry_mirror import RegistryMirror
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Step, Work
 
@@ -18,7 +21,7 @@ _SYSTEM = Path("/etc/ssl/certs")
 
 
 class AuthoritiesStep(Step):
-    """Docker and buildx trust them, for the address that each can vouch for."""
+    """Docker trusts them, and buildx those that can vouch for one address alone."""
 
     name = "authorities"
     needs_root = True
@@ -57,14 +60,24 @@ class AuthoritiesStep(Step):
 
 def _wanted(work: Work) -> dict[Path, bytes]:
     """Path to content; files that somebody else has put there are left alone."""
-    found, ours = {}, _ours(work)
+    places = {}
     for server in containers.trusted_servers(work):
-        data = Path(server.ca).read_bytes()
         host = server.address.rpartition(":")[0].strip("[]")
-        for path in (_DOCKER / server.address / "ca.crt", _SYSTEM / f"airgap-{host}.pem"):
-            if path in ours or not path.exists():
-                found[path] = data
-    return found
+        for path in (_in_docker(server.address), _SYSTEM / f"airgap-{host}.pem"):
+            places[path] = Path(server.ca)
+    mirror = RegistryMirror.of(work.settings)
+    if mirror is not None and mirror.ca is not None:
+        places[_in_docker(mirror.server)] = mirror.ca
+    ours = _ours(work)
+    return {
+        path: authority.read_bytes()
+        for path, authority in places.items()
+        if path in ours or not path.exists()
+    }
+
+
+def _in_docker(address: str) -> Path:
+    return _DOCKER / address / "ca.crt"
 
 
 def _ours(work: Work) -> list[Path]:

@@ -1,7 +1,7 @@
 """dockerd's own mirror setting, for `docker pull` and the legacy builder.
 
 It takes no path, so it cannot name somebody's registry that holds the mirror below one: images are
-pulled from there by their full names. dockerd is told the authority that vouches for it.
+pulled from there by their full names.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Step, Work
 
 _CONFIG = Path("/etc/docker/daemon.json")
-_AUTHORITIES = Path("/etc/docker/certs.d")
 _PID_FILE = Path("/run/docker.pid")
 _KEY = "registry-mirrors"
 _PATIENCE = 20.0
@@ -38,7 +37,11 @@ class DockerMirrorStep(Step):
         """Asks dockerd for its mirrors, and looks into its file for the time after a restart."""
         mirror = RegistryMirror.of(work.settings)
         if mirror is not None:
-            return _check_authority(work, mirror)
+            if _knows_own_mirror(work):
+                return Finding(False, "dockerd still asks this host's mirror, which is not there")
+            return Finding(
+                True, f"docker pull takes names such as {mirror}/docker.io/library/alpine"
+            )
         url = _url(work)
         if url not in work.engine.registry_mirrors():
             return Finding(False, f"dockerd does not know {url}")
@@ -52,10 +55,8 @@ class DockerMirrorStep(Step):
         Raises:
             HostError: dockerd does not take it; its file is as it was.
         """
-        mirror = RegistryMirror.of(work.settings)
-        if mirror is not None:
+        if work.settings.registry_mirror:
             _forget_own_mirror(work)
-            _trust_authority(work, mirror)
             return
         before, url = _read(), _url(work)
         work.changes.make_folder(self.name, _CONFIG.parent)
@@ -82,40 +83,7 @@ class DockerMirrorStep(Step):
     def undo(self, work: Work) -> None:
         """Takes the mirror out of dockerd's file."""
         _forget_own_mirror(work)
-        for path in _authorities(work):
-            path.unlink(missing_ok=True)
         work.changes.remove_folders(self.name)
-
-
-def _check_authority(work: Work, mirror: RegistryMirror) -> Finding:
-    if _knows_own_mirror(work):
-        return Finding(False, "dockerd still asks this host's mirror, which is not there")
-    path = _authority_path(mirror)
-    if mirror.ca is not None and not path.exists():
-        return Finding(False, f"dockerd does not know the authority behind {mirror.server}")
-    if path in _authorities(work) and mirror.ca and path.read_bytes() != mirror.ca.read_bytes():
-        return Finding(False, f"{path} is not the authority behind {mirror.server}")
-    return Finding(True, f"docker pull takes names such as {mirror}/docker.io/library/alpine")
-
-
-def _trust_authority(work: Work, mirror: RegistryMirror) -> None:
-    """Has dockerd read it, which it does at each pull; one that others put there is kept."""
-    path = _authority_path(mirror)
-    if mirror.ca is None or (path.exists() and path not in _authorities(work)):
-        return
-    work.changes.make_folder(DockerMirrorStep.name, path.parent)
-    work.changes.add(DockerMirrorStep.name, str(path))
-    write_file(path, mirror.ca.read_bytes())
-
-
-def _authority_path(mirror: RegistryMirror) -> Path:
-    return _AUTHORITIES / mirror.server / "ca.crt"
-
-
-def _authorities(work: Work) -> list[Path]:
-    """The files that we have put where dockerd looks for authorities."""
-    paths = [Path(what) for what in work.changes.of(DockerMirrorStep.name)]
-    return [path for path in paths if path.name == "ca.crt"]
 
 
 def _forget_own_mirror(work: Work) -> None:
@@ -136,7 +104,7 @@ def _take_out(work: Work) -> None:
 
 def _ours(work: Work) -> list[str]:
     """The mirrors that we have put into dockerd's file, at whatever port."""
-    return [what for what in work.changes.of(DockerMirrorStep.name) if "://" in what]
+    return [what for what in work.changes.of(DockerMirrorStep.name) if not what.endswith("/")]
 
 
 def _restore(config: dict[str, Any], original: Path) -> None:

@@ -42,8 +42,9 @@ class SeedStep(Step):
             seed(store, archive, work.progress, [image for image in brought if image in whole])
             seed_documents(store, archive, [image for image in brought if image not in whole])
         # What earlier bundles brought to a registry alone, and is to be here now.
+        mirrors = known_mirrors(work)
         for image in kept:
-            for mirror in known_mirrors(work):
+            for mirror in mirrors:
                 if _problem(work, image, whole=True):
                     fetch(work, mirror, image)
         if work.bundle is None:
