@@ -217,12 +217,16 @@ def _general_name(address: str) -> x509.GeneralName:
 
 
 def _constraints(address: str) -> x509.NameConstraints:
-    """The address alone; a kind of name that is not mentioned at all would be free."""
+    """The address alone; a kind of name that is not mentioned at all would be free.
+
+    A name that is permitted permits those below it too, but for what is excluded.
+    """
     try:
         network = ipaddress.ip_network(address)
     except ValueError:
         others = [x509.IPAddress(ipaddress.ip_network(each)) for each in _ALL_ADDRESSES]
-        return x509.NameConstraints([x509.DNSName(address)], others)
+        below = x509.DNSName(f".{address}")
+        return x509.NameConstraints([x509.DNSName(address)], [below, *others])
     return x509.NameConstraints([x509.IPAddress(network)], [x509.DNSName("")])
 
 

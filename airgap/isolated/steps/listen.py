@@ -13,6 +13,8 @@ from airgap.isolated.containers import MIRROR_TLS, REGISTRY_TLS
 from airgap.isolated.registry_probe import wait_until_served, wants_account
 from airgap.isolated.step import Finding, Step, Work
 
+_NAMES = (MIRROR_TLS, REGISTRY_TLS)
+
 
 class ListenStep(Step):
     """Other machines reach mirror and registry at the address that was chosen, if one was."""
@@ -22,14 +24,14 @@ class ListenStep(Step):
 
     def check(self, work: Work) -> Finding:
         """Asks both as another machine would."""
-        address = work.settings.listen
+        address, servers = work.settings.listen, containers.listening(work)
+        if left := [name for name in _NAMES if name not in servers and work.engine.is_ours(name)]:
+            return Finding(False, f"{', '.join(left)} still there")
         if not address:
-            left = [name for name in (MIRROR_TLS, REGISTRY_TLS) if work.engine.is_ours(name)]
-            problem = f"{', '.join(left)} still there" if left else ""
-            return Finding(not problem, problem or "this host alone is served")
+            return Finding(True, "this host alone is served")
         if problem := certificate_problem(work.state, address):
             return Finding(False, problem)
-        for name, server in containers.listening(work).items():
+        for name, server in servers.items():
             finding = containers.check_container(work, containers.listening_spec(work, name))
             if not finding.well:
                 return Finding(False, f"{name}: {finding.detail}")
@@ -39,18 +41,21 @@ class ListenStep(Step):
         return Finding(True, f"{address} serves {who}, certificate until {until:%F}")
 
     def apply(self, work: Work) -> None:
-        """Makes what is needed and starts both, or removes them where no address is chosen."""
-        if not work.settings.listen:
-            self.undo(work)
+        """Makes what is needed and starts what is to listen, and removes what is not."""
+        address, servers = work.settings.listen, containers.listening(work)
+        for name in _NAMES:
+            if name not in servers:
+                work.engine.remove_container(name)
+        if not address:
             return
-        if certificate_problem(work.state, work.settings.listen):
-            certify(work.state, work.settings.listen)
+        if certificate_problem(work.state, address):
+            certify(work.state, address)
         prepare(work.state)
-        for name, server in containers.listening(work).items():
+        for name, server in servers.items():
             containers.run_container(work, containers.listening_spec(work, name))
             wait_until_served(server.address, work.engine, name, server.ca)
 
     def undo(self, work: Work) -> None:
         """Removes the containers; accounts and authority stay."""
-        for name in (MIRROR_TLS, REGISTRY_TLS):
+        for name in _NAMES:
             work.engine.remove_container(name)
