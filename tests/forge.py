@@ -258,6 +258,7 @@ def make_bundle(  # noqa: PLR0913 - all but the first two have defaults
     expires: str = "",
     host_platforms: Sequence[str] = ("linux/amd64",),
     tool: bytes = b"not a program\n",
+    version: str = "0",
     volume_bytes: int = 0,
 ) -> Contents:
     """Writes a bundle and signs it.
@@ -273,6 +274,7 @@ def make_bundle(  # noqa: PLR0913 - all but the first two have defaults
         expires: The bundle's; empty for never.
         host_platforms: The bundle's.
         tool: The bytes of `tool/airgap.pyz`.
+        version: That program's.
         volume_bytes: The size of volumes that each tar is cut into; 0 for one file.
     """
     images = small_images() if images is None else images
@@ -285,7 +287,9 @@ def make_bundle(  # noqa: PLR0913 - all but the first two have defaults
     mtime = int(parse_time(created).timestamp())
     head = framing.head(entries, documents, sizes, host_platforms, mtime)
     places = framing.place_blobs(len(head), sizes.items())
-    contents = Contents(name, serial, created, expires, "0", tuple(host_platforms), entries, places)
+    contents = Contents(
+        name, serial, created, expires, version, tuple(host_platforms), entries, places
+    )
     files = _cut(IMAGES_TAR, _tar(head, places, blobs, mtime), volume_bytes)
     if recordings:
         kept = _replay_blobs(recordings)

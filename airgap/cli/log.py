@@ -16,8 +16,8 @@ from airgap.cli.settings import Settings, pass_settings
 def command(settings: Settings, as_json: bool) -> None:
     """Show what was installed on this host: when, by whom, and signed by whom.
 
-    Each receipt holds the hash of the one before, so that one that was changed or is missing is
-    noticed: exit status 7.
+    Each receipt holds the hash of the one before, and a file beside them that of the last, so that
+    one that was changed or is missing is noticed: exit status 7.
 
     \b
     Examples:

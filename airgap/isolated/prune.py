@@ -46,28 +46,32 @@ def plan_prune(state: State, keep: int) -> Plan:
 
     Raises:
         HostError: Nothing is installed, or a storage cannot be read.
+        NotFoundError: A manifest that is needed is missing, so that nobody knows what it needs.
         IntegrityError: A manifest that is needed was damaged, so that nobody knows what it needs.
         TrustError: The receipts are broken.
     """
     record = receipts.read_receipts(state)
-    standing = receipts.standing_receipts(record)
-    bundles = receipts.installed(state, record)
-    begun = [one for one in receipts.installed(state, record, "begun") if one not in bundles]
-    if not bundles and not begun:
+    standing = receipts.standing_receipts(record, unfinished=True)
+    bundles = receipts.installed(state, record, unfinished=True)
+    if not bundles:
         # With nothing to keep all would go.
         raise HostError(f"no receipt says what is installed here ({state.root})")
-    gone = _to_drop(bundles, keep)
+    begun = [
+        one for receipt, one in zip(standing, bundles, strict=True) if receipt.action == "begun"
+    ]
+    gone = _to_drop([one for one in bundles if one not in begun], keep)
     kept = [one for one in bundles if one not in gone]
     before, after = Wanted.of(bundles), Wanted.of(kept)
-    images = [image for one in kept for image in one.images]
-    unfinished = [blob.digest for one in begun for blob in one.blobs]
-    replay = [blob.digest for one in (*kept, *begun) for blob in one.replay]
+    whole = [image for one in kept if one not in begun for image in one.images]
+    unfinished = [image for one in begun for image in one.images]
+    blobs = [blob.digest for one in begun for blob in one.blobs]
+    replay = [blob.digest for one in kept for blob in one.replay]
     with foreseen("prune"):
         return Plan(
             [receipt for receipt, one in zip(standing, bundles, strict=True) if one in gone],
             sorted(before.images.keys() - after.images.keys()),
-            surplus(state.mirror, images, unfinished),
-            surplus(state.replay, [], replay),
+            surplus(state.mirror, whole, unfinished, blobs),
+            surplus(state.replay, [], blobs=replay),
         )
 
 

@@ -1,7 +1,8 @@
 """Receipts: a chained record of what was installed here, and what follows from it.
 
-Each receipt is a file `receipts/NNNNNN.json` that holds the hash of the one before, so that a
-changed or missing one is noticed. A bundle's own files are in `bundles/NAME-SERIAL/`.
+Each receipt is a file `receipts/NNNNNN.json` that holds the hash of the one before, and
+`receipts/newest` holds that of the last one, so that a changed or missing one is noticed. A
+bundle's own files are in `bundles/NAME-SERIAL/`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from airgap.bundle.checksums import CHECKSUMS_NAME, SIGNATURE_NAME, checksums
 from airgap.bundle.contents import (
     CONTENTS_NAME,
     Contents,
+    ImageEntry,
     canonical,
     format_time,
     parse_contents,
@@ -31,6 +33,8 @@ from airgap.isolated.state import State, write_file
 from airgap.trust.policy import Known
 
 Action = Literal["begun", "installed", "rolled back", "dropped", "uninstalled"]
+
+_NEWEST = "newest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Receipt:
         tool: Version of airgap.
         bundle: `NAME-SERIAL`; empty for an uninstall.
         digest: Of the bundle's `SHA256SUMS`.
-        signers: Fingerprints of the trusted keys that signed it.
+        signers: Fingerprints of the trusted keys that signed it, when it was installed.
     """
 
     previous: str
@@ -78,6 +82,9 @@ def read_receipts(state: State) -> list[Receipt]:
             raise _broken(path)
         previous = hashlib.sha256(data).hexdigest()
         receipts.append(receipt)
+    # A kill after the last receipt was written leaves the one before it named.
+    if _newest(state) not in (previous, receipts[-1].previous if receipts else ""):
+        raise _broken(state.receipts / _NEWEST)
     return receipts
 
 
@@ -110,7 +117,8 @@ def take_out(state: State, action: Literal["rolled back", "dropped"], earlier: R
         earlier: The receipt of its install.
     """
     receipt = _new(state, action)
-    _add(state, replace(receipt, bundle=earlier.bundle, digest=earlier.digest))
+    bundle, digest, signers = earlier.bundle, earlier.digest, earlier.signers
+    _add(state, replace(receipt, bundle=bundle, digest=digest, signers=signers))
 
 
 def set_aside(state: State) -> None:
@@ -134,6 +142,16 @@ def history(state: State, receipts: Sequence[Receipt]) -> list[Known]:
     return known
 
 
+def ever_brought(state: State, receipts: Sequence[Receipt]) -> list[ImageEntry]:
+    """The images of every bundle that was ever installed or begun here, oldest first.
+
+    Raises:
+        TrustError: A bundle's kept contents are missing or changed.
+    """
+    begun = [_kept_contents(state, one) for one in receipts if one.action == "begun"]
+    return [image for contents in begun for image in contents.images]
+
+
 def known_from(contents: Contents, digest: str) -> Known:
     """What the rollback rules need to know of a bundle."""
     tags = {image.name: image.digest for image in contents.images if image.reference.tag}
@@ -142,23 +160,23 @@ def known_from(contents: Contents, digest: str) -> Known:
 
 
 def installed(
-    state: State, receipts: Sequence[Receipt], action: Action = "installed"
+    state: State, receipts: Sequence[Receipt], *, unfinished: bool = False
 ) -> list[Contents]:
     """The contents of the bundles that make up this host now, in the order of their install.
 
     Args:
         state: Where they are kept.
         receipts: All receipts.
-        action: `begun` to count those, too, whose install did not end.
+        unfinished: Those count, too, whose install did not end.
 
     Raises:
         TrustError: A bundle's kept contents are missing or changed.
     """
-    standing = standing_receipts(receipts, action)
+    standing = standing_receipts(receipts, unfinished=unfinished)
     return [_kept_contents(state, receipt) for receipt in standing]
 
 
-def standing_receipts(receipts: Sequence[Receipt], action: Action = "installed") -> list[Receipt]:
+def standing_receipts(receipts: Sequence[Receipt], *, unfinished: bool = False) -> list[Receipt]:
     """The receipt of each bundle that makes up this host now, in the order of their install.
 
     A bundle that was installed again after others counts where it was installed last, and where
@@ -166,21 +184,22 @@ def standing_receipts(receipts: Sequence[Receipt], action: Action = "installed")
 
     Args:
         receipts: All receipts.
-        action: `begun` to count those, too, whose install did not end.
+        unfinished: Those count, too, whose install did not end.
     """
     counting: list[Receipt] = []
     for receipt in receipts:
+        own = [one for one in counting if one.bundle == receipt.bundle]
         if receipt.action == "uninstalled":
             counting.clear()
         elif receipt.action == "dropped":
-            counting = [one for one in counting if one.bundle != receipt.bundle]
+            counting = [one for one in counting if one not in own]
         elif receipt.action == "rolled back":
-            own = [one for one in counting if one.bundle == receipt.bundle]
             counting = [one for one in counting if one not in own[-1:]]
-        elif receipt.action == action:
-            if counting and counting[-1].bundle == receipt.bundle:
-                counting.pop()
+        elif not own or counting[-1] is not own[-1]:
             counting.append(receipt)
+        elif receipt.action == "installed":
+            counting[-1] = receipt
+    counting = [one for one in counting if unfinished or one.action == "installed"]
     last = {receipt.bundle: receipt for receipt in counting}
     return [receipt for receipt in counting if receipt is last[receipt.bundle]]
 
@@ -199,7 +218,9 @@ def _new(state: State, action: Action) -> Receipt:
 
 
 def _add(state: State, receipt: Receipt) -> None:
-    write_file(state.receipts / _name(len(_files(state)) + 1), canonical(asdict(receipt)))
+    data = canonical(asdict(receipt))
+    write_file(state.receipts / _name(len(_files(state)) + 1), data)
+    write_file(state.receipts / _NEWEST, hashlib.sha256(data).hexdigest().encode())
 
 
 def _keep_bundle(state: State, signed: Signed) -> None:
@@ -218,6 +239,14 @@ def _kept_contents(state: State, receipt: Receipt) -> Contents:
     if f"sha256:{hashlib.sha256(checksums(contents)).hexdigest()}" != receipt.digest:
         raise _broken(path)
     return contents
+
+
+def _newest(state: State) -> str:
+    """Hexadecimal sha256 of the last receipt; empty where none was ever written."""
+    try:
+        return (state.receipts / _NEWEST).read_text("ascii", "replace")
+    except FileNotFoundError:
+        return ""
 
 
 def _files(state: State) -> list[Path]:

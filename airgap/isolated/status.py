@@ -40,10 +40,12 @@ def standing_work(
         TrustError: The receipts are broken.
     """
     record = receipts.read_receipts(state)
-    bundles = receipts.installed(state, record, "begun" if unfinished else "installed")
+    bundles = receipts.installed(state, record, unfinished=unfinished)
     if not bundles and not (unfinished and state.root.exists()):
-        begun = [contents.identity for contents in receipts.installed(state, record, "begun")]
-        what = f"the install of {begun[-1]} was not finished" if begun else "nothing is installed"
+        begun = receipts.standing_receipts(record, unfinished=True)
+        what = "nothing is installed"
+        if begun:
+            what = f"the install of {begun[-1].bundle} was not finished"
         raise HostError(f"{what} here ({state.root})", remedy="airgap install DIR")
     return Work(
         state=state,

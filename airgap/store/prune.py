@@ -5,7 +5,8 @@ So a killed run, or a power cut, never leaves half an image that can be pulled.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -34,28 +35,35 @@ class Surplus:
     size: int
 
 
-def surplus(store: Store, images: Sequence[ImageEntry], blobs: Iterable[str] = ()) -> Surplus:
+def surplus(
+    store: Store,
+    images: Sequence[ImageEntry],
+    unfinished: Sequence[ImageEntry] = (),
+    blobs: Iterable[str] = (),
+) -> Surplus:
     """What the store holds beyond what is kept.
 
     Args:
         store: Where; nobody may be writing to it.
         images: Those to keep, with their tags.
+        unfinished: Those of which is kept what is here.
         blobs: Digests of further blobs to keep.
 
     Raises:
-        IntegrityError: A manifest of an image to keep was damaged, so that nobody knows what it
+        NotFoundError: A manifest of an image to keep is missing, so that nobody knows what it
             needs.
+        IntegrityError: It was damaged.
     """
-    kept_links, kept_blobs = _kept(store, images)
+    kept_links, kept_blobs = _kept(store, [*images, *_linked(store, unfinished)])
     kept_blobs |= {layout.blob_data(digest) for digest in blobs}
     links = [
         path
-        for path in (store.root / layout.REPOSITORIES).rglob("link")
+        for path in _files(store.root / layout.REPOSITORIES, "link")
         if path.read_text("ascii", "replace") not in kept_links.get(_relative(store, path), ())
     ]
     data = [
         path
-        for path in (store.root / layout.BLOBS).rglob("data")
+        for path in _files(store.root / layout.BLOBS, "data")
         if _relative(store, path) not in kept_blobs
     ]
     return Surplus(sorted(links, key=_rank), data, sum(path.stat().st_size for path in data))
@@ -91,10 +99,7 @@ def _kept(store: Store, images: Sequence[ImageEntry]) -> tuple[dict[Path, set[st
     links: dict[Path, set[str]] = {}
     blobs: set[Path] = set()
     for image in images:
-        try:
-            documents = store.documents(image)
-        except NotFoundError:  # its install was not finished
-            continue
+        documents = store.documents(image)
         layers = blobs_of(documents)
         blobs |= {layout.blob_data(digest) for digest in (*documents, *layers)}
         for repository in layout.mirror_repositories(image.reference):
@@ -106,6 +111,21 @@ def _kept(store: Store, images: Sequence[ImageEntry]) -> tuple[dict[Path, set[st
             for path, digest in own:
                 links.setdefault(path, set()).add(digest)
     return links, blobs
+
+
+def _linked(store: Store, images: Sequence[ImageEntry]) -> list[ImageEntry]:
+    """Those whose manifest is here: without it nothing is linked, and no tag was moved."""
+    linked = []
+    for image in images:
+        with suppress(NotFoundError):
+            store.documents(image)
+            linked.append(image)
+    return linked
+
+
+def _files(folder: Path, name: str) -> Iterator[Path]:
+    """The files of that name; a repository or a tag may be called so too."""
+    return (path for path in folder.rglob(name) if path.is_file())
 
 
 def _rank(path: Path) -> int:

@@ -113,7 +113,7 @@ class Store:
             raise IntegrityError(
                 f"{self.root / layout.blob_data(digest)} is damaged",
                 meaning="This disk, or something on this host, changed it after the install.",
-                remedy="delete that file and install the bundle again",
+                remedy="bring it again from its bundle: airgap install DIR --repair",
             )
         if held:
             yield held
@@ -233,7 +233,8 @@ class Store:
             return (self.root / layout.blob_data(digest)).open("rb")
         except FileNotFoundError as error:
             raise NotFoundError(
-                f"{self.root} lacks {digest}", remedy="install the bundle again"
+                f"{self.root} lacks {digest}",
+                remedy="bring it again from its bundle: airgap install DIR --repair",
             ) from error
 
     def _link(self, relative: Path, digest: str) -> None:

@@ -49,6 +49,21 @@ def bring(state: State, serial: int, images: Sequence[Image], *, name: str = "si
     receipts.write_receipt(state, "installed", signed)
 
 
+def begin(state: State, serial: int, images: Sequence[Image], *, tagged: bool) -> None:
+    """An install that was stopped: after its first blob, or after the tags and before the end."""
+    folder = state.root.parent / f"begun-{serial}"
+    forge.make_bundle(folder, KEY, images=images, name="site", serial=serial)
+    media = Media([folder])
+    signed = read_signed(media, [KEY.public])
+    receipts.write_receipt(state, "begun", signed)
+    if tagged:
+        with Archive(media, signed.contents) as archive:
+            seed(state.mirror, archive, Progress())
+    else:
+        digest, data = next(iter(images[0].blobs.items()))
+        state.mirror.write_blob(digest, [data])
+
+
 def blobs(state: State) -> set[str]:
     return {f"sha256:{path.parent.name}" for path in state.mirror.root.rglob("data")}
 
@@ -100,15 +115,25 @@ def test_killed_between_receipts_and_storage_it_goes_on(state: State) -> None:
     assert again.size == plan.size
 
 
-def test_what_was_begun_and_not_finished_loses_nothing(state: State) -> None:
+@pytest.mark.parametrize("tagged", [False, True])
+def test_what_was_begun_and_not_finished_loses_nothing(state: State, tagged: bool) -> None:
     bring(state, 1, [version(1)])
-    folder = state.root.parent / "begun"
-    forge.make_bundle(folder, KEY, images=[version(2)], name="site", serial=2)
-    media = Media([folder])
-    receipts.write_receipt(state, "begun", read_signed(media, [KEY.public]))
-    digest, data = next(iter(version(2).blobs.items()))
-    state.mirror.write_blob(digest, [data])
-    assert plan_prune(state, 1).size == 0
+    begin(state, 2, [version(2), single("ghcr.io/new/app:1", texts=["new"])], tagged=tagged)
+    before = {path: path.read_bytes() for path in state.root.rglob("*") if path.is_file()}
+    plan = plan_prune(state, 1)
+    assert (plan.dropped, plan.images) == ([], [])
+    carry_out(state, plan, Progress())
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_bundle_before_that_was_begun_goes(state: State) -> None:
+    bring(state, 1, [version(1)])
+    bring(state, 2, [version(2)])
+    begin(state, 3, [version(3)], tagged=True)
+    carry_out(state, plan_prune(state, 1), Progress())
+    kept = [version(2), version(3)]
+    assert blobs(state) == {digest for one in kept for digest in (*one.bodies, *one.blobs)}
+    assert state.mirror.is_tagged(version(3).entry)
 
 
 def test_with_no_receipts_nothing_goes(state: State) -> None:

@@ -85,11 +85,36 @@ def test_a_changed_receipt_is_noticed(state: State, number: int) -> None:
         history(state, read_receipts(state))
 
 
-@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_each_byte_of_a_receipt_counts(state: State, number: int) -> None:
+    path = state.receipts / f"{number:06}.json"
+    path.write_text(path.read_text().replace('"at":"2', '"at":"1'))
+    with pytest.raises(TrustError, match="record of what was installed here is broken"):
+        read_receipts(state)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
 def test_a_missing_receipt_is_noticed(state: State, number: int) -> None:
     (state.receipts / f"{number:06}.json").unlink()
     with pytest.raises(TrustError):
         read_receipts(state)
+
+
+def test_the_name_of_the_newest_receipt_is_missed(state: State) -> None:
+    (state.receipts / "newest").unlink()
+    with pytest.raises(TrustError, match="newest"):
+        read_receipts(state)
+
+
+def test_a_kill_before_the_newest_receipt_is_named_does_no_harm(
+    state: State, tmp_path: Path
+) -> None:
+    named = (state.receipts / "newest").read_bytes()
+    write_receipt(state, "installed", signed(tmp_path, 2))
+    (state.receipts / "newest").write_bytes(named)
+    assert len(read_receipts(state)) == 4
+    write_receipt(state, "uninstalled")
+    assert len(read_receipts(state)) == 5
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"signers":1}', '{"signers":[],"x":1}'])
@@ -142,7 +167,28 @@ def test_a_bundle_that_was_installed_again_is_rolled_back_to_where_it_was(
     assert [one.bundle for one in standing_receipts(read_receipts(state))] == ["small-1"]
 
 
-def test_what_was_only_begun_is_not_what_is_rolled_back(state: State, tmp_path: Path) -> None:
-    take_out(state, "rolled back", standing_receipts(read_receipts(state))[-1])
-    begun = standing_receipts(read_receipts(state), "begun")
-    assert [one.bundle for one in begun] == ["small-2"]
+def test_what_was_begun_and_not_finished_is_rolled_back_first(state: State, tmp_path: Path) -> None:
+    write_receipt(state, "installed", signed(tmp_path, 2))
+    write_receipt(state, "begun", signed(tmp_path, 1))  # once more, and not finished
+    begun = standing_receipts(read_receipts(state), unfinished=True)
+    assert [(one.action, one.bundle) for one in begun] == [
+        ("installed", "small-2"),
+        ("begun", "small-1"),
+    ]
+    take_out(state, "rolled back", begun[-1])
+    record = read_receipts(state)
+    assert [one.bundle for one in standing_receipts(record)] == ["small-1", "small-2"]
+    assert standing_receipts(record, unfinished=True) == standing_receipts(record)
+
+
+def test_a_bundle_that_is_begun_again_keeps_its_place(state: State, tmp_path: Path) -> None:
+    write_receipt(state, "installed", signed(tmp_path, 2))
+    before = standing_receipts(read_receipts(state))
+    write_receipt(state, "begun", signed(tmp_path, 2))
+    assert standing_receipts(read_receipts(state), unfinished=True) == before
+
+
+def test_what_is_taken_out_is_said_with_who_signed_it(state: State) -> None:
+    installed = standing_receipts(read_receipts(state))[-1]
+    take_out(state, "rolled back", installed)
+    assert read_receipts(state)[-1].signers == installed.signers != ()

@@ -131,7 +131,7 @@ def test_a_damaged_body_is_never_given_to_its_end(store: Store, wanted: str) -> 
     assert len(given) < answer.size
     (error,) = replay.errors
     assert error.url == URL
-    assert "install the bundle again" in error.why
+    assert "install DIR --repair" in error.why
 
 
 def test_a_body_that_is_missing_is_an_error_and_no_miss(store: Store) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from airgap.bundle.contents import ImageEntry
-from airgap.errors import IntegrityError
+from airgap.errors import IntegrityError, NotFoundError
 from airgap.progress import Progress
 from airgap.store import layout
 from airgap.store.check import problem_with
-from airgap.store.prune import prune, surplus
+from airgap.store.prune import Surplus, prune, surplus
 from airgap.store.store import Store
 from tests.forge import Image, indexed, single
 from tests.unit.store.conftest import Seed
@@ -108,8 +108,31 @@ def test_what_is_freed_is_told_before(store: Store, seed_images: Seed) -> None:
 def test_blobs_of_an_install_that_did_not_end_can_be_kept(store: Store) -> None:
     blob = next(iter(NEW.blobs))
     store.write_blob(blob, [NEW.blobs[blob]])
-    assert surplus(store, entries([NEW])).blobs == [store.root / layout.blob_data(blob)]
-    assert surplus(store, entries([NEW]), [blob]).blobs == []
+    assert surplus(store, [], entries([NEW])).blobs == [store.root / layout.blob_data(blob)]
+    assert surplus(store, [], entries([NEW]), [blob]).blobs == []
+
+
+def test_of_an_install_that_did_not_end_tags_that_it_moved_are_kept(
+    store: Store, seed_images: Seed
+) -> None:
+    seed_images([OLD])
+    seed_images([NEW])
+    assert surplus(store, entries([OLD]), entries([NEW, OTHER])) == Surplus([], [], 0)
+
+
+@pytest.mark.parametrize(
+    "name", ["ghcr.io/org/link:1", "ghcr.io/org/app:link", "docker.io/link/data:data"]
+)
+def test_a_repository_or_tag_may_be_called_as_a_file_of_the_storage(
+    store: Store, seed_images: Seed, keep: Keep, name: str
+) -> None:
+    image = single(name)
+    seed_images([image, OTHER])
+    before = files(store)
+    keep([image, OTHER])
+    assert files(store) == before
+    keep([OTHER])
+    assert held(store) == digests(OTHER)
 
 
 def test_with_a_damaged_manifest_nothing_goes(store: Store, seed_images: Seed) -> None:
@@ -118,6 +141,14 @@ def test_with_a_damaged_manifest_nothing_goes(store: Store, seed_images: Seed) -
     (store.root / layout.blob_data(NEW.entry.digest)).write_bytes(b"{}")
     with pytest.raises(IntegrityError, match="is damaged"):
         surplus(store, entries([NEW]))
+
+
+def test_with_a_missing_manifest_nothing_goes(store: Store, seed_images: Seed) -> None:
+    seed_images([NEW])
+    (store.root / layout.blob_data(NEW.entry.digest)).unlink()
+    with pytest.raises(NotFoundError, match="lacks sha256:") as caught:
+        surplus(store, entries([NEW]))
+    assert "airgap install DIR --repair" in caught.value.remedy
 
 
 def test_killed_at_any_step_it_shows_no_half_image_and_goes_on(
