@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from airgap.cli.settings import Settings, pass_settings
-from airgap.errors import HostError
+from airgap.errors import AirgapError, HostError
 
 if TYPE_CHECKING:
     from airgap.isolated.apply import Outcome
@@ -24,7 +24,8 @@ def command(settings: Settings, fix: bool, deep: bool, as_json: bool) -> None:
     """Check the set-up and what it lives with, and say what helps; exit status 9 if not well.
 
     With --fix it starts, writes and registers again what is not as it should be, from what is in
-    storage. What the disk has damaged needs the medium: airgap install DIR --repair.
+    storage; what it cannot mend it names, and goes on. What the disk has damaged needs the
+    medium: airgap install DIR --repair.
 
     \b
     Examples:
@@ -42,16 +43,19 @@ def command(settings: Settings, fix: bool, deep: bool, as_json: bool) -> None:
         if outcome.changed:
             click.echo(f"mended {outcome.name}: {outcome.detail}", err=as_json)
 
+    def failed(step: str, error: AirgapError) -> None:
+        click.echo(f"not mended {step}: {error.message}", err=as_json)
+
     with settings.progress() as progress:
         work = standing_work(State(settings.root), User.behind_this_process(), progress)
         if fix:
-            mend(work, show)
+            mend(work, show, failed)
         found = diagnose(work, deep=deep)
     if as_json:
         click.echo(json.dumps({name: asdict(one) for name, one in found.items()}))
     else:
-        click.echo(findings_table({name: one.finding for name, one in found.items()}))
-    unwell = {name: one.remedy for name, one in found.items() if not one.finding.well}
+        click.echo(findings_table(found))
+    unwell = {name: one.remedy for name, one in found.items() if not one.well}
     if unwell:
         remedies = "\n     ".join(f"{name}: {remedy}" for name, remedy in unwell.items())
         raise HostError(f"not well: {', '.join(unwell)}", remedy=remedies)

@@ -55,7 +55,7 @@ def apply_steps(
             if not finding.well:
                 raise HostError(
                     f"the step {step.name} was done, and still: {finding.detail}",
-                    remedy="airgap status shows what is not well",
+                    remedy=finding.remedy or "what helps: airgap doctor",
                 )
         counts = work.counts.get(step.name, {})
         outcomes.append(Outcome(step.name, changed, finding.detail, counts))

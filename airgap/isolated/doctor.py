@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
 from airgap.errors import AirgapError
 from airgap.isolated import preconditions
 from airgap.isolated.apply import Outcome, apply_steps
 from airgap.isolated.host import is_root
-from airgap.isolated.status import status
-from airgap.isolated.step import Finding, Work
+from airgap.isolated.status import look, status
+from airgap.isolated.step import Finding, Work, seen
 from airgap.isolated.steps import STEPS
 from airgap.isolated.surroundings import surroundings
 
@@ -26,49 +26,50 @@ _REMEDIES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """What one check came to.
+def diagnose(work: Work, *, deep: bool = False) -> dict[str, Finding]:
+    """Name of a check to what it saw: what the set-up lives with, then its steps.
 
-    Attributes:
-        finding: What it saw.
-        remedy: What helps; empty if it is well.
-    """
-
-    finding: Finding
-    remedy: str
-
-
-def diagnose(work: Work, *, deep: bool = False) -> dict[str, Diagnosis]:
-    """Name of a check to what it came to: what the set-up lives with, then its steps.
+    What is not well has a remedy.
 
     Args:
         work: From `standing_work`.
         deep: Hash every blob in storage too.
     """
-    found = {name: Diagnosis(*seen) for name, seen in surroundings(work).items()}
+    found = surroundings(work)
     if is_root():
-        found["host"] = _host(work)
+        found["host"] = seen("host", lambda: _host(work))
     for name, finding in status(work, deep=deep).items():
-        found[name] = Diagnosis(finding, "" if finding.well else _REMEDIES.get(name, _FIX))
+        remedy = finding.remedy or _REMEDIES.get(name, _FIX)
+        found[name] = finding if finding.well else replace(finding, remedy=remedy)
     return found
 
 
-def fix(work: Work, show: Callable[[Outcome], None]) -> None:
+def fix(
+    work: Work, show: Callable[[Outcome], None], failed: Callable[[str, AirgapError], None]
+) -> None:
     """Applies every step that is not well, as far as that needs no medium.
 
+    Args:
+        work: From `standing_work`.
+        show: Is given the outcome of each step that was applied.
+        failed: Is given the name of each step that cannot be, and why; the others go on.
+
     Raises:
-        HostError: A step failed, or needs what only a medium has; the same command goes on.
+        HostError: Docker does not answer, or another command changes this host.
     """
     with work.state.lock("airgap doctor"):
-        preconditions.check_host(work, STEPS)
-        apply_steps(work, STEPS, show)
+        work.engine.check()
+        for step in STEPS:
+            if look(step, work).well:
+                continue
+            try:
+                preconditions.check_host(work, [step])
+                apply_steps(work, [step], show)
+            except AirgapError as error:
+                failed(step.name, error)
 
 
-def _host(work: Work) -> Diagnosis:
+def _host(work: Work) -> Finding:
     """Whether the host still can do what the steps need: ports that others have taken since."""
-    try:
-        preconditions.check_host(work, STEPS)
-    except AirgapError as error:
-        return Diagnosis(Finding(False, error.message), error.remedy)
-    return Diagnosis(Finding(True, "has what the set-up needs"), "")
+    preconditions.check_host(work, STEPS)
+    return Finding(True, "has what the set-up needs")

@@ -143,9 +143,9 @@ def _check_root(steps: Sequence[Step]) -> None:
     needy = [step.name for step in steps if step.needs_root]
     if needy and not is_root():
         others = ",".join(step.name for step in steps if not step.needs_root)
+        without = f", or do without them: --only {others}" if others else ""
         raise HostError(
-            f"only root can do these steps: {', '.join(needy)}",
-            remedy=f"use sudo, or do without them: --only {others}",
+            f"only root can do these steps: {', '.join(needy)}", remedy=f"use sudo{without}"
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -31,10 +31,12 @@ class Finding:
     Attributes:
         well: Whether all is as it should be.
         detail: What was seen, or what is wrong, in a few words.
+        remedy: What helps, where the check knows; empty if it is well.
     """
 
     well: bool
     detail: str
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Options:
         restart_docker: dockerd may be restarted.
         repair: Every blob in storage is hashed, and those that are damaged are brought again.
         fix: Settings of the user that are in the way may be changed.
+        allow_older: Tags may go back to an older bundle's.
     """
 
     load: tuple[str, ...] = ()
@@ -55,6 +58,7 @@ class Options:
     restart_docker: bool = False
     repair: bool = False
     fix: bool = False
+    allow_older: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,8 @@ class Work:
         progress: Sees what happens.
         options: Of this install.
         bundle: The bundle being installed; None in other commands.
+        replaces: What somebody's registry may have under its tags for them to be moved: images
+            that this host's bundles had before. None where no bundle comes or goes.
         counts: Step to what its `apply` counted, for programs.
     """
 
@@ -102,6 +108,7 @@ class Work:
     progress: Progress
     options: Options = field(default_factory=Options)
     bundle: OpenBundle | None = None
+    replaces: Sequence[ImageEntry] | None = None
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def engine_ids(self, image: ImageEntry, platform: Platform | None) -> set[str]:
@@ -167,7 +174,7 @@ def seen(what: str, check: Callable[[], Finding]) -> Finding:
         with foreseen(what):
             return check()
     except AirgapError as error:
-        return Finding(False, error.message)
+        return Finding(False, error.message, error.remedy)
 
 
 @contextmanager

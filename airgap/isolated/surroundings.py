@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -23,18 +24,18 @@ _CGROUP_V2 = Path("/sys/fs/cgroup/cgroup.controllers")
 _BINFMT = Path("/proc/sys/fs/binfmt_misc/register")
 
 
-def surroundings(work: Work) -> dict[str, tuple[Finding, str]]:
-    """Name to what was found, and what helps if it is not well."""
+def surroundings(work: Work) -> dict[str, Finding]:
+    """Name to what was found."""
     checks = {
         "docker": (_docker, "start Docker: systemctl start docker"),
-        "space": (_space, "make room: airgap prune, docker system prune"),
+        "space": (_space, "make room: airgap prune, docker image prune, docker builder prune"),
         "clock": (_clock, "set the clock: date --set 'YYYY-MM-DD HH:MM'"),
         "kernel": (_kernel, "modprobe binfmt_misc"),
     }
     found = {}
     for name, (check, remedy) in checks.items():
         finding = seen(name, partial(check, work))
-        found[name] = (finding, "" if finding.well else remedy)
+        found[name] = finding if finding.well else replace(finding, remedy=remedy)
     return found
 
 

@@ -28,7 +28,7 @@ def unwell(host: IsolatedHost, *options: str) -> dict[str, str]:
     """Name of each check that is not well to what helps."""
     done = host.run(["airgap", "doctor", "--json", *options], check=False)
     found = json.loads(done.stdout)
-    names = {name: one["remedy"] for name, one in found.items() if not one["finding"]["well"]}
+    names = {name: one["remedy"] for name, one in found.items() if not one["well"]}
     assert done.returncode == (ExitCode.HOST if names else ExitCode.DONE), done.stderr
     return names
 
@@ -38,7 +38,10 @@ def test_a_host_that_is_well_has_nothing_to_mend(installed: IsolatedHost) -> Non
     said = installed.run(["airgap", "doctor", "--fix"]).stdout
     assert "mended" not in said
     assert "Docker " in said
-    installed.run(["airgap", "doctor"], user="alice", check=False)
+    installed.run(["airgap", "enable"], user="alice")
+    said = installed.run(["airgap", "doctor"], user="alice").stdout
+    assert "ok  enable" in said
+    assert "NOT OK" not in said
 
 
 @pytest.mark.parametrize("step", BREAKAGES)
@@ -48,6 +51,21 @@ def test_what_breaks_is_named_and_mended(installed: IsolatedHost, step: str) -> 
     said = installed.run(["airgap", "doctor", "--fix"]).stdout
     assert f"mended {step}:" in said
     installed.run(["airgap", "status"])
+
+
+def test_what_cannot_be_mended_keeps_nothing_else_from_it(installed: IsolatedHost) -> None:
+    blob = max(installed.path(f"{STATE}/mirror").rglob("data"), key=lambda one: one.stat().st_size)
+    blob.unlink()
+    installed.run(["sh", "-c", f"{BREAKAGES['builder']}; {BREAKAGES['mirror']}"])
+    assert {"seed", "mirror", "builder"} <= unwell(installed).keys()
+    done = installed.run(["airgap", "doctor", "--fix"], check=False)
+    assert done.returncode == ExitCode.HOST
+    assert "not mended seed: " in done.stdout
+    assert "mended mirror: " in done.stdout
+    assert "mended builder: " in done.stdout
+    assert unwell(installed).keys() == {"seed"}
+    installed.run(["airgap", "install", journey.ON_MEDIUM, "--repair"])
+    assert unwell(installed) == {}
 
 
 def test_defaults_of_a_users_own_are_left_and_do_not_stop_the_builder(
@@ -101,7 +119,7 @@ def test_a_port_that_somebody_took_is_named_with_its_owner(installed: IsolatedHo
             assert "--mirror-port" in found["host"]
             done = installed.run(["airgap", "doctor", "--fix"], check=False)
             assert done.returncode == ExitCode.HOST
-            assert "port 5001 is taken by python3 (process" in done.stderr
+            assert "not mended mirror: port 5001 is taken by python3 (process" in done.stdout
         finally:
             installed.run(["pkill", "-f", "http.server"])
             other.wait()
