@@ -89,7 +89,8 @@ from airgap.errors import UsageError
 @click.option(
     "--repair",
     is_flag=True,
-    help="Hash all that earlier installs brought, and bring again what the disk has damaged.",
+    help="Hash all that earlier installs brought, and bring again what the disk has damaged. Of "
+    "an older bundle that counts still, bring blobs and move no tag.",
 )
 @click.option(
     "--fix",
@@ -167,14 +168,13 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
         folders,
         keys,
         only=_steps(only, STEP_NAMES),
-        allow_older=allow_older,
         settings=choose(
             replace(state.settings(), **given),  # type: ignore[arg-type]
             registry,
             own_mirror=own_mirror,
             rewrite=rewrite,
         ),
-        options=Options(load, select, restart_docker, repair, fix),
+        options=Options(load, select, restart_docker, repair, fix, allow_older),
         ca=read_ca(ca) if ca else b"",
     )
 

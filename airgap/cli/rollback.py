@@ -21,7 +21,8 @@ def command(settings: Settings, as_json: bool) -> None:
     """Go back to what this host was before its last bundle. No medium is needed.
 
     Tags, builder and emulator become those of the bundles before; airgap itself stays, and so
-    does what people pushed. To go forward again, install the newer bundle.
+    does what people pushed. An install that did not end is undone first. To go forward again,
+    install the newer bundle.
 
     \b
     Example:

@@ -17,15 +17,15 @@ from airgap.isolated import preconditions, receipts
 from airgap.isolated.apply import Outcome, apply_steps
 from airgap.isolated.host import User
 from airgap.isolated.probe import probe
-from airgap.isolated.registry_mirror import STEP, keep_ca
+from airgap.isolated.registry_mirror import STEP, given_ca
+from airgap.isolated.repair import repair
 from airgap.isolated.state import Changes, HostSettings, State
 from airgap.isolated.status import look
-from airgap.isolated.step import OpenBundle, Options, Step, Work, foreseen
+from airgap.isolated.step import OpenBundle, Options, Step, Work
 from airgap.isolated.steps import STEPS
 from airgap.isolated.steps.seed import SeedStep
 from airgap.isolated.wanted import Wanted
 from airgap.progress import Progress
-from airgap.store.check import damaged_blobs
 from airgap.trust.keys import PublicKey
 from airgap.trust.policy import Known
 
@@ -38,7 +38,6 @@ class Order:
         folders: The bundle's, one a medium.
         keys: The trusted keys.
         only: Names of the steps to do; empty for all.
-        allow_older: Tags may go back to an older bundle's.
         settings: Ports and the like; None for those of the last install.
         options: For the steps.
         ca: PEM of the authority that vouches for the registry in `settings`; empty for the one
@@ -48,7 +47,6 @@ class Order:
     folders: Sequence[Path]
     keys: Sequence[PublicKey]
     only: Sequence[str] = ()
-    allow_older: bool = False
     settings: HostSettings | None = None
     options: Options = field(default_factory=Options)
     ca: bytes = b""
@@ -95,35 +93,44 @@ def install(
         ReplayTar(media, signed.contents) as replay,
     ):
         documents = preconditions.check_bundle(media, signed, archive, replay)
-        before, history, broken = _record(state, allow_older=order.allow_older)
-        preconditions.check_policy(
-            signed,
-            history,
-            mirror_has_content=state.mirror.has_content(),
-            allow_older=order.allow_older,
-        )
-        settings = order.settings or state.settings()
-        if order.ca:
-            settings = keep_ca(state, settings, order.ca)
-        work = Work(
-            state=state,
-            wanted=Wanted.of([*receipts.installed(state, before), signed.contents]),
-            settings=settings,
-            engine=Engine(state.root),
-            user=user,
-            changes=Changes(state),
-            progress=progress,
-            options=order.options,
-            bundle=OpenBundle(media, signed, archive, replay, documents),
-        )
+        before, history, broken = _record(state, allow_older=order.options.allow_older)
+        installed = receipts.installed(state, before)
+        standing = receipts.installed(state, before, unfinished=True)
+        repaired = order.options.repair and signed.contents in installed
+        if not repaired:
+            preconditions.check_policy(
+                signed,
+                history,
+                mirror_has_content=state.mirror.has_content(),
+                allow_older=order.options.allow_older,
+            )
         steps = [step for step in STEPS if not order.only or step.name in order.only]
-        preconditions.check_host(work, steps)
-        preconditions.check_space(work, steps, archive, replay, documents)
+        if repaired and signed.contents != standing[-1]:
+            steps = []  # newer ones came after it: nothing but its bytes is wanted
+        stood = repaired or receipts.is_standing(before, signed.digest)
+        settings = order.settings or state.settings()
+        bundle = OpenBundle(media, signed, archive, replay, documents)
+        with given_ca(state, settings, order.ca) as settings:
+            work = Work(
+                state=state,
+                wanted=Wanted.of(standing if repaired else [*installed, signed.contents]),
+                settings=settings,
+                engine=Engine(state.root),
+                user=user,
+                changes=Changes(state),
+                progress=progress,
+                options=order.options,
+                bundle=bundle,
+                replaces=None if stood else receipts.ever_brought(state, before),
+            )
+            preconditions.check_host(work, steps)
+            preconditions.check_space(work, steps, archive, replay, documents)
         if broken:
             receipts.set_aside(state)
-        if order.options.repair:
-            _drop_damaged(work)
-        outcomes = _apply_all(work, signed, before, steps, show)
+        outcomes = [repair(work, bundle, standing)] if order.options.repair else []
+        for outcome in outcomes:
+            show(outcome)
+        outcomes += _apply_all(work, signed, steps, show, stood=stood)
     return Report(signed.contents, media.unlisted(listed_names(signed.contents)), outcomes)
 
 
@@ -138,28 +145,20 @@ def _record(state: State, *, allow_older: bool) -> tuple[list[receipts.Receipt],
         return [], [], True
 
 
-def _drop_damaged(work: Work) -> None:
-    """Deletes blobs that this disk has damaged, so that the steps bring them again."""
-    with foreseen("repair"):
-        for store in (work.state.mirror, work.state.replay):
-            for path in damaged_blobs(store, work.progress):
-                work.progress.message(f"damaged, and brought again: sha256:{path.parent.name}")
-                path.unlink()
-
-
 def _apply_all(
     work: Work,
     signed: Signed,
-    before: Sequence[receipts.Receipt],
     steps: Sequence[Step],
     show: Callable[[Outcome], None],
+    *,
+    stood: bool,
 ) -> list[Outcome]:
     """Applies what is not yet so. Receipts are written only if something is."""
     if work.settings != work.state.settings():
         work.state.save_settings(work.settings)
     if work.settings.registry_mirror:
         work.changes.add(STEP, work.settings.registry_mirror)
-    begun = stood = receipts.is_standing(before, signed.digest)
+    begun = stood
 
     def begin() -> None:
         nonlocal begun

@@ -124,27 +124,39 @@ def check_tags(targets: Sequence[Target]) -> None:
             )
 
 
-def unserved(client: PushClient, targets: Sequence[Target]) -> list[Target]:
-    """Those that the registry does not serve whole, under their names and digests.
+@dataclass(frozen=True, slots=True)
+class Served:
+    """How a registry serves an image.
+
+    Attributes:
+        whole: Under its digest, with all that is carried of an index.
+        tag: The digest that its tag means there; empty if the registry has no such tag.
+    """
+
+    whole: bool
+    tag: str
+
+
+def served(client: PushClient, targets: Sequence[Target]) -> list[Served]:
+    """How a registry serves images, in their order.
 
     Raises:
         CredentialsError: Credentials are missing or wrong.
         UpstreamError: The registry is unreachable, or refuses.
     """
 
-    def is_served(target: Target) -> bool:
-        name = target.image.reference.tag or target.digest
-        wanted = {name: target.digest} | {one.digest: one.digest for one in target.children}
-        return all(
-            client.served(target.repository, asked) == digest for asked, digest in wanted.items()
-        )
+    def look(target: Target) -> Served:
+        name = target.image.reference.tag
+        tag = client.served(target.repository, name) if name else ""
+        digests = {target.digest, *(one.digest for one in target.children)} - {tag}
+        whole = all(client.served(target.repository, digest) == digest for digest in digests)
+        return Served(whole, tag)
 
     pool = ThreadPoolExecutor(_CONNECTIONS)
     try:
-        found = list(pool.map(is_served, targets))
+        return list(pool.map(look, targets))
     finally:
         pool.shutdown(cancel_futures=True)
-    return [target for target, served in zip(targets, found, strict=True) if not served]
 
 
 class Push:
@@ -171,8 +183,12 @@ class Push:
         self._known = dict(known)
         self._seen: set[str] = set()
 
-    def run(self, targets: Sequence[Target]) -> Tally:
+    def run(self, targets: Sequence[Target], tagged: Sequence[Target]) -> Tally:
         """Pushes images; those that the registry may refuse begin with the smallest.
+
+        Args:
+            targets: What it lacks of them is pushed.
+            tagged: Those of them whose tags are set.
 
         Raises:
             IntegrityError: A blob is not what its digest says; no tag was changed.
@@ -189,7 +205,7 @@ class Push:
             tally = self._push(sparse[:1]) + self._push(
                 [target for target in targets if target not in sparse[:1]]
             )
-            self._each(self._tag, [one for one in targets if one.image.reference.tag])
+            self._each(self._tag, tagged)
         finally:
             self._progress.finish()
             self._pool.shutdown(wait=False)

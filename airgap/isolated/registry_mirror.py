@@ -27,6 +27,7 @@ from airgap.oci.push import PushClient
 from airgap.oci.reference import Reference
 from airgap.oci.registries import Registries, RegistryConfig, is_loopback, is_server
 from airgap.oci.registry import RegistryClient
+from airgap.oci.session import system_ca
 from airgap.store.layout import mirror_host, mirror_repositories
 
 # Seconds for which a look at the registry waits for an answer, and bears failures.
@@ -71,8 +72,10 @@ class RegistryMirror:
 
     def as_engines_reach_it(self) -> RegistryServer:
         """The same, for the configuration of engines on this host."""
-        http = is_loopback(self.server) and self.ca is None
-        return RegistryServer(self.server, http, str(self.ca or ""), self.prefix)
+        if self.ca is None and is_loopback(self.server):
+            return RegistryServer(self.server, http=True, prefix=self.prefix)
+        # An engine in a container has a list of its own, which lacks what this host was given.
+        return RegistryServer(self.server, ca=str(self.ca or system_ca() or ""), prefix=self.prefix)
 
     def pusher(self, pause: Callable[[float], object], say: Callable[[str], object]) -> PushClient:
         """What pushes to it, with patience."""
@@ -142,17 +145,36 @@ def read_ca(path: Path) -> bytes:
     return data
 
 
-def keep_ca(state: State, settings: HostSettings, pem: bytes) -> HostSettings:
-    """Copies an authority to where all engines of this host read it.
+@contextmanager
+def given_ca(state: State, settings: HostSettings, pem: bytes) -> Iterator[HostSettings]:
+    """Copies an authority to where all engines of this host read it, and gives the settings so.
+
+    What fails then and there shows that it is none for that registry: the one before comes back.
+
+    Args:
+        state: Where.
+        settings: With the registry.
+        pem: The authority; if empty, all stays as it is.
 
     Raises:
         UsageError: No registry is named for which it could vouch.
     """
+    if not pem:
+        yield settings
+        return
     if not settings.registry_mirror:
         raise UsageError("--ca is the authority behind a registry", remedy="name it: --registry")
     path = _ca_path(state, settings.registry_mirror)
+    before = path.read_bytes() if path.exists() else b""
     write_file(path, pem)
-    return replace(settings, registry_mirror_ca=str(path))
+    try:
+        yield replace(settings, registry_mirror_ca=str(path))
+    except BaseException:
+        if before:
+            write_file(path, before)
+        else:
+            path.unlink()
+        raise
 
 
 def known_mirrors(work: Work) -> list[RegistryMirror]:

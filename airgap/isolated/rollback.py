@@ -31,6 +31,8 @@ class RolledBack:
 def rollback(work: Work, show: Callable[[Outcome], None]) -> RolledBack:
     """Undoes the last bundle: tags, images in Docker, emulator, builder. The tool stays.
 
+    That is one whose install did not end, if there is such a one.
+
     What only that bundle brought stays in the mirror's storage until `airgap prune`.
 
     Args:
@@ -43,7 +45,7 @@ def rollback(work: Work, show: Callable[[Outcome], None]) -> RolledBack:
     """
     with work.state.lock("airgap rollback"):
         record = receipts.read_receipts(work.state)
-        last = receipts.standing_receipts(record)[-1]
+        last = receipts.standing_receipts(record, unfinished=True)[-1]
         undone = [*record, replace(last, action="rolled back")]
         before = receipts.standing_receipts(undone)
         if not before:
@@ -52,7 +54,9 @@ def rollback(work: Work, show: Callable[[Outcome], None]) -> RolledBack:
                 meaning="There is none before it to go back to.",
                 remedy="airgap uninstall takes back what it did",
             )
-        work = replace(work, wanted=Wanted.of(receipts.installed(work.state, undone)))
+        left = receipts.installed(work.state, record, unfinished=True)[-1]
+        wanted = Wanted.of(receipts.installed(work.state, undone))
+        work = replace(work, wanted=wanted, replaces=left.images)
         preconditions.check_host(work, STEPS)
         outcomes = apply_steps(work, STEPS, show)
         # Last: stopped before it, the same command goes on and undoes no further bundle.

@@ -41,7 +41,7 @@ class _Session(requests.Session):
         super().__init__()
         self._ca = ca
         self.hooks["response"] = [_cut_short]
-        self.verify = str(_system_ca() or "") or True
+        self.verify = str(system_ca() or "") or True
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # noqa: ANN401
         """An endpoint's own CA file holds, whatever REQUESTS_CA_BUNDLE says."""
@@ -69,7 +69,7 @@ def _cut_short(response: requests.Response, *_: object, **__: object) -> None:
         response._content, response._content_consumed = b"", True  # type: ignore[attr-defined]
 
 
-def _system_ca() -> Path | None:
+def system_ca() -> Path | None:
     """The system's CA bundle, if it has one where it is usually kept."""
     configured = ssl.get_default_verify_paths().cafile
     candidates = [Path(text) for text in (configured, *_CA_BUNDLES) if text]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from threading import Event
@@ -32,6 +32,7 @@ def seed(
     archive: Archive,
     progress: Progress,
     images: Sequence[ImageEntry] | None = None,
+    tagged: Set[ImageEntry] | None = None,
 ) -> None:
     """Brings images of the bundle into the store.
 
@@ -40,6 +41,7 @@ def seed(
         archive: The bundle.
         progress: Sees the bytes that are written.
         images: Those that are wanted; all of them if not given.
+        tagged: Those of them that get their tags; all of them if not given.
 
     Raises:
         IntegrityError: A blob or the framing is damaged, or two images would have one tag in
@@ -61,7 +63,7 @@ def seed(
             store.link_image(image, documents_of(image.digest, documents))
             if number % _LINKED_AT_ONCE == 0:
                 store.sync()
-        store.tag_images(wanted)
+        store.tag_images([image for image in wanted if tagged is None or image in tagged])
 
 
 def seed_documents(store: Store, archive: Archive, images: Sequence[ImageEntry]) -> None:

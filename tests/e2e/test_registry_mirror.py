@@ -138,12 +138,25 @@ def test_a_registry_of_the_site_is_filled_built_from_and_given_up(site: Isolated
     assert f"docker pull takes names such as {MIRROR}/docker.io" in said
     assert authority.read_bytes() == site.path("/root/ca.crt").read_bytes()
     site.run(["docker", "pull", f"{MIRROR}/ghcr.io/example/base:1"])
+    _the_servers_own_list_holds_for_builders(site)
 
     undone = site.run(["airgap", "uninstall"])
     assert f"left as they are: the images in {MIRROR}" in undone.stderr
     assert not authority.exists()
     storage = site.path(_FOLDER) / "storage/docker/registry/v2/repositories/mirror"
     assert (storage / "docker.io/library/alpine/_manifests/tags/latest").is_dir()
+
+
+def _the_servers_own_list_holds_for_builders(host: IsolatedHost) -> None:
+    host.run(["airgap", "install", journey.ON_MEDIUM, "--own-mirror"])
+    every = host.path("/etc/ssl/certs/ca-certificates.crt")
+    every.parent.mkdir(parents=True, exist_ok=True)
+    with every.open("ab") as file:
+        file.write(host.path("/root/ca.crt").read_bytes())
+    host.restart_docker()  # it has read the list before
+    host.run(["airgap", "install", journey.ON_MEDIUM, "--registry", MIRROR])
+    _builds(host, "root", "docker", "buildx", "build")
+    _a_builder_of_ones_own_builds(host)
 
 
 def _a_user_without_docker_fills_it(host: IsolatedHost) -> None:

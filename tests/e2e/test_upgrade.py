@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import tarfile
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from airgap import __version__
 from airgap.errors import ExitCode
 from tests import forge
 from tests.e2e.conftest import Carried, visit
@@ -87,6 +90,8 @@ def test_bundles_in_a_row_back_one_prune_and_forward(host: IsolatedHost) -> None
     first = _digest(host, BUILDKIT)
     states = []
     for serial in (1, 2):
+        if serial == 2:
+            _an_upgrade_that_failed_is_what_is_rolled_back(host)
         assert "installed: site" in host.run(["airgap", "install", f"/srv/{serial}"]).stdout
         assert _builder(host) == str(serial)
         states.append((_digest(host, SITE), _digest(host, BUILDKIT)))
@@ -98,9 +103,11 @@ def test_bundles_in_a_row_back_one_prune_and_forward(host: IsolatedHost) -> None
     assert (_digest(host, SITE), _digest(host, BUILDKIT)) == states[0]
     host.run(["airgap", "status"])
 
-    assert "nothing" not in host.run(["airgap", "prune", "--dry-run"]).stdout
     before = _size(host)
+    planned = json.loads(host.run(["airgap", "prune", "--dry-run", "--json"]).stdout)
+    assert _size(host) == before
     freed = json.loads(host.run(["airgap", "prune", "--json"]).stdout)
+    assert freed == planned
     assert freed["bytes"] == before - _size(host) > 0
     assert freed["bundles"] == []
     host.run(["airgap", "status"])
@@ -116,18 +123,47 @@ def test_bundles_in_a_row_back_one_prune_and_forward(host: IsolatedHost) -> None
     host.run([*_crane(host, "validate"), "--remote", APP])
 
 
+def _an_upgrade_that_failed_is_what_is_rolled_back(host: IsolatedHost) -> None:
+    """A config on the medium is damaged: what was installed goes on working."""
+    broken = host.path("/srv/broken")
+    shutil.copytree(host.path("/srv/2"), broken)
+    with tarfile.open(broken / "images.tar") as tar:
+        places = [one.offset_data for one in tar if _is_new_config(tar, one)]
+    with (broken / "images.tar").open("r+b") as file:
+        file.seek(places[0])
+        file.write(b"[")
+    failed = host.run(["airgap", "install", "/srv/broken"], check=False)
+    assert failed.returncode == ExitCode.INTEGRITY
+    host.run(["airgap", "status"])
+    kept = json.loads(host.run(["airgap", "prune", "--dry-run", "--json"]).stdout)
+    assert kept["bundles"] == []
+    said = host.run(["airgap", "rollback"]).stdout
+    _, before, _, after = said.splitlines()[-1].rsplit(maxsplit=3)
+    assert before != after
+    assert _builder(host) == "1"
+    host.run(["airgap", "status"])
+
+
+def _is_new_config(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bool:
+    file = tar.extractfile(member)
+    data = file.read(100_000) if file is not None and member.name.startswith("blobs/") else b""
+    return b'"rootfs"' in data and b'"serial":"2"' in data
+
+
 def _the_log_tells_all_of_it(host: IsolatedHost) -> None:
     record = json.loads(host.run(["airgap", "log", "--json"]).stdout)
     actions = [(one["action"], one["bundle"].rpartition("-")[0]) for one in record]
     installed = [("begun", "site"), ("installed", "site")]
     assert actions[2:] == [
         *installed,
+        ("begun", "site"),
+        ("rolled back", "site"),
         *installed,
         ("rolled back", "site"),
         *installed,
         ("dropped", "site"),
     ]
-    assert all(one["signers"] for one in record if one["action"] == "installed")
+    assert all(one["signers"] for one in record)
 
 
 def test_a_tool_that_is_none_and_a_bundle_that_is_the_only_one(
@@ -144,6 +180,32 @@ def test_a_tool_that_is_none_and_a_bundle_that_is_the_only_one(
     done = host.run([*journey.TOOL, "rollback"], check=False)
     assert done.returncode == ExitCode.HOST
     assert "small-1 is the only bundle of this host" in done.stderr
+
+
+def test_the_tool_of_another_bundle_stays_and_stops_nothing(host: IsolatedHost) -> None:
+    """The same version in other bytes, as two workstations may build it."""
+    program, key = host.path("/usr/local/lib/airgap/current/airgap.pyz"), forge.new_key()
+    other = host.path("/srv/other.pyz")
+    shutil.copy2(program, other)
+    with zipfile.ZipFile(other, "a") as file:
+        file.comment = b"another"
+    images = [forge.indexed("docker.io/site/other:1")]
+    tool = other.read_bytes()
+    forge.make_bundle(
+        host.path("/srv/other"), key, images=images, name="other", tool=tool, version=__version__
+    )
+    host.path("/srv/other.pub").write_bytes(key.public.pem())
+    host.run(["airgap", "install", "/srv/other", "--trust", "/srv/other.pub"])
+    assert program.read_bytes() == tool
+    host.run(["airgap", "status"])
+    host.run(["airgap", "rollback"])
+    assert program.read_bytes() == tool
+    host.run(["airgap", "doctor", "--fix"])
+    with program.open("ab") as file:
+        file.write(b"changed")
+    done = host.run(["airgap", "status"], check=False)
+    assert done.returncode == ExitCode.HOST
+    program.write_bytes(tool)
 
 
 def test_a_changed_receipt_is_named(host: IsolatedHost) -> None:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,9 +17,11 @@ import pytest
 
 from airgap.errors import ExitCode
 from airgap.isolated.host import User
+from airgap.isolated.receipts import installed, read_receipts
 from airgap.isolated.state import State
 from airgap.isolated.status import look, standing_work
 from airgap.isolated.steps.push import PushStep
+from airgap.isolated.wanted import Wanted
 from airgap.progress import Progress
 from tests.integration.command import Outcome, airgap
 from tests.integration.conftest import APP, OLD, SINGLE
@@ -28,6 +31,7 @@ from tests.lab.upstream import Upstream, Version
 
 _ACCOUNT = ("robot", "s3cret pass:word")
 MORE = "docker.io/lab/more:1"
+MOVING = "docker.io/lab/moving:1"
 _NAMES = tuple(f"{name}:1" for name in (APP, OLD, SINGLE))
 
 
@@ -335,6 +339,75 @@ def test_a_registry_that_takes_no_pushes_is_told(
         )  # fmt: skip
     assert outcome.code == ExitCode.UPSTREAM
     assert "It takes no pushes" in outcome.err
+
+
+@pytest.fixture(scope="module")
+def versions(
+    registry: Upstream, registries: Path, key: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[Path]:
+    """Two bundles of one image, whose tag was moved in between."""
+    folder = tmp_path_factory.mktemp("versions")
+    for number, image in enumerate((SINGLE, APP), start=1):
+        moved = f"{registry.address}/{MOVING}"
+        run([program("crane"), "copy", f"{registry.address}/{image}:1", moved])
+        outcome = airgap(
+            "bundle", MOVING, "--platform", "linux/arm64", "--no-roles",
+            "--name", f"moving{number}",
+            "--registries", registries, "--key", key, "-o", folder / str(number),
+        )  # fmt: skip
+        assert outcome.code == 0, outcome.err
+    return [folder / "1", folder / "2"]
+
+
+@pytest.mark.parametrize("rewrite", [False, True])
+def test_servers_that_share_a_registry_leave_each_others_tags_alone(
+    somebodys: StartRegistry, versions: list[Path], rewrite: bool
+) -> None:
+    theirs = somebodys("2.8" if rewrite else "3.1", sparse=not rewrite)
+    old, new = versions
+    options = ("--only", "seed,push", *(["--rewrite-indexes"] if rewrite else []))
+    root = theirs.state
+
+    def install(server: str, bundle: Path, *more: str) -> Outcome:
+        theirs.state = root.with_name(server)
+        return theirs.install(bundle, *options, *theirs.registry, *more)
+
+    def digest() -> str:
+        return theirs.crane("digest", theirs.name(MOVING))
+
+    assert install("a", old).code == install("b", old).code == 0
+    before = digest()
+    assert install("b", new).code == 0  # it has set the tag before
+    after = digest()
+    assert before != after
+
+    assert "tags that others have set there: lab/moving:1" in install("a", old).out
+    assert _push_finding(theirs)[0]
+    assert digest() == after
+    refused = install("c", old)
+    assert refused.code == ExitCode.TRUST
+    assert "for 1 tags: lab/moving:1" in refused.err
+    assert digest() == after
+    assert install("c", old, "--allow-older").code == 0
+    assert digest() == before
+    assert install("b", new).code == 0
+    assert digest() == before
+    assert install("a", new).code == 0
+    assert digest() == after
+
+    _roll_back(theirs)
+    assert digest() == before
+
+
+def _roll_back(theirs: Somebodys) -> None:
+    """As far as the registry goes."""
+    record = read_receipts(State(theirs.state))
+    bundles = installed(State(theirs.state), record)
+    work = standing_work(State(theirs.state), User.behind_this_process(), Progress())
+    before = replace(work, wanted=Wanted.of(bundles[:-1]), replaces=bundles[-1].images)
+    assert not look(PushStep(), before).well
+    PushStep().apply(before)
+    assert look(PushStep(), before).well
 
 
 @pytest.mark.parametrize("text", ["http://x.example", "x.example/UPPER", "x.example/../y", "a b"])

@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from airgap.bundle.archive import documents_of
 from airgap.bundle.contents import ImageEntry
-from airgap.errors import HostError, NotFoundError
+from airgap.errors import AirgapError, HostError, NotFoundError, TrustError
 from airgap.isolated import registry_mirror
-from airgap.isolated.push import Push, Tally, Target, plan, unserved
+from airgap.isolated.push import Push, Tally, Target, plan, served
 from airgap.isolated.registry_mirror import RegistryMirror
 from airgap.isolated.step import Finding, Step, Work
 from airgap.oci.manifest import Index, Manifest
 from airgap.progress import format_bytes
 
+_FEW = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the registry holds of the images.
+
+    Attributes:
+        well: Served as they should be.
+        lacking: Not so: to be pushed, or to be tagged.
+        foreign: Images whose tag means there what this host has not set; such a tag stays.
+    """
+
+    well: Sequence[Target]
+    lacking: Sequence[Target]
+    foreign: Sequence[Target]
+
 
 class PushStep(Step):
-    """The registry that was named serves every image under its digest."""
+    """The registry that was named serves every image under its digest.
+
+    Other hosts may have set its tags to newer images since. So a tag is moved only by the install
+    of a bundle and by its rollback, and only from what this host has set before.
+    """
 
     name = registry_mirror.STEP
     needs_docker = False
@@ -28,39 +49,42 @@ class PushStep(Step):
         mirror = RegistryMirror.of(work.settings)
         if mirror is None:
             return Finding(True, "no registry was named: this host holds the images")
-        targets = _targets(work, mirror)
-        with mirror.looking() as client:
-            missing = unserved(client, targets)
-        if missing:
-            name = missing[0].image.reference.familiar
-            return Finding(False, f"{mirror} lacks {len(missing)} images, such as {name}")
-        rewritten = sum(_is_rewritten(target) for target in targets)
+        seen = _look(work, mirror)
+        if refused := _refused(work, seen):
+            return Finding(False, f"{mirror} has other images, such as {_names(refused)}")
+        if seen.lacking:
+            few = _names(seen.lacking)
+            return Finding(False, f"{mirror} lacks {len(seen.lacking)} images, such as {few}")
+        rewritten = sum(_is_rewritten(target) for target in seen.well)
         note = f", {rewritten} of them with rewritten indexes" if rewritten else ""
-        return Finding(True, f"{mirror} serves {len(targets)} images{note}")
+        if seen.foreign:
+            note += f"; tags that others have set there: {_names(seen.foreign)}"
+        return Finding(True, f"{mirror} serves {len(seen.well)} images{note}")
 
     def apply(self, work: Work) -> None:
         """Pushes what it lacks, each blob read once from the medium."""
         mirror = RegistryMirror.of(work.settings)
         if mirror is None:
             return
-        targets = _targets(work, mirror)
-        with mirror.looking() as client:
-            missing = unserved(client, targets)
-        known = {
-            blob.digest: target.repository
-            for target in targets
-            if target not in missing
-            for blob in target.blobs
-        }
+        seen = _look(work, mirror)
+        if refused := _refused(work, seen):
+            raise TrustError(
+                f"{mirror} has other images than this bundle, and than this host has set, for "
+                f"{len(refused)} tags: {_names(refused)}",
+                meaning="Another host may have brought newer ones. No tag was changed there.",
+                remedy="if this bundle's are the ones that you want: --allow-older",
+            )
+        known = {blob.digest: target.repository for target in seen.well for blob in target.blobs}
         push = Push(
             lambda pause: mirror.pusher(pause, work.progress.message),
             lambda digest: _read(work, digest),
             known,
             work.progress,
         )
-        tally = push.run(missing)
+        tagged = [one for one in seen.lacking if one.image.reference.tag]
+        tally = push.run(seen.lacking, [one for one in tagged if one not in seen.foreign])
         work.counts[self.name] = asdict(tally)
-        _tell(work, mirror, missing, tally)
+        _tell(work, mirror, seen.lacking, tally)
 
     def undo(self, work: Work) -> None:
         """Says what stays: the registry is not this host's."""
@@ -68,18 +92,63 @@ class PushStep(Step):
             work.progress.message(f"left as they are: the images in {name}")
 
 
-def _targets(work: Work, mirror: RegistryMirror) -> list[Target]:
-    """What the registry is to hold, as it follows from what is here of each image."""
-    return [
-        plan(
-            image,
-            _documents(work, image),
-            b"".join(bytes(chunk) for chunk in _read(work, image.digest)),
-            mirror.repository(image),
-            rewrite=work.settings.rewrite_indexes,
-        )
-        for image in work.wanted.images.values()
-    ]
+def _look(work: Work, mirror: RegistryMirror) -> _Look:
+    """Asks the registry for all of it."""
+    before: dict[str, list[ImageEntry]] = {}
+    for image in work.replaces or ():
+        before.setdefault(image.name, []).append(image)
+    targets = [_target(work, mirror, image) for image in work.wanted.images.values()]
+    with mirror.looking() as client:
+        found = served(client, targets)
+    well: list[Target] = []
+    lacking: list[Target] = []
+    foreign: list[Target] = []
+    for target, seen in zip(targets, found, strict=True):
+        versions = [target.image, *before.get(target.image.name, ())]
+        is_tagged = not target.image.reference.tag or seen.tag == target.digest
+        if not is_tagged and seen.tag and not _may_move(work, mirror, seen.tag, versions):
+            foreign.append(target)
+            is_tagged = True
+        (well if seen.whole and is_tagged else lacking).append(target)
+    return _Look(well, lacking, foreign)
+
+
+def _may_move(work: Work, mirror: RegistryMirror, tag: str, versions: Iterable[ImageEntry]) -> bool:
+    """Whether a tag means something that this host has set, in the one form or the other."""
+    if work.options.allow_older or tag in {image.digest for image in versions}:
+        return True
+    digests = set()
+    for image in versions:
+        with suppress(AirgapError):  # what is not here any more cannot be rewritten
+            digests.add(_target(work, mirror, image, rewrite=True).digest)
+    return tag in digests
+
+
+def _refused(work: Work, seen: _Look) -> list[Target]:
+    """Images that a new bundle brings and that cannot have their tags."""
+    if work.bundle is None or work.replaces is None:
+        return []
+    brought = set(work.bundle.signed.contents.images)
+    return [target for target in seen.foreign if target.image in brought]
+
+
+def _names(targets: Sequence[Target]) -> str:
+    """The names of some, for people."""
+    few = [target.image.reference.familiar for target in targets[:_FEW]]
+    return ", ".join(few) + (f" and {len(targets) - _FEW} more" if len(targets) > _FEW else "")
+
+
+def _target(
+    work: Work, mirror: RegistryMirror, image: ImageEntry, *, rewrite: bool = False
+) -> Target:
+    """What the registry is to hold, as it follows from what is here of an image."""
+    return plan(
+        image,
+        _documents(work, image),
+        b"".join(bytes(chunk) for chunk in _read(work, image.digest)),
+        mirror.repository(image),
+        rewrite=rewrite or work.settings.rewrite_indexes,
+    )
 
 
 def _documents(work: Work, image: ImageEntry) -> Mapping[str, Manifest | Index]:
@@ -109,7 +178,7 @@ def _is_rewritten(target: Target) -> bool:
     return target.digest != target.image.digest
 
 
-def _tell(work: Work, mirror: RegistryMirror, pushed: list[Target], tally: Tally) -> None:
+def _tell(work: Work, mirror: RegistryMirror, pushed: Sequence[Target], tally: Tally) -> None:
     say = work.progress.message
     say(
         f"pushed {tally.pushed} blobs ({format_bytes(tally.bytes)}) to {mirror}; {tally.mounted} "

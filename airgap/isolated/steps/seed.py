@@ -7,11 +7,12 @@ other images manifests and configs are: what the host is asked about them follow
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 
 from airgap.bundle.contents import ImageEntry
-from airgap.errors import AirgapError
+from airgap.errors import AirgapError, NotFoundError
 from airgap.isolated.registry_mirror import fetch, kept_here, known_mirrors
-from airgap.isolated.step import Finding, Step, Work
+from airgap.isolated.step import Finding, OpenBundle, Step, Work
 from airgap.store.check import problem_with
 from airgap.store.seed import seed, seed_documents
 
@@ -37,10 +38,7 @@ class SeedStep(Step):
         """
         kept, store = kept_here(work), work.state.mirror
         if work.bundle is not None:
-            archive = work.bundle.archive
-            brought, whole = archive.contents.images, set(kept)
-            seed(store, archive, work.progress, [image for image in brought if image in whole])
-            seed_documents(store, archive, [image for image in brought if image not in whole])
+            bring(work, work.bundle)
         # What earlier bundles brought to a registry alone, and is to be here now.
         mirrors = known_mirrors(work)
         for image in kept:
@@ -48,14 +46,27 @@ class SeedStep(Step):
                 if _problem(work, image, whole=True):
                     fetch(work, mirror, image)
         if work.bundle is None:
+            linked = []
             for image in kept:
-                store.link_image(image, store.documents(image))
-            store.tag_images(kept)
+                with suppress(NotFoundError):  # the check names what it lacks
+                    store.link_image(image, store.documents(image))
+                    linked.append(image)
+            store.tag_images(linked)
 
     def undo(self, work: Work) -> None:
         """Deletes the mirror's storage."""
         if work.state.mirror.root.exists():
             shutil.rmtree(work.state.mirror.root)
+
+
+def bring(work: Work, bundle: OpenBundle) -> None:
+    """Brings the images of a bundle. Tags that a newer bundle has moved are left alone."""
+    archive, store, kept = bundle.archive, work.state.mirror, set(kept_here(work))
+    brought = archive.contents.images
+    elsewhere = set(brought) - kept if work.settings.registry_mirror else set()
+    whole = [image for image in brought if image not in elsewhere]
+    seed(store, archive, work.progress, whole, kept)
+    seed_documents(store, archive, [image for image in brought if image in elsewhere])
 
 
 def _problem(work: Work, image: ImageEntry, *, whole: bool) -> str:

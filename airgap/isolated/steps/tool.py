@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from zipimport import ZipImportError, zipimporter
 
-from airgap.bundle.contents import TOOL_NAME
+from airgap.bundle.contents import TOOL_NAME, FileEntry
 from airgap.bundle.verify import read_file
 from airgap.errors import HostError, IntegrityError
 from airgap.isolated.state import write_file
@@ -48,7 +48,7 @@ class ToolStep(Step):
         file, version = work.wanted.tool
         installed = _installed_version()
         is_older = _number(installed) < _number(version)
-        if is_older or (installed == version and _sha256(_PYZ) != file.sha256):
+        if is_older or (installed == version and not _is_whole(work, file)):
             return Finding(False, f"airgap {installed or 'that does not start'} is installed")
         return Finding(True, f"airgap {installed}")
 
@@ -74,6 +74,16 @@ class ToolStep(Step):
             _COMMAND.unlink()
         if str(FOLDER) in changed and FOLDER.exists():
             shutil.rmtree(FOLDER)
+
+
+def _is_whole(work: Work, file: FileEntry) -> bool:
+    """Whether the installed tool has the bytes that were brought.
+
+    Another bundle may have brought the same version in other bytes; it stays when that one is
+    rolled back. A tool's folder is named after what it was installed with.
+    """
+    actual = _sha256(_PYZ)
+    return actual == file.sha256 if work.bundle else actual.startswith(_CURRENT.resolve().name)
 
 
 def _unpack_native_parts(pyz: Path) -> None:

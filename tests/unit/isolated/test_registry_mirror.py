@@ -10,14 +10,14 @@ import trustme
 
 from airgap.builder.engine import Engine
 from airgap.bundle.contents import TOOL_NAME, Contents, FileEntry
-from airgap.errors import UsageError
-from airgap.isolated import containers
+from airgap.errors import UpstreamError, UsageError
+from airgap.isolated import containers, registry_mirror
 from airgap.isolated.host import User
 from airgap.isolated.push import check_tags, plan
 from airgap.isolated.registry_mirror import (
     RegistryMirror,
     choose,
-    keep_ca,
+    given_ca,
     kept_here,
     known_mirrors,
     read_ca,
@@ -100,12 +100,28 @@ def test_an_authority_is_read_checked_and_kept(tmp_path: Path) -> None:
     pem, path = trustme.CA().cert_pem.bytes(), tmp_path / "ca.pem"
     path.write_bytes(pem)
     assert read_ca(path) == pem
-    settings = keep_ca(State(tmp_path), HostSettings(registry_mirror=HARBOR), pem)
-    kept = Path(settings.registry_mirror_ca)
+    with given_ca(State(tmp_path), HostSettings(registry_mirror=HARBOR), pem) as settings:
+        kept = Path(settings.registry_mirror_ca)
     assert kept == tmp_path / "config" / "harbor.example.internal_5443.crt"
     assert kept.read_bytes() == pem
+    none = given_ca(State(tmp_path), HostSettings(), pem)
     with pytest.raises(UsageError, match="authority behind a registry"):
-        keep_ca(State(tmp_path), HostSettings(), pem)
+        none.__enter__()
+
+
+@pytest.mark.parametrize("before", [b"", b"the one before"])
+def test_an_authority_that_does_not_hold_takes_the_place_of_none(
+    tmp_path: Path, before: bytes
+) -> None:
+    state, settings = State(tmp_path), HostSettings(registry_mirror=HARBOR)
+    path = tmp_path / "config" / "harbor.example.internal_5443.crt"
+    with given_ca(state, settings, before) as unchanged:
+        assert path.exists() == bool(before)
+    assert (unchanged == settings) == (not before)
+    with pytest.raises(UpstreamError), given_ca(state, settings, b"another"):
+        assert path.read_bytes() == b"another"
+        raise UpstreamError("it does not hold")
+    assert (path.read_bytes() if before else path.exists()) == (before or False)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x30\x82", b"-----BEGIN CERTIFICATE-----\nAAAA\n"])
@@ -136,6 +152,16 @@ def test_builders_are_sent_to_the_registry_with_its_authority(tmp_path: Path) ->
     assert containers.mirror_servers(work)[0].ca == settings.registry_mirror_ca
 
 
+def test_without_an_authority_builders_know_those_of_this_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_mirror, "system_ca", lambda: Path("/etc/ssl/all.pem"))
+    mirror = RegistryMirror.called(HARBOR, None)
+    assert mirror.as_engines_reach_it().ca == "/etc/ssl/all.pem"
+    local = RegistryMirror.called("127.0.0.1:5443/mirror", None).as_engines_reach_it()
+    assert (local.http, local.ca) == (True, "")
+
+
 def test_only_what_docker_must_have_is_kept_here(tmp_path: Path) -> None:
     registry = forge.single("docker.io/library/registry:3", roles=["registry"])
     frontend = forge.single("docker.io/docker/dockerfile:1", roles=["frontend"])
@@ -155,7 +181,8 @@ def test_registries_that_held_the_mirror_before_are_known(tmp_path: Path) -> Non
     assert known_mirrors(work) == []
     for name in ("old.example", HARBOR):
         work.changes.add("push", name)
-    keep_ca(work.state, HostSettings(registry_mirror=HARBOR), b"pem")
+    with given_ca(work.state, HostSettings(registry_mirror=HARBOR), b"pem"):
+        pass
     assert list(map(str, known_mirrors(work))) == [HARBOR, "old.example"]
     authorities = [mirror.ca for mirror in known_mirrors(work)]
     assert authorities == [work.state.config / "harbor.example.internal_5443.crt", None]
