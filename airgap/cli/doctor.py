@@ -24,8 +24,9 @@ def command(settings: Settings, fix: bool, deep: bool, as_json: bool) -> None:
     """Check the set-up and what it lives with, and say what helps; exit status 9 if not well.
 
     With --fix it starts, writes and registers again what is not as it should be, from what is in
-    storage; what it cannot mend it names, and goes on. What the disk has damaged needs the
-    medium: airgap install DIR --repair.
+    storage; what it cannot mend it names, and goes on. An install that did not end is finished,
+    and receipts that are broken are made anew of the bundles that are kept. What the disk has
+    damaged needs the medium: airgap install DIR --repair.
 
     \b
     Examples:
@@ -33,11 +34,12 @@ def command(settings: Settings, fix: bool, deep: bool, as_json: bool) -> None:
       sudo airgap doctor --fix
     """
     from airgap.cli.table import findings_table
-    from airgap.isolated.doctor import diagnose
+    from airgap.isolated.doctor import Host, diagnose
     from airgap.isolated.doctor import fix as mend
     from airgap.isolated.host import User
     from airgap.isolated.state import State
     from airgap.isolated.status import standing_work
+    from airgap.trust.folder import trusted_keys
 
     def show(outcome: Outcome) -> None:
         if outcome.changed:
@@ -47,9 +49,10 @@ def command(settings: Settings, fix: bool, deep: bool, as_json: bool) -> None:
         click.echo(f"not mended {step}: {error.message}", err=as_json)
 
     with settings.progress() as progress:
-        work = standing_work(State(settings.root), User.behind_this_process(), progress)
+        state, user = State(settings.root), User.behind_this_process()
         if fix:
-            mend(work, show, failed)
+            mend(Host(state, user, trusted_keys(settings.trust_dir), progress), show, failed)
+        work = standing_work(state, user, progress)
         found = diagnose(work, deep=deep)
     if as_json:
         click.echo(json.dumps({name: asdict(one) for name, one in found.items()}))

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from airgap.errors import AirgapError
-from airgap.isolated import preconditions
+from airgap.bundle.media import Media
+from airgap.bundle.verify import Signed, read_signed
+from airgap.errors import AirgapError, HostError, TrustError
+from airgap.isolated import preconditions, receipts
 from airgap.isolated.apply import Outcome, apply_steps
-from airgap.isolated.host import is_root
-from airgap.isolated.status import look, status
-from airgap.isolated.step import Finding, Work, seen
+from airgap.isolated.host import User, is_root
+from airgap.isolated.new_record import check_record, is_whole, renew_record
+from airgap.isolated.state import State
+from airgap.isolated.status import look, standing_work, status
+from airgap.isolated.step import Finding, Step, Work, foreseen, seen
 from airgap.isolated.steps import STEPS
 from airgap.isolated.surroundings import surroundings
+from airgap.progress import Progress
+from airgap.trust.keys import PublicKey
 
 _FIX = "airgap doctor --fix"
 _FROM_MEDIUM = "airgap install DIR --repair"
+_UNFINISHED = "go on: airgap install DIR; or undo it: airgap rollback"
 _REMEDIES = {
     "tool": _FROM_MEDIUM,
     "seed": f"{_FIX}; where bytes are missing: {_FROM_MEDIUM}",
@@ -24,6 +31,23 @@ _REMEDIES = {
     "enable": "airgap enable",
     "nodes": "airgap node list; where a certificate ended: airgap node renew NAME",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Whom the doctor looks after.
+
+    Attributes:
+        state: Of this host.
+        user: Who gave the command.
+        keys: The trusted keys.
+        progress: Sees what happens.
+    """
+
+    state: State
+    user: User
+    keys: Sequence[PublicKey]
+    progress: Progress
 
 
 def diagnose(work: Work, *, deep: bool = False) -> dict[str, Finding]:
@@ -36,6 +60,7 @@ def diagnose(work: Work, *, deep: bool = False) -> dict[str, Finding]:
         deep: Hash every blob in storage too.
     """
     found = surroundings(work)
+    found["receipts"] = seen("receipts", lambda: _record(work))
     if is_root():
         found["host"] = seen("host", lambda: _host(work))
     for name, finding in status(work, deep=deep).items():
@@ -45,28 +70,86 @@ def diagnose(work: Work, *, deep: bool = False) -> dict[str, Finding]:
 
 
 def fix(
-    work: Work, show: Callable[[Outcome], None], failed: Callable[[str, AirgapError], None]
+    host: Host, show: Callable[[Outcome], None], failed: Callable[[str, AirgapError], None]
 ) -> None:
     """Applies every step that is not well, as far as that needs no medium.
 
+    Before, a broken record is made anew. An install that did not end is finished if all that it
+    brings is in storage.
+
     Args:
-        work: From `standing_work`.
-        show: Is given the outcome of each step that was applied.
-        failed: Is given the name of each step that cannot be, and why; the others go on.
+        host: Whose.
+        show: Is given the outcome of all that was mended.
+        failed: Is given the name of what cannot be, and why; the rest goes on.
 
     Raises:
         HostError: Docker does not answer, or another command changes this host.
+        TrustError: There is no record to work by, nor any to be made.
     """
-    with work.state.lock("airgap doctor"):
+    with host.state.lock("airgap doctor"):
+        _mend_record(host, show)
+        unfinished = _to_finish(host, failed)
+        work = standing_work(host.state, host.user, host.progress, unfinished=bool(unfinished))
         work.engine.check()
-        for step in STEPS:
-            if look(step, work).well:
-                continue
-            try:
-                preconditions.check_host(work, [step])
-                apply_steps(work, [step], show)
-            except AirgapError as error:
-                failed(step.name, error)
+        mended = [_mend(work, step, show, failed) for step in STEPS]
+        if unfinished and all(mended):
+            receipts.write_receipt(host.state, "installed", unfinished)
+            detail = f"the install of {unfinished.contents.identity} is finished"
+            show(Outcome("receipts", True, detail))
+
+
+def _mend(
+    work: Work,
+    step: Step,
+    show: Callable[[Outcome], None],
+    failed: Callable[[str, AirgapError], None],
+) -> bool:
+    """Applies one step if it is not well; whether it is in the end."""
+    if look(step, work).well:
+        return True
+    try:
+        preconditions.check_host(work, [step])
+        apply_steps(work, [step], show)
+    except AirgapError as error:
+        failed(step.name, error)
+        return False
+    return True
+
+
+def _mend_record(host: Host, show: Callable[[Outcome], None]) -> None:
+    try:
+        check_record(host.state)
+    except TrustError as error:
+        with foreseen("receipts"):
+            names = renew_record(host.state, host.keys, host.progress.message)
+        what = ", ".join(names) or "no bundle"
+        show(Outcome("receipts", True, f"{error.message}; a new record has {what}"))
+
+
+def _to_finish(host: Host, failed: Callable[[str, AirgapError], None]) -> Signed | None:
+    """The bundle whose install did not end, and can do so without its medium."""
+    record = receipts.read_receipts(host.state)
+    begun = receipts.unfinished(record)
+    if begun is None:
+        return None
+    contents = receipts.installed(host.state, record, unfinished=True)[-1]
+    try:
+        if not is_whole(host.state, contents):
+            raise HostError(f"what {begun.bundle} brings is not all here", remedy=_UNFINISHED)
+        return read_signed(Media([host.state.bundles / begun.bundle]), host.keys)
+    except AirgapError as error:
+        failed("receipts", error)
+        return None
+
+
+def _record(work: Work) -> Finding:
+    """Whether the last install ended."""
+    record = receipts.read_receipts(work.state)
+    if begun := receipts.unfinished(record):
+        detail = f"the install of {begun.bundle} by {begun.by} was not finished"
+        return Finding(False, detail, _UNFINISHED)
+    last = receipts.standing_receipts(record)[-1]
+    return Finding(True, f"{last.bundle} is the last bundle, installed {last.at} by {last.by}")
 
 
 def _host(work: Work) -> Finding:

@@ -204,6 +204,12 @@ def standing_receipts(receipts: Sequence[Receipt], *, unfinished: bool = False) 
     return [receipt for receipt in counting if receipt is last[receipt.bundle]]
 
 
+def unfinished(receipts: Sequence[Receipt]) -> Receipt | None:
+    """The receipt of the last bundle, if its install did not end."""
+    last = standing_receipts(receipts, unfinished=True)[-1:]
+    return last[0] if last and last[0].action == "begun" else None
+
+
 def is_standing(receipts: Sequence[Receipt], digest: str) -> bool:
     """Whether the bundle with this digest is the last thing that was installed."""
     return bool(receipts) and (receipts[-1].action, receipts[-1].digest) == ("installed", digest)
@@ -262,5 +268,6 @@ def _broken(path: Path) -> TrustError:
         f"the record of what was installed here is broken at {path}",
         meaning="It was changed or is damaged, so it cannot be told whether a bundle is older "
         "than what is there.",
-        remedy="find out who changed it; to begin a new record: airgap install --allow-older",
+        remedy="find out who changed it; then make a new record of the bundles that are kept: "
+        "airgap doctor --fix",
     )

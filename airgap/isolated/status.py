@@ -9,6 +9,7 @@ from airgap.errors import HostError
 from airgap.isolated import receipts
 from airgap.isolated.host import User
 from airgap.isolated.joined import joined
+from airgap.isolated.new_record import check_record
 from airgap.isolated.node_states import RUNNING, node_states
 from airgap.isolated.nodes import nodes
 from airgap.isolated.state import Changes, State
@@ -37,8 +38,9 @@ def standing_work(
 
     Raises:
         HostError: Nothing is installed here.
-        TrustError: The receipts are broken.
+        TrustError: The receipts are broken, or gone.
     """
+    check_record(state)
     record = receipts.read_receipts(state)
     bundles = receipts.installed(state, record, unfinished=unfinished)
     if not bundles and not (unfinished and state.root.exists()):

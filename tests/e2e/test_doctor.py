@@ -8,12 +8,13 @@ import subprocess
 import pytest
 
 from airgap.errors import ExitCode
-from tests.lab import journey
+from tests.lab import binfmt, journey
 from tests.lab.host import IsolatedHost
 
 STATE = "/var/lib/airgap"
 BREAKAGES = {
     "emulator": "echo -1 > /proc/sys/fs/binfmt_misc/airgap-arm64",
+    "emulator: a reboot": "echo -1 > /proc/sys/fs/binfmt_misc/status",
     "mirror": "docker rm --force airgap-mirror",
     "registry": "docker stop airgap-registry",
     "builder": f"docker rm --force airgap-buildkitd; echo >> {STATE}/config/airgap-replay.toml",
@@ -44,13 +45,26 @@ def test_a_host_that_is_well_has_nothing_to_mend(installed: IsolatedHost) -> Non
     assert "NOT OK" not in said
 
 
-@pytest.mark.parametrize("step", BREAKAGES)
-def test_what_breaks_is_named_and_mended(installed: IsolatedHost, step: str) -> None:
-    installed.run(["sh", "-c", BREAKAGES[step]])
+@pytest.mark.parametrize("breakage", BREAKAGES)
+def test_what_breaks_is_named_and_mended(installed: IsolatedHost, breakage: str) -> None:
+    step = breakage.partition(":")[0]
+    installed.run(["sh", "-c", BREAKAGES[breakage]])
     assert step in unwell(installed)
     said = installed.run(["airgap", "doctor", "--fix"]).stdout
     assert f"mended {step}:" in said
     installed.run(["airgap", "status"])
+
+
+def test_another_emulator_that_containers_do_not_have_is_overruled(
+    installed: IsolatedHost,
+) -> None:
+    binfmt.register(f":other:M::{binfmt.AARCH64}:/usr/bin/other:")
+    try:
+        assert "emulator" in unwell(installed)
+        assert "mended emulator:" in installed.run(["airgap", "doctor", "--fix"]).stdout
+        assert unwell(installed) == {}
+    finally:
+        binfmt.unregister("other")
 
 
 def test_what_cannot_be_mended_keeps_nothing_else_from_it(installed: IsolatedHost) -> None:
@@ -107,6 +121,19 @@ def test_a_flipped_bit_is_found_by_looking_deep_and_brought_again(installed: Iso
     said = installed.run(["airgap", "install", journey.ON_MEDIUM, "--repair"]).stderr
     assert f"damaged, and brought again: sha256:{blob.parent.name}" in said
     installed.run(["airgap", "status", "--deep"])
+
+
+@pytest.mark.parametrize("damage", ["rm {}/000001.json", "rm -r {}", "echo x >> {}/000002.json"])
+def test_receipts_that_are_gone_or_garbled_are_made_anew(
+    installed: IsolatedHost, damage: str
+) -> None:
+    installed.run(["sh", "-c", damage.format(f"{STATE}/receipts")])
+    found = installed.run(["airgap", "doctor"], check=False)
+    assert found.returncode == ExitCode.TRUST
+    assert "airgap doctor --fix" in found.stderr
+    assert "mended receipts:" in installed.run(["airgap", "doctor", "--fix"]).stdout
+    assert unwell(installed) == {}
+    assert "nothing to change" in installed.run(["airgap", "install", journey.ON_MEDIUM]).stdout
 
 
 def test_a_port_that_somebody_took_is_named_with_its_owner(installed: IsolatedHost) -> None:

@@ -87,11 +87,13 @@ def _size(host: IsolatedHost) -> int:
 
 def test_bundles_in_a_row_back_one_prune_and_forward(host: IsolatedHost) -> None:
     first = _digest(host, BUILDKIT)
-    states = []
+    states: list[tuple[str, str]] = []
     for serial in (1, 2):
-        if serial == 2:
+        if serial == 1:
+            assert "installed: site" in host.run(["airgap", "install", "/srv/1"]).stdout
+        else:
             _an_upgrade_that_failed_is_what_is_rolled_back(host, states[0])
-        assert "installed: site" in host.run(["airgap", "install", f"/srv/{serial}"]).stdout
+            _an_upgrade_that_failed_is_finished_by_doctor(host)
         assert _builder(host) == str(serial)
         states.append((_digest(host, SITE), _digest(host, BUILDKIT)))
     assert len({first, states[0][1], states[1][1]}) == 3
@@ -125,13 +127,7 @@ def test_bundles_in_a_row_back_one_prune_and_forward(host: IsolatedHost) -> None
 def _an_upgrade_that_failed_is_what_is_rolled_back(
     host: IsolatedHost, before: tuple[str, str]
 ) -> None:
-    """It has moved tags already."""
-    config = host.path("/var/lib/airgap/config/airgap-buildkitd.toml")
-    config.unlink()
-    config.mkdir()
-    failed = host.run(["airgap", "install", "/srv/2"], check=False)
-    assert failed.returncode == ExitCode.HOST
-    config.rmdir()
+    _fail(host)
     assert _digest(host, SITE) != before[0]
     planned = json.loads(host.run(["airgap", "prune", "--dry-run", "--json"]).stdout)
     assert planned["bundles"] == []
@@ -144,6 +140,27 @@ def _an_upgrade_that_failed_is_what_is_rolled_back(
     assert (_digest(host, SITE), _digest(host, BUILDKIT)) == before
     assert _builder(host) == "1"
     host.run(["airgap", "status"])
+
+
+def _fail(host: IsolatedHost) -> None:
+    """An upgrade that has moved tags already."""
+    config = host.path("/var/lib/airgap/config/airgap-buildkitd.toml")
+    config.unlink()
+    config.mkdir()
+    failed = host.run(["airgap", "install", "/srv/2"], check=False)
+    assert failed.returncode == ExitCode.HOST
+    config.rmdir()
+
+
+def _an_upgrade_that_failed_is_finished_by_doctor(host: IsolatedHost) -> None:
+    _fail(host)
+    found = host.run(["airgap", "doctor"], check=False)
+    assert found.returncode == ExitCode.HOST
+    assert "was not finished" in found.stdout
+    assert "airgap rollback" in found.stderr
+    mended = host.run(["airgap", "doctor", "--fix"]).stdout
+    assert "mended receipts: the install of site-" in mended
+    assert "nothing to change" in host.run(["airgap", "install", "/srv/2"]).stdout
 
 
 def _the_log_tells_all_of_it(host: IsolatedHost) -> None:

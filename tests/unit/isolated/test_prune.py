@@ -49,6 +49,11 @@ def bring(state: State, serial: int, images: Sequence[Image], *, name: str = "si
     receipts.write_receipt(state, "installed", signed)
 
 
+def open_images(folder: Path) -> Archive:
+    media = Media([folder])
+    return Archive(media, read_signed(media, [KEY.public]).contents)
+
+
 def begin(state: State, serial: int, images: Sequence[Image], *, tagged: bool) -> None:
     """An install that was stopped: after its first blob, or after the tags and before the end."""
     folder = state.root.parent / f"begun-{serial}"
@@ -57,7 +62,7 @@ def begin(state: State, serial: int, images: Sequence[Image], *, tagged: bool) -
     signed = read_signed(media, [KEY.public])
     receipts.write_receipt(state, "begun", signed)
     if tagged:
-        with Archive(media, signed.contents) as archive:
+        with open_images(folder) as archive:
             seed(state.mirror, archive, Progress())
     else:
         digest, data = next(iter(images[0].blobs.items()))
