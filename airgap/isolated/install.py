@@ -8,7 +8,7 @@ from pathlib import Path
 
 from airgap.builder.engine import Engine
 from airgap.bundle.archive import Archive
-from airgap.bundle.contents import Contents
+from airgap.bundle.contents import Contents, ImageEntry
 from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import Signed, listed_names, read_signed
@@ -93,27 +93,12 @@ def install(
         ReplayTar(media, signed.contents) as replay,
     ):
         documents = preconditions.check_bundle(media, signed, archive, replay)
-        before, history, broken = _record(state, allow_older=order.options.allow_older)
-        installed = receipts.installed(state, before)
-        standing = receipts.installed(state, before, unfinished=True)
-        repaired = order.options.repair and signed.contents in installed
-        if not repaired:
-            preconditions.check_policy(
-                signed,
-                history,
-                mirror_has_content=state.mirror.has_content(),
-                allow_older=order.options.allow_older,
-            )
-        steps = [step for step in STEPS if not order.only or step.name in order.only]
-        if repaired and signed.contents != standing[-1]:
-            steps = []  # newer ones came after it: nothing but its bytes is wanted
-        stood = repaired or receipts.is_standing(before, signed.digest)
-        settings = order.settings or state.settings()
+        plan = _plan(state, order, signed)
         bundle = OpenBundle(media, signed, archive, replay, documents)
-        with given_ca(state, settings, order.ca) as settings:
+        with given_ca(state, order.settings or state.settings(), order.ca) as settings:
             work = Work(
                 state=state,
-                wanted=Wanted.of(standing if repaired else [*installed, signed.contents]),
+                wanted=plan.wanted,
                 settings=settings,
                 engine=Engine(state.root),
                 user=user,
@@ -121,17 +106,64 @@ def install(
                 progress=progress,
                 options=order.options,
                 bundle=bundle,
-                replaces=None if stood else receipts.ever_brought(state, before),
+                replaces=plan.replaces,
             )
-            preconditions.check_host(work, steps)
-            preconditions.check_space(work, steps, archive, replay, documents)
-        if broken:
+            preconditions.check_host(work, plan.steps)
+            preconditions.check_space(work, plan.steps, archive, replay, documents)
+        if plan.broken:
             receipts.set_aside(state)
-        outcomes = [repair(work, bundle, standing)] if order.options.repair else []
+        outcomes = [repair(work, bundle, plan.standing)] if order.options.repair else []
         for outcome in outcomes:
             show(outcome)
-        outcomes += _apply_all(work, signed, steps, show, stood=stood)
+        outcomes += _apply_all(work, signed, plan, show)
     return Report(signed.contents, media.unlisted(listed_names(signed.contents)), outcomes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is to be done, as it follows from the receipts.
+
+    Attributes:
+        steps: In their order.
+        wanted: What the host should be.
+        standing: The bundles that make it up so far, with those whose install did not end.
+        stands: The bundle is among them, so that there is no receipt to write.
+        replaces: As `Work` has it.
+        broken: The receipts are, and the operator takes that.
+    """
+
+    steps: Sequence[Step]
+    wanted: Wanted
+    standing: Sequence[Contents]
+    stands: bool
+    replaces: Sequence[ImageEntry] | None
+    broken: bool
+
+
+def _plan(state: State, order: Order, signed: Signed) -> _Plan:
+    """Decides what is to be done.
+
+    Raises:
+        TrustError: The bundle is too old, or the receipts are broken.
+    """
+    before, history, broken = _record(state, allow_older=order.options.allow_older)
+    installed = receipts.installed(state, before)
+    standing = receipts.installed(state, before, unfinished=True)
+    steps = [step for step in STEPS if not order.only or step.name in order.only]
+    if order.options.repair and signed.contents in installed:
+        # Of one that newer ones came after nothing but its bytes is wanted.
+        steps = steps if signed.contents == standing[-1] else []
+        return _Plan(steps, Wanted.of(standing), standing, True, None, broken)
+    preconditions.check_policy(
+        signed,
+        history,
+        mirror_has_content=state.mirror.has_content(),
+        allow_older=order.options.allow_older,
+    )
+    stands = receipts.is_standing(before, signed.digest)
+    replaces = None if stands else receipts.ever_brought(state, before)
+    wanted = Wanted.of([*installed, signed.contents])
+    return _Plan(steps, wanted, standing, stands, replaces, broken)
 
 
 def _record(state: State, *, allow_older: bool) -> tuple[list[receipts.Receipt], list[Known], bool]:
@@ -148,17 +180,15 @@ def _record(state: State, *, allow_older: bool) -> tuple[list[receipts.Receipt],
 def _apply_all(
     work: Work,
     signed: Signed,
-    steps: Sequence[Step],
+    plan: _Plan,
     show: Callable[[Outcome], None],
-    *,
-    stood: bool,
 ) -> list[Outcome]:
     """Applies what is not yet so. Receipts are written only if something is."""
     if work.settings != work.state.settings():
         work.state.save_settings(work.settings)
     if work.settings.registry_mirror:
         work.changes.add(STEP, work.settings.registry_mirror)
-    begun = stood
+    begun = plan.stands
 
     def begin() -> None:
         nonlocal begun
@@ -166,11 +196,11 @@ def _apply_all(
             receipts.write_receipt(work.state, "begun", signed)
             begun = True
 
-    outcomes = apply_steps(work, steps, show, begin)
-    if not stood and look(SeedStep(), work).well:
+    outcomes = apply_steps(work, plan.steps, show, begin)
+    if not plan.stands and look(SeedStep(), work).well:
         begin()
         receipts.write_receipt(work.state, "installed", signed)
-    if len(steps) == len(STEPS):
+    if len(plan.steps) == len(STEPS):
         outcomes.append(Outcome("probe", False, probe(work).detail))
         show(outcomes[-1])
     return outcomes
