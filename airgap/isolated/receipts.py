@@ -155,6 +155,10 @@ def ever_brought(state: State, receipts: Sequence[Receipt]) -> list[ImageEntry]:
 def known_from(contents: Contents, digest: str) -> Known:
     """What the rollback rules need to know of a bundle."""
     tags = {image.name: image.digest for image in contents.images if image.reference.tag}
+    # These replace what an earlier bundle brought, whatever tag the image has.
+    for image in contents.images:
+        tags |= {f"the {role}": image.digest for role in image.roles if role != "base"}
+    tags |= {f"the recording {one.name}": one.digest for one in contents.recordings}
     created = parse_time(contents.created)
     return Known(contents.name, contents.serial, created, digest, tags)
 

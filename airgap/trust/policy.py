@@ -20,7 +20,8 @@ class Known:
         serial: Its serial.
         created: When it was made.
         digest: Of its `SHA256SUMS`.
-        tags: Fully qualified reference to digest, for each image of it.
+        tags: Fully qualified reference to digest, for each image of it; likewise `the builder`
+            and the other roles, and `the recording NAME`.
     """
 
     name: str
