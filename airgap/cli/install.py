@@ -141,7 +141,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
       airgap install /media/usb/airgap --listen 192.0.2.10
       airgap install /media/usb/airgap --registry harbor.example.internal/mirror --ca ca.pem
     """
-    from airgap.cli.table import outcome_line
+    from airgap.cli.table import outcome_line, unlisted_lines
     from airgap.isolated.apply import Outcome
     from airgap.isolated.host import User
     from airgap.isolated.install import Order, install
@@ -185,8 +185,8 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     with settings.progress() as progress:
         report = install(state, order, User.behind_this_process(), progress, show)
     contents = report.contents
-    for path in report.unlisted:
-        click.echo(f"not part of the bundle, not opened: {path}", err=True)
+    for line in unlisted_lines(report.unlisted):
+        click.echo(line, err=True)
     if as_json:
         document = {
             "bundle": contents.identity,

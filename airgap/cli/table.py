@@ -1,13 +1,28 @@
-"""Text tables."""
+"""Text tables, and lines of text."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from airgap.isolated.apply import Outcome
     from airgap.isolated.step import Finding
+
+
+def unlisted_lines(paths: Iterable[Path]) -> list[str]:
+    """A line for each file on a medium that nobody has vouched for.
+
+    Whoever made the medium chose the names: what a terminal would obey is shown as an escape.
+    """
+    return [f"not part of the bundle, not opened: {_printable(str(path))}" for path in paths]
+
+
+def _printable(text: str) -> str:
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
 
 
 def outcome_line(outcome: Outcome) -> str:

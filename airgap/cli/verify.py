@@ -30,13 +30,14 @@ def command(
     from airgap.bundle.media import Media
     from airgap.bundle.replay_tar import ReplayTar
     from airgap.bundle.verify import listed_names, read_signed, verify_all
+    from airgap.cli.table import unlisted_lines
     from airgap.replay.carried import check_maps
 
     keys = keys_for(settings, trust, folders)
     media = Media(folders)
     signed = read_signed(media, keys)
-    for path in media.unlisted(listed_names(signed.contents)):
-        click.echo(f"not part of the bundle, not opened: {path}", err=True)
+    for line in unlisted_lines(media.unlisted(listed_names(signed.contents))):
+        click.echo(line, err=True)
     with settings.progress() as progress:
         verify_all(media, signed.contents, progress)
     with ReplayTar(media, signed.contents) as replay:
