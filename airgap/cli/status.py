@@ -20,8 +20,9 @@ from airgap.errors import HostError
 def command(settings: Settings, deep: bool, as_json: bool) -> None:
     """Check every part of this host's set-up; exit status 9 if one is not well.
 
-    It looks at the containers, the mirror's images, the recordings, the emulators and your own
-    builder; it changes nothing.
+    It shows the bundles that were installed, and what of each counts now. Then it looks at the
+    containers, the mirror's images, the recordings, the emulators and your own builder; it changes
+    nothing.
 
     \b
     Examples:
@@ -29,23 +30,30 @@ def command(settings: Settings, deep: bool, as_json: bool) -> None:
       airgap status --deep
       airgap status --json
     """
-    from airgap.cli.table import findings_table
+    from airgap.cli.table import bundles_table, findings_table
     from airgap.isolated.host import User
+    from airgap.isolated.origin import standing
     from airgap.isolated.state import State
     from airgap.isolated.status import standing_work, status
 
     with settings.progress() as progress:
-        work = standing_work(State(settings.root), User.behind_this_process(), progress)
+        state = State(settings.root)
+        work = standing_work(state, User.behind_this_process(), progress)
+        bundles = standing(state)
         findings = status(work, deep=deep)
     if as_json:
+        images, recordings = work.wanted.images.values(), work.wanted.recordings.values()
+        origins = {name: asdict(origin) for one in bundles for name, origin in one.images.items()}
+        recorded = {name: asdict(one) for each in bundles for name, one in each.recordings.items()}
         document = {
-            "images": {image.name: asdict(image) for image in work.wanted.images.values()},
-            "recordings": {one.name: asdict(one) for one in work.wanted.recordings.values()},
+            "bundles": [{**asdict(one.receipt), "roles": one.roles} for one in bundles],
+            "images": {image.name: {**asdict(image), **origins[image.name]} for image in images},
+            "recordings": {one.name: {**asdict(one), **recorded[one.name]} for one in recordings},
             "steps": {step: asdict(finding) for step, finding in findings.items()},
         }
         click.echo(json.dumps(document))
     else:
-        click.echo(findings_table(findings))
+        click.echo(f"{bundles_table(bundles)}\n\n{findings_table(findings)}")
     unwell = [step for step, finding in findings.items() if not finding.well]
     if unwell:
         raise HostError(f"not well: {', '.join(unwell)}", remedy="what helps: airgap doctor")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from airgap.isolated.apply import Outcome
+    from airgap.isolated.origin import Standing
     from airgap.isolated.step import Finding
 
 
@@ -38,6 +39,22 @@ def findings_table(findings: Mapping[str, Finding]) -> str:
             for name, finding in findings.items()
         ]
     )
+
+
+def bundles_table(bundles: Sequence[Standing]) -> str:
+    """What was installed, and what of it counts, a row each."""
+    rows = [("BUNDLE", "INSTALLED", "BY", "SIGNED BY", "BRINGS")]
+    for one in bundles:
+        receipt = one.receipt
+        counted = {"image": len(one.images), "recording": len(one.recordings)}
+        brings = [*one.roles, *(_count(number, what) for what, number in counted.items() if number)]
+        signers = ", ".join(fingerprint[:23] for fingerprint in receipt.signers)
+        rows.append((receipt.bundle, receipt.at, receipt.by, signers, ", ".join(brings) or "-"))
+    return table(rows)
+
+
+def _count(number: int, what: str) -> str:
+    return f"1 {what}" if number == 1 else f"{number} {what}s"
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
