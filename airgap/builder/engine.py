@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import shlex
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -194,6 +195,21 @@ class Engine:
                 if not error.is_client_error():
                     raise
 
+    def tag_image(self, name: str, other: str) -> None:
+        """Gives an image a further name, which another one may have had until then."""
+        with _docker_errors(f"the image {name} cannot be named {other}"):
+            self._client.images.get(name).tag(other)
+
+    def is_nameless(self, id: str) -> bool:
+        """Whether there is an image of that id, and it has no name."""
+        from docker.errors import ImageNotFound
+
+        with _docker_errors(f"the image {id} cannot be read"):
+            try:
+                return not self._client.images.get(id).tags
+            except ImageNotFound:
+                return False
+
     def read_file(self, image: str, paths: Sequence[str], limit: int) -> bytes | None:
         """The bytes of the first of these files that an image has, without running it.
 
@@ -318,6 +334,19 @@ class Engine:
         container = self._container(name)
         return container is not None and container.labels.get(ROOT_LABEL) == self._root
 
+    def is_running(self, name: str) -> bool:
+        """Whether there is a container of that name, and it runs."""
+        container = self._container(name)
+        return container is not None and container.status == "running"
+
+    def roots(self) -> set[str]:
+        """The folders of all states whose containers are on this host."""
+        with _docker_errors("Docker's containers cannot be read"):
+            containers = self._client.containers.list(
+                all=True, filters={"label": ROOT_LABEL}, ignore_removed=True
+            )
+            return {str(container.labels[ROOT_LABEL]) for container in containers}
+
     def remove_container(self, name: str) -> None:
         """Stops and removes a container of ours, if there is one.
 
@@ -336,7 +365,7 @@ class Engine:
         if owner != self._root:
             raise HostError(
                 f"the container {name} belongs to another set-up, in {owner}",
-                remedy=f"uninstall that one first: airgap --root {owner} uninstall",
+                remedy=f"uninstall that one first: airgap --root {shlex.quote(owner)} uninstall",
             )
         with _docker_errors(f"the container {name} cannot be removed"):
             container.stop(timeout=_STOP_SECONDS)

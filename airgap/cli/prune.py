@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import click
 
 from airgap.cli.settings import Settings, pass_settings
+from airgap.errors import HostError
 
 
 @click.command(name="prune")
@@ -32,8 +34,11 @@ def command(settings: Settings, keep: int, dry_run: bool, as_json: bool) -> None
       airgap prune --dry-run
       airgap prune --keep 1
     """
+    from airgap.isolated.host import User
+    from airgap.isolated.loaded import drop_unneeded
     from airgap.isolated.prune import carry_out, plan_prune
     from airgap.isolated.state import State
+    from airgap.isolated.status import standing_work
     from airgap.progress import format_bytes
 
     state = State(settings.root)
@@ -41,6 +46,8 @@ def command(settings: Settings, keep: int, dry_run: bool, as_json: bool) -> None
         plan = plan_prune(state, keep)
         if not dry_run:
             carry_out(state, plan, progress)
+            with suppress(HostError):  # Docker does not answer: the next install does it
+                drop_unneeded(standing_work(state, User.behind_this_process(), progress))
     bundles = [receipt.bundle for receipt in plan.dropped]
     if as_json:
         click.echo(json.dumps({"bundles": bundles, "images": plan.images, "bytes": plan.size}))

@@ -12,6 +12,7 @@ from airgap.builder.containers import buildkit_container, registry_container, re
 from airgap.builder.engine import ContainerSpec
 from airgap.builder.registry_server import RegistryServer
 from airgap.errors import HostError
+from airgap.isolated import loaded
 from airgap.isolated.joined import joined
 from airgap.isolated.listening import local_ip
 from airgap.isolated.registry_mirror import RegistryMirror
@@ -132,11 +133,15 @@ def check_container(work: Work, spec: ContainerSpec) -> Finding:
 
 
 def run_container(work: Work, spec: ContainerSpec) -> None:
-    """Writes a container's configuration and runs it."""
+    """Writes a container's configuration and runs it, in place of an older one of ours.
+
+    The image that only the older one used goes.
+    """
     path, _ = _config(work, spec.name)
     write_file(path, config_text(work, spec.name).encode())
     work.progress.message(f"starting {spec.name}")
     work.engine.run(spec)
+    loaded.drop_unneeded(work)
 
 
 def config_text(work: Work, container: str) -> str:

@@ -194,6 +194,11 @@ class Changes:
         """All that a step changed, oldest first; the folders that it made end with a slash."""
         return [what for known, what in self._lines() if known == step]
 
+    def drop(self, step: str, what: str) -> None:
+        """One change was taken back. Users other than the state's own note nothing."""
+        if what in self.of(step) and os.access(self._path.parent, os.W_OK):
+            self._write([line for line in self._lines() if line != [step, what]])
+
     def forget(self, step: str) -> None:
         """The step has taken everything back."""
         self._write([line for line in self._lines() if line[0] != step])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from airgap.disk import write_whole
@@ -69,10 +70,19 @@ def remove_key(folder: Path, name: str) -> None:
         raise unknown
     try:
         (folder / f"{name}.pub").unlink()
+        _remove_if_empty(folder)
     except FileNotFoundError as error:
         raise unknown from error
     except OSError as error:
         raise HostError(f"cannot write to {folder}: {error.strerror}") from error
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Also the one above it, if that is of our name: where none is, users look into their own."""
+    with suppress(OSError):
+        folder.rmdir()
+        if folder.parent.name == "airgap":
+            folder.parent.rmdir()
 
 
 def refuse_key_in(bundle_folders: Iterable[Path], key: Path) -> None:

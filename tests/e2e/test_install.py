@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from airgap.errors import ExitCode
 from tests import forge
-from tests.lab import journey
+from tests.lab import journey, snapshot
 from tests.lab.host import IsolatedHost
 
 StartHost = Callable[..., IsolatedHost]
@@ -20,38 +20,18 @@ ALICE = 1000
 STATE = "/var/lib/airgap"
 
 
-def _digests(host: IsolatedHost, *folders: str) -> set[str]:
-    """Every file, link and folder below these, with what it holds."""
-    found = set()
-    for folder in folders:
-        for path in host.path(folder).rglob("*"):
-            name = path.relative_to(host.path("/")).as_posix()
-            what = path.readlink() if path.is_symlink() else ""
-            content = hash(path.read_bytes()) if path.is_file() and not path.is_symlink() else ""
-            found.add(f"{name} {what} {content} {path.lstat().st_mode:o}")
-    return found
-
-
-def _docker(host: IsolatedHost) -> dict[str, list[str]]:
-    """Everything that Docker keeps."""
-    lists = {
-        "containers": ["ps", "--all", "--format", "{{.Names}}"],
-        "images": ["images", "--all", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"],
-        "volumes": ["volume", "ls", "--format", "{{.Name}}"],
-        "networks": ["network", "ls", "--format", "{{.Name}}"],
-    }
-    return {
-        what: sorted(host.run(["docker", *command]).stdout.splitlines())
-        for what, command in lists.items()
-    }
-
-
 def test_a_second_install_changes_nothing_and_says_so(installed: IsolatedHost) -> None:
-    before = _digests(installed, STATE, "/usr/local", "/etc", "/usr/libexec"), _docker(installed)
+    before = (
+        snapshot.files(installed, STATE, "/usr/local", "/etc", "/usr/libexec"),
+        snapshot.docker(installed),
+    )
     said = installed.run(["airgap", "install", journey.ON_MEDIUM]).stdout
     assert said.splitlines()[-1].startswith("nothing to change: arm64-builder")
     assert "done" not in said
-    after = _digests(installed, STATE, "/usr/local", "/etc", "/usr/libexec"), _docker(installed)
+    after = (
+        snapshot.files(installed, STATE, "/usr/local", "/etc", "/usr/libexec"),
+        snapshot.docker(installed),
+    )
     assert before == after
 
 
@@ -129,12 +109,11 @@ def test_emulators_are_back_after_a_reboot(installed: IsolatedHost) -> None:
 def test_uninstall_takes_back_what_install_did(fresh_host: StartHost) -> None:
     host = fresh_host()
     folders = ("/etc", "/usr", "/root", "/home", "/opt", "/srv")
-    before = _digests(host, *folders), _docker(host)
-    table = host.path("/proc/sys/fs/binfmt_misc")
+    before = snapshot.files(host, *folders), snapshot.docker(host)
     journey.install(host, "--load", "arm64v8/alpine")
     host.run(["airgap", "uninstall"])
-    assert _docker(host) == before[1]
-    left = _digests(host, *folders) - before[0]
+    assert snapshot.docker(host) == before[1]
+    left = snapshot.files(host, *folders) - before[0]
     assert {line.split()[0] for line in left} <= {
         "etc/airgap",  # the trusted key stays
         "etc/airgap/trust",
@@ -144,7 +123,7 @@ def test_uninstall_takes_back_what_install_did(fresh_host: StartHost) -> None:
         *(f"root/.docker/buildx/{name}" for name in (".lock", "activity", "current", "defaults")),
         *(f"root/.docker/buildx/{name}" for name in ("instances", "refs", ".buildNodeID")),
     }, left
-    assert sorted(path.name for path in table.iterdir()) == ["register", "status"]
+    assert snapshot.emulators(host) == []
     state = host.path(STATE)
     assert sorted(path.name for path in state.iterdir()) == [
         "bundles",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from airgap.bundle.contents import canonical
 from airgap.errors import HostError
-from airgap.isolated import old_docker
+from airgap.isolated import loaded, old_docker
 from airgap.isolated.host import User, is_root, last_lines
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Step, Work
@@ -68,8 +68,6 @@ class BuildxStep(Step):
             path = Path(text)
             if text.startswith(_SHOWN_TO):
                 _hide_again(work, text.removeprefix(_SHOWN_TO))
-            elif not path.is_absolute():
-                work.engine.remove_image(text)
             elif path.name == _PLUGIN:
                 path.unlink(missing_ok=True)
                 if _kept_copy(work).exists():
@@ -118,11 +116,11 @@ def _plugin_bytes(work: Work) -> bytes:
     image = work.wanted.role("buildx")
     was_there = work.engine_id(image, native_platform())
     if not was_there:
-        load_image(work, image, native_platform(), BuildxStep.name)
+        load_image(work, image, native_platform())
     native = work.engine_id(image, native_platform())
     data = work.engine.read_file(native, [_IN_IMAGE], LIMITS.plugin_bytes)
     if not was_there:
-        work.engine.remove_image(image.reference.familiar)
+        loaded.unload(work, image.reference.familiar)
     if data is None:
         raise HostError(f"{image.reference.familiar} has no file {_IN_IMAGE}")
     return data

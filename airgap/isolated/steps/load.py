@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import HostError, NotFoundError
+from airgap.isolated import loaded
 from airgap.isolated.registry_mirror import RegistryMirror, fetch
 from airgap.isolated.step import Finding, Step, Work
 from airgap.oci.platform import Platform, native_platform
@@ -32,8 +33,7 @@ class LoadStep(Step):
 
     def undo(self, work: Work) -> None:
         """Removes the images that it loaded."""
-        for name in work.changes.of(self.name):
-            work.engine.remove_image(name)
+        loaded.unload_all(work)
 
 
 def bring_image(work: Work, image: ImageEntry, platform: Platform | None) -> None:
@@ -60,9 +60,7 @@ def bring_image(work: Work, image: ImageEntry, platform: Platform | None) -> Non
         load_image(work, image, platform)
 
 
-def load_image(
-    work: Work, image: ImageEntry, platform: Platform | None, step: str = LoadStep.name
-) -> None:
+def load_image(work: Work, image: ImageEntry, platform: Platform | None) -> None:
     """Brings an image of the mirror into Docker's own store, as `docker load` does.
 
     Args:
@@ -70,7 +68,6 @@ def load_image(
         image: What to load.
         platform: The one to load where Docker's store can hold but one; None for the one that an
             image of that name has there, or else this host's.
-        step: Which step does it, and removes it again.
 
     Raises:
         HostError: Docker refuses it, or has another image afterwards.
@@ -81,16 +78,18 @@ def load_image(
     if mirror is not None and problem_with(work.state.mirror, image):
         fetch(work, mirror, image)
     had = work.engine.image_platform(name)
-    if not had:
-        work.changes.add(step, name)
+    loaded.note_name(work, image)
     work.progress.message(f"loading {name} into Docker")
     preferred = [str(one) for one in (platform or had, native_platform()) if one]
     work.engine.load(name, export(work.state.mirror, image, preferred))
-    if not work.engine_id(image, platform):
+    id = work.engine_id(image, platform)
+    if not id:
         raise HostError(
             f"Docker has another image than {image.digest} under the name {name}",
             meaning="It was loaded, and is not what the bundle holds.",
         )
+    loaded.note_id(work, image, id)
+    loaded.drop_unneeded(work)
 
 
 def _wanted(work: Work) -> dict[ImageEntry, Platform | None]:
@@ -99,8 +98,8 @@ def _wanted(work: Work) -> dict[ImageEntry, Platform | None]:
     if work.wanted.emulated(native_platform()):
         roles.append("emulator")
     # Those that an earlier install loaded are kept up to date.
-    loaded = [name for name in work.changes.of(LoadStep.name) if work.wanted.has(name)]
-    named = [work.wanted.image(name) for name in (*work.options.load, *loaded)]
+    earlier = [name for name in loaded.names(work) if work.wanted.has(name)]
+    named = [work.wanted.image(name) for name in (*work.options.load, *earlier)]
     return {
         **dict.fromkeys(named),
         **{work.wanted.role(role): native_platform() for role in roles},

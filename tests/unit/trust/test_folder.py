@@ -104,6 +104,17 @@ def test_a_removed_key_is_not_trusted(tmp_path: Path) -> None:
         remove_key(tmp_path / "trust", "site")
 
 
+def test_with_the_last_key_the_folder_goes_and_nothing_of_others(tmp_path: Path) -> None:
+    folder = tmp_path / "airgap" / "trust"
+    for name in ("one", "two"):
+        add_key(folder, new_pub(tmp_path / f"{name}.pub"))
+    remove_key(folder, "one")
+    assert len(trusted_keys(folder)) == 1
+    remove_key(folder, "two")
+    assert not folder.parent.exists()
+    assert tmp_path.exists()
+
+
 def test_a_key_in_the_bundle_is_refused(tmp_path: Path) -> None:
     medium = tmp_path / "medium"
     key = new_pub(medium / "keys/site.pub")
