@@ -16,6 +16,7 @@ from airgap.builder.registry_server import RegistryServer
 from airgap.bundle.contents import ImageEntry
 from airgap.disk import read_given
 from airgap.errors import UsageError
+from airgap.isolated import loaded
 from airgap.isolated.state import HostSettings, State, write_file
 from airgap.isolated.step import Work, foreseen
 from airgap.limits import LIMITS
@@ -196,9 +197,9 @@ def kept_here(work: Work) -> list[ImageEntry]:
     if not work.settings.registry_mirror:
         return list(wanted.images.values())
     roles = [wanted.roles[role] for role in _DOCKERS_OWN if role in wanted.roles]
-    names = (*work.options.load, *work.changes.of("load"))
-    loaded = [wanted.image(name) for name in names if wanted.has(name)]
-    return list(dict.fromkeys(roles + loaded))
+    names = (*work.options.load, *loaded.names(work))
+    in_docker = [wanted.image(name) for name in names if wanted.has(name)]
+    return list(dict.fromkeys(roles + in_docker))
 
 
 def check_reached(work: Work) -> None:

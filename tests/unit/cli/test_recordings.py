@@ -88,8 +88,11 @@ def test_status_names_them_and_what_is_missing(
     assert code == ExitCode.HOST
     document = json.loads(out)
     app, lib = signed.contents.recordings
+    (receipt,) = document["bundles"]
+    assert receipt["bundle"] == signed.contents.identity
+    origin = {"bundle": receipt["bundle"], "since": receipt["at"]}
     assert document["recordings"] == json.loads(
-        json.dumps({"app": asdict(app), "lib": asdict(lib)})
+        json.dumps({"app": {**asdict(app), **origin}, "lib": {**asdict(lib), **origin}})
     )
     assert document["steps"]["recordings"]["well"] is False
     assert f"replay lacks {app.digest}" in document["steps"]["recordings"]["detail"]

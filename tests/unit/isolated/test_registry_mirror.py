@@ -168,7 +168,8 @@ def test_only_what_docker_must_have_is_kept_here(tmp_path: Path) -> None:
     base, loaded = (forge.single(f"docker.io/library/{name}:1") for name in ("base", "loaded"))
     images = (registry, frontend, base, loaded)
     work = work_with(tmp_path, *images, settings=CHOSEN)
-    work.changes.add("load", "loaded:1")
+    for noted in ("kept=loaded:1", "loaded:1", loaded.entry.digest):
+        work.changes.add("load", noted)
     asked = replace(work, options=Options(load=("base:1",)))
     assert kept_here(work) == [registry.entry, loaded.entry]
     assert kept_here(asked) == [registry.entry, base.entry, loaded.entry]
