@@ -103,7 +103,7 @@ def test_damage_cuts_the_connection(store: Store, position: int, version: bytes)
             get(server.address, PATH)
         got = raw(server.address, b"GET %b HTTP/%b\r\n\r\n" % (PATH.encode(), version))
         assert len(got.partition(b"\r\n\r\n")[2]) < len(BODY)
-    assert ["install the bundle again" in error.why for error in replay.errors] == [True]
+    assert ["install DIR --repair" in error.why for error in replay.errors] == [True]
 
 
 def test_fifty_connections_at_once(served: Server) -> None:
