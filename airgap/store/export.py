@@ -48,5 +48,5 @@ def _check_whole(image: ImageEntry, documents: Mapping[str, Manifest | Index]) -
         if missing := set(image.platforms) - held:
             raise NotFoundError(
                 f"the mirror's storage lacks {image.name} for {', '.join(sorted(missing))}",
-                remedy="install the bundle again",
+                remedy="bring it again from its bundle: airgap install DIR --repair",
             )

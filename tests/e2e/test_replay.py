@@ -287,7 +287,7 @@ def test_a_damaged_answer_is_named_and_mended_by_install(replayed: Replayed, dam
     done = replayed.build("--no-cache", *_TO_NOWHERE, context, check=False)
     assert done.returncode == 10, done.stderr
     assert f"{replayed.site.url}/file/plain" in done.stderr
-    assert "install the bundle again" in done.stderr
+    assert "install DIR --repair" in done.stderr
     replayed.build("--no-cache", *_TO_NOWHERE, replayed.context("forms"))
     if damage == "changed":
         assert "delete that file" in done.stderr
