@@ -161,7 +161,7 @@ def _documents(work: Work, image: ImageEntry) -> Mapping[str, Manifest | Index]:
     if not found:
         raise HostError(
             f"{work.state.mirror.root} lacks the manifest of {image.reference.familiar}",
-            remedy="install its bundle again",
+            remedy="bring it again from its bundle: airgap install DIR --repair",
         )
     return found
 
