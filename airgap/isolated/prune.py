@@ -41,8 +41,8 @@ class Plan:
 def plan_prune(state: State, keep: int) -> Plan:
     """What would go if of each name the last `keep` bundles are kept.
 
-    A bundle that still brings what the set-up is made of is kept too. What was begun and not
-    finished loses nothing.
+    A bundle that still brings what the set-up is made of is kept too. The last one loses nothing
+    if its install did not end; one that another was installed after is given up.
 
     Raises:
         HostError: Nothing is installed, or a storage cannot be read.
@@ -56,21 +56,24 @@ def plan_prune(state: State, keep: int) -> Plan:
     if not bundles:
         # With nothing to keep all would go.
         raise HostError(f"no receipt says what is installed here ({state.root})")
-    begun = [
-        one for receipt, one in zip(standing, bundles, strict=True) if receipt.action == "begun"
-    ]
-    gone = _to_drop([one for one in bundles if one not in begun], keep)
+    installed = receipts.installed(state, record)
+    begun, last = [one for one in bundles if one not in installed], bundles[-1]
+    gone = [one for one in (*begun, *_to_drop(installed, keep)) if one != last]
     kept = [one for one in bundles if one not in gone]
     before, after = Wanted.of(bundles), Wanted.of(kept)
-    whole = [image for one in kept if one not in begun for image in one.images]
-    unfinished = [image for one in begun for image in one.images]
-    blobs = [blob.digest for one in begun for blob in one.blobs]
+    whole = [image for one in kept if one in installed for image in one.images]
+    unfinished = [last] if last in begun else []
     replay = [blob.digest for one in kept for blob in one.replay]
     with foreseen("prune"):
         return Plan(
             [receipt for receipt, one in zip(standing, bundles, strict=True) if one in gone],
             sorted(before.images.keys() - after.images.keys()),
-            surplus(state.mirror, whole, unfinished, blobs),
+            surplus(
+                state.mirror,
+                whole,
+                [image for one in unfinished for image in one.images],
+                [blob.digest for one in unfinished for blob in one.blobs],
+            ),
             surplus(state.replay, [], blobs=replay),
         )
 

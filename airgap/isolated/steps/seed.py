@@ -34,7 +34,8 @@ class SeedStep(Step):
     def apply(self, work: Work) -> None:
         """Reads each blob once from the medium, and writes it as its hash is computed.
 
-        Without a medium the tags are set to what is in the storage.
+        The tags of what other bundles brought are set to what is in the storage: an install that
+        did not end may have moved them.
         """
         kept, store = kept_here(work), work.state.mirror
         if work.bundle is not None:
@@ -45,13 +46,13 @@ class SeedStep(Step):
             for mirror in mirrors:
                 if _problem(work, image, whole=True):
                     fetch(work, mirror, image)
-        if work.bundle is None:
-            linked = []
-            for image in kept:
+        linked = []
+        for image in kept:
+            if _problem(work, image, whole=True):
                 with suppress(NotFoundError):  # the check names what it lacks
                     store.link_image(image, store.documents(image))
                     linked.append(image)
-            store.tag_images(linked)
+        store.tag_images(linked)
 
     def undo(self, work: Work) -> None:
         """Deletes the mirror's storage."""

@@ -141,6 +141,19 @@ def test_a_bundle_before_that_was_begun_goes(state: State) -> None:
     assert state.mirror.is_tagged(version(3).entry)
 
 
+def test_what_was_begun_before_another_install_is_given_up(state: State) -> None:
+    bring(state, 1, [version(1)])
+    begin(state, 2, [version(2)], tagged=True)
+    bring(state, 3, [version(3)])
+    again = read_signed(Media([state.root.parent / "site-1"]), [KEY.public])
+    receipts.write_receipt(state, "begun", again)  # it stands, whatever became of that
+    bring(state, 4, [version(4)])
+    assert dropped(state, 3) == ["site-2"]
+    carry_out(state, plan_prune(state, 3), Progress())
+    kept = [version(serial) for serial in (1, 3, 4)]
+    assert blobs(state) == {digest for one in kept for digest in (*one.bodies, *one.blobs)}
+
+
 def test_with_no_receipts_nothing_goes(state: State) -> None:
     bring(state, 1, [version(1)])
     for path in state.receipts.iterdir():
