@@ -46,14 +46,18 @@ def _docker(work: Work) -> Finding:
 
 
 def _space(work: Work) -> Finding:
-    """On the disks of our state and of Docker's images."""
-    seen = []
-    for folder in (work.state.root, Path(work.engine.image_folder())):
+    return space([work.state.root, Path(work.engine.image_folder())], _SPARE_BYTES)
+
+
+def space(folders: Sequence[Path], spare: int) -> Finding:
+    """Each of the folders' disks has so many bytes free."""
+    said = []
+    for folder in folders:
         free = shutil.disk_usage(existing(folder)).free
-        seen.append(f"{format_bytes(free)} free for {folder}")
-        if free < _SPARE_BYTES:
-            return Finding(False, f"only {seen[-1]}")
-    return Finding(True, ", ".join(dict.fromkeys(seen)))
+        said.append(f"{format_bytes(free)} free for {folder}")
+        if free < spare:
+            return Finding(False, f"only {said[-1]}")
+    return Finding(True, ", ".join(said))
 
 
 def _clock(work: Work) -> Finding:

@@ -8,10 +8,12 @@ import subprocess
 import pytest
 
 from airgap.errors import ExitCode
+from tests import forge
 from tests.lab import binfmt, journey
 from tests.lab.host import IsolatedHost
 
 STATE = "/var/lib/airgap"
+LATER = "2199-01-01T00:00:00Z"
 BREAKAGES = {
     "emulator": "echo -1 > /proc/sys/fs/binfmt_misc/airgap-arm64",
     "emulator: a reboot": "echo -1 > /proc/sys/fs/binfmt_misc/status",
@@ -151,6 +153,18 @@ def test_a_port_that_somebody_took_is_named_with_its_owner(installed: IsolatedHo
             installed.run(["pkill", "-f", "http.server"])
             other.wait()
     installed.run(["airgap", "doctor", "--fix"])
+
+
+def test_a_clock_that_is_behind_is_named(installed: IsolatedHost) -> None:
+    key = forge.new_key()
+    images = [forge.indexed("docker.io/site/later:1")]
+    forge.make_bundle(installed.path("/srv/later"), key, images=images, created=LATER)
+    installed.path("/srv/later.pub").write_bytes(key.public.pem())
+    seed = ["--trust", "/srv/later.pub", "--only", "seed"]
+    installed.run(["airgap", "install", "/srv/later", *seed])
+    assert unwell(installed)["clock"].startswith("set the clock")
+    installed.run(["airgap", "rollback"])
+    assert unwell(installed) == {}
 
 
 def test_docker_that_does_not_run_is_named(installed: IsolatedHost) -> None:

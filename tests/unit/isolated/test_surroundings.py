@@ -10,7 +10,7 @@ import pytest
 from airgap.bundle.contents import Contents
 from airgap.bundle.media import Media
 from airgap.bundle.verify import read_contents
-from airgap.isolated.surroundings import clock
+from airgap.isolated.surroundings import clock, space
 from tests import forge
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -36,3 +36,11 @@ def test_a_clock_that_is_before_a_bundle_was_made_is_behind(bundles: list[Conten
 
 def test_a_clock_that_is_after_all_of_them_is_well(bundles: list[Contents]) -> None:
     assert clock(bundles[1:], NOW).well
+
+
+def test_a_disk_that_is_nearly_full_is_named(tmp_path: Path) -> None:
+    assert space([tmp_path, tmp_path / "not" / "there"], 1).well
+    finding = space([tmp_path], 1 << 62)
+    assert not finding.well
+    assert finding.detail.startswith("only ")
+    assert str(tmp_path) in finding.detail
