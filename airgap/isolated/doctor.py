@@ -18,6 +18,7 @@ from airgap.isolated.step import Finding, Step, Work, foreseen, seen
 from airgap.isolated.steps import STEPS
 from airgap.isolated.surroundings import surroundings
 from airgap.progress import Progress
+from airgap.store.seed import link_carried
 from airgap.trust.keys import PublicKey
 
 _FIX = "airgap doctor --fix"
@@ -119,11 +120,13 @@ def _mend(
 def _mend_record(host: Host, show: Callable[[Outcome], None]) -> None:
     try:
         check_record(host.state)
+        receipts.history(host.state, receipts.read_receipts(host.state))
     except TrustError as error:
         with foreseen("receipts"):
-            names = renew_record(host.state, host.keys, host.progress.message)
+            names = renew_record(host.state, host.keys)
         what = ", ".join(names) or "no bundle"
-        show(Outcome("receipts", True, f"{error.message}; a new record has {what}"))
+        host.progress.message(error.message)
+        show(Outcome("receipts", True, f"by a new record this host has {what}"))
 
 
 def _to_finish(host: Host, failed: Callable[[str, AirgapError], None]) -> Signed | None:
@@ -136,6 +139,8 @@ def _to_finish(host: Host, failed: Callable[[str, AirgapError], None]) -> Signed
     try:
         if not is_whole(host.state, contents):
             raise HostError(f"what {begun.bundle} brings is not all here", remedy=_UNFINISHED)
+        with foreseen("receipts"):
+            link_carried(host.state.mirror, contents)  # tags are the seed step's
         return read_signed(Media([host.state.bundles / begun.bundle]), host.keys)
     except AirgapError as error:
         failed("receipts", error)
@@ -145,6 +150,7 @@ def _to_finish(host: Host, failed: Callable[[str, AirgapError], None]) -> Signed
 def _record(work: Work) -> Finding:
     """Whether the last install ended."""
     record = receipts.read_receipts(work.state)
+    receipts.history(work.state, record)
     if begun := receipts.unfinished(record):
         detail = f"the install of {begun.bundle} by {begun.by} was not finished"
         return Finding(False, detail, _UNFINISHED)

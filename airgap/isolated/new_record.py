@@ -1,20 +1,21 @@
 """A new record of what was installed here, where the old one is broken or gone.
 
 It is made of what is kept of each bundle, whose signature is checked once more. When and by whom
-they were installed is lost.
+they were installed is lost, and where nothing in storage tells, what was rolled back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Sequence
 
-from airgap.bundle.contents import Contents, ImageEntry
+from airgap.bundle.contents import Contents
 from airgap.bundle.media import Media
 from airgap.bundle.verify import Signed, read_signed
 from airgap.errors import AirgapError, TrustError
 from airgap.isolated import receipts
 from airgap.isolated.state import State
-from airgap.store.check import problem_with
+from airgap.store import layout
 from airgap.trust.keys import PublicKey
 
 
@@ -24,9 +25,7 @@ def check_record(state: State) -> None:
     Raises:
         TrustError: They are not.
     """
-    record = receipts.read_receipts(state)
-    receipts.history(state, record)
-    if not record and state.mirror.has_content():
+    if not receipts.read_receipts(state) and state.mirror.has_content():
         raise TrustError(
             "the mirror holds images, but the receipts of what brought them are gone",
             meaning="It cannot be told what this host should be.",
@@ -34,85 +33,87 @@ def check_record(state: State) -> None:
         )
 
 
-def renew_record(
-    state: State, keys: Sequence[PublicKey], say: Callable[[str], object]
-) -> list[str]:
+def renew_record(state: State, keys: Sequence[PublicKey]) -> list[str]:
     """Puts the old record aside and begins a new one.
 
     Args:
         state: Where.
         keys: The trusted keys.
-        say: Is told which bundles are left out, and why.
 
     Returns:
         `NAME-SERIAL` of the bundles that make up this host by it, in the order of their making.
 
     Raises:
-        TrustError: No bundle is kept that a trusted key has signed.
+        TrustError: What is kept of a bundle cannot be believed: without it nobody knows any more
+            that it was here, and an older one could come back unseen.
     """
-    kept = _kept(state, keys, say)
-    if not kept:
-        raise TrustError(
-            f"{state.bundles} has no bundle that a trusted key has signed",
-            remedy="airgap install DIR --allow-older",
-        )
+    kept = _kept(state, keys)
     standing = _standing(state, [signed.contents for signed in kept])
-    receipts.set_aside(state)
+    # Whole before it takes the place of the old one: what a kill leaves is noticed.
+    draft = State(state.root)
+    draft.receipts = state.root / "receipts.new"
+    if draft.receipts.exists():
+        shutil.rmtree(draft.receipts)
     for signed in kept:
-        receipts.write_receipt(state, "begun", signed)
+        receipts.write_receipt(draft, "begun", signed)
         if signed.contents in standing:
-            receipts.write_receipt(state, "installed", signed)
+            receipts.write_receipt(draft, "installed", signed)
         else:
-            begun = receipts.read_receipts(state)[-1]
-            receipts.take_out(state, "dropped", begun)
+            receipts.take_out(draft, "dropped", receipts.read_receipts(draft)[-1])
+    receipts.set_aside(state)
+    draft.receipts.rename(state.receipts)
     return [contents.identity for contents in standing]
 
 
 def is_whole(state: State, contents: Contents) -> bool:
     """Whether all that a bundle brings is in storage."""
-    replay = all(state.replay.has_blob(blob.digest, blob.size) for blob in contents.replay)
-    if not state.settings().registry_mirror:
-        return replay and all(
-            state.mirror.has_blob(blob.digest, blob.size) for blob in contents.blobs
-        )
-    try:  # layers are in the registry
-        return replay and not any(
-            problem_with(state.mirror, image, whole=False) for image in contents.images
-        )
-    except AirgapError:
-        return False
+    brought = [(state.mirror, contents.blobs), (state.replay, contents.replay)]
+    return all(store.has_blob(blob.digest, blob.size) for store, blobs in brought for blob in blobs)
 
 
-def _kept(state: State, keys: Sequence[PublicKey], say: Callable[[str], object]) -> list[Signed]:
+def _kept(state: State, keys: Sequence[PublicKey]) -> list[Signed]:
     """The bundles that are kept, in the order of their making."""
     kept = []
     for folder in sorted(state.bundles.glob("*")):
         try:
             signed = read_signed(Media([folder]), keys)
+            if signed.contents.identity != folder.name:
+                raise TrustError(f"it is {signed.contents.identity}")
         except AirgapError as error:
-            say(f"left out: {folder.name}: {error.message}")
-            continue
-        if signed.contents.identity == folder.name:
-            kept.append(signed)
-        else:
-            say(f"left out: {folder.name}: it is {signed.contents.identity}")
+            raise TrustError(
+                f"what is kept of a bundle in {folder} cannot be believed: {error.message}",
+                meaning="The record cannot be made anew of it, and stays as it is.",
+                remedy="to begin with no record: airgap install DIR --allow-older",
+            ) from error
+        kept.append(signed)
+    if not kept:
+        raise TrustError(
+            f"nothing is kept of any bundle in {state.bundles}",
+            remedy="to begin with no record: airgap install DIR --allow-older",
+        )
     return sorted(kept, key=lambda signed: (signed.contents.created, signed.contents.serial))
 
 
 def _standing(state: State, kept: Sequence[Contents]) -> list[Contents]:
-    """Those that count: not rolled back, as their tags mean what they say, and not pruned."""
+    """Those that count: not pruned, as they are linked, nor rolled back, as their tags say."""
     standing: list[Contents] = []
     later: set[str] = set()
-
-    def is_tagged(image: ImageEntry) -> bool:
-        return image.name in later or state.mirror.is_tagged(image)
-
     tags_are_here = not state.settings().registry_mirror
     for contents in reversed(kept):
-        if not is_whole(state, contents):
+        if _is_pruned(state, contents):
             continue
-        if tags_are_here and not all(is_tagged(image) for image in contents.images):
+        own = [image for image in contents.images if image.name not in later]
+        if tags_are_here and not all(state.mirror.is_tagged(image) for image in own):
             continue
         standing.insert(0, contents)
         later |= {image.name for image in contents.images}
     return standing
+
+
+def _is_pruned(state: State, contents: Contents) -> bool:
+    """Links go first; a blob alone may be lost, and comes back from the medium."""
+    maps = [layout.blob_data(recording.digest) for recording in contents.recordings]
+    return not (
+        all(state.mirror.is_linked(image) for image in contents.images)
+        and all((state.replay.root / path).exists() for path in maps)
+    )

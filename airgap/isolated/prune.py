@@ -57,12 +57,11 @@ def plan_prune(state: State, keep: int) -> Plan:
         # With nothing to keep all would go.
         raise HostError(f"no receipt says what is installed here ({state.root})")
     installed = receipts.installed(state, record)
-    begun, last = [one for one in bundles if one not in installed], bundles[-1]
-    gone = [one for one in (*begun, *_to_drop(installed, keep)) if one != last]
+    unfinished = bundles[-1:] if receipts.unfinished(record) else []
+    gone = [one for one in _to_drop(installed, keep) if one not in unfinished]
     kept = [one for one in bundles if one not in gone]
     before, after = Wanted.of(bundles), Wanted.of(kept)
     whole = [image for one in kept if one in installed for image in one.images]
-    unfinished = [last] if last in begun else []
     replay = [blob.digest for one in kept for blob in one.replay]
     with foreseen("prune"):
         return Plan(

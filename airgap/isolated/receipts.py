@@ -70,7 +70,8 @@ def read_receipts(state: State) -> list[Receipt]:
         TrustError: One is missing, damaged or changed.
     """
     receipts: list[Receipt] = []
-    previous = ""
+    # Read first: who reads without the lock may see receipts that were written since.
+    newest, hashes, previous = _newest(state), [""], ""
     for number, path in enumerate(_files(state), start=1):
         data = path.read_bytes()
         try:
@@ -81,9 +82,10 @@ def read_receipts(state: State) -> list[Receipt]:
         if path.name != _name(number) or receipt.previous != previous:
             raise _broken(path)
         previous = hashlib.sha256(data).hexdigest()
+        hashes.append(previous)
         receipts.append(receipt)
-    # A kill after the last receipt was written leaves the one before it named.
-    if _newest(state) not in (previous, receipts[-1].previous if receipts else ""):
+    # A kill after a receipt was written leaves the one before it named; before the first, none.
+    if newest not in hashes or (not newest and len(receipts) > 1):
         raise _broken(state.receipts / _NEWEST)
     return receipts
 
@@ -123,7 +125,7 @@ def take_out(state: State, action: Literal["rolled back", "dropped"], earlier: R
 
 def set_aside(state: State) -> None:
     """Puts broken receipts out of the way, so that a new chain can begin."""
-    moment = format_time(datetime.now(UTC)).replace(":", "")
+    moment = f"{datetime.now(UTC):%Y-%m-%dT%H%M%S.%f}"
     if state.receipts.exists():
         state.receipts.rename(state.root / f"receipts.broken-{moment}")
 
@@ -203,6 +205,8 @@ def standing_receipts(receipts: Sequence[Receipt], *, unfinished: bool = False) 
             counting.append(receipt)
         elif receipt.action == "installed":
             counting[-1] = receipt
+        if receipt.action == "installed":  # what others begun before is given up
+            counting = [one for one in counting if one.action == "installed"]
     counting = [one for one in counting if unfinished or one.action == "installed"]
     last = {receipt.bundle: receipt for receipt in counting}
     return [receipt for receipt in counting if receipt is last[receipt.bundle]]

@@ -31,9 +31,14 @@ def problem_with(store: Store, image: ImageEntry, *, whole: bool = True) -> str:
         NotFoundError: Its manifest is not here.
         IntegrityError: A manifest was damaged on this disk.
     """
-    name = image.reference.familiar
     if whole and not store.is_tagged(image):
-        return f"{name} is not in the mirror"
+        return f"{image.reference.familiar} is not in the mirror"
+    return lack_of(store, image, whole=whole)
+
+
+def lack_of(store: Store, image: ImageEntry, *, whole: bool = True) -> str:
+    """The same, whatever its tag means."""
+    name = image.reference.familiar
     documents = store.documents(image)
     top = documents[image.digest]
     if isinstance(top, Index):
@@ -59,8 +64,11 @@ def damaged_blobs(store: Store, progress: Progress) -> list[Path]:
     progress.start(f"checking {store.root.name}", sum(path.stat().st_size for path in paths))
 
     def is_damaged(path: Path) -> bool:
-        with path.open("rb") as file:
-            damaged = hashlib.file_digest(file, "sha256").hexdigest() != path.parent.name
+        try:
+            with path.open("rb") as file:
+                damaged = hashlib.file_digest(file, "sha256").hexdigest() != path.parent.name
+        except OSError:  # a sector that cannot be read
+            damaged = True
         progress.advance(path.stat().st_size)
         return damaged
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from threading import Event
 
 from airgap.bundle.archive import Archive, documents_of
-from airgap.bundle.contents import BlobEntry, ImageEntry, broken
+from airgap.bundle.contents import BlobEntry, Contents, ImageEntry, broken
 from airgap.bundle.joined_tar import JoinedTar
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.errors import HostError, SpaceError, is_full
@@ -85,6 +85,19 @@ def seed_documents(store: Store, archive: Archive, images: Sequence[ImageEntry])
                     store.write_blob(blob.digest, chunks, archive.damaged(blob))
             store.link_documents(image, reversed(list(part)))
         store.sync()
+
+
+def link_carried(store: Store, contents: Contents) -> None:
+    """Makes the images of a bundle readable by digest, whose blobs are here already.
+
+    Raises:
+        NotFoundError: A blob is not here.
+        IntegrityError: A manifest was damaged on this disk.
+    """
+    digests = {blob.digest for blob in contents.blobs}
+    for image in contents.images:
+        store.link_image(image, store.carried(image, digests))
+    store.sync()
 
 
 def seed_replay(store: Store, replay: ReplayTar, progress: Progress) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -148,16 +148,23 @@ class Store:
             NotFoundError: One is not here.
             IntegrityError: One was damaged on this disk.
         """
-        body = self.small_blob(image.digest, LIMITS.manifest_bytes)
-        top = manifest.parse(body, image.media_type, image.name)
-        found: dict[str, Manifest | Index] = {image.digest: top}
         repository = layout.mirror_repositories(image.reference)[0]
-        for child in top.manifests if isinstance(top, Index) else ():
-            link = layout.revision_link(repository, child.digest)
-            if child.media_type in manifest.MANIFEST_TYPES and self._read_link(link):
-                body = self.small_blob(child.digest, LIMITS.manifest_bytes)
-                found[child.digest] = manifest.parse(body, child.media_type, image.name)
-        return found
+        return self._reached(
+            image, lambda digest: bool(self._read_link(layout.revision_link(repository, digest)))
+        )
+
+    def carried(self, image: ImageEntry, digests: Container[str]) -> dict[str, Manifest | Index]:
+        """Digest to manifest or index, of all that the image reaches and a bundle has.
+
+        Args:
+            image: The image.
+            digests: Of all blobs of its bundle; those are here.
+
+        Raises:
+            NotFoundError: One is not here.
+            IntegrityError: One was damaged on this disk.
+        """
+        return self._reached(image, digests.__contains__)
 
     def link_image(self, image: ImageEntry, documents: Mapping[str, Manifest | Index]) -> None:
         """Makes an image readable by digest through its repositories.
@@ -215,6 +222,11 @@ class Store:
         with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
             list(pool.map(sync, paths))
 
+    def is_linked(self, image: ImageEntry) -> bool:
+        """Whether the image can be found by its digest, whatever of it is here."""
+        repository = layout.mirror_repositories(image.reference)[0]
+        return self._read_link(layout.revision_link(repository, image.digest)) == image.digest
+
     def is_tagged(self, image: ImageEntry) -> bool:
         """Whether the image's name means its digest here (by revision where it has no tag)."""
         tag = image.reference.tag
@@ -227,6 +239,18 @@ class Store:
             == image.digest
             for repository in layout.mirror_repositories(image.reference)
         )
+
+    def _reached(
+        self, image: ImageEntry, is_carried: Callable[[str], bool]
+    ) -> dict[str, Manifest | Index]:
+        body = self.small_blob(image.digest, LIMITS.manifest_bytes)
+        top = manifest.parse(body, image.media_type, image.name)
+        found: dict[str, Manifest | Index] = {image.digest: top}
+        for child in top.manifests if isinstance(top, Index) else ():
+            if child.media_type in manifest.MANIFEST_TYPES and is_carried(child.digest):
+                body = self.small_blob(child.digest, LIMITS.manifest_bytes)
+                found[child.digest] = manifest.parse(body, child.media_type, image.name)
+        return found
 
     def _open(self, digest: str) -> BinaryIO:
         try:

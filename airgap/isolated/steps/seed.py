@@ -10,10 +10,10 @@ import shutil
 from contextlib import suppress
 
 from airgap.bundle.contents import ImageEntry
-from airgap.errors import AirgapError, NotFoundError
+from airgap.errors import AirgapError
 from airgap.isolated.registry_mirror import fetch, kept_here, known_mirrors
 from airgap.isolated.step import Finding, OpenBundle, Step, Work
-from airgap.store.check import problem_with
+from airgap.store.check import lack_of, problem_with
 from airgap.store.seed import seed, seed_documents
 
 
@@ -44,15 +44,9 @@ class SeedStep(Step):
         mirrors = known_mirrors(work)
         for image in kept:
             for mirror in mirrors:
-                if _problem(work, image, whole=True):
+                if _problem(work, image):
                     fetch(work, mirror, image)
-        linked = []
-        for image in kept:
-            if _problem(work, image, whole=True):
-                with suppress(NotFoundError):  # the check names what it lacks
-                    store.link_image(image, store.documents(image))
-                    linked.append(image)
-        store.tag_images(linked)
+        store.tag_images([image for image in kept if _problem(work, image) and _link(work, image)])
 
     def undo(self, work: Work) -> None:
         """Deletes the mirror's storage."""
@@ -70,7 +64,16 @@ def bring(work: Work, bundle: OpenBundle) -> None:
     seed_documents(store, archive, [image for image in brought if image in elsewhere])
 
 
-def _problem(work: Work, image: ImageEntry, *, whole: bool) -> str:
+def _link(work: Work, image: ImageEntry) -> bool:
+    """Makes an image readable by digest, if it is whole; else the check names what it lacks."""
+    store = work.state.mirror
+    with suppress(AirgapError):
+        store.link_image(image, store.documents(image))
+        return not lack_of(store, image)
+    return False
+
+
+def _problem(work: Work, image: ImageEntry, *, whole: bool = True) -> str:
     """What is missing of an image; empty if nothing is."""
     try:
         return problem_with(work.state.mirror, image, whole=whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from airgap.isolated.prune import carry_out, plan_prune
 from airgap.isolated.receipts import history, installed, read_receipts
 from airgap.isolated.state import HostSettings, State
 from airgap.progress import Progress
+from airgap.store import layout
 from airgap.store.seed import seed_documents
 from tests import forge
 from tests.forge import single
@@ -47,10 +49,8 @@ def standing(state: State) -> list[str]:
     return [one.identity for one in installed(state, read_receipts(state))]
 
 
-def renew(state: State) -> list[str]:
-    said: list[str] = []
-    renew_record(state, [KEY.public], said.append)
-    return said
+def renew(state: State) -> None:
+    renew_record(state, [KEY.public])
 
 
 @pytest.mark.parametrize("damage", [deleted, garbled])
@@ -61,7 +61,7 @@ def test_what_counts_is_found_again_and_all_is_remembered(state: State, damage: 
     with pytest.raises(TrustError) as caught:
         check_record(state)
     assert "airgap doctor --fix" in caught.value.remedy
-    assert renew(state) == []
+    renew(state)
     check_record(state)
     assert standing(state) == before == ["site-2", "site-3"]
     record = read_receipts(state)
@@ -77,21 +77,71 @@ def test_what_was_rolled_back_stays_so(state: State) -> None:
     assert standing(state) == ["site-2"]
 
 
-def test_a_bundle_is_believed_only_if_it_is_signed_and_itself(state: State, tmp_path: Path) -> None:
-    forge.make_bundle(tmp_path / "evil", forge.new_key(), name="site", serial=9)
-    (tmp_path / "evil").rename(state.bundles / "site-9")
-    (state.bundles / "site-2" / "bundle.json").write_text("{}")
+def forged(state: State) -> None:
+    folder = state.root / "evil"
+    forge.make_bundle(folder, forge.new_key(), name="site", serial=9)
+    folder.rename(state.bundles / "site-9")
+
+
+def damaged(state: State) -> None:
+    (state.bundles / "site-3" / "bundle.json").write_text("{}")
+
+
+def renamed(state: State) -> None:
     (state.bundles / "site-1").rename(state.bundles / "site-7")
+
+
+@pytest.mark.parametrize("change", [forged, damaged, renamed])
+def test_with_a_bundle_that_cannot_be_believed_the_old_record_stays(
+    state: State, change: Damage
+) -> None:
+    """What it brought would be forgotten, and an older bundle let in."""
     garbled(state)
-    said = renew(state)
-    assert [line.split(":")[1].strip() for line in said] == ["site-2", "site-7", "site-9"]
-    assert standing(state) == ["site-3"]
+    change(state)
+    with pytest.raises(TrustError, match="cannot be believed") as caught:
+        renew(state)
+    assert "--allow-older" in caught.value.remedy
+    assert (state.receipts / "000002.json").read_text() == "{}"
+
+
+def test_a_blob_that_was_lost_costs_no_bundle(state: State) -> None:
+    blob = next(iter(version(3).blobs))
+    (state.mirror.root / layout.blob_data(blob)).unlink()
+    garbled(state)
+    renew(state)
+    assert standing(state) == ["site-2", "site-3"]
+
+
+@pytest.mark.parametrize("lived", [0, 1])
+def test_killed_on_the_way_it_is_noticed_and_goes_on(
+    state: State, monkeypatch: pytest.MonkeyPatch, lived: int
+) -> None:
+    garbled(state)
+    left, rename = [lived], Path.rename
+
+    def killed(path: Path, target: Path) -> Path:
+        if left == [0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            renew(state)
+    with pytest.raises(TrustError):
+        check_record(state)
+    renew(state)
+    assert standing(state) == ["site-2", "site-3"]
 
 
 def test_without_a_bundle_that_is_trusted_the_old_record_stays(state: State) -> None:
     garbled(state)
-    with pytest.raises(TrustError, match="no bundle that a trusted key has signed"):
-        renew_record(state, [forge.new_key().public], lambda text: None)
+    with pytest.raises(TrustError, match="cannot be believed"):
+        renew_record(state, [forge.new_key().public])
+    shutil.rmtree(state.bundles)
+    with pytest.raises(TrustError, match="nothing is kept of any bundle"):
+        renew(state)
     assert not list(state.root.glob("receipts.broken-*"))
 
 
