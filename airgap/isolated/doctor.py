@@ -12,6 +12,7 @@ from airgap.isolated import preconditions, receipts
 from airgap.isolated.apply import Outcome, apply_steps
 from airgap.isolated.host import User, is_root
 from airgap.isolated.new_record import check_record, is_whole, renew_record
+from airgap.isolated.registry_tags import Moves
 from airgap.isolated.state import State
 from airgap.isolated.status import look, standing_work, status
 from airgap.isolated.step import Finding, Step, Work, foreseen, seen
@@ -91,6 +92,9 @@ def fix(
         _mend_record(host, show)
         unfinished = _to_finish(host, failed)
         work = standing_work(host.state, host.user, host.progress, unfinished=bool(unfinished))
+        if unfinished:
+            earlier = receipts.ever_brought(host.state, receipts.read_receipts(host.state))
+            work = replace(work, moves=Moves.of(unfinished.contents.images, earlier, required=True))
         work.engine.check()
         mended = [_mend(work, step, show, failed) for step in STEPS]
         if unfinished and all(mended):

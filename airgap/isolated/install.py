@@ -8,7 +8,7 @@ from pathlib import Path
 
 from airgap.builder.engine import Engine
 from airgap.bundle.archive import Archive
-from airgap.bundle.contents import Contents, ImageEntry
+from airgap.bundle.contents import Contents
 from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import Signed, listed_names, read_signed
@@ -18,6 +18,7 @@ from airgap.isolated.apply import Outcome, apply_steps
 from airgap.isolated.host import User
 from airgap.isolated.probe import probe
 from airgap.isolated.registry_mirror import STEP, given_ca
+from airgap.isolated.registry_tags import Moves
 from airgap.isolated.repair import repair
 from airgap.isolated.state import Changes, HostSettings, State
 from airgap.isolated.status import look
@@ -106,7 +107,7 @@ def install(
                 progress=progress,
                 options=order.options,
                 bundle=bundle,
-                replaces=plan.replaces,
+                moves=plan.moves,
             )
             preconditions.check_host(work, plan.steps)
             preconditions.check_space(work, plan.steps, archive, replay, documents)
@@ -128,7 +129,7 @@ class _Plan:
         wanted: What the host should be.
         standing: The bundles that make it up so far, with those whose install did not end.
         stands: The bundle is among them, so that there is no receipt to write.
-        replaces: As `Work` has it.
+        moves: As `Work` has it.
         broken: The receipts are, and the operator takes that.
     """
 
@@ -136,7 +137,7 @@ class _Plan:
     wanted: Wanted
     standing: Sequence[Contents]
     stands: bool
-    replaces: Sequence[ImageEntry] | None
+    moves: Moves | None
     broken: bool
 
 
@@ -161,9 +162,23 @@ def _plan(state: State, order: Order, signed: Signed) -> _Plan:
         allow_older=order.options.allow_older,
     )
     stands = receipts.is_standing(before, signed.digest)
-    replaces = None if stands else receipts.ever_brought(state, before)
     wanted = Wanted.of([*installed, signed.contents])
-    return _Plan(steps, wanted, standing, stands, replaces, broken)
+    return _Plan(steps, wanted, standing, stands, _moves(state, order, signed, before), broken)
+
+
+def _moves(state: State, order: Order, signed: Signed, before: Sequence[receipts.Receipt]) -> Moves:
+    """What the bundle does to tags of somebody's registry.
+
+    One that stands there already leaves the tags that others have set since.
+    """
+    known = state.settings()
+    is_new = (order.settings or known).registry_mirror != known.registry_mirror
+    return Moves.of(
+        signed.contents.images,
+        receipts.ever_brought(state, before),
+        always=order.options.allow_older,
+        required=is_new or not receipts.is_standing(before, signed.digest),
+    )
 
 
 def _record(state: State, *, allow_older: bool) -> tuple[list[receipts.Receipt], list[Known], bool]:
@@ -177,6 +192,13 @@ def _record(state: State, *, allow_older: bool) -> tuple[list[receipts.Receipt],
         return [], [], True
 
 
+def _save_settings(work: Work) -> None:
+    if work.settings != work.state.settings():
+        work.state.save_settings(work.settings)
+    if work.settings.registry_mirror:
+        work.changes.add(STEP, work.settings.registry_mirror)
+
+
 def _apply_all(
     work: Work,
     signed: Signed,
@@ -184,10 +206,8 @@ def _apply_all(
     show: Callable[[Outcome], None],
 ) -> list[Outcome]:
     """Applies what is not yet so. Receipts are written only if something is."""
-    if work.settings != work.state.settings():
-        work.state.save_settings(work.settings)
-    if work.settings.registry_mirror:
-        work.changes.add(STEP, work.settings.registry_mirror)
+    if plan.steps:
+        _save_settings(work)
     begun = plan.stands
 
     def begin() -> None:

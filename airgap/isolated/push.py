@@ -183,12 +183,13 @@ class Push:
         self._known = dict(known)
         self._seen: set[str] = set()
 
-    def run(self, targets: Sequence[Target], tagged: Sequence[Target]) -> Tally:
+    def run(self, targets: Sequence[Target], tagged: Sequence[tuple[Target, str]]) -> Tally:
         """Pushes images; those that the registry may refuse begin with the smallest.
 
         Args:
             targets: What it lacks of them is pushed.
-            tagged: Those of them whose tags are set.
+            tagged: Those of them whose tags are set, with the digest that each meant when that
+                was decided; empty for none.
 
         Raises:
             IntegrityError: A blob is not what its digest says; no tag was changed.
@@ -251,10 +252,19 @@ class Push:
         if self._client.served(target.repository, target.digest) != target.digest:
             self._put(target, target.digest)
 
-    def _tag(self, target: Target) -> None:
+    def _tag(self, item: tuple[Target, str]) -> None:
+        target, before = item
         tag = target.image.reference.tag
-        if self._client.served(target.repository, tag) != target.digest:
-            self._put(target, tag)
+        now = self._client.served(target.repository, tag)
+        if now == target.digest:
+            return
+        if now != before:
+            raise UpstreamError(
+                f"somebody else has just set {tag} of {target.repository} in {self._client.server}",
+                meaning="It may be newer, and was left alone.",
+                remedy="give the same command again",
+            )
+        self._put(target, tag)
 
     def _put(self, target: Target, name: str) -> None:
         try:

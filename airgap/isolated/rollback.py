@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from airgap.errors import HostError
 from airgap.isolated import preconditions, receipts
 from airgap.isolated.apply import Outcome, apply_steps
+from airgap.isolated.registry_tags import Moves
 from airgap.isolated.step import Work
 from airgap.isolated.steps import STEPS
 from airgap.isolated.wanted import Wanted
@@ -56,7 +57,7 @@ def rollback(work: Work, show: Callable[[Outcome], None]) -> RolledBack:
             )
         left = receipts.installed(work.state, record, unfinished=True)[-1]
         wanted = Wanted.of(receipts.installed(work.state, undone))
-        work = replace(work, wanted=wanted, replaces=left.images)
+        work = replace(work, wanted=wanted, moves=Moves.of(left.images, ()))
         preconditions.check_host(work, STEPS)
         outcomes = apply_steps(work, STEPS, show)
         # Last: stopped before it, the same command goes on and undoes no further bundle.

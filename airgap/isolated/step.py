@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -17,6 +17,7 @@ from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import Signed
 from airgap.errors import AirgapError, HostError, SpaceError, is_full
 from airgap.isolated.host import User
+from airgap.isolated.registry_tags import Moves
 from airgap.isolated.state import Changes, HostSettings, State
 from airgap.isolated.wanted import Wanted
 from airgap.oci.manifest import Index, Manifest
@@ -94,8 +95,8 @@ class Work:
         progress: Sees what happens.
         options: Of this install.
         bundle: The bundle being installed; None in other commands.
-        replaces: What somebody's registry may have under its tags for them to be moved: images
-            that this host's bundles had before. None where no bundle comes or goes.
+        moves: What the bundle that comes or goes does to tags of somebody's registry; None where
+            none does.
         counts: Step to what its `apply` counted, for programs.
     """
 
@@ -108,7 +109,7 @@ class Work:
     progress: Progress
     options: Options = field(default_factory=Options)
     bundle: OpenBundle | None = None
-    replaces: Sequence[ImageEntry] | None = None
+    moves: Moves | None = None
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def engine_ids(self, image: ImageEntry, platform: Platform | None) -> set[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from airgap.isolated import receipts
+from airgap.isolated.registry_tags import forget_tags
 from airgap.isolated.state import State
 from airgap.isolated.step import Work, foreseen
 from airgap.isolated.steps import STEPS
@@ -47,6 +48,7 @@ def _remove_state(state: State, *, purge: bool, purge_pushed: bool) -> None:
     if not purge:
         receipts.write_receipt(state, "uninstalled")
         return
+    forget_tags(state)
     for folder in (
         state.receipts,
         state.bundles,

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,11 +16,11 @@ import pytest
 
 from airgap.errors import ExitCode
 from airgap.isolated.host import User
-from airgap.isolated.receipts import installed, read_receipts
+from airgap.isolated.rollback import rollback
 from airgap.isolated.state import State
 from airgap.isolated.status import look, standing_work
 from airgap.isolated.steps.push import PushStep
-from airgap.isolated.wanted import Wanted
+from airgap.isolated.steps.seed import SeedStep
 from airgap.progress import Progress
 from tests.integration.command import Outcome, airgap
 from tests.integration.conftest import APP, OLD, SINGLE
@@ -361,7 +360,10 @@ def versions(
 
 @pytest.mark.parametrize("rewrite", [False, True])
 def test_servers_that_share_a_registry_leave_each_others_tags_alone(
-    somebodys: StartRegistry, versions: list[Path], rewrite: bool
+    somebodys: StartRegistry,
+    versions: list[Path],
+    rewrite: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     theirs = somebodys("2.8" if rewrite else "3.1", sparse=not rewrite)
     old, new = versions
@@ -390,24 +392,48 @@ def test_servers_that_share_a_registry_leave_each_others_tags_alone(
     assert digest() == after
     assert install("c", old, "--allow-older").code == 0
     assert digest() == before
-    assert install("b", new).code == 0
-    assert digest() == before
+    assert install("b", new).code == 0  # by hand, and it has had what c has set
+    assert digest() == after
     assert install("a", new).code == 0
     assert digest() == after
 
-    _roll_back(theirs)
+    with monkeypatch.context() as patch:
+        patch.setattr("airgap.isolated.rollback.STEPS", [SeedStep(), PushStep()])
+        work = standing_work(State(theirs.state), User.behind_this_process(), Progress())
+        rollback(work, lambda outcome: None)
     assert digest() == before
 
 
-def _roll_back(theirs: Somebodys) -> None:
-    """As far as the registry goes."""
-    record = read_receipts(State(theirs.state))
-    bundles = installed(State(theirs.state), record)
-    work = standing_work(State(theirs.state), User.behind_this_process(), Progress())
-    before = replace(work, wanted=Wanted.of(bundles[:-1]), replaces=bundles[-1].images)
-    assert not look(PushStep(), before).well
-    PushStep().apply(before)
-    assert look(PushStep(), before).well
+def test_a_bundle_moves_no_tag_of_images_that_it_has_not(
+    somebodys: StartRegistry, versions: list[Path], more: Path
+) -> None:
+    theirs = somebodys(sparse=True)
+    old, new = versions
+    only = ("--only", "seed,push", *theirs.registry)
+    root = theirs.state
+    assert theirs.install(old, *only).code == 0
+    theirs.state = root.with_name("other")
+    assert theirs.install(old, *only).code == 0
+    assert theirs.install(new, *only).code == 0
+    after = theirs.crane("digest", theirs.name(MOVING))
+    theirs.state = root
+    assert theirs.install(more, *only, "--allow-older").code == 0
+    assert theirs.crane("digest", theirs.name(MOVING)) == after
+
+
+def test_a_registry_that_is_chosen_later_is_not_overwritten_either(
+    somebodys: StartRegistry, versions: list[Path]
+) -> None:
+    theirs = somebodys(sparse=True)
+    old, new = versions
+    root = theirs.state
+    assert theirs.install(new, "--only", "seed,push", *theirs.registry).code == 0
+    after = theirs.crane("digest", theirs.name(MOVING))
+    theirs.state = root.with_name("other")
+    assert theirs.install(old, "--only", "seed").code == 0
+    refused = theirs.install(old, "--only", "seed,push", *theirs.registry)
+    assert refused.code == ExitCode.TRUST
+    assert theirs.crane("digest", theirs.name(MOVING)) == after
 
 
 @pytest.mark.parametrize("text", ["http://x.example", "x.example/UPPER", "x.example/../y", "a b"])

@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass
 
 from airgap.bundle.archive import documents_of
 from airgap.bundle.contents import ImageEntry
-from airgap.errors import AirgapError, HostError, NotFoundError, TrustError
+from airgap.errors import HostError, NotFoundError, TrustError
 from airgap.isolated import registry_mirror
 from airgap.isolated.push import Push, Tally, Target, plan, served
 from airgap.isolated.registry_mirror import RegistryMirror
+from airgap.isolated.registry_tags import note_tags, noted_tags
 from airgap.isolated.step import Finding, Step, Work
 from airgap.oci.manifest import Index, Manifest
 from airgap.progress import format_bytes
@@ -26,26 +27,30 @@ class _Look:
     Attributes:
         well: Served as they should be.
         lacking: Not so: to be pushed, or to be tagged.
-        foreign: Images whose tag means there what this host has not set; such a tag stays.
+        tagged: Those of them that get their tags, with what each means now.
+        foreign: Images whose tag is not to be moved from what it means.
     """
 
-    well: Sequence[Target]
-    lacking: Sequence[Target]
-    foreign: Sequence[Target]
+    well: list[Target]
+    lacking: list[Target]
+    tagged: list[tuple[Target, str]]
+    foreign: list[Target]
 
 
 class PushStep(Step):
     """The registry that was named serves every image under its digest.
 
-    Other hosts may have set its tags to newer images since. So a tag is moved only by the install
-    of a bundle and by its rollback, and only from what this host has set before.
+    Other hosts set its tags too: see `registry_tags`.
     """
 
     name = registry_mirror.STEP
     needs_docker = False
 
     def check(self, work: Work) -> Finding:
-        """Asks the registry for every image, and for each of its platforms."""
+        """Asks the registry for every image, and for each of its platforms.
+
+        In an install it notes the tags that are well: they are this host's too, whoever set them.
+        """
         mirror = RegistryMirror.of(work.settings)
         if mirror is None:
             return Finding(True, "no registry was named: this host holds the images")
@@ -55,6 +60,9 @@ class PushStep(Step):
         if seen.lacking:
             few = _names(seen.lacking)
             return Finding(False, f"{mirror} lacks {len(seen.lacking)} images, such as {few}")
+        if work.bundle is not None:
+            own = [target for target in seen.well if target not in seen.foreign]
+            note_tags(work.state, {_tag_of(mirror, one): one.digest for one in own})
         rewritten = sum(_is_rewritten(target) for target in seen.well)
         note = f", {rewritten} of them with rewritten indexes" if rewritten else ""
         if seen.foreign:
@@ -81,8 +89,7 @@ class PushStep(Step):
             known,
             work.progress,
         )
-        tagged = [one for one in seen.lacking if one.image.reference.tag]
-        tally = push.run(seen.lacking, [one for one in tagged if one not in seen.foreign])
+        tally = push.run(seen.lacking, seen.tagged)
         work.counts[self.name] = asdict(tally)
         _tell(work, mirror, seen.lacking, tally)
 
@@ -94,42 +101,38 @@ class PushStep(Step):
 
 def _look(work: Work, mirror: RegistryMirror) -> _Look:
     """Asks the registry for all of it."""
-    before: dict[str, list[ImageEntry]] = {}
-    for image in work.replaces or ():
-        before.setdefault(image.name, []).append(image)
+    noted = noted_tags(work.state)
     targets = [_target(work, mirror, image) for image in work.wanted.images.values()]
     with mirror.looking() as client:
         found = served(client, targets)
-    well: list[Target] = []
-    lacking: list[Target] = []
-    foreign: list[Target] = []
+    look = _Look([], [], [], [])
     for target, seen in zip(targets, found, strict=True):
-        versions = [target.image, *before.get(target.image.name, ())]
-        is_tagged = not target.image.reference.tag or seen.tag == target.digest
-        if not is_tagged and seen.tag and not _may_move(work, mirror, seen.tag, versions):
-            foreign.append(target)
-            is_tagged = True
-        (well if seen.whole and is_tagged else lacking).append(target)
-    return _Look(well, lacking, foreign)
+        moves = bool(target.image.reference.tag) and seen.tag != target.digest
+        if moves and not _may_move(work, target, seen.tag, noted.get(_tag_of(mirror, target), "")):
+            look.foreign.append(target)
+            moves = False
+        if moves:
+            look.tagged.append((target, seen.tag))
+        (look.well if seen.whole and not moves else look.lacking).append(target)
+    return look
 
 
-def _may_move(work: Work, mirror: RegistryMirror, tag: str, versions: Iterable[ImageEntry]) -> bool:
-    """Whether a tag means something that this host has set, in the one form or the other."""
-    if work.options.allow_older or tag in {image.digest for image in versions}:
+def _may_move(work: Work, target: Target, tag: str, noted: str) -> bool:
+    """Whether a tag is there not at all, or may be moved from what it means."""
+    if tag in ("", noted):
         return True
-    digests = set()
-    for image in versions:
-        with suppress(AirgapError):  # what is not here any more cannot be rewritten
-            digests.add(_target(work, mirror, image, rewrite=True).digest)
-    return tag in digests
+    return work.moves is not None and work.moves.allow(target.image.name, tag)
+
+
+def _tag_of(mirror: RegistryMirror, target: Target) -> str:
+    return f"{mirror.server}/{target.repository}:{target.image.reference.tag}"
 
 
 def _refused(work: Work, seen: _Look) -> list[Target]:
-    """Images that a new bundle brings and that cannot have their tags."""
-    if work.bundle is None or work.replaces is None:
+    """Images that have to have their tags, and cannot."""
+    if work.moves is None or not work.moves.required:
         return []
-    brought = set(work.bundle.signed.contents.images)
-    return [target for target in seen.foreign if target.image in brought]
+    return [target for target in seen.foreign if target.image.name in work.moves.meant]
 
 
 def _names(targets: Sequence[Target]) -> str:
@@ -138,16 +141,14 @@ def _names(targets: Sequence[Target]) -> str:
     return ", ".join(few) + (f" and {len(targets) - _FEW} more" if len(targets) > _FEW else "")
 
 
-def _target(
-    work: Work, mirror: RegistryMirror, image: ImageEntry, *, rewrite: bool = False
-) -> Target:
+def _target(work: Work, mirror: RegistryMirror, image: ImageEntry) -> Target:
     """What the registry is to hold, as it follows from what is here of an image."""
     return plan(
         image,
         _documents(work, image),
         b"".join(bytes(chunk) for chunk in _read(work, image.digest)),
         mirror.repository(image),
-        rewrite=rewrite or work.settings.rewrite_indexes,
+        rewrite=work.settings.rewrite_indexes,
     )
 
 
