@@ -144,3 +144,13 @@ def buildkit_version(engine: Engine, name: str) -> str:
     said = engine.output(name, ["buildctl", "debug", "info"])
     found = re.search(r"v\d\S*", said)
     return f"BuildKit {found[0] if found else 'of unknown version'}"
+
+
+def running_builds(engine: Engine, name: str) -> int:
+    """How many builds run in a container with BuildKit.
+
+    Raises:
+        HostError: It does not answer.
+    """
+    records = engine.output(name, ["buildctl", "debug", "histories"]).splitlines()
+    return sum(record.startswith("STARTED") for record in records)

@@ -16,6 +16,7 @@ from airgap.isolated import loaded
 from airgap.isolated.joined import joined
 from airgap.isolated.listening import local_ip
 from airgap.isolated.registry_mirror import RegistryMirror
+from airgap.isolated.running import let_builds_end
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Work
 from airgap.oci.platform import native_platform
@@ -135,8 +136,10 @@ def check_container(work: Work, spec: ContainerSpec) -> Finding:
 def run_container(work: Work, spec: ContainerSpec) -> None:
     """Writes a container's configuration and runs it, in place of an older one of ours.
 
-    The image that only the older one used goes.
+    Builds that run may end first, and the image that only the older one used goes.
     """
+    if work.engine.is_running(spec.name):
+        let_builds_end(work, BUILDERS, spec.name)
     path, _ = _config(work, spec.name)
     write_file(path, config_text(work, spec.name).encode())
     work.progress.message(f"starting {spec.name}")

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from airgap.errors import HostError
 from airgap.isolated import binfmt, keeper
+from airgap.isolated.containers import BUILDERS
 from airgap.isolated.host import has_systemd
+from airgap.isolated.running import let_builds_end
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Step, Work
 from airgap.limits import LIMITS
@@ -44,6 +46,8 @@ class EmulatorStep(Step):
     def apply(self, work: Work) -> None:
         """Registers qemu for those platforms that do not run, and makes that last."""
         binfmt.mount_table()
+        if any(binfmt.registered_by_us(platform) for platform in _emulated(work)):
+            let_builds_end(work, BUILDERS, "the emulator")
         work.changes.make_folder(self.name, FOLDER)
         rules = [
             self._register(work, platform)
