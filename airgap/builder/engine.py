@@ -329,23 +329,19 @@ class Engine:
             except NotFound:
                 return
 
+    def owner_of(self, name: str) -> str:
+        """The folder of the state that a container belongs to; empty if it is none of airgap's."""
+        container = self._container(name)
+        return "" if container is None else str(container.labels.get(ROOT_LABEL, ""))
+
     def is_ours(self, name: str) -> bool:
         """Whether there is a container of that name and it belongs to this state."""
-        container = self._container(name)
-        return container is not None and container.labels.get(ROOT_LABEL) == self._root
+        return self.owner_of(name) == self._root
 
     def is_running(self, name: str) -> bool:
         """Whether there is a container of that name, and it runs."""
         container = self._container(name)
         return container is not None and container.status == "running"
-
-    def roots(self) -> set[str]:
-        """The folders of all states whose containers are on this host."""
-        with _docker_errors("Docker's containers cannot be read"):
-            containers = self._client.containers.list(
-                all=True, filters={"label": ROOT_LABEL}, ignore_removed=True
-            )
-            return {str(container.labels[ROOT_LABEL]) for container in containers}
 
     def remove_container(self, name: str) -> None:
         """Stops and removes a container of ours, if there is one.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from airgap.builder.config import buildkitd_toml
 from airgap.builder.containers import buildkit_container, registry_container, registry_yml
-from airgap.builder.engine import ContainerSpec
+from airgap.builder.engine import ContainerSpec, Engine
 from airgap.builder.registry_server import RegistryServer
 from airgap.errors import HostError
 from airgap.isolated import loaded
@@ -77,6 +77,11 @@ def listening(work: Work) -> dict[str, RegistryServer]:
         del ports[MIRROR_TLS]
     host, ca = bracketed(settings.listen), str(work.state.authority / "ca.crt")
     return {name: RegistryServer(f"{host}:{port}", ca=ca) for name, port in ports.items()}
+
+
+def owners(engine: Engine) -> set[str]:
+    """The folders of all states whose containers run under the names of ours."""
+    return {engine.owner_of(name) for name in (MIRROR, REGISTRY, *BUILDERS)} - {""}
 
 
 def registry_spec(work: Work) -> ContainerSpec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import shutil
 import socket
 from collections.abc import Mapping, Sequence, Set
@@ -90,6 +91,7 @@ def check_host(work: Work, steps: Sequence[Step]) -> None:
     _check_root(steps)
     if any(step.needs_docker for step in steps):
         work.engine.check()
+        _check_only_one(work)
     for step in steps:
         for role in step.roles:
             image = work.wanted.role(role)
@@ -146,6 +148,18 @@ def _check_root(steps: Sequence[Step]) -> None:
         without = f", or do without them: --only {others}" if others else ""
         raise HostError(
             f"only root can do these steps: {', '.join(needy)}", remedy=f"use sudo{without}"
+        )
+
+
+def _check_only_one(work: Work) -> None:
+    """No other set-up is on this host: its containers have the names of ours."""
+    others = containers.owners(work.engine) - {str(work.state.root)}
+    if others:
+        root = shlex.quote(min(others))
+        raise HostError(
+            f"this host is set up already, with --root {root}",
+            meaning="Nothing was changed.",
+            remedy=f"give that option, or take that set-up back: airgap --root {root} uninstall",
         )
 
 

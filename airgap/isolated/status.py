@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from airgap.builder.engine import Engine
 from airgap.errors import HostError
 from airgap.isolated import receipts
+from airgap.isolated.containers import owners
 from airgap.isolated.host import User
 from airgap.isolated.joined import joined
 from airgap.isolated.new_record import check_record
@@ -45,10 +48,11 @@ def standing_work(
     bundles = receipts.installed(state, record, unfinished=unfinished)
     if not bundles and not (unfinished and state.root.exists()):
         begun = receipts.standing_receipts(record, unfinished=True)
-        what = "nothing is installed"
+        what, meaning, remedy = "nothing is installed", *_elsewhere(state)
         if begun:
             what = f"the install of {begun[-1].bundle} was not finished"
-        raise HostError(f"{what} here ({state.root})", remedy="airgap install DIR")
+            meaning, remedy = "", "airgap install DIR"
+        raise HostError(f"{what} here ({state.root})", meaning=meaning, remedy=remedy)
     return Work(
         state=state,
         wanted=Wanted.of(bundles),
@@ -58,6 +62,19 @@ def standing_work(
         changes=Changes(state),
         progress=progress,
     )
+
+
+def _elsewhere(state: State) -> tuple[str, str]:
+    """What Docker's containers tell where the state is, if this is not the place; and a remedy."""
+    roots: set[str] = set()
+    with suppress(HostError):
+        roots = owners(Engine(state.root))
+    if str(state.root) in roots:
+        return "Its containers are on this host: is the disk of that folder mounted?", ""
+    if not roots:
+        return "", "airgap install DIR"
+    root = shlex.quote(min(roots))
+    return f"This host was set up with --root {root}.", f"airgap --root {root} …"
 
 
 def status(work: Work, *, deep: bool = False) -> dict[str, Finding]:
