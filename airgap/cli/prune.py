@@ -42,6 +42,8 @@ def command(settings: Settings, keep: int, dry_run: bool, as_json: bool) -> None
     from airgap.progress import format_bytes
 
     state = State(settings.root)
+    if not dry_run:
+        state.check_writable()
     with settings.progress() as progress, state.lock("airgap prune"):
         plan = plan_prune(state, keep)
         if not dry_run:

@@ -41,14 +41,21 @@ _LOOPBACK = "127.0.0.1"
 
 
 def of_this_host(work: Work) -> tuple[Stock, Builder]:
-    """What `install` has set up."""
+    """What `install` has set up.
+
+    Raises:
+        HostError: Docker does not answer.
+    """
+    began = started(REPLAYER)
+    if not began:  # buildx would wait for it, and not say why
+        work.engine.check()
     mirror = RegistryMirror.of(work.settings)
     registries = [work.settings.registry, *work.settings.site_registries]
     registries += [mirror.server] if mirror else []
     registries += [server.address for server in trusted_servers(work)]
     stock = Stock(work.wanted, work.state.mirror, work.state.replay, registries)
     buildx = Buildx(["docker", "buildx"], REPLAY_INSTANCE)
-    return stock, Builder(buildx, _LOOPBACK, started(REPLAYER))
+    return stock, Builder(buildx, _LOOPBACK, began)
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,6 +131,15 @@ class State:
             finally:
                 lock.truncate(0)
 
+    def check_writable(self) -> None:
+        """This user may change the state, so that a command does not change other things first.
+
+        Raises:
+            HostError: They may not.
+        """
+        if self.root.exists() and not os.access(self.root, os.W_OK):
+            raise not_writable(self.root, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+
     def settings(self) -> HostSettings:
         """The settings of the last install, or the defaults.
 

@@ -26,6 +26,7 @@ def uninstall(work: Work, *, purge: bool, purge_pushed: bool, show: Callable[[st
         HostError: A step cannot be undone; the same command goes on.
     """
     state = work.state
+    state.check_writable()
     with state.lock("airgap uninstall"):
         work.engine.check()
         for step in reversed(STEPS):
