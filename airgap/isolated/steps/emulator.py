@@ -46,14 +46,14 @@ class EmulatorStep(Step):
     def apply(self, work: Work) -> None:
         """Registers qemu for those platforms that do not run, and makes that last."""
         binfmt.mount_table()
-        if any(binfmt.registered_by_us(platform) for platform in _emulated(work)):
+        ours = {platform: binfmt.registered_by_us(platform) for platform in _emulated(work)}
+        if any(path and path != _path(work, platform) for platform, path in ours.items()):
             let_builds_end(work, BUILDERS, "the emulator")
         work.changes.make_folder(self.name, FOLDER)
         rules = [
             self._register(work, platform)
-            for platform in _emulated(work)
-            if binfmt.registered_by_us(platform)
-            or binfmt.problem_with(platform, work.state.scratch)
+            for platform, path in ours.items()
+            if path or binfmt.problem_with(platform, work.state.scratch)
         ]
         write_file(_RULES, "".join(f"{rule}\n" for rule in rules).encode())
         self._make_last(work)

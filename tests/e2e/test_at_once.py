@@ -1,0 +1,155 @@
+"""Two installs at once, builds while the host is changed, and a medium pulled out half-way."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from airgap.errors import ExitCode
+from tests import forge
+from tests.e2e.conftest import Carried, visit
+from tests.lab import journey
+from tests.lab.host import IsolatedHost
+from tests.lab.renewed import LABEL, make_renewed
+
+STATE = "/var/lib/airgap"
+INSTALL = [*journey.TOOL, "install", journey.ON_MEDIUM]
+UNLIKE = "FROM alpine\nRUN sleep {seconds} && echo {mark} > /mark\nRUN test $(cat /mark) = {mark}\n"
+
+
+@pytest.fixture(scope="module")
+def renewed(carried: Carried, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with another BuildKit and another registry."""
+    folder = tmp_path_factory.mktemp("renewed") / "1"
+    make_renewed(carried.key, folder, 1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def host(carried: Carried) -> Iterator[IsolatedHost]:
+    """With Docker, the medium and the checked tool; the tests below set it up step by step."""
+    with IsolatedHost() as host:
+        visit(host, carried)
+        host.run([*journey.TOOL, "trust", "add", "/root/site.pub"])
+        yield host
+
+
+def test_a_pulled_medium_is_told_and_the_same_command_goes_on(
+    host: IsolatedHost, carried: Carried
+) -> None:
+    with _started(host, INSTALL) as install:
+        _wait_until(lambda: any(_blobs(host)), install)
+        host.run(["pkill", "-STOP", "-f", "[a]irgap.pyz"])
+        carried.medium.pull_out()
+        try:
+            install.send_signal(signal.SIGCONT)  # nsenter(1), which stops and goes on with it
+            _, said = install.communicate(timeout=60)
+            seen = len(list(_blobs(host)))
+        finally:
+            host.detach()
+            carried.medium.put_back()
+            host.attach(carried.medium)
+    assert install.returncode == ExitCode.HOST, said
+    assert "The medium may be damaged, or was pulled out." in said
+    assert "put it back and give the same command again" in said
+    assert "Traceback" not in said
+    assert not any(host.path(STATE).glob("mirror/**/_manifests/tags/*/current/link"))
+    kept = {path: path.stat().st_mtime_ns for path in _blobs(host)}
+    assert len(kept) == seen > 0
+    host.run(INSTALL, timeout=600)
+    assert kept == {path: path.stat().st_mtime_ns for path in kept}  # none was read again
+    host.run(["airgap", "status"])
+
+
+def test_of_two_installs_at_once_the_first_goes_on(host: IsolatedHost) -> None:
+    host.run(["airgap", "uninstall", "--purge"])
+    with _started(host, INSTALL) as first:
+        lock = host.path(STATE) / "lock"
+        _wait_until(lambda: lock.exists() and lock.read_text() != "", first)
+        for command in (INSTALL, [*journey.TOOL, "uninstall"]):
+            second = host.run(command, check=False)
+            assert second.returncode == ExitCode.HOST, second.stdout + second.stderr
+            assert "this host is being changed by airgap install, process" in second.stderr
+            assert "wait until it has ended" in second.stderr
+        out, said = first.communicate(timeout=600)
+    assert first.returncode == 0, out + said
+    host.run(["airgap", "status"])
+
+
+def test_a_build_goes_on_while_nothing_of_its_builder_changes(host: IsolatedHost) -> None:
+    key = forge.new_key()
+    forge.make_bundle(host.path("/srv/more"), key, images=[forge.indexed("docker.io/site/a:1")])
+    host.path("/srv/more.pub").write_bytes(key.public.pem())
+    with _started(host, _build(host, "same", seconds=40)) as build:
+        _wait_until(lambda: _builds(host) == 1, build)
+        said = host.run(["airgap", "install", journey.ON_MEDIUM]).stdout
+        assert "nothing to change" in said
+        said = host.run(["airgap", "install", "/srv/more", "--trust", "/srv/more.pub"]).stdout
+        assert "ok    builder" in said
+        assert build.poll() is None, "the build should have gone on for longer"
+        _, said = build.communicate(timeout=120)
+    assert build.returncode == 0, said
+
+
+def test_a_build_ends_before_its_builder_is_replaced_and_the_cache_is_kept(
+    host: IsolatedHost, renewed: Path
+) -> None:
+    shutil.copytree(renewed, host.path("/srv/renewed"))
+    command = _build(host, "other", seconds=30)
+    with _started(host, command) as build:
+        _wait_until(lambda: _builds(host) == 1, build)
+        install = host.run(["airgap", "install", "/srv/renewed"], timeout=600)
+        _, said = build.communicate(timeout=120)
+    assert build.returncode == 0, said
+    assert "1 build ended" in install.stderr
+    label = f'{{{{index .Config.Labels "{LABEL}"}}}}'
+    version = host.run(["docker", "inspect", "--format", label, "airgap-buildkitd"]).stdout
+    assert version.strip() == "1"
+    assert "CACHED" in host.run(command).stderr
+
+
+def _build(host: IsolatedHost, mark: str, seconds: int) -> list[str]:
+    folder = host.path(f"/root/{mark}")
+    folder.mkdir()
+    (folder / "Dockerfile").write_text(UNLIKE.format(mark=mark, seconds=seconds))
+    options = ["--progress", "plain", "--platform", "linux/amd64,linux/arm64"]
+    name = f"127.0.0.1:5000/demo/{mark}"
+    return ["docker", "buildx", "build", *options, "-t", name, "--push", f"/root/{mark}"]
+
+
+def _builds(host: IsolatedHost) -> int:
+    """How many builds the builder says that it has begun and not ended."""
+    command = ["docker", "exec", "airgap-buildkitd", "buildctl", "debug", "histories"]
+    lines = host.run(command, check=False).stdout.splitlines()
+    return sum(line.startswith("STARTED") for line in lines)
+
+
+def _blobs(host: IsolatedHost) -> Iterator[Path]:
+    return host.path(STATE).glob("mirror/docker/registry/v2/blobs/sha256/*/*/data")
+
+
+@contextmanager
+def _started(host: IsolatedHost, argv: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """A command that runs in the host beside the test, and no longer."""
+    command = host.command(argv)
+    with subprocess.Popen(command, stdin=-3, stdout=-1, stderr=-1, text=True) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def _wait_until(so: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not so():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
