@@ -197,7 +197,8 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
         click.echo(json.dumps(document))
     elif report.changed:
         alone = f", of which {only} alone" if only else ""
-        click.echo(f"installed: {contents.name}, serial {contents.serial}{alone}")
+        done = "repaired" if [one.name for one in report.outcomes] == ["repair"] else "installed"
+        click.echo(f"{done}: {contents.name}, serial {contents.serial}{alone}")
     else:
         click.echo(f"nothing to change: {contents.name}, serial {contents.serial}, is installed")
 

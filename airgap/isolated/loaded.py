@@ -26,9 +26,12 @@ def names(work: Work) -> list[str]:
 
 
 def note_name(work: Work, image: ImageEntry) -> None:
-    """To be called before an image is loaded: its name may be somebody's until then."""
+    """To be called before an image is loaded: its name may be somebody's until then.
+
+    Users who may not write to the state note nothing: what they load is theirs.
+    """
     name = image.reference.familiar
-    if name in names(work):
+    if name in names(work) or not work.changes.writable:
         return
     tagged = _tagged(image.reference)
     if image.reference.tag and work.engine.image_id(tagged):
@@ -63,8 +66,10 @@ def unload(work: Work, name: str) -> None:
 def drop_unneeded(work: Work) -> None:
     """Removes from Docker what we loaded and no bundle needs any more, unless a container uses it.
 
-    Users who may not write to the state change nothing.
+    Users who may not write to the state change nothing: it could not be noted.
     """
+    if not work.changes.writable:
+        return
     for name in names(work):
         if not work.wanted.has(name):
             unload(work, name)

@@ -117,7 +117,8 @@ def _authorities(servers: Sequence[RegistryServer]) -> dict[str, str]:
                 data = file.read(LIMITS.spec_bytes + 1)
             if len(data) > LIMITS.spec_bytes:
                 raise ValueError("it is too large")
-            found[path] = data.decode("ascii")
+            # Lists of distributions have names between the certificates, in any script.
+            found[path] = data.decode("utf-8", "replace")
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise HostError(f"the authority {path} cannot be read: {reason}") from error

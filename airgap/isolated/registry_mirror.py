@@ -28,7 +28,7 @@ from airgap.oci.push import PushClient
 from airgap.oci.reference import Reference
 from airgap.oci.registries import Registries, RegistryConfig, is_loopback, is_server
 from airgap.oci.registry import RegistryClient
-from airgap.oci.session import system_ca
+from airgap.oci.session import host_ca
 from airgap.store.layout import mirror_host, mirror_repositories
 
 # Seconds for which a look at the registry waits for an answer, and bears failures.
@@ -76,7 +76,7 @@ class RegistryMirror:
         if self.ca is None and is_loopback(self.server):
             return RegistryServer(self.server, http=True, prefix=self.prefix)
         # An engine in a container has a list of its own, which lacks what this host was given.
-        return RegistryServer(self.server, ca=str(self.ca or system_ca() or ""), prefix=self.prefix)
+        return RegistryServer(self.server, ca=str(self.ca or host_ca() or ""), prefix=self.prefix)
 
     def pusher(self, pause: Callable[[float], object], say: Callable[[str], object]) -> PushClient:
         """What pushes to it, with patience."""

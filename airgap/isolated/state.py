@@ -173,12 +173,17 @@ class Changes:
     def __init__(self, state: State) -> None:
         self._path = state.root / "changes"
 
+    @property
+    def writable(self) -> bool:
+        """Whether this user may note anything."""
+        return os.access(self._path.parent, os.W_OK)
+
     def add(self, step: str, what: str) -> None:
         """A step is about to make a change.
 
         Users other than the state's own change only what is theirs, and note nothing.
         """
-        if what in self.of(step) or not os.access(self._path.parent, os.W_OK):
+        if what in self.of(step) or not self.writable:
             return
         self._write([*self._lines(), [step, what]])
 
@@ -205,7 +210,7 @@ class Changes:
 
     def drop(self, step: str, what: str) -> None:
         """One change was taken back. Users other than the state's own note nothing."""
-        if what in self.of(step) and os.access(self._path.parent, os.W_OK):
+        if what in self.of(step) and self.writable:
             self._write([line for line in self._lines() if line != [step, what]])
 
     def forget(self, step: str) -> None:

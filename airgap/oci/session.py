@@ -70,7 +70,11 @@ def _cut_short(response: requests.Response, *_: object, **__: object) -> None:
 
 
 def system_ca() -> Path | None:
-    """The system's CA bundle, if it has one where it is usually kept."""
+    """The CA bundle of this process: that of its environment, or the system's."""
     configured = ssl.get_default_verify_paths().cafile
-    candidates = [Path(text) for text in (configured, *_CA_BUNDLES) if text]
-    return next((path for path in candidates if path.is_file()), None)
+    return Path(configured) if configured and Path(configured).is_file() else host_ca()
+
+
+def host_ca() -> Path | None:
+    """The system's CA bundle, if it has one where it is usually kept."""
+    return next((path for path in map(Path, _CA_BUNDLES) if path.is_file()), None)

@@ -155,7 +155,7 @@ def test_builders_are_sent_to_the_registry_with_its_authority(tmp_path: Path) ->
 def test_without_an_authority_builders_know_those_of_this_host(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry_mirror, "system_ca", lambda: Path("/etc/ssl/all.pem"))
+    monkeypatch.setattr(registry_mirror, "host_ca", lambda: Path("/etc/ssl/all.pem"))
     mirror = RegistryMirror.called(HARBOR, None)
     assert mirror.as_engines_reach_it().ca == "/etc/ssl/all.pem"
     local = RegistryMirror.called("127.0.0.1:5443/mirror", None).as_engines_reach_it()

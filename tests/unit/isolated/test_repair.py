@@ -11,8 +11,9 @@ from airgap.errors import IntegrityError, TrustError
 from airgap.isolated.host import User
 from airgap.isolated.install import Order, Report, install
 from airgap.isolated.receipts import read_receipts
-from airgap.isolated.state import State
+from airgap.isolated.state import HostSettings, State
 from airgap.isolated.step import Options
+from airgap.oci.manifest import Manifest
 from airgap.progress import Progress
 from airgap.store import layout
 from tests import forge
@@ -118,19 +119,33 @@ def test_what_the_bundle_has_not_stays_and_is_named_with_its_bundle(state: State
 
 
 def test_nothing_is_lost_if_the_medium_is_damaged_too(state: State) -> None:
-    (blob,) = [path for path in own_blobs(state, 2) if path.read_bytes() == b"2"] or [
-        own_blobs(state, 2)[0]
-    ]
-    kept = blob.read_bytes()
-    tar = state.root.parent / "2" / "images.tar"
+    layer = next(
+        layout.blob_data(layer.digest)
+        for document in IMAGES[2].documents.values()
+        if isinstance(document, Manifest)
+        for layer in document.blobs[1:]
+    )
+    blob = state.mirror.root / layer
+    kept, tar = blob.read_bytes(), state.root.parent / "2" / "images.tar"
     data = bytearray(tar.read_bytes())
     data[data.index(kept)] ^= 1
     tar.write_bytes(data)
     flip(blob)
-    with pytest.raises(IntegrityError):
+    flipped = blob.read_bytes()
+    with pytest.raises(IntegrityError, match=r"images.tar is damaged: the blob"):
         bring(state, 2, repair=True)
-    assert blob.exists()
-    assert state.mirror.is_tagged(IMAGES[2].entry)
+    assert blob.read_bytes() == flipped
+
+
+def test_other_options_count_not_where_no_step_is_done(state: State) -> None:
+    order = Order(
+        [state.root.parent / "1"],
+        [KEY.public],
+        settings=HostSettings(mirror_port=6001),
+        options=Options(repair=True),
+    )
+    install(state, order, User.behind_this_process(), Progress(), lambda outcome: None)
+    assert state.settings() == HostSettings()
 
 
 def test_without_repair_a_bundle_that_stands_is_no_exception(state: State) -> None:
