@@ -130,10 +130,13 @@ def _back_and_prune(host: IsolatedHost) -> None:
 
 
 def _without_the_option(host: IsolatedHost) -> None:
-    for verb in (["status"], ["doctor"], ["build", "."], ["enable"], ["rollback"], ["prune"]):
+    for verb in (["status"], ["doctor"], ["build", LINK], ["enable"], ["rollback"]):
         done = host.run(["airgap", *verb], check=False)
         assert done.returncode == ExitCode.HOST, verb
         assert f"--root '{ROOT}'" in done.stderr, (verb, done.stderr)
+    done = host.run(["airgap", "prune"], check=False)
+    assert done.returncode == ExitCode.HOST
+    assert "what is installed here (/var/lib/airgap)" in done.stderr
     done = host.run(["airgap", "install", BUNDLE], check=False)
     assert done.returncode == ExitCode.HOST
     assert f"--root '{ROOT}'" in done.stderr, done.stderr

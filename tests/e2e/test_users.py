@@ -103,7 +103,6 @@ def test_what_only_root_may_do_changes_nothing_and_says_so(host: IsolatedHost) -
     before = snapshot.files(host, *folders), snapshot.docker(host), snapshot.emulators(host)
     for command, reason in (
         (["install", journey.ON_MEDIUM], "only root can do these steps"),
-        (["doctor", "--fix"], "only root can do"),
         (["rollback"], "only root can do these steps"),
         (["prune", "--keep", "1"], "use sudo"),
         (["uninstall", "--purge", "--purge-pushed", "--yes"], "use sudo"),
