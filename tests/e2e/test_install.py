@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -38,6 +39,9 @@ def test_a_second_install_changes_nothing_and_says_so(installed: IsolatedHost) -
 def test_status_is_well_for_root_and_for_a_user(installed: IsolatedHost) -> None:
     said = installed.run(["airgap", "status"]).stdout
     assert all(f"ok  {step}" in said for step in STEPS), said
+    assert re.search(r"^arm64-builder-\d+ +\S+Z +root +sha256:\S+ +builder, buildx", said, re.M), (
+        said
+    )
     installed.run(["airgap", "enable"], user="alice")
     document = json.loads(installed.run(["airgap", "status", "--json"], user="alice").stdout)
     assert all(finding["well"] for finding in document["steps"].values()), document["steps"]
