@@ -169,7 +169,9 @@ def select(run: Runner) -> None:
 
 def selected(run: Runner) -> str:
     """The name of the user's selected builder; empty if it cannot be told."""
-    found = re.search(r"^Name:\s+(\S+)", run(["docker", "buildx", "inspect"]).stdout, re.M)
+    # buildx looks at its nodes, too, which may be machines that are switched off.
+    shown = run(["docker", "buildx", "inspect", "--timeout", _NODE_PATIENCE]).stdout
+    found = re.search(r"^Name:\s+(\S+)", shown, re.M)
     return found[1] if found else ""
 
 
