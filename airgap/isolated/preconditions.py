@@ -85,11 +85,13 @@ def check_host(work: Work, steps: Sequence[Step]) -> None:
     Raises:
         HostError: It cannot; nothing was changed.
         NotFoundError: An image that --load names was not brought.
+        UsageError: The state's folder cannot be given to containers.
         CredentialsError: The registry that holds the mirror wants others.
         UpstreamError: That registry is unreachable, or refuses.
     """
     _check_root(steps)
     if any(step.needs_docker for step in steps):
+        _check_name(work.state.root)
         work.engine.check()
         _check_only_one(work)
     for step in steps:
@@ -148,6 +150,15 @@ def _check_root(steps: Sequence[Step]) -> None:
         without = f", or do without them: --only {others}" if others else ""
         raise HostError(
             f"only root can do these steps: {', '.join(needy)}", remedy=f"use sudo{without}"
+        )
+
+
+def _check_name(root: Path) -> None:
+    """Docker splits what it binds at colons."""
+    if ":" in str(root):
+        raise UsageError(
+            f"{root} has a colon, which Docker takes for the end of a folder's name",
+            remedy="choose another folder with --root DIR",
         )
 
 
