@@ -14,7 +14,7 @@ from airgap.cli.settings import Settings, pass_settings
 @click.option("--json", "as_json", is_flag=True, help="Print the receipts as JSON, oldest first.")
 @pass_settings
 def command(settings: Settings, as_json: bool) -> None:
-    """Show what was installed on this host: when, by whom, and signed by whom.
+    """Show what was installed on this host: when, by whom, signed by whom, and how verified.
 
     Each receipt holds the hash of the one before, and a file beside them that of the last, so that
     one that was changed or is missing is noticed: exit status 7.
@@ -34,7 +34,7 @@ def command(settings: Settings, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(receipt) for receipt in receipts]))
         return
-    rows = [("WHEN", "WHAT", "BUNDLE", "BY", "AIRGAP", "SIGNED BY")]
+    rows = [("WHEN", "WHAT", "BUNDLE", "BY", "AIRGAP", "SIGNED BY", "VERIFIED")]
     rows += [
         (
             receipt.at,
@@ -43,6 +43,7 @@ def command(settings: Settings, as_json: bool) -> None:
             receipt.by,
             receipt.tool,
             ", ".join(fingerprint[:23] for fingerprint in receipt.signers) or "-",
+            receipt.verified or "-",
         )
         for receipt in receipts
     ]

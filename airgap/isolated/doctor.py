@@ -98,7 +98,7 @@ def fix(
         work.engine.check()
         mended = [_mend(work, step, show, failed) for step in STEPS]
         if unfinished and all(mended):
-            receipts.write_receipt(host.state, "installed", unfinished)
+            receipts.write_receipt(host.state, "installed", unfinished, "signature kept here")
             detail = f"the install of {unfinished.contents.identity} is finished"
             show(Outcome("receipts", True, detail))
 

@@ -209,17 +209,20 @@ def _apply_all(
     if plan.steps:
         _save_settings(work)
     begun = plan.stands
+    verified: receipts.Verified = "signature"
+    if work.options.allow_older:
+        verified = "signature, --allow-older"
 
     def begin() -> None:
         nonlocal begun
         if not begun:
-            receipts.write_receipt(work.state, "begun", signed)
+            receipts.write_receipt(work.state, "begun", signed, verified)
             begun = True
 
     outcomes = apply_steps(work, plan.steps, show, begin)
     if not plan.stands and look(SeedStep(), work).well:
         begin()
-        receipts.write_receipt(work.state, "installed", signed)
+        receipts.write_receipt(work.state, "installed", signed, verified)
     if len(plan.steps) == len(STEPS):
         outcomes.append(Outcome("probe", False, probe(work).detail))
         show(outcomes[-1])

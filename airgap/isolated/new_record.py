@@ -55,9 +55,9 @@ def renew_record(state: State, keys: Sequence[PublicKey]) -> list[str]:
     if draft.receipts.exists():
         shutil.rmtree(draft.receipts)
     for signed in kept:
-        receipts.write_receipt(draft, "begun", signed)
+        receipts.write_receipt(draft, "begun", signed, "signature kept here")
         if signed.contents in standing:
-            receipts.write_receipt(draft, "installed", signed)
+            receipts.write_receipt(draft, "installed", signed, "signature kept here")
         else:
             receipts.take_out(draft, "dropped", receipts.read_receipts(draft)[-1])
     receipts.set_aside(state)

@@ -32,6 +32,9 @@ from airgap.isolated.host import User
 from airgap.isolated.state import State, write_file
 from airgap.trust.policy import Known
 
+Verified = Literal["signature", "signature, --allow-older", "signature kept here"]
+"""How a bundle was: with all rules, without that of age, or from what was kept of it."""
+
 Action = Literal["begun", "installed", "rolled back", "dropped", "uninstalled"]
 
 _NEWEST = "newest"
@@ -51,6 +54,7 @@ class Receipt:
         bundle: `NAME-SERIAL`; empty for an uninstall.
         digest: Of the bundle's `SHA256SUMS`.
         signers: Fingerprints of the trusted keys that signed it, when it was installed.
+        verified: How that was found out, for people: one of `Verified`.
     """
 
     previous: str
@@ -61,6 +65,7 @@ class Receipt:
     bundle: str = ""
     digest: str = ""
     signers: tuple[str, ...] = ()
+    verified: str = ""
 
 
 def read_receipts(state: State) -> list[Receipt]:
@@ -90,13 +95,19 @@ def read_receipts(state: State) -> list[Receipt]:
     return receipts
 
 
-def write_receipt(state: State, action: Action, signed: Signed | None = None) -> None:
+def write_receipt(
+    state: State,
+    action: Action,
+    signed: Signed | None = None,
+    verified: Verified = "signature",
+) -> None:
     """Adds a receipt; for a bundle also keeps its contents and signature.
 
     Args:
         state: Where.
         action: What was done.
         signed: The bundle, unless it is an uninstall.
+        verified: How the bundle was.
     """
     receipt = _new(state, action)
     if signed is not None:
@@ -106,6 +117,7 @@ def write_receipt(state: State, action: Action, signed: Signed | None = None) ->
             bundle=signed.contents.identity,
             digest=signed.digest,
             signers=tuple(key.fingerprint for key in signed.signers),
+            verified=verified,
         )
     _add(state, receipt)
 

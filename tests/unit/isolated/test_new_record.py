@@ -68,6 +68,7 @@ def test_what_counts_is_found_again_and_all_is_remembered(state: State, damage: 
     assert {one.digest for one in history(state, record)} == known
     assert receipts.unfinished(record) is None
     assert all(one.signers for one in record)
+    assert {one.verified for one in record if one.action == "begun"} == {"signature kept here"}
 
 
 def test_what_was_rolled_back_stays_so(state: State) -> None:

@@ -148,6 +148,19 @@ def test_other_options_count_not_where_no_step_is_done(state: State) -> None:
     assert state.settings() == HostSettings()
 
 
+def test_that_a_rule_was_set_aside_is_in_the_record(state: State) -> None:
+    order = Order(
+        [state.root.parent / "1"], [KEY.public], STORAGE, options=Options(allow_older=True)
+    )
+    install(state, order, User.behind_this_process(), Progress(), lambda outcome: None)
+    record = read_receipts(state)
+    assert [one.verified for one in record[-3:]] == [
+        "signature",
+        "signature, --allow-older",
+        "signature, --allow-older",
+    ]
+
+
 def test_without_repair_a_bundle_that_stands_is_no_exception(state: State) -> None:
     assert not bring(state, 2).changed
     with pytest.raises(TrustError):
