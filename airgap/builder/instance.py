@@ -68,7 +68,7 @@ def problem(run: Runner, name: str, nodes: Sequence[BuilderNode]) -> str:
         name: Of the instance.
         nodes: Where it leads; the first one is this host's.
     """
-    shown = _shown(run, name, patient=len(nodes) == 1)
+    shown = _shown(run, name)
     if not shown:
         return f"there is no builder {name!r}"
     own = nodes[0]
@@ -76,6 +76,8 @@ def problem(run: Runner, name: str, nodes: Sequence[BuilderNode]) -> str:
         return f"the builder {name!r} leads elsewhere"
     if len(shown) != len(nodes) or not all(map(_is_same, shown, nodes)):
         return f"the builder {name!r} has other nodes"
+    if shown[0].get("Status") != "running" and len(nodes) == 1:
+        shown = _shown(run, name, patient=True) or shown  # this host may be busy
     if shown[0].get("Status") != "running":
         why = shown[0].get("Error", "it is not running")
         return f"the builder {name!r} cannot be reached: {why}"
@@ -85,8 +87,7 @@ def problem(run: Runner, name: str, nodes: Sequence[BuilderNode]) -> str:
 def states(run: Runner, name: str) -> dict[str, str]:
     """Name of a node to `running`, or to why it is not, as the user's buildx finds it."""
     return {
-        one["Name"]: one.get("Error") or one.get("Status", "unknown")
-        for one in _shown(run, name, patient=False)
+        one["Name"]: one.get("Error") or one.get("Status", "unknown") for one in _shown(run, name)
     }
 
 
@@ -221,13 +222,13 @@ def _without_defaults(run: Runner, folder: Path) -> Iterator[str]:
         yield _configured_in(other)
 
 
-def _shown(run: Runner, name: str, *, patient: bool) -> list[dict[str, str]]:
+def _shown(run: Runner, name: str, *, patient: bool = False) -> list[dict[str, str]]:
     """What buildx shows of an instance's nodes, a mapping each; empty if there is none.
 
     Args:
         run: Runs as the user.
         name: Of the instance.
-        patient: Wait as long as buildx does by itself. Other machines may be switched off.
+        patient: Wait as long as buildx does by itself; other machines may be switched off.
     """
     limit = [] if patient else ["--timeout", _NODE_PATIENCE]
     done = run(["docker", "buildx", "inspect", *limit, name])
