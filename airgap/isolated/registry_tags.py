@@ -3,7 +3,7 @@
 Whoever installs a newer bundle there moves tags, and no other host is to move them back without
 being told so. A tag may be moved
 
-- from what an install of this host has set there, or found as it wanted it, which it notes;
+- from what this host has set there, or an install has found as it wanted it: both are noted;
 - by a bundle that comes, from what any bundle of this host had under that name, and by one that is
   rolled back, from its own;
 - wherever the operator says so, for the images of the bundle.
@@ -58,7 +58,7 @@ class Moves:
 
 
 def noted_tags(state: State) -> dict[str, str]:
-    """`SERVER/REPOSITORY:TAG` to the digest that it had after the last install here."""
+    """`SERVER/REPOSITORY:TAG` to the digest that it had when it was last this host's."""
     try:
         document = json.loads((state.root / _FILE).read_bytes())
     except (FileNotFoundError, ValueError):
@@ -67,7 +67,7 @@ def noted_tags(state: State) -> dict[str, str]:
 
 
 def note_tags(state: State, tags: Mapping[str, str]) -> None:
-    """Notes what tags mean after an install."""
+    """Notes what tags mean that are as this host wants them."""
     noted = noted_tags(state)
     if noted != {**noted, **tags}:
         write_file(state.root / _FILE, canonical({**noted, **tags}))

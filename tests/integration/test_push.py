@@ -403,6 +403,13 @@ def test_servers_that_share_a_registry_leave_each_others_tags_alone(
         rollback(work, lambda outcome: None)
     assert digest() == before
 
+    rolled_back = theirs.state
+    assert install("b", new).code == 0
+    theirs.state = rolled_back
+    assert "tags that others have set" in _push_finding(theirs)[1]
+    PushStep().apply(standing_work(State(rolled_back), User.behind_this_process(), Progress()))
+    assert digest() == after
+
 
 def test_a_bundle_moves_no_tag_of_images_that_it_has_not(
     somebodys: StartRegistry, versions: list[Path], more: Path

@@ -61,8 +61,7 @@ class PushStep(Step):
             few = _names(seen.lacking)
             return Finding(False, f"{mirror} lacks {len(seen.lacking)} images, such as {few}")
         if work.bundle is not None:
-            own = [target for target in seen.well if target not in seen.foreign]
-            note_tags(work.state, {_tag_of(mirror, one): one.digest for one in own})
+            _note(work, mirror, [target for target in seen.well if target not in seen.foreign])
         rewritten = sum(_is_rewritten(target) for target in seen.well)
         note = f", {rewritten} of them with rewritten indexes" if rewritten else ""
         if seen.foreign:
@@ -90,6 +89,7 @@ class PushStep(Step):
             work.progress,
         )
         tally = push.run(seen.lacking, seen.tagged)
+        _note(work, mirror, [target for target, _ in seen.tagged])
         work.counts[self.name] = asdict(tally)
         _tell(work, mirror, seen.lacking, tally)
 
@@ -122,6 +122,12 @@ def _may_move(work: Work, target: Target, tag: str, noted: str) -> bool:
     if tag in ("", noted):
         return True
     return work.moves is not None and work.moves.allow(target.image.name, tag)
+
+
+def _note(work: Work, mirror: RegistryMirror, targets: Iterable[Target]) -> None:
+    """Notes what their tags mean now."""
+    if work.changes.writable:
+        note_tags(work.state, {_tag_of(mirror, one): one.digest for one in targets})
 
 
 def _tag_of(mirror: RegistryMirror, target: Target) -> str:
