@@ -25,10 +25,12 @@ def command(settings: Settings, as_json: bool) -> None:
       airgap log --json
     """
     from airgap.cli.table import table
+    from airgap.isolated.new_record import check_record
     from airgap.isolated.receipts import history, read_receipts
     from airgap.isolated.state import State
 
     state = State(settings.root)
+    check_record(state)
     receipts = read_receipts(state)
     history(state, receipts)
     if as_json:

@@ -158,7 +158,7 @@ def _plan(state: State, order: Order, signed: Signed) -> _Plan:
     preconditions.check_policy(
         signed,
         history,
-        mirror_has_content=state.mirror.has_content(),
+        is_gone=receipts.are_gone(state),
         allow_older=order.options.allow_older,
     )
     stands = receipts.is_standing(before, signed.digest)

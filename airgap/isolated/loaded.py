@@ -25,13 +25,20 @@ def names(work: Work) -> list[str]:
     return [what for what in noted if not is_digest(what) and not what.startswith(_KEPT)]
 
 
-def note_name(work: Work, image: ImageEntry) -> None:
+def note(work: Work, image: ImageEntry) -> None:
     """To be called before an image is loaded: its name may be somebody's until then.
+
+    Without its name it is known by its id; which one of those that it may have, Docker decides.
 
     Users who may not write to the state note nothing: what they load is theirs.
     """
     name = image.reference.familiar
-    if name in names(work) or not work.changes.writable:
+    if not work.changes.writable:
+        return
+    if image.reference.tag:
+        for id in sorted(work.engine_ids(image, None)):
+            work.changes.add(_STEP, id)
+    if name in names(work):
         return
     tagged = _tagged(image.reference)
     if image.reference.tag and work.engine.image_id(tagged):
@@ -40,24 +47,23 @@ def note_name(work: Work, image: ImageEntry) -> None:
     work.changes.add(_STEP, name)
 
 
-def note_id(work: Work, image: ImageEntry, id: str) -> None:
-    """To be called after an image was loaded: without its name it is known by this."""
-    if image.reference.tag:
-        work.changes.add(_STEP, id)
-
-
 def unload(work: Work, name: str) -> None:
     """Takes a name that we gave away, and gives it back to what had it before.
 
-    An image that a container uses keeps it, and what is noted with it.
+    An image that a container uses keeps it, and what is noted with it. What somebody else has
+    given that name to since is theirs.
     """
-    work.engine.remove_image(name)
+    ours = set(filter(is_digest, work.changes.of(_STEP)))
+    reference = parse_reference(name)
+    if not reference.tag or work.engine.image_id(name) in ours:
+        work.engine.remove_image(name)
     _drop_nameless(work)
-    if work.engine.image_id(name):
+    now = work.engine.image_id(name)
+    if now in ours:
         return
-    kept = _kept_name(parse_reference(name))
-    if f"{_KEPT}{name}" in work.changes.of(_STEP) and work.engine.image_id(kept):
-        work.engine.tag_image(kept, _tagged(parse_reference(name)))
+    kept = _kept_name(reference)
+    if not now and f"{_KEPT}{name}" in work.changes.of(_STEP) and work.engine.image_id(kept):
+        work.engine.tag_image(kept, _tagged(reference))
         work.engine.remove_image(kept)
     work.changes.drop(_STEP, f"{_KEPT}{name}")
     work.changes.drop(_STEP, name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 
-from airgap.bundle.contents import Contents
+from airgap.bundle.contents import Contents, ImageEntry
 from airgap.bundle.media import Media
 from airgap.bundle.verify import Signed, read_signed
 from airgap.errors import AirgapError, TrustError
@@ -25,9 +25,10 @@ def check_record(state: State) -> None:
     Raises:
         TrustError: They are not.
     """
-    if not receipts.read_receipts(state) and state.mirror.has_content():
+    receipts.read_receipts(state)
+    if receipts.are_gone(state):
         raise TrustError(
-            "the mirror holds images, but the receipts of what brought them are gone",
+            "bundles were installed here, but the receipts of that are gone",
             meaning="It cannot be told what this host should be.",
             remedy="make a new record of the bundles that are kept: airgap doctor --fix",
         )
@@ -97,17 +98,27 @@ def _kept(state: State, keys: Sequence[PublicKey]) -> list[Signed]:
 def _standing(state: State, kept: Sequence[Contents]) -> list[Contents]:
     """Those that count: not pruned, as they are linked, nor rolled back, as their tags say."""
     standing: list[Contents] = []
-    later: set[str] = set()
-    tags_are_here = not state.settings().registry_mirror
     for contents in reversed(kept):
-        if _is_pruned(state, contents):
-            continue
+        later = {image.name for one in standing for image in one.images}
         own = [image for image in contents.images if image.name not in later]
-        if tags_are_here and not all(state.mirror.is_tagged(image) for image in own):
-            continue
-        standing.insert(0, contents)
-        later |= {image.name for image in contents.images}
+        if not _is_pruned(state, contents) and not _is_rolled_back(state, own, kept):
+            standing.insert(0, contents)
     return standing
+
+
+def _is_rolled_back(state: State, own: Sequence[ImageEntry], kept: Sequence[Contents]) -> bool:
+    """Where bundles differ about a tag, it is as others have it, and never as these images do."""
+    digests = {image.name: image.digest for image in own if image.reference.tag}
+    others = [
+        image
+        for contents in kept
+        for image in contents.images
+        if image.digest != digests.get(image.name, image.digest)
+    ]
+    names = {image.name for image in others}
+    if any(state.mirror.is_tagged(image) for image in own if image.name in names):
+        return False
+    return any(state.mirror.is_tagged(image) for image in others)
 
 
 def _is_pruned(state: State, contents: Contents) -> bool:

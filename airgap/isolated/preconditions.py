@@ -26,6 +26,7 @@ from airgap.isolated.listening import local_ip
 from airgap.isolated.receipts import known_from
 from airgap.isolated.registry_mirror import check_reached, kept_here
 from airgap.isolated.step import Step, Work
+from airgap.isolated.steps.push import check_tags
 from airgap.limits import LIMITS, MIB
 from airgap.oci.manifest import Index, Manifest
 from airgap.oci.platform import native_platform
@@ -61,7 +62,7 @@ def check_bundle(media: Media, signed: Signed, archive: Archive, replay: ReplayT
 
 
 def check_policy(
-    signed: Signed, history: Sequence[Known], *, mirror_has_content: bool, allow_older: bool
+    signed: Signed, history: Sequence[Known], *, is_gone: bool, allow_older: bool
 ) -> None:
     """The bundle has not expired and brings nothing back that was replaced.
 
@@ -74,7 +75,7 @@ def check_policy(
     policy.check_rollback(
         known_from(contents, signed.digest),
         history,
-        mirror_has_content=mirror_has_content,
+        is_gone=is_gone,
         allow_older=allow_older,
     )
 
@@ -85,6 +86,7 @@ def check_host(work: Work, steps: Sequence[Step]) -> None:
     Raises:
         HostError: It cannot; nothing was changed.
         NotFoundError: An image that --load names was not brought.
+        TrustError: Others have set tags there that the bundle would move.
         UsageError: The state's folder cannot be given to containers.
         CredentialsError: The registry that holds the mirror wants others.
         UpstreamError: That registry is unreachable, or refuses.
@@ -108,6 +110,7 @@ def check_host(work: Work, steps: Sequence[Step]) -> None:
     names = {step.name for step in steps}
     if "push" in names:
         check_reached(work)
+        check_tags(work)
     _check_ports(work, names)
     if names & {"buildx", "enable"}:
         _check_user(work.user)

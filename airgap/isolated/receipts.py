@@ -110,6 +110,8 @@ def write_receipt(
         verified: How the bundle was.
     """
     receipt = _new(state, action)
+    if not _newest(state) and not receipt.previous:
+        write_file(state.receipts / _NEWEST, b"")  # before there is a bundle: see `are_gone`
     if signed is not None:
         _keep_bundle(state, signed)
         receipt = replace(
@@ -120,6 +122,13 @@ def write_receipt(
             verified=verified,
         )
     _add(state, receipt)
+
+
+def are_gone(state: State) -> bool:
+    """Whether bundles were here, and no receipt says so."""
+    if _files(state) or (state.receipts / _NEWEST).exists():
+        return False
+    return state.mirror.has_content() or any(state.bundles.glob("*"))
 
 
 def take_out(state: State, action: Literal["rolled back", "dropped"], earlier: Receipt) -> None:

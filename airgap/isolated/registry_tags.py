@@ -4,8 +4,7 @@ Whoever installs a newer bundle there moves tags, and no other host is to move t
 being told so. A tag may be moved
 
 - from what this host has set there, or an install has found as it wanted it: both are noted;
-- by a bundle that comes, from what any bundle of this host had under that name, and by one that is
-  rolled back, from its own;
+- by a bundle that comes, from what any bundle of this host had under that name;
 - wherever the operator says so, for the images of the bundle.
 """
 
@@ -23,7 +22,7 @@ _FILE = "registry-tags.json"
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """What a bundle that comes or goes does to tags.
+    """What a bundle that comes does to tags.
 
     Attributes:
         meant: Name of each of its images to the digests that its tag may be moved from.
@@ -57,20 +56,24 @@ class Moves:
         return name in self.meant and (self.always or digest in self.meant[name])
 
 
-def noted_tags(state: State) -> dict[str, str]:
-    """`SERVER/REPOSITORY:TAG` to the digest that it had when it was last this host's."""
+def noted_tags(state: State) -> dict[str, list[str]]:
+    """`SERVER/REPOSITORY:TAG` to what it means if nobody else has set it since: digests.
+
+    Those are one, and two where a push was about to change it.
+    """
     try:
         document = json.loads((state.root / _FILE).read_bytes())
-    except (FileNotFoundError, ValueError):
+        return {str(name): [str(one) for one in digests] for name, digests in document.items()}
+    except (FileNotFoundError, ValueError, TypeError, AttributeError):
         return {}
-    return {str(name): str(digest) for name, digest in document.items()}
 
 
-def note_tags(state: State, tags: Mapping[str, str]) -> None:
-    """Notes what tags mean that are as this host wants them."""
+def note_tags(state: State, tags: Mapping[str, Sequence[str]]) -> None:
+    """Notes what tags mean, or are about to mean."""
     noted = noted_tags(state)
-    if noted != {**noted, **tags}:
-        write_file(state.root / _FILE, canonical({**noted, **tags}))
+    new = {**noted, **{name: list(digests) for name, digests in tags.items()}}
+    if noted != new:
+        write_file(state.root / _FILE, canonical(new))
 
 
 def forget_tags(state: State) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from airgap.errors import HostError
 from airgap.isolated import preconditions, receipts
 from airgap.isolated.apply import Outcome, apply_steps
-from airgap.isolated.registry_tags import Moves
 from airgap.isolated.step import Work
 from airgap.isolated.steps import STEPS
 from airgap.isolated.wanted import Wanted
@@ -46,7 +45,10 @@ def rollback(work: Work, show: Callable[[Outcome], None]) -> RolledBack:
     """
     with work.state.lock("airgap rollback"):
         record = receipts.read_receipts(work.state)
-        last = receipts.standing_receipts(record, unfinished=True)[-1]
+        standing = receipts.standing_receipts(record, unfinished=True)
+        if not standing:
+            raise HostError(f"nothing is installed here ({work.state.root})")
+        last = standing[-1]
         undone = [*record, replace(last, action="rolled back")]
         before = receipts.standing_receipts(undone)
         if not before:
@@ -55,9 +57,7 @@ def rollback(work: Work, show: Callable[[Outcome], None]) -> RolledBack:
                 meaning="There is none before it to go back to.",
                 remedy="airgap uninstall takes back what it did",
             )
-        left = receipts.installed(work.state, record, unfinished=True)[-1]
-        wanted = Wanted.of(receipts.installed(work.state, undone))
-        work = replace(work, wanted=wanted, moves=Moves.of(left.images, ()))
+        work = replace(work, wanted=Wanted.of(receipts.installed(work.state, undone)))
         preconditions.check_host(work, STEPS)
         outcomes = apply_steps(work, STEPS, show)
         # Last: stopped before it, the same command goes on and undoes no further bundle.

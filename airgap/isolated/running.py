@@ -14,14 +14,14 @@ _PAUSE = 1.0
 
 
 def let_builds_end(work: Work, builders: Sequence[str], what: str) -> None:
-    """Waits until no build runs on this host, for ten minutes; then it ends those that still do.
+    """Waits until no build runs on this host, in all for ten minutes of a command.
 
     Args:
         work: The context.
         builders: The containers where builds run.
         what: What is about to be replaced, for people.
     """
-    deadline = time.monotonic() + _PATIENCE
+    deadline = work.deadlines.setdefault("builds", time.monotonic() + _PATIENCE)
     said = False
     while count := sum(_count(work, name) for name in builders):
         builds = "1 build" if count == 1 else f"{count} builds"

@@ -220,11 +220,11 @@ class Changes:
     def _lines(self) -> list[list[str]]:
         try:
             lines = [json.loads(line) for line in self._path.read_text().splitlines()]
+            return [[str(step), str(what)] for step, what in lines]
         except FileNotFoundError:
             return []
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise HostError(f"{self._path} cannot be read: {error}") from error
-        return [[str(step), str(what)] for step, what in lines]
 
     def _write(self, lines: list[list[str]]) -> None:
         if lines:

@@ -95,9 +95,10 @@ class Work:
         progress: Sees what happens.
         options: Of this install.
         bundle: The bundle being installed; None in other commands.
-        moves: What the bundle that comes or goes does to tags of somebody's registry; None where
-            none does.
+        moves: What the bundle that comes does to tags of somebody's registry; None where none
+            does.
         counts: Step to what its `apply` counted, for programs.
+        deadlines: What is waited for to when that ends, in seconds of the monotonic clock.
     """
 
     state: State
@@ -111,6 +112,7 @@ class Work:
     bundle: OpenBundle | None = None
     moves: Moves | None = None
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    deadlines: dict[str, float] = field(default_factory=dict)
 
     def engine_ids(self, image: ImageEntry, platform: Platform | None) -> set[str]:
         """The ids under which Docker may know an image: of its index, manifests or configs.

@@ -54,7 +54,7 @@ def _remove_state(state: State, *, purge: bool, purge_pushed: bool) -> None:
         state.receipts,
         state.bundles,
         state.authority,
-        *state.root.glob("receipts.broken-*"),
+        *state.root.glob("receipts.*"),
     ):
         shutil.rmtree(folder, ignore_errors=True)
     (state.root / "lock").unlink(missing_ok=True)

@@ -83,14 +83,14 @@ def check_expiry(expires: datetime | None, now: datetime, history: Sequence[Know
 
 
 def check_rollback(
-    candidate: Known, history: Sequence[Known], *, mirror_has_content: bool, allow_older: bool
+    candidate: Known, history: Sequence[Known], *, is_gone: bool, allow_older: bool
 ) -> None:
     """Refuses what would silently bring back old images.
 
     Args:
         candidate: The bundle to install.
         history: Bundles that were installed (or begun), oldest first.
-        mirror_has_content: Whether the mirror holds images already.
+        is_gone: Whether bundles were installed here, and nothing tells which.
         allow_older: The operator asked for it.
 
     Raises:
@@ -108,9 +108,9 @@ def check_rollback(
             )
     if allow_older:
         return
-    if mirror_has_content and not history:
+    if is_gone and not history:
         raise TrustError(
-            "the mirror holds images, but the receipts of what brought them are gone",
+            "bundles were installed here, but the receipts of that are gone",
             meaning="It cannot be told whether this bundle is older than what is there.",
             remedy="if that is all right: --allow-older",
         )

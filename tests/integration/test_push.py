@@ -389,6 +389,7 @@ def test_servers_that_share_a_registry_leave_each_others_tags_alone(
     refused = install("c", old)
     assert refused.code == ExitCode.TRUST
     assert "for 1 tags: lab/moving:1" in refused.err
+    assert not (theirs.state / "receipts").exists()
     assert digest() == after
     assert install("c", old, "--allow-older").code == 0
     assert digest() == before

@@ -78,17 +78,15 @@ def load_image(work: Work, image: ImageEntry, platform: Platform | None) -> None
     if mirror is not None and problem_with(work.state.mirror, image):
         fetch(work, mirror, image)
     had = work.engine.image_platform(name)
-    loaded.note_name(work, image)
+    loaded.note(work, image)
     work.progress.message(f"loading {name} into Docker")
     preferred = [str(one) for one in (platform or had, native_platform()) if one]
     work.engine.load(name, export(work.state.mirror, image, preferred))
-    id = work.engine_id(image, platform)
-    if not id:
+    if not work.engine_id(image, platform):
         raise HostError(
             f"Docker has another image than {image.digest} under the name {name}",
             meaning="It was loaded, and is not what the bundle holds.",
         )
-    loaded.note_id(work, image, id)
     loaded.drop_unneeded(work)
 
 

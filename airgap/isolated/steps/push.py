@@ -55,13 +55,12 @@ class PushStep(Step):
         if mirror is None:
             return Finding(True, "no registry was named: this host holds the images")
         seen = _look(work, mirror)
-        if refused := _refused(work, seen):
-            return Finding(False, f"{mirror} has other images, such as {_names(refused)}")
         if seen.lacking:
             few = _names(seen.lacking)
             return Finding(False, f"{mirror} lacks {len(seen.lacking)} images, such as {few}")
         if work.bundle is not None:
-            _note(work, mirror, [target for target in seen.well if target not in seen.foreign])
+            own = [target for target in seen.well if target not in seen.foreign]
+            _note(work, mirror, [(target, [target.digest]) for target in own])
         rewritten = sum(_is_rewritten(target) for target in seen.well)
         note = f", {rewritten} of them with rewritten indexes" if rewritten else ""
         if seen.foreign:
@@ -74,13 +73,6 @@ class PushStep(Step):
         if mirror is None:
             return
         seen = _look(work, mirror)
-        if refused := _refused(work, seen):
-            raise TrustError(
-                f"{mirror} has other images than this bundle, and than this host has set, for "
-                f"{len(refused)} tags: {_names(refused)}",
-                meaning="Another host may have brought newer ones. No tag was changed there.",
-                remedy="if this bundle's are the ones that you want: --allow-older",
-            )
         known = {blob.digest: target.repository for target in seen.well for blob in target.blobs}
         push = Push(
             lambda pause: mirror.pusher(pause, work.progress.message),
@@ -88,8 +80,10 @@ class PushStep(Step):
             known,
             work.progress,
         )
+        # Both, for who is killed on the way.
+        _note(work, mirror, [(one, [before, one.digest]) for one, before in seen.tagged])
         tally = push.run(seen.lacking, seen.tagged)
-        _note(work, mirror, [target for target, _ in seen.tagged])
+        _note(work, mirror, [(one, [one.digest]) for one, _ in seen.tagged])
         work.counts[self.name] = asdict(tally)
         _tell(work, mirror, seen.lacking, tally)
 
@@ -108,7 +102,7 @@ def _look(work: Work, mirror: RegistryMirror) -> _Look:
     look = _Look([], [], [], [])
     for target, seen in zip(targets, found, strict=True):
         moves = bool(target.image.reference.tag) and seen.tag != target.digest
-        if moves and not _may_move(work, target, seen.tag, noted.get(_tag_of(mirror, target), "")):
+        if moves and not _may_move(work, target, seen.tag, noted.get(_tag_of(mirror, target), [])):
             look.foreign.append(target)
             moves = False
         if moves:
@@ -117,28 +111,42 @@ def _look(work: Work, mirror: RegistryMirror) -> _Look:
     return look
 
 
-def _may_move(work: Work, target: Target, tag: str, noted: str) -> bool:
+def _may_move(work: Work, target: Target, tag: str, noted: Sequence[str]) -> bool:
     """Whether a tag is there not at all, or may be moved from what it means."""
-    if tag in ("", noted):
+    if not tag or tag in noted:
         return True
     return work.moves is not None and work.moves.allow(target.image.name, tag)
 
 
-def _note(work: Work, mirror: RegistryMirror, targets: Iterable[Target]) -> None:
-    """Notes what their tags mean now."""
+def _note(work: Work, mirror: RegistryMirror, tags: Iterable[tuple[Target, Sequence[str]]]) -> None:
+    """Notes what tags of images mean."""
     if work.changes.writable:
-        note_tags(work.state, {_tag_of(mirror, one): one.digest for one in targets})
+        note_tags(work.state, {_tag_of(mirror, one): digests for one, digests in tags})
 
 
 def _tag_of(mirror: RegistryMirror, target: Target) -> str:
     return f"{mirror.server}/{target.repository}:{target.image.reference.tag}"
 
 
-def _refused(work: Work, seen: _Look) -> list[Target]:
-    """Images that have to have their tags, and cannot."""
-    if work.moves is None or not work.moves.required:
-        return []
-    return [target for target in seen.foreign if target.image.name in work.moves.meant]
+def check_tags(work: Work) -> None:
+    """The tags that a new bundle has to have in somebody's registry may be moved.
+
+    Raises:
+        TrustError: Others have set them.
+        CredentialsError: Credentials are missing or wrong.
+        UpstreamError: The registry is unreachable, or refuses.
+    """
+    mirror, moves = RegistryMirror.of(work.settings), work.moves
+    if mirror is None or moves is None or not moves.required:
+        return
+    foreign = _look(work, mirror).foreign
+    if refused := [target for target in foreign if target.image.name in moves.meant]:
+        raise TrustError(
+            f"{mirror} has other images than this bundle, and than this host has set, for "
+            f"{len(refused)} tags: {_names(refused)}",
+            meaning="Another host may have brought newer ones. Nothing was changed.",
+            remedy="if this bundle's are the ones that you want: --allow-older",
+        )
 
 
 def _names(targets: Sequence[Target]) -> str:

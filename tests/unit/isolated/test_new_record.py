@@ -78,6 +78,14 @@ def test_what_was_rolled_back_stays_so(state: State) -> None:
     assert standing(state) == ["site-2"]
 
 
+def test_a_tag_that_was_lost_costs_no_bundle(state: State) -> None:
+    for repository in layout.mirror_repositories(version(3).entry.reference):
+        (state.mirror.root / layout.tag_link(repository, "1")).unlink()
+    garbled(state)
+    renew(state)
+    assert standing(state) == ["site-2", "site-3"]
+
+
 def forged(state: State) -> None:
     folder = state.root / "evil"
     forge.make_bundle(folder, forge.new_key(), name="site", serial=9)
@@ -165,6 +173,28 @@ def test_where_a_registry_has_the_layers_manifests_tell(tmp_path: Path) -> None:
     state.save_settings(HostSettings(registry_mirror="harbor.example.internal"))
     renew(state)
     assert standing(state) == ["site-1"]
+
+
+def test_receipts_are_missed_though_the_mirror_is_gone_too(state: State) -> None:
+    shutil.rmtree(state.mirror.root)
+    shutil.rmtree(state.receipts)
+    with pytest.raises(TrustError, match="the receipts of that are gone"):
+        check_record(state)
+    assert receipts.are_gone(state)
+
+
+def test_killed_before_its_first_receipt_an_install_can_be_given_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = State(tmp_path / "state")
+    forge.make_bundle(tmp_path / "bundle", KEY, name="site")
+    signed = read_signed(Media([tmp_path / "bundle"]), [KEY.public])
+    with monkeypatch.context() as patch:
+        patch.setattr(receipts, "_add", lambda state, receipt: None)
+        receipts.write_receipt(state, "begun", signed)
+    assert list(state.bundles.iterdir())
+    check_record(state)
+    assert not receipts.are_gone(state)
 
 
 def test_a_host_on_which_nothing_was_installed_has_a_record(tmp_path: Path) -> None:

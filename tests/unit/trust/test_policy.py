@@ -83,7 +83,7 @@ def test_a_slow_clock_does_not_bring_an_expired_bundle_back() -> None:
 def check(
     candidate: Known, *history: Known, has_content: bool = True, allow_older: bool = False
 ) -> None:
-    check_rollback(candidate, history, mirror_has_content=has_content, allow_older=allow_older)
+    check_rollback(candidate, history, is_gone=has_content, allow_older=allow_older)
 
 
 def test_the_first_bundle_is_accepted() -> None:
@@ -150,7 +150,7 @@ def test_the_same_serial_under_another_name_is_another_bundle() -> None:
 
 
 def test_a_mirror_whose_receipts_are_gone_is_told() -> None:
-    with pytest.raises(TrustError, match="receipts of what brought them are gone"):
+    with pytest.raises(TrustError, match="receipts of that are gone"):
         check(known())
     check(known(), allow_older=True)
 
