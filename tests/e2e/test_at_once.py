@@ -21,7 +21,11 @@ from tests.lab.renewed import LABEL, make_renewed
 
 STATE = "/var/lib/airgap"
 INSTALL = [*journey.TOOL, "install", journey.ON_MEDIUM]
-UNLIKE = "FROM alpine\nRUN sleep {seconds} && echo {mark} > /mark\nRUN test $(cat /mark) = {mark}\n"
+UNLIKE = """\
+FROM alpine
+RUN for second in $(seq 300); do wget -qO /mark http://127.0.0.1:8099/{mark} && break; sleep 1; done
+RUN test $(cat /mark) = {mark}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +42,15 @@ def host(carried: Carried) -> Iterator[IsolatedHost]:
     with IsolatedHost() as host:
         visit(host, carried)
         host.run([*journey.TOOL, "trust", "add", "/root/site.pub"])
-        yield host
+        host.path("/srv/gate").mkdir()
+        gate = ["-m", "http.server", "--bind", "127.0.0.1", "--directory", "/srv/gate", "8099"]
+        with _started(host, ["python3", *gate]):
+            yield host
+
+
+def _let_go(host: IsolatedHost, mark: str) -> None:
+    """A build that waits for it goes on."""
+    host.path(f"/srv/gate/{mark}").write_text(mark)
 
 
 def test_a_pulled_medium_is_told_and_the_same_command_goes_on(
@@ -53,9 +65,12 @@ def test_a_pulled_medium_is_told_and_the_same_command_goes_on(
             _, said = install.communicate(timeout=60)
             seen = len(list(_blobs(host)))
         finally:
-            host.detach()
-            carried.medium.put_back()
-            host.attach(carried.medium)
+            install.kill()
+            try:
+                host.detach()
+            finally:
+                carried.medium.put_back()
+        host.attach(carried.medium)
     assert install.returncode == ExitCode.HOST, said
     assert "The medium may be damaged, or was pulled out." in said
     assert "put it back and give the same command again" in said
@@ -87,13 +102,14 @@ def test_a_build_goes_on_while_nothing_of_its_builder_changes(host: IsolatedHost
     key = forge.new_key()
     forge.make_bundle(host.path("/srv/more"), key, images=[forge.indexed("docker.io/site/a:1")])
     host.path("/srv/more.pub").write_bytes(key.public.pem())
-    with _started(host, _build(host, "same", seconds=40)) as build:
+    with _started(host, _build(host, "same")) as build:
         _wait_until(lambda: _builds(host) == 1, build)
         said = host.run(["airgap", "install", journey.ON_MEDIUM]).stdout
         assert "nothing to change" in said
         said = host.run(["airgap", "install", "/srv/more", "--trust", "/srv/more.pub"]).stdout
         assert "ok    builder" in said
-        assert build.poll() is None, "the build should have gone on for longer"
+        assert build.poll() is None, build.communicate()
+        _let_go(host, "same")
         _, said = build.communicate(timeout=120)
     assert build.returncode == 0, said
 
@@ -102,23 +118,29 @@ def test_a_build_ends_before_its_builder_is_replaced_and_the_cache_is_kept(
     host: IsolatedHost, renewed: Path
 ) -> None:
     shutil.copytree(renewed, host.path("/srv/renewed"))
-    command = _build(host, "other", seconds=30)
+    command = _build(host, "other")
     with _started(host, command) as build:
         _wait_until(lambda: _builds(host) == 1, build)
-        install = host.run(["airgap", "install", "/srv/renewed"], timeout=600)
-        _, said = build.communicate(timeout=120)
-    assert build.returncode == 0, said
-    assert "1 build ended" in install.stderr
+        with _started(host, ["airgap", "install", "/srv/renewed"]) as install:
+            assert install.stderr is not None
+            waits = next((line for line in install.stderr if "1 build ended" in line), "")
+            assert waits, "it should have waited for the build"
+            assert build.poll() is None, build.communicate()
+            _let_go(host, "other")
+            _, said = build.communicate(timeout=120)
+            assert build.returncode == 0, said
+            _, said = install.communicate(timeout=600)
+        assert install.returncode == 0, said
     label = f'{{{{index .Config.Labels "{LABEL}"}}}}'
     version = host.run(["docker", "inspect", "--format", label, "airgap-buildkitd"]).stdout
     assert version.strip() == "1"
     assert "CACHED" in host.run(command).stderr
 
 
-def _build(host: IsolatedHost, mark: str, seconds: int) -> list[str]:
+def _build(host: IsolatedHost, mark: str) -> list[str]:
     folder = host.path(f"/root/{mark}")
     folder.mkdir()
-    (folder / "Dockerfile").write_text(UNLIKE.format(mark=mark, seconds=seconds))
+    (folder / "Dockerfile").write_text(UNLIKE.format(mark=mark))
     options = ["--progress", "plain", "--platform", "linux/amd64,linux/arm64"]
     name = f"127.0.0.1:5000/demo/{mark}"
     return ["docker", "buildx", "build", *options, "-t", name, "--push", f"/root/{mark}"]
@@ -138,7 +160,8 @@ def _blobs(host: IsolatedHost) -> Iterator[Path]:
 @contextmanager
 def _started(host: IsolatedHost, argv: list[str]) -> Iterator[subprocess.Popen[str]]:
     """A command that runs in the host beside the test, and no longer."""
-    command = host.command(argv)
+    # nsenter, which is killed, does not take along what it started: that has a limit of its own.
+    command = host.command(["timeout", "--kill-after=5", "600", *argv])
     with subprocess.Popen(command, stdin=-3, stdout=-1, stderr=-1, text=True) as process:
         try:
             yield process

@@ -24,6 +24,8 @@ from tests.lab import journey
 from tests.lab.host import IsolatedHost
 from tests.lab.way_out import OUTSIDE, OUTSIDE_IPV6, WayOut
 
+pytestmark = pytest.mark.timeout(1800)  # nearly all commands there are
+
 ADDRESS = "198.51.100.2"
 """Of the host itself, on the link that is watched."""
 

@@ -132,6 +132,7 @@ def test_a_run_step_does_not_get_at_the_disk_of_the_mirror(
     host: IsolatedHost, builder: str
 ) -> None:
     device = host.path("/var/lib/airgap").stat().st_dev
+    assert os.major(device), "no disk of its own: there would be nothing to get at"
     numbers = f"{os.major(device)} {os.minor(device)}"
     attempts = (
         f"mknod /disk b {numbers} && dd if=/disk of=/dev/null count=1",
