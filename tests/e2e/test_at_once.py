@@ -65,7 +65,7 @@ def test_a_pulled_medium_is_told_and_the_same_command_goes_on(
             _, said = install.communicate(timeout=60)
             seen = len(list(_blobs(host)))
         finally:
-            install.kill()
+            _kill(install)
             try:
                 host.detach()
             finally:
@@ -160,14 +160,19 @@ def _blobs(host: IsolatedHost) -> Iterator[Path]:
 @contextmanager
 def _started(host: IsolatedHost, argv: list[str]) -> Iterator[subprocess.Popen[str]]:
     """A command that runs in the host beside the test, and no longer."""
-    # nsenter, which is killed, does not take along what it started: that has a limit of its own.
-    command = host.command(["timeout", "--kill-after=5", "600", *argv])
+    command = host.command(argv)
     with subprocess.Popen(command, stdin=-3, stdout=-1, stderr=-1, text=True) as process:
         try:
             yield process
         finally:
-            if process.poll() is None:
-                process.kill()
+            _kill(process)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """Ends what runs in the host: nsenter, when it is killed, takes nothing along."""
+    if process.poll() is None:
+        subprocess.run(["pkill", "-KILL", "-P", str(process.pid)], check=False)
+        process.kill()
 
 
 def _wait_until(so: Callable[[], bool], process: subprocess.Popen[str]) -> None:

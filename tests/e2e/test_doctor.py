@@ -150,7 +150,7 @@ def test_a_port_that_somebody_took_is_named_with_its_owner(installed: IsolatedHo
             assert done.returncode == ExitCode.HOST
             assert "not mended mirror: port 5001 is taken by python3 (process" in done.stdout
         finally:
-            installed.run(["pkill", "-f", "http.server"])
+            installed.run(["pkill", "-f", "[h]ttp.server"])
             other.wait()
     installed.run(["airgap", "doctor", "--fix"])
 

@@ -187,7 +187,7 @@ def test_a_taken_port_is_named_with_its_owner(fresh_host: StartHost) -> None:
             assert chosen.returncode == 0, chosen.stderr
             assert "127.0.0.1:6001" in host.run(["airgap", "status"]).stdout
         finally:
-            host.run(["pkill", "-f", "http.server"])
+            host.run(["pkill", "-f", "[h]ttp.server"])
             other.wait()
 
 
