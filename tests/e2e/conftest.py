@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,3 +133,29 @@ def visit(host: IsolatedHost, carried: Carried) -> None:
     host.start_docker()
     host.attach(carried.medium)
     journey.check_by_hand(host, carried.public_key)
+
+
+@contextmanager
+def started(
+    host: IsolatedHost, argv: Sequence[str], user: str = "root"
+) -> Iterator[subprocess.Popen[str]]:
+    """A command that runs in the host beside the test, and no longer."""
+    command = host.command(argv, user=user)
+    with subprocess.Popen(command, stdin=-3, stdout=-1, stderr=-1, text=True) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                _kill(process)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """Kills nsenter(1) and all that descends from it: the command would outlive it, in the host."""
+    processes = [process.pid]
+    for one in processes:  # grows
+        for children in Path(f"/proc/{one}/task").glob("*/children"):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                processes += map(int, children.read_text().split())
+    for one in processes:
+        with suppress(ProcessLookupError):
+            os.kill(one, signal.SIGKILL)

@@ -7,16 +7,18 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from airgap.errors import ExitCode
 from tests import forge
-from tests.e2e.conftest import Carried, visit
+from tests.e2e.conftest import Carried, started, visit
 from tests.lab import journey
 from tests.lab.host import IsolatedHost
+from tests.lab.machine import MOUNT_POINT
+from tests.lab.medium import Medium
 from tests.lab.renewed import LABEL, make_renewed
 
 STATE = "/var/lib/airgap"
@@ -43,8 +45,9 @@ def host(carried: Carried) -> Iterator[IsolatedHost]:
         visit(host, carried)
         host.run([*journey.TOOL, "trust", "add", "/root/site.pub"])
         host.path("/srv/gate").mkdir()
-        gate = ["-m", "http.server", "--bind", "127.0.0.1", "--directory", "/srv/gate", "8099"]
-        with _started(host, ["python3", *gate]):
+        gate = "python3 -m http.server --bind 127.0.0.1 --directory /srv/gate 8099"
+        # What it says of each step that asks would fill a pipe that nobody reads.
+        with started(host, ["sh", "-c", f"exec {gate} > /dev/null 2>&1"]):
             yield host
 
 
@@ -56,21 +59,13 @@ def _let_go(host: IsolatedHost, mark: str) -> None:
 def test_a_pulled_medium_is_told_and_the_same_command_goes_on(
     host: IsolatedHost, carried: Carried
 ) -> None:
-    with _started(host, INSTALL) as install:
+    with ExitStack() as after, started(host, INSTALL) as install:
         _wait_until(lambda: any(_blobs(host)), install)
         host.run(["pkill", "-STOP", "-f", "[a]irgap.pyz"])
-        carried.medium.pull_out()
-        try:
-            install.send_signal(signal.SIGCONT)  # nsenter(1), which stops and goes on with it
-            _, said = install.communicate(timeout=60)
-            seen = len(list(_blobs(host)))
-        finally:
-            _kill(install)
-            try:
-                host.detach()
-            finally:
-                carried.medium.put_back()
-        host.attach(carried.medium)
+        after.enter_context(_pulled_out(host, carried.medium))  # put back once the install ended
+        install.send_signal(signal.SIGCONT)  # nsenter(1), which stops and goes on with it
+        _, said = install.communicate(timeout=60)
+        seen = len(list(_blobs(host)))
     assert install.returncode == ExitCode.HOST, said
     assert "The medium may be damaged, or was pulled out." in said
     assert "put it back and give the same command again" in said
@@ -85,7 +80,7 @@ def test_a_pulled_medium_is_told_and_the_same_command_goes_on(
 
 def test_of_two_installs_at_once_the_first_goes_on(host: IsolatedHost) -> None:
     host.run(["airgap", "uninstall", "--purge"])
-    with _started(host, INSTALL) as first:
+    with started(host, INSTALL) as first:
         lock = host.path(STATE) / "lock"
         _wait_until(lambda: lock.exists() and lock.read_text() != "", first)
         for command in (INSTALL, [*journey.TOOL, "uninstall"]):
@@ -102,7 +97,7 @@ def test_a_build_goes_on_while_nothing_of_its_builder_changes(host: IsolatedHost
     key = forge.new_key()
     forge.make_bundle(host.path("/srv/more"), key, images=[forge.indexed("docker.io/site/a:1")])
     host.path("/srv/more.pub").write_bytes(key.public.pem())
-    with _started(host, _build(host, "same")) as build:
+    with started(host, _build(host, "same")) as build:
         _wait_until(lambda: _builds(host) == 1, build)
         said = host.run(["airgap", "install", journey.ON_MEDIUM]).stdout
         assert "nothing to change" in said
@@ -119,9 +114,9 @@ def test_a_build_ends_before_its_builder_is_replaced_and_the_cache_is_kept(
 ) -> None:
     shutil.copytree(renewed, host.path("/srv/renewed"))
     command = _build(host, "other")
-    with _started(host, command) as build:
+    with started(host, command) as build:
         _wait_until(lambda: _builds(host) == 1, build)
-        with _started(host, ["airgap", "install", "/srv/renewed"]) as install:
+        with started(host, ["airgap", "install", "/srv/renewed"]) as install:
             assert install.stderr is not None
             waits = next((line for line in install.stderr if "1 build ended" in line), "")
             assert waits, "it should have waited for the build"
@@ -158,21 +153,17 @@ def _blobs(host: IsolatedHost) -> Iterator[Path]:
 
 
 @contextmanager
-def _started(host: IsolatedHost, argv: list[str]) -> Iterator[subprocess.Popen[str]]:
-    """A command that runs in the host beside the test, and no longer."""
-    command = host.command(argv)
-    with subprocess.Popen(command, stdin=-3, stdout=-1, stderr=-1, text=True) as process:
+def _pulled_out(host: IsolatedHost, medium: Medium) -> Iterator[None]:
+    """Without the medium, which all other tests find as it was."""
+    medium.pull_out()
+    try:
+        yield
+    finally:
         try:
-            yield process
+            host.run(["umount", "--lazy", MOUNT_POINT], check=False)  # whoever still has it open
         finally:
-            _kill(process)
-
-
-def _kill(process: subprocess.Popen[str]) -> None:
-    """Ends what runs in the host: nsenter, when it is killed, takes nothing along."""
-    if process.poll() is None:
-        subprocess.run(["pkill", "-KILL", "-P", str(process.pid)], check=False)
-        process.kill()
+            medium.put_back()
+        host.attach(medium)
 
 
 def _wait_until(so: Callable[[], bool], process: subprocess.Popen[str]) -> None:
