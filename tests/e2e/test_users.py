@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from airgap.errors import ExitCode
 from tests import forge
-from tests.e2e.conftest import Carried, visit
+from tests.e2e.conftest import Carried, started, visit
 from tests.lab import journey, snapshot
 from tests.lab.host import IsolatedHost
 
@@ -76,10 +76,11 @@ def test_two_people_build_at_once_and_neither_is_in_the_others_way(host: Isolate
     people = ("alice", "bob")
     for user in people:
         _write_context(host, user)
-    builds = {user: _start(host, _build(user), user) for user in people}
-    for user, build in builds.items():
-        _, said = build.communicate(timeout=300)
-        assert build.returncode == 0, (user, said)
+    with ExitStack() as stack:
+        builds = {user: stack.enter_context(started(host, _build(user), user)) for user in people}
+        for user, build in builds.items():
+            _, said = build.communicate(timeout=300)
+            assert build.returncode == 0, (user, said)
     host.run(["docker", "buildx", "rm", "airgap"], user="bob")
     host.run(_build("alice"), user="alice")
     host.run(["airgap", "status"], user="alice")
@@ -91,11 +92,6 @@ def test_two_people_build_at_once_and_neither_is_in_the_others_way(host: Isolate
     for user in people:
         owners = {path.lstat().st_uid for path in host.path(f"/home/{user}").rglob("*")}
         assert owners == {UIDS[user]}
-
-
-def _start(host: IsolatedHost, argv: list[str], user: str) -> subprocess.Popen[str]:
-    command = host.command(argv, user=user)
-    return subprocess.Popen(command, stdin=-3, stdout=-1, stderr=-1, text=True)
 
 
 def test_what_only_root_may_do_changes_nothing_and_says_so(host: IsolatedHost) -> None:
