@@ -7,7 +7,7 @@ to the outside is looked at, from before Docker starts until all is taken back.
 from __future__ import annotations
 
 import json
-import subprocess
+import select
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ import pytest
 from airgap.cli.main import cli
 from airgap.oci.digest import digest_of
 from tests import forge
-from tests.e2e.conftest import Carried, visit
+from tests.e2e.conftest import Carried, started, visit
 from tests.lab import journey
 from tests.lab.host import IsolatedHost
 from tests.lab.way_out import OUTSIDE, OUTSIDE_IPV6, WayOut
@@ -80,7 +80,9 @@ class Watched:
         done = self.host.run(argv, check=False, **options)
         assert done.returncode == status, f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}"
         self.asks_nobody(" ".join(argv))
-        self.verbs.update(set(argv[:5]) & {*cli.list_commands(click.Context(cli))})
+        for program in (["airgap"], journey.TOOL):
+            if [*argv[: len(program)]] == program:
+                self.verbs.update({argv[len(program)]} & _all_verbs())
         return done.stdout
 
     def asks_nobody(self, what: str) -> None:
@@ -93,6 +95,10 @@ class Watched:
         folder.mkdir(exist_ok=True)
         (folder / "Dockerfile").write_text(dockerfile)
         return f"/srv/{name}"
+
+
+def _all_verbs() -> set[str]:
+    return {*cli.list_commands(click.Context(cli))}
 
 
 @pytest.fixture(scope="module")
@@ -209,13 +215,9 @@ def _build_from_a_recording(watched: Watched) -> None:
     assert "REACHED" not in watched.host.path("/srv/said/said").read_text()
     lacking = watched.context("lacking", "FROM absent\nADD https://files.example.com/x /\n")
     watched.run("airgap", "build", "--recording", "app", *request, lacking, status=3)
-    serve = subprocess.Popen(
-        watched.host.command(["airgap", "serve", "--recording", "app"]),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with serve:
+    with started(watched.host, ["airgap", "serve", "--recording", "app"]) as serve:
         assert serve.stdout is not None
+        assert select.select([serve.stdout], [], [], 60)[0], "airgap serve says nothing"
         assert "serving the recording app" in serve.stdout.readline()
         build = f'eval "$(airgap env)" && docker buildx build --no-cache {recorded}'
         watched.run("sh", "-c", f"{build} {' '.join(_TO_NOWHERE)}")
@@ -287,5 +289,4 @@ def _take_back(watched: Watched) -> None:
 
 
 def _nothing_was_forgotten(watched: Watched) -> None:
-    verbs = set(cli.list_commands(click.Context(cli)))
-    assert watched.verbs == verbs - CONNECTED
+    assert watched.verbs == _all_verbs() - CONNECTED
