@@ -6,6 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def host(carried: Carried, before: dict[str, float]) -> Iterator[IsolatedHost]:
     """Set up with a umask that lets everybody write, with all that has keys and passwords."""
     with IsolatedHost("blackhole") as host:
         visit(host, carried)
-        before |= {str(path): path.lstat().st_ctime for path in _paths(host)}
+        before |= {str(path): status.st_ctime for path, status in _found(host)}
         _lax(host, *journey.TOOL, "trust", "add", "/root/site.pub")
         _lax(host, *journey.TOOL, "install", journey.ON_MEDIUM, "--listen", ADDRESS)
         _lax(host, "airgap", "account", "add", "ci", "--generate")
@@ -62,12 +63,17 @@ def _paths(host: IsolatedHost) -> Iterator[Path]:
             yield from (Path(path) for path in ours if path not in docker)
 
 
+def _found(host: IsolatedHost) -> Iterator[tuple[Path, os.stat_result]]:
+    for path in _paths(host):
+        with suppress(FileNotFoundError):  # removed meanwhile, as sockets are
+            yield path, path.lstat()
+
+
 def _made(host: IsolatedHost, before: dict[str, float]) -> list[tuple[Path, os.stat_result]]:
     """What is there since, or was changed, but links, which have no rights of their own."""
-    found = [(path, path.lstat()) for path in _paths(host)]
     return [
         (path, status)
-        for path, status in found
+        for path, status in _found(host)
         if before.get(str(path)) != status.st_ctime and not stat.S_ISLNK(status.st_mode)
     ]
 
