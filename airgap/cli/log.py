@@ -25,13 +25,12 @@ def command(settings: Settings, as_json: bool) -> None:
       airgap log --json
     """
     from airgap.cli.table import table
-    from airgap.isolated.new_record import check_record
-    from airgap.isolated.receipts import history, read_receipts
+    from airgap.isolated.new_record import read_record
+    from airgap.isolated.receipts import history
     from airgap.isolated.state import State
 
     state = State(settings.root)
-    check_record(state)
-    receipts = read_receipts(state)
+    receipts = read_record(state)
     history(state, receipts)
     if as_json:
         click.echo(json.dumps([asdict(receipt) for receipt in receipts]))

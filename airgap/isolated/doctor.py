@@ -11,10 +11,10 @@ from airgap.errors import AirgapError, HostError, TrustError
 from airgap.isolated import preconditions, receipts
 from airgap.isolated.apply import Outcome, apply_steps
 from airgap.isolated.host import User, is_root
-from airgap.isolated.new_record import check_record, is_whole, renew_record
+from airgap.isolated.new_record import is_whole, read_record, renew_record
 from airgap.isolated.registry_tags import Moves
 from airgap.isolated.state import State
-from airgap.isolated.status import look, standing_work, status
+from airgap.isolated.status import standing_work, status
 from airgap.isolated.step import Finding, Step, Work, foreseen, seen
 from airgap.isolated.steps import STEPS
 from airgap.isolated.surroundings import surroundings
@@ -81,7 +81,7 @@ def fix(
 
     Args:
         host: Whose.
-        show: Is given the outcome of all that was mended.
+        show: Is given the outcome of each step that is well in the end.
         failed: Is given the name of what cannot be, and why; the rest goes on.
 
     Raises:
@@ -93,8 +93,8 @@ def fix(
         unfinished = _to_finish(host, failed)
         work = standing_work(host.state, host.user, host.progress, unfinished=bool(unfinished))
         if unfinished:
-            earlier = receipts.ever_brought(host.state, receipts.read_receipts(host.state))
-            work = replace(work, moves=Moves.of(unfinished.contents.images, earlier, required=True))
+            history = receipts.history(host.state, receipts.read_receipts(host.state))
+            work = replace(work, moves=Moves.of(unfinished.contents.images, history, required=True))
         work.engine.check()
         mended = [_mend(work, step, show, failed) for step in STEPS]
         if unfinished and all(mended):
@@ -110,11 +110,8 @@ def _mend(
     failed: Callable[[str, AirgapError], None],
 ) -> bool:
     """Applies one step if it is not well; whether it is in the end."""
-    if look(step, work).well:
-        return True
     try:
-        preconditions.check_host(work, [step])
-        apply_steps(work, [step], show)
+        apply_steps(work, [step], show, lambda: preconditions.check_host(work, [step]))
     except AirgapError as error:
         failed(step.name, error)
         return False
@@ -123,8 +120,7 @@ def _mend(
 
 def _mend_record(host: Host, show: Callable[[Outcome], None]) -> None:
     try:
-        check_record(host.state)
-        receipts.history(host.state, receipts.read_receipts(host.state))
+        receipts.history(host.state, read_record(host.state))
     except TrustError as error:
         with foreseen("receipts"):
             names = renew_record(host.state, host.keys)

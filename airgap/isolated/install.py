@@ -127,7 +127,8 @@ class _Plan:
     Attributes:
         steps: In their order.
         wanted: What the host should be.
-        standing: The bundles that make it up so far, with those whose install did not end.
+        standing: For a repair, the bundles that make it up so far, with those whose install did
+            not end.
         stands: The bundle is among them, so that there is no receipt to write.
         moves: As `Work` has it.
         broken: The receipts are, and the operator takes that.
@@ -148,10 +149,11 @@ def _plan(state: State, order: Order, signed: Signed) -> _Plan:
         TrustError: The bundle is too old, or the receipts are broken.
     """
     before, history, broken = _record(state, allow_older=order.options.allow_older)
+    repairs = order.options.repair
     installed = receipts.installed(state, before)
-    standing = receipts.installed(state, before, unfinished=True)
+    standing = receipts.installed(state, before, unfinished=True) if repairs else []
     steps = [step for step in STEPS if not order.only or step.name in order.only]
-    if order.options.repair and signed.contents in installed:
+    if repairs and signed.contents in installed:
         # Of one that newer ones came after nothing but its bytes is wanted.
         steps = steps if signed.contents == standing[-1] else []
         return _Plan(steps, Wanted.of(standing), standing, True, None, broken)
@@ -162,23 +164,17 @@ def _plan(state: State, order: Order, signed: Signed) -> _Plan:
         allow_older=order.options.allow_older,
     )
     stands = receipts.is_standing(before, signed.digest)
-    wanted = Wanted.of([*installed, signed.contents])
-    return _Plan(steps, wanted, standing, stands, _moves(state, order, signed, before), broken)
-
-
-def _moves(state: State, order: Order, signed: Signed, before: Sequence[receipts.Receipt]) -> Moves:
-    """What the bundle does to tags of somebody's registry.
-
-    One that stands there already leaves the tags that others have set since.
-    """
     known = state.settings()
-    is_new = (order.settings or known).registry_mirror != known.registry_mirror
-    return Moves.of(
+    other = (order.settings or known).registry_mirror != known.registry_mirror
+    moves = Moves.of(
         signed.contents.images,
-        receipts.ever_brought(state, before),
+        history,
         always=order.options.allow_older,
-        required=is_new or not receipts.is_standing(before, signed.digest),
+        # One that stands there already leaves the tags that others have set since.
+        required=other or not stands,
     )
+    wanted = Wanted.of([*installed, signed.contents])
+    return _Plan(steps, wanted, standing, stands, moves, broken)
 
 
 def _record(state: State, *, allow_older: bool) -> tuple[list[receipts.Receipt], list[Known], bool]:

@@ -33,7 +33,7 @@ def note(work: Work, image: ImageEntry) -> None:
     Users who may not write to the state note nothing: what they load is theirs.
     """
     name = image.reference.familiar
-    if not work.changes.writable:
+    if not work.state.writable:
         return
     if image.reference.tag:
         for id in sorted(work.engine_ids(image, None)):
@@ -74,7 +74,7 @@ def drop_unneeded(work: Work) -> None:
 
     Users who may not write to the state change nothing: it could not be noted.
     """
-    if not work.changes.writable:
+    if not work.state.writable:
         return
     for name in names(work):
         if not work.wanted.has(name):

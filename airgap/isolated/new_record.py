@@ -14,24 +14,26 @@ from airgap.bundle.media import Media
 from airgap.bundle.verify import Signed, read_signed
 from airgap.errors import AirgapError, TrustError
 from airgap.isolated import receipts
+from airgap.isolated.receipts import Receipt
 from airgap.isolated.state import State
 from airgap.store import layout
 from airgap.trust.keys import PublicKey
 
 
-def check_record(state: State) -> None:
-    """The receipts are whole, and there where anything was installed.
+def read_record(state: State) -> list[Receipt]:
+    """All receipts, oldest first: whole, and there where anything was installed.
 
     Raises:
         TrustError: They are not.
     """
-    receipts.read_receipts(state)
+    record = receipts.read_receipts(state)
     if receipts.are_gone(state):
         raise TrustError(
             "bundles were installed here, but the receipts of that are gone",
             meaning="It cannot be told what this host should be.",
             remedy="make a new record of the bundles that are kept: airgap doctor --fix",
         )
+    return record
 
 
 def renew_record(state: State, keys: Sequence[PublicKey]) -> list[str]:

@@ -20,7 +20,6 @@ from airgap.bundle.checksums import CHECKSUMS_NAME, SIGNATURE_NAME, checksums
 from airgap.bundle.contents import (
     CONTENTS_NAME,
     Contents,
-    ImageEntry,
     canonical,
     format_time,
     parse_contents,
@@ -163,16 +162,6 @@ def history(state: State, receipts: Sequence[Receipt]) -> list[Known]:
             contents = _kept_contents(state, receipt)
             known.append(known_from(contents, receipt.digest))
     return known
-
-
-def ever_brought(state: State, receipts: Sequence[Receipt]) -> list[ImageEntry]:
-    """The images of every bundle that was ever installed or begun here, oldest first.
-
-    Raises:
-        TrustError: A bundle's kept contents are missing or changed.
-    """
-    begun = [_kept_contents(state, one) for one in receipts if one.action == "begun"]
-    return [image for contents in begun for image in contents.images]
 
 
 def known_from(contents: Contents, digest: str) -> Known:

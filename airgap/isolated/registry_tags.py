@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from airgap.bundle.contents import ImageEntry, canonical
 from airgap.isolated.state import State, write_file
+from airgap.trust.policy import Known
 
 _FILE = "registry-tags.json"
 
@@ -38,18 +39,20 @@ class Moves:
     def of(
         cls,
         images: Iterable[ImageEntry],
-        earlier: Sequence[ImageEntry],
+        history: Sequence[Known],
         *,
         always: bool = False,
         required: bool = False,
     ) -> Moves:
         """Those of a bundle's images, from what bundles had under their names before."""
-        meant: dict[str, set[str]] = {image.name: {image.digest} for image in images}
-        for image in earlier:
-            if image.name in meant:
-                meant[image.name].add(image.digest)
-        frozen = {name: frozenset(digests) for name, digests in meant.items()}
-        return cls(frozen, always, required)
+        meant = {
+            image.name: frozenset(
+                [image.digest]
+                + [known.tags[image.name] for known in history if image.name in known.tags]
+            )
+            for image in images
+        }
+        return cls(meant, always, required)
 
     def allow(self, name: str, digest: str) -> bool:
         """Whether the tag of an image may be moved from what it means."""

@@ -92,7 +92,12 @@ class State:
     @property
     def scratch(self) -> Path:
         """A folder for short-lived programs: this one, or the home of who may not write here."""
-        return self.root if os.access(self.root, os.W_OK) else Path.home()
+        return self.root if self.writable else Path.home()
+
+    @property
+    def writable(self) -> bool:
+        """Whether the folder is there and this user may change it."""
+        return os.access(self.root, os.W_OK)
 
     @contextmanager
     def lock(self, command: str) -> Iterator[None]:
@@ -106,7 +111,7 @@ class State:
         Raises:
             HostError: Another one holds the lock, or the folder cannot be written to.
         """
-        if self.root.exists() and not os.access(self.root, os.W_OK):
+        if self.root.exists() and not self.writable:
             yield
             return
         try:
@@ -137,7 +142,7 @@ class State:
         Raises:
             HostError: They may not.
         """
-        if self.root.exists() and not os.access(self.root, os.W_OK):
+        if self.root.exists() and not self.writable:
             raise not_writable(self.root, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
     def settings(self) -> HostSettings:
@@ -172,18 +177,14 @@ class Changes:
 
     def __init__(self, state: State) -> None:
         self._path = state.root / "changes"
-
-    @property
-    def writable(self) -> bool:
-        """Whether this user may note anything."""
-        return os.access(self._path.parent, os.W_OK)
+        self._state = state
 
     def add(self, step: str, what: str) -> None:
         """A step is about to make a change.
 
         Users other than the state's own change only what is theirs, and note nothing.
         """
-        if what in self.of(step) or not self.writable:
+        if what in self.of(step) or not self._state.writable:
             return
         self._write([*self._lines(), [step, what]])
 
@@ -210,7 +211,7 @@ class Changes:
 
     def drop(self, step: str, what: str) -> None:
         """One change was taken back. Users other than the state's own note nothing."""
-        if what in self.of(step) and self.writable:
+        if what in self.of(step) and self._state.writable:
             self._write([line for line in self._lines() if line != [step, what]])
 
     def forget(self, step: str) -> None:

@@ -12,7 +12,7 @@ from airgap.isolated import receipts
 from airgap.isolated.containers import owners
 from airgap.isolated.host import User
 from airgap.isolated.joined import joined
-from airgap.isolated.new_record import check_record
+from airgap.isolated.new_record import read_record
 from airgap.isolated.node_states import RUNNING, node_states
 from airgap.isolated.nodes import nodes
 from airgap.isolated.state import Changes, State
@@ -43,8 +43,7 @@ def standing_work(
         HostError: Nothing is installed here.
         TrustError: The receipts are broken, or gone.
     """
-    check_record(state)
-    record = receipts.read_receipts(state)
+    record = read_record(state)
     bundles = receipts.installed(state, record, unfinished=unfinished)
     if not bundles and not (unfinished and state.root.exists()):
         begun = receipts.standing_receipts(record, unfinished=True)

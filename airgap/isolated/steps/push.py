@@ -120,7 +120,7 @@ def _may_move(work: Work, target: Target, tag: str, noted: Sequence[str]) -> boo
 
 def _note(work: Work, mirror: RegistryMirror, tags: Iterable[tuple[Target, Sequence[str]]]) -> None:
     """Notes what tags of images mean."""
-    if work.changes.writable:
+    if work.state.writable:
         note_tags(work.state, {_tag_of(mirror, one): digests for one, digests in tags})
 
 

@@ -46,7 +46,9 @@ class SeedStep(Step):
             for mirror in mirrors:
                 if _problem(work, image):
                     fetch(work, mirror, image)
-        store.tag_images([image for image in kept if _problem(work, image) and _link(work, image)])
+        brought = set(work.bundle.signed.contents.images if work.bundle else ())
+        others = [image for image in kept if image not in brought and _problem(work, image)]
+        store.tag_images([image for image in others if _link(work, image)])
 
     def undo(self, work: Work) -> None:
         """Deletes the mirror's storage."""

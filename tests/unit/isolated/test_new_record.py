@@ -12,7 +12,7 @@ from airgap.bundle.media import Media
 from airgap.bundle.verify import read_signed
 from airgap.errors import TrustError
 from airgap.isolated import receipts
-from airgap.isolated.new_record import check_record, renew_record
+from airgap.isolated.new_record import read_record, renew_record
 from airgap.isolated.prune import carry_out, plan_prune
 from airgap.isolated.receipts import history, installed, read_receipts
 from airgap.isolated.state import HostSettings, State
@@ -59,10 +59,10 @@ def test_what_counts_is_found_again_and_all_is_remembered(state: State, damage: 
     known = {one.digest for one in history(state, read_receipts(state))}
     damage(state)
     with pytest.raises(TrustError) as caught:
-        check_record(state)
+        read_record(state)
     assert "airgap doctor --fix" in caught.value.remedy
     renew(state)
-    check_record(state)
+    read_record(state)
     assert standing(state) == before == ["site-2", "site-3"]
     record = read_receipts(state)
     assert {one.digest for one in history(state, record)} == known
@@ -139,7 +139,7 @@ def test_killed_on_the_way_it_is_noticed_and_goes_on(
         with pytest.raises(KeyboardInterrupt):
             renew(state)
     with pytest.raises(TrustError):
-        check_record(state)
+        read_record(state)
     renew(state)
     assert standing(state) == ["site-2", "site-3"]
 
@@ -179,7 +179,7 @@ def test_receipts_are_missed_though_the_mirror_is_gone_too(state: State) -> None
     shutil.rmtree(state.mirror.root)
     shutil.rmtree(state.receipts)
     with pytest.raises(TrustError, match="the receipts of that are gone"):
-        check_record(state)
+        read_record(state)
     assert receipts.are_gone(state)
 
 
@@ -193,9 +193,9 @@ def test_killed_before_its_first_receipt_an_install_can_be_given_again(
         patch.setattr(receipts, "_add", lambda state, receipt: None)
         receipts.write_receipt(state, "begun", signed)
     assert list(state.bundles.iterdir())
-    check_record(state)
+    read_record(state)
     assert not receipts.are_gone(state)
 
 
 def test_a_host_on_which_nothing_was_installed_has_a_record(tmp_path: Path) -> None:
-    check_record(State(tmp_path))
+    read_record(State(tmp_path))
