@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 
 import pytest
 
 from airgap.errors import ExitCode
 from tests import forge
+from tests.e2e.conftest import started
 from tests.lab import binfmt, journey
 from tests.lab.host import IsolatedHost
 
@@ -141,17 +141,13 @@ def test_receipts_that_are_gone_or_garbled_are_made_anew(
 def test_a_port_that_somebody_took_is_named_with_its_owner(installed: IsolatedHost) -> None:
     installed.run(["docker", "rm", "--force", "airgap-mirror"])
     server = ["python3", "-m", "http.server", "--bind", "127.0.0.1", "5001"]
-    with subprocess.Popen(installed.command(server), stderr=subprocess.DEVNULL) as other:
-        try:
-            while "host" not in (found := unwell(installed)):
-                assert other.poll() is None
-            assert "--mirror-port" in found["host"]
-            done = installed.run(["airgap", "doctor", "--fix"], check=False)
-            assert done.returncode == ExitCode.HOST
-            assert "not mended mirror: port 5001 is taken by python3 (process" in done.stdout
-        finally:
-            installed.run(["pkill", "-f", "[h]ttp.server"])
-            other.wait()
+    with started(installed, server) as other:
+        while "host" not in (found := unwell(installed)):
+            assert other.poll() is None
+        assert "--mirror-port" in found["host"]
+        done = installed.run(["airgap", "doctor", "--fix"], check=False)
+        assert done.returncode == ExitCode.HOST
+        assert "not mended mirror: port 5001 is taken by python3 (process" in done.stdout
     installed.run(["airgap", "doctor", "--fix"])
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from airgap.errors import ExitCode
 from tests import forge
+from tests.e2e.conftest import started
 from tests.lab import journey, snapshot
 from tests.lab.host import IsolatedHost
 
@@ -173,22 +174,18 @@ def test_without_docker_nothing_is_changed(fresh_host: StartHost) -> None:
 def test_a_taken_port_is_named_with_its_owner(fresh_host: StartHost) -> None:
     host = fresh_host()
     server = ["python3", "-m", "http.server", "--bind", "127.0.0.1", "5001"]
-    with subprocess.Popen(host.command(server), stderr=subprocess.DEVNULL) as other:
-        try:
-            _wait_for(host, 5001)
-            done = _install(host)
-            assert done.returncode == ExitCode.HOST
-            assert "port 5001 is taken by python3 (process" in done.stderr
-            assert "--mirror-port" in done.stderr
-            assert not (host.path(STATE) / "mirror").exists()
-            seed_only = _install(host, "--only", "mirror")
-            assert seed_only.returncode == ExitCode.HOST  # --only skips no precondition
-            chosen = _install(host, "--mirror-port", "6001")
-            assert chosen.returncode == 0, chosen.stderr
-            assert "127.0.0.1:6001" in host.run(["airgap", "status"]).stdout
-        finally:
-            host.run(["pkill", "-f", "[h]ttp.server"])
-            other.wait()
+    with started(host, server):
+        _wait_for(host, 5001)
+        done = _install(host)
+        assert done.returncode == ExitCode.HOST
+        assert "port 5001 is taken by python3 (process" in done.stderr
+        assert "--mirror-port" in done.stderr
+        assert not (host.path(STATE) / "mirror").exists()
+        seed_only = _install(host, "--only", "mirror")
+        assert seed_only.returncode == ExitCode.HOST  # --only skips no precondition
+        chosen = _install(host, "--mirror-port", "6001")
+        assert chosen.returncode == 0, chosen.stderr
+        assert "127.0.0.1:6001" in host.run(["airgap", "status"]).stdout
 
 
 def test_under_sudo_the_real_user_gets_the_builder(fresh_host: StartHost) -> None:

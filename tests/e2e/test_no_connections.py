@@ -11,7 +11,6 @@ import select
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import click
 import pytest
@@ -74,10 +73,12 @@ class Watched:
         self,
         *argv: str,
         status: int = 0,
-        **options: Any,  # noqa: ANN401 - passed on
+        user: str = "root",
+        timeout: float = 300,
+        input: str | None = None,
     ) -> str:
         """Runs a command, which must end with this status and ask nobody; returns its output."""
-        done = self.host.run(argv, check=False, **options)
+        done = self.host.run(argv, check=False, user=user, timeout=timeout, input=input)
         assert done.returncode == status, f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}"
         self.asks_nobody(" ".join(argv))
         for program in (["airgap"], journey.TOOL):

@@ -72,6 +72,7 @@ def test_the_launcher_is_the_only_text_for_a_shell() -> None:
     assert found.endswith(repr("#!/bin/sh\nexec "))
 
 
+# Programs that the check has to find; they are read, and never run.
 @pytest.mark.parametrize(
     "text",
     [
