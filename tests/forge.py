@@ -40,6 +40,7 @@ from airgap.bundle.contents import (
     canonical,
     parse_time,
 )
+from airgap.bundle.framing import SMALL_BYTES
 from airgap.oci.digest import digest_of
 from airgap.oci.manifest import OCI_INDEX, OCI_MANIFEST, Index, Manifest, parse
 from airgap.trust.keys import PrivateKey, generate
@@ -293,9 +294,10 @@ def make_bundle(  # noqa: PLR0913 - all but the first two have defaults
     files = _cut(IMAGES_TAR, _tar(head, places, blobs, mtime), volume_bytes)
     if recordings:
         kept = _replay_blobs(recordings)
-        replay = framing.place_blobs(0, [(digest, len(data)) for digest, data in kept.items()])
+        lengths = [(digest, len(data)) for digest, data in kept.items()]
+        replay = framing.place_blobs(0, lengths, SMALL_BYTES)
         contents = contents.with_recordings([one.entry for one in recordings], replay)
-        files |= _cut(REPLAY_TAR, _tar(b"", replay, kept, mtime), volume_bytes)
+        files |= _cut(REPLAY_TAR, _tar(b"", replay, kept, mtime, SMALL_BYTES), volume_bytes)
     files[TOOL_NAME] = tool
     contents = contents.with_files(_entry(file, data) for file, data in files.items())
     files[README_NAME] = readme.render(contents, key.public).encode()
@@ -357,15 +359,22 @@ def joined(folder: Path, tar: str = IMAGES_TAR) -> bytes:
 
 
 def _replay_blobs(recordings: Sequence[Recorded]) -> dict[str, bytes]:
-    """All blobs of recordings: first their maps, then the others by digest."""
+    """All blobs of recordings: their maps, those that are small, the others; each by digest."""
     blobs = {digest: data for one in recordings for digest, data in one.blobs.items()}
     maps = [one.entry.digest for one in recordings]
-    return {digest: blobs[digest] for digest in (*maps, *sorted(blobs))}
+    others = sorted(blobs, key=lambda one: (len(blobs[one]) >= SMALL_BYTES, one))
+    return {digest: blobs[digest] for digest in (*maps, *others)}
 
 
-def _tar(head: bytes, places: Sequence[BlobEntry], blobs: Mapping[str, bytes], mtime: int) -> bytes:
+def _tar(
+    head: bytes,
+    places: Sequence[BlobEntry],
+    blobs: Mapping[str, bytes],
+    mtime: int,
+    small: int = 0,
+) -> bytes:
     tar = bytearray(framing.end_of(len(head), places) + framing.END_BYTES)
-    for piece in framing.pieces(head, places, mtime):
+    for piece in framing.pieces(head, places, mtime, small):
         tar[piece.offset : piece.offset + len(piece.data)] = piece.data
     for place in places:
         tar[place.offset : place.offset + place.size] = blobs[place.digest]

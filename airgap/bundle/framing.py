@@ -6,7 +6,9 @@ bytes and a reader refuses any difference. `images.tar` is an OCI image layout (
 
     oci-layout  index.json  manifest.json  blobs/sha256/HEX ...
 
-`replay.tar` has no head: it is the blobs of recordings, `blobs/sha256/HEX ...`.
+`replay.tar` has no head: it is the blobs of recordings, `blobs/sha256/HEX ...`. Those that are
+small lie side by side, as many as follow one another, in one file `small/HEX`, named for the first
+of them: a block for each and its padding would take more than many an answer.
 
 Headers are GNU ones: sizes over 8 GiB are base-256, which Docker, skopeo and GNU tar all read,
 and every header is exactly one block. They are written here and not by `tarfile`, whose bytes
@@ -17,8 +19,9 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby, islice, repeat
 
 from airgap.bundle.contents import BlobEntry, ImageEntry, broken, canonical
 from airgap.oci.digest import hex_of
@@ -27,6 +30,9 @@ from airgap.oci.platform import Platform, parse_platform
 
 BLOCK = 512
 END_BYTES = 2 * BLOCK
+SMALL_BYTES = 64 << 10
+"""Blobs of `replay.tar` that have less share a file."""
+
 # name, mode, uid, gid, size, mtime, checksum, typeflag, linkname, magic; the rest stays empty.
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s247x")
 # containerd and Docker read the first, skopeo and the OCI layout the second.
@@ -47,18 +53,24 @@ def padding(size: int) -> int:
     return -size % BLOCK
 
 
-def place_blobs(head_size: int, blobs: Iterable[tuple[str, int]]) -> tuple[BlobEntry, ...]:
+def place_blobs(
+    head_size: int, blobs: Iterable[tuple[str, int]], small: int = 0
+) -> tuple[BlobEntry, ...]:
     """Gives each blob its offset.
 
     Args:
         head_size: Bytes before the first blob's header.
         blobs: Digest and size of each, in order.
+        small: Blobs of less bytes share files.
     """
-    placed, position = [], head_size
-    for digest, size in blobs:
-        offset = position + BLOCK
-        placed.append(BlobEntry(digest, size, offset))
-        position = offset + size + padding(size)
+    waiting = list(blobs)
+    placed, position, rest = [], head_size, iter(waiting)
+    for count in _blobs_of_files((size for _, size in waiting), small):
+        position += BLOCK
+        for digest, size in islice(rest, count):
+            placed.append(BlobEntry(digest, size, position))
+            position += size
+        position += padding(position - head_size)
     return tuple(placed)
 
 
@@ -66,8 +78,15 @@ def end_of(head_size: int, blobs: Sequence[BlobEntry]) -> int:
     """Where the tar's closing blocks begin."""
     if not blobs:
         return head_size
-    last = blobs[-1]
-    return last.offset + last.size + padding(last.size)
+    end = blobs[-1].offset + blobs[-1].size
+    return end + padding(end - head_size)
+
+
+def _blobs_of_files(sizes: Iterable[int], small: int) -> Iterator[int]:
+    """How many blobs each file of a tar has."""
+    for share, run in groupby(sizes, lambda size: size < small):
+        count = sum(1 for _ in run)
+        yield from [count] if share else repeat(1, count)
 
 
 def head(
@@ -97,15 +116,22 @@ def head(
     return out.getvalue()
 
 
-def pieces(head_bytes: bytes, blobs: Sequence[BlobEntry], mtime: int) -> Iterable[Piece]:
-    """All framing of a tar, in order of offset: its head, what lies before each blob, its end."""
+def pieces(
+    head_bytes: bytes, blobs: Sequence[BlobEntry], mtime: int, small: int = 0
+) -> Iterator[Piece]:
+    """All framing of a tar, in order of offset: its head, what lies before each blob, its end.
+
+    Nothing lies before a blob that shares a file and is not the first there.
+    """
     yield Piece(0, head_bytes)
-    previous = len(head_bytes)
-    for blob in blobs:
-        header = blob_header(blob.digest, blob.size, mtime)
-        data = bytes(blob.offset - BLOCK - previous) + header
-        yield Piece(previous, data)
-        previous = blob.offset + blob.size
+    previous, rest = len(head_bytes), iter(blobs)
+    for count in _blobs_of_files((blob.size for blob in blobs), small):
+        first, *others = islice(rest, count)
+        size = sum(blob.size for blob in (first, *others))
+        name = f"small/{hex_of(first.digest)}" if others else blob_path(first.digest)
+        yield Piece(previous, bytes(first.offset - BLOCK - previous) + _header(name, size, mtime))
+        yield from (Piece(blob.offset, b"") for blob in others)
+        previous = first.offset + size
     end = end_of(len(head_bytes), blobs)
     yield Piece(previous, bytes(end - previous + END_BYTES))
 
@@ -195,13 +221,16 @@ def manifests_of(
     return found
 
 
-def check_places(contents_blobs: Sequence[BlobEntry], head_size: int, tar_size: int) -> None:
+def check_places(
+    contents_blobs: Sequence[BlobEntry], head_size: int, tar_size: int, small: int = 0
+) -> None:
     """Compares stated offsets with those that the framing gives.
 
     Raises:
         IntegrityError: They differ, so somebody else wrote the tar or its contents.
     """
-    expected = place_blobs(head_size, ((blob.digest, blob.size) for blob in contents_blobs))
+    sizes = [(blob.digest, blob.size) for blob in contents_blobs]
+    expected = place_blobs(head_size, sizes, small)
     for stated, computed in zip(contents_blobs, expected, strict=True):
         if stated != computed:
             raise broken(f"{stated.digest} is said to lie at {stated.offset}")

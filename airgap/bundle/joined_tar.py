@@ -120,28 +120,28 @@ class JoinedTar:
 
     def damaged(self, entry: BlobEntry) -> IntegrityError:
         """The error for a blob whose bytes are not those of its digest."""
-        first, last = (
-            self._volume_at(offset) for offset in (entry.offset, entry.offset + entry.size)
-        )
-        volumes = f"{first} is damaged" if first == last else f"{first} or {last} is damaged"
+        first = self._volume_at(entry.offset)
+        last = self._volume_at(entry.offset + max(0, entry.size - 1))
+        volumes = f"{first} is damaged" if first == last else f"one of {first} to {last} is damaged"
         return IntegrityError(
             f"{volumes}: the blob at byte {entry.offset} is not {entry.digest}",
             meaning="The medium is faulty, or the file was changed.",
             remedy="copy it again from where the bundle was made; airgap verify tells which",
         )
 
-    def _check_framing(self, head: bytes) -> None:
+    def _check_framing(self, head: bytes, small: int = 0) -> None:
         """Reads all framing and compares it with what the contents give.
 
         Args:
             head: What the tar must begin with.
+            small: Blobs of less bytes share files.
 
         Raises:
             IntegrityError: It differs, or an offset or the size of the tar is not what it must be.
         """
         blobs = tuple(self.blobs.values())
-        framing.check_places(blobs, len(head), self.size)
-        for piece in framing.pieces(head, blobs, self.contents.created_seconds):
+        framing.check_places(blobs, len(head), self.size, small)
+        for piece in framing.pieces(head, blobs, self.contents.created_seconds, small):
             if self.read(piece.offset, len(piece.data)) != piece.data:
                 raise self._strange_framing(piece.offset)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airgap.bundle.contents import Contents
+from airgap.bundle.framing import SMALL_BYTES
 from airgap.bundle.joined_tar import JoinedTar
 from airgap.bundle.media import Media
 
@@ -29,4 +30,4 @@ class ReplayTar(JoinedTar):
             IntegrityError: It differs: another tool would read another tar.
         """
         if self.blobs:
-            self._check_framing(b"")
+            self._check_framing(b"", SMALL_BYTES)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from airgap.bundle import framing
 from airgap.bundle.contents import REPLAY_TAR, BlobEntry, FileEntry, RecordingEntry
+from airgap.bundle.framing import SMALL_BYTES
 from airgap.bundle.volumes import Volume, cut
 from airgap.connected.filesystem import check_room
 from airgap.connected.tar_file import TarFile
@@ -85,7 +86,8 @@ class ReplayPlan:
     """All that is to be written of `replay.tar`: nothing where nothing was recorded.
 
     Attributes:
-        blobs: The maps and then all else by digest, so that the same recordings give the same tar.
+        blobs: The maps, then what is small, then all else, by digest: the same recordings give
+            the same tar.
         volumes: The files that joined are the tar.
         mtime: Unix seconds for the headers.
     """
@@ -114,8 +116,11 @@ def plan_replay(recorded: Recorded, mtime: int, volume_bytes: int = 0) -> Replay
     if not recorded.entries:
         return ReplayPlan((), (), mtime)
     maps = dict.fromkeys(entry.digest for entry in recorded.entries)
-    digests = [*maps, *sorted(set(recorded.blobs) - set(maps))]
-    blobs = framing.place_blobs(0, [(digest, recorded.blobs[digest]) for digest in digests])
+    others = sorted(
+        set(recorded.blobs) - set(maps), key=lambda one: (recorded.blobs[one] >= SMALL_BYTES, one)
+    )
+    sizes = [(digest, recorded.blobs[digest]) for digest in (*maps, *others)]
+    blobs = framing.place_blobs(0, sizes, SMALL_BYTES)
     size = framing.end_of(0, blobs) + framing.END_BYTES
     return ReplayPlan(blobs, cut(size, volume_bytes, REPLAY_TAR), mtime)
 
@@ -171,7 +176,7 @@ def write_replay(
 
 def _all_bytes(plan: ReplayPlan, store: Store) -> Iterator[bytes]:
     """The tar from its beginning to its end."""
-    frame = iter(framing.pieces(b"", plan.blobs, plan.mtime))
+    frame = iter(framing.pieces(b"", plan.blobs, plan.mtime, SMALL_BYTES))
     yield next(frame).data
     for blob in plan.blobs:
         yield next(frame).data

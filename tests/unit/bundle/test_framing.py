@@ -189,12 +189,14 @@ BLOBS = st.dictionaries(st.binary(max_size=4).map(digest_of), st.integers(0, 300
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.binary(max_size=4).map(lambda data: data * BLOCK), BLOBS)
+@given(st.binary(max_size=4).map(lambda data: data * BLOCK), BLOBS, st.integers(0, 3001))
 def test_pieces_and_blobs_fill_the_tar_without_gap_or_overlap(
-    head: bytes, sizes: dict[str, int]
+    head: bytes, sizes: dict[str, int], small: int
 ) -> None:
-    blobs = framing.place_blobs(len(head), sizes.items())
-    spans = [(piece.offset, len(piece.data)) for piece in framing.pieces(head, blobs, MTIME)]
+    blobs = framing.place_blobs(len(head), sizes.items(), small)
+    pieces = list(framing.pieces(head, blobs, MTIME, small))
+    assert len(pieces) == 1 + len(blobs) + 1
+    spans = [(piece.offset, len(piece.data)) for piece in pieces]
     spans += [(blob.offset, blob.size) for blob in blobs if blob.size]
     position = 0
     for offset, size in sorted(span for span in spans if span[1]):
@@ -202,7 +204,23 @@ def test_pieces_and_blobs_fill_the_tar_without_gap_or_overlap(
         position += size
     assert position == framing.end_of(len(head), blobs) + END_BYTES
     assert position % BLOCK == 0
-    framing.check_places(blobs, len(head), position)
+    framing.check_places(blobs, len(head), position, small)
+
+
+def test_small_blobs_that_follow_one_another_share_a_file(tmp_path: Path) -> None:
+    first, second, large, third = (f"sha256:{digit * 64}" for digit in "1234")
+    sizes = [(first, 3), (second, 509), (large, 600), (third, 5)]
+    blobs = framing.place_blobs(0, sizes, small=600)
+    assert [blob.offset for blob in blobs] == [512, 515, 1536, 3072]
+    path = tmp_path / "shared.tar"
+    with path.open("wb") as file:
+        for piece in framing.pieces(b"", blobs, MTIME, small=600):
+            file.seek(piece.offset)
+            file.write(piece.data)
+    names = [f"small/{'1' * 64}", framing.blob_path(large), framing.blob_path(third)]
+    assert [(name, length) for name, length, *_ in listed(path)] == list(
+        zip(names, [512, 600, 5], strict=True)
+    )
 
 
 def test_a_stated_place_that_the_framing_does_not_give_is_refused() -> None:

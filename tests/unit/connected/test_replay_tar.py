@@ -6,13 +6,13 @@ import hashlib
 import os
 import shutil
 import subprocess
-import tarfile
 from collections import namedtuple
 from pathlib import Path
 
 import pytest
 
 from airgap.bundle.contents import REPLAY_TAR, FileEntry, parse_time
+from airgap.bundle.framing import BLOCK, SMALL_BYTES
 from airgap.connected.replay_tar import Recorded, plan_replay, remove_replay, write_replay
 from airgap.errors import IntegrityError, NotFoundError, SpaceError, UsageError
 from airgap.limits import LIMITS, MIB
@@ -48,6 +48,7 @@ def write(recorded: Recorded, output: Path, volume_bytes: int = 0) -> list[FileE
     return write_replay(plan, recorded.store, output, Progress(), durable=False)
 
 
+LARGE = forge.recorded("large", {"https://l.example/": b"l" * SMALL_BYTES})
 TWO = (forge.recorded("app"), forge.recorded("lib", {"https://z.example/": b"z" * 5000}))
 
 
@@ -56,9 +57,9 @@ def test_what_is_written_is_what_a_reader_demands(
     tmp_path: Path, output: Path, volume_bytes: int
 ) -> None:
     contents = make_bundle(
-        tmp_path / "bundle", new_key(), recordings=TWO, volume_bytes=volume_bytes
+        tmp_path / "bundle", new_key(), recordings=(*TWO, LARGE), volume_bytes=volume_bytes
     )
-    recorded = kept(tmp_path, *TWO)
+    recorded = kept(tmp_path, *TWO, LARGE)
     entries = write(recorded, output, volume_bytes)
     assert entries == list(contents.replay_volumes)
     assert plan_replay(recorded, MTIME).blobs == contents.replay
@@ -66,25 +67,34 @@ def test_what_is_written_is_what_a_reader_demands(
 
 
 def test_stock_tools_read_it(tmp_path: Path, output: Path) -> None:
-    [entry] = write(kept(tmp_path, *TWO), output)
+    recorded = kept(tmp_path, *TWO, LARGE)
+    [entry] = write(recorded, output)
     shown = subprocess.check_output(["sha256sum", REPLAY_TAR], cwd=output, text=True)
     assert shown.split()[0] == entry.sha256
+    for blob in plan_replay(recorded, MTIME).blobs:
+        cut = f"tail -c +{blob.offset + 1} {REPLAY_TAR} | head -c {blob.size} | sha256sum"
+        shown = subprocess.check_output(["sh", "-c", cut], cwd=output, text=True)
+        assert f"sha256:{shown.split()[0]}" == blob.digest
     subprocess.run(["tar", "-xf", REPLAY_TAR], cwd=output, check=True)
-    blobs = list((output / "blobs/sha256").iterdir())
-    assert {path.name for path in blobs} == {
-        digest.removeprefix("sha256:") for one in TWO for digest in one.blobs
-    }
-    for path in blobs:
-        assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
+    (path,) = (output / "blobs/sha256").iterdir()
+    assert path.read_bytes() == b"l" * SMALL_BYTES
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
 
 
-def test_maps_come_first_and_then_all_else_by_digest(tmp_path: Path, output: Path) -> None:
-    write(kept(tmp_path, *TWO), output)
-    with tarfile.open(output / REPLAY_TAR) as tar:
-        names = [f"sha256:{Path(member.name).name}" for member in tar]
-    maps = [one.entry.digest for one in TWO]
-    assert names[:2] == maps
-    assert names[2:] == sorted(names[2:])
+def test_maps_come_first_then_what_is_small_and_then_the_rest_by_digest(tmp_path: Path) -> None:
+    plan = plan_replay(kept(tmp_path, LARGE, *TWO), MTIME)
+    digests = [blob.digest for blob in plan.blobs]
+    maps = [one.entry.digest for one in (LARGE, *TWO)]
+    assert digests[:3] == maps
+    assert digests[3:-1] == sorted(digests[3:-1])
+    assert digests[-1] == digest_of(b"l" * SMALL_BYTES)
+
+
+def test_many_small_answers_take_next_to_nothing_beside_their_bytes(tmp_path: Path) -> None:
+    answers = {f"https://x.example/{number}": b"%d" % number for number in range(1000)}
+    recorded = kept(tmp_path, forge.recorded("many", answers))
+    plan = plan_replay(recorded, MTIME)
+    assert plan.tar_bytes - sum(blob.size for blob in plan.blobs) < 8 * BLOCK
 
 
 def test_what_two_recordings_share_is_written_once(tmp_path: Path) -> None:
