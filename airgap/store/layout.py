@@ -19,7 +19,7 @@ REPOSITORIES = _V2 / "repositories"
 def blob_data(digest: str) -> Path:
     """A blob's bytes."""
     value = hex_of(digest)
-    return BLOBS / "sha256" / value[:2] / value / "data"
+    return BLOBS / f"sha256/{value[:2]}/{value}/data"
 
 
 def new_blob(name: str) -> Path:
