@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.data import MB
+from benchmarks.node_packages import PACKAGE_JSON
 from benchmarks.wheels import REQUIREMENTS
 
-_CURL, _PYTHON = "buildpack-deps:trixie-curl", "python:3.13-slim"
+_CURL, _PYTHON, _NODE = "buildpack-deps:trixie-curl", "python:3.13-slim", "node:20-slim"
 _PARALLEL = 8
 _CHUNK = 1 << 20
 
@@ -74,6 +75,11 @@ _PIP_STEPS = """\
 COPY requirements.txt /
 RUN pip install --no-cache-dir --index-url SITE/simple -r /requirements.txt
 """
+_NPM_STEPS = """\
+WORKDIR /app
+COPY package.json ./
+RUN npm install --no-audit --no-fund --registry SITE/npm/
+"""
 
 
 def _lists(site: str) -> Mapping[str, str]:
@@ -89,6 +95,10 @@ def _lists(site: str) -> Mapping[str, str]:
 
 def _requirements(_site: str) -> Mapping[str, str]:
     return {"requirements.txt": REQUIREMENTS.read_text()}
+
+
+def _package_json(_site: str) -> Mapping[str, str]:
+    return {"package.json": PACKAGE_JSON.read_text()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +138,7 @@ DOWNLOADS = {
         Downloads("large", _CURL, _LARGE_STEPS, _lists),
         Downloads("both", _CURL, _SMALL_STEPS + _LARGE_STEPS, _lists),
         Downloads("pip", _PYTHON, _PIP_STEPS, _requirements),
+        Downloads("npm", _NODE, _NPM_STEPS, _package_json),
     )
 }
 

@@ -1,7 +1,8 @@
 """`python -m benchmarks.replay`: what recording and replaying builds cost.
 
-Dockerfiles whose steps download many small files, a few large ones, or what a Python service is
-made of, are built in turn in several ways, and the results are written to `benchmarks/results`.
+Dockerfiles whose steps download many small files, a few large ones, or what a service in Python or
+JavaScript is made of, are built in turn in several ways, and the results are written to
+`benchmarks/results`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from benchmarks.command import run
 from benchmarks.downloads import DOWNLOADS, LARGE, SMALL, Downloads
 from benchmarks.machine import describe_machine
 from benchmarks.measure import Command, Measurement, measure
+from benchmarks.node_packages import write_registry
 from benchmarks.replay_report import (
+    ALONE,
     JOB,
     MIRROR,
     PROXY,
@@ -115,6 +118,7 @@ def _place() -> Iterator[_Place]:
             files.write(folder / "site")
         write_index(folder / "site")
         site = stack.enter_context(static_site(folder / "site", folder / "nginx"))
+        write_registry(folder / "site", site.url)
         upstream = stack.enter_context(Upstream(images.storage()))
         buildkit = stack.enter_context(BuildKit(upstream))
         proxied = stack.enter_context(BuildKit(upstream, proxied=True))
@@ -129,7 +133,7 @@ def _measure_downloads(place: _Place, downloads: Downloads, rounds: int) -> None
     (base / "Dockerfile").write_text(f"FROM {downloads.base}\nRUN true\n")
     outputs = {
         downloads.name: f"type=oci,dest={place.folder / 'image.tar'}",
-        f"{downloads.name}, downloads alone": "type=cacheonly",
+        f"{downloads.name}, {ALONE}": "type=cacheonly",
     }
     for _ in range(rounds):
         for data, output in outputs.items():
