@@ -34,7 +34,7 @@ def write_registry(site: Path, url: str) -> None:
             package["dist"]["tarball"] = f"{url}/packages/{_file_name(name, version)}"
         target = site / "npm" / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(json.dumps(document))
+        target.write_text(json.dumps(document, separators=(",", ":")))
 
 
 def _file_name(name: str, version: str) -> str:
@@ -43,7 +43,7 @@ def _file_name(name: str, version: str) -> str:
 
 
 def _packages() -> Path:
-    """The packages and the registry's documents on them, all of the same moment."""
+    """The packages, and the registry's documents on them, as they are when these are fetched."""
 
     def make(folder: Path) -> None:
         shutil.copy(PACKAGE_JSON, folder / "package.json")

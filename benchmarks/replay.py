@@ -30,7 +30,6 @@ from benchmarks.machine import describe_machine
 from benchmarks.measure import Command, Measurement, measure
 from benchmarks.node_packages import write_registry
 from benchmarks.replay_report import (
-    ALONE,
     JOB,
     MIRROR,
     PROXY,
@@ -91,7 +90,7 @@ def main(downloads: str, rounds: int) -> None:
     if unknown:
         raise UsageError(f"there are no downloads {unknown.pop()!r}", remedy=f"choose from {ALL}")
     ready()
-    with _place() as place:
+    with _place(downloads.split(",")) as place:
         setting = Setting(
             date=datetime.now(UTC).date().isoformat(),
             command=f"python -m benchmarks.replay --downloads {downloads} --rounds {rounds}",
@@ -108,17 +107,19 @@ def main(downloads: str, rounds: int) -> None:
 
 
 @contextmanager
-def _place() -> Iterator[_Place]:
-    """Everything that builds need."""
+def _place(downloads: Sequence[str]) -> Iterator[_Place]:
+    """Everything that builds need which have these downloads."""
     folder = cache_root() / f"benchmark-{os.getpid()}"
     with ExitStack() as stack:
         stack.enter_context(removed_at_end("folder", str(folder)))
         (folder / "site").mkdir(parents=True)
         for files in (SMALL, LARGE):
             files.write(folder / "site")
-        write_index(folder / "site")
+        if "pip" in downloads:
+            write_index(folder / "site")
         site = stack.enter_context(static_site(folder / "site", folder / "nginx"))
-        write_registry(folder / "site", site.url)
+        if "npm" in downloads:
+            write_registry(folder / "site", site.url)
         upstream = stack.enter_context(Upstream(images.storage()))
         buildkit = stack.enter_context(BuildKit(upstream))
         proxied = stack.enter_context(BuildKit(upstream, proxied=True))
@@ -133,7 +134,7 @@ def _measure_downloads(place: _Place, downloads: Downloads, rounds: int) -> None
     (base / "Dockerfile").write_text(f"FROM {downloads.base}\nRUN true\n")
     outputs = {
         downloads.name: f"type=oci,dest={place.folder / 'image.tar'}",
-        f"{downloads.name}, {ALONE}": "type=cacheonly",
+        f"{downloads.name}, downloads alone": "type=cacheonly",
     }
     for _ in range(rounds):
         for data, output in outputs.items():

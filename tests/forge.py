@@ -371,10 +371,10 @@ def _tar(
     places: Sequence[BlobEntry],
     blobs: Mapping[str, bytes],
     mtime: int,
-    small: int = 0,
+    small_bytes: int = 0,
 ) -> bytes:
     tar = bytearray(framing.end_of(len(head), places) + framing.END_BYTES)
-    for piece in framing.pieces(head, places, mtime, small):
+    for piece in framing.pieces(head, places, mtime, small_bytes):
         tar[piece.offset : piece.offset + len(piece.data)] = piece.data
     for place in places:
         tar[place.offset : place.offset + place.size] = blobs[place.digest]

@@ -6,9 +6,9 @@ bytes and a reader refuses any difference. `images.tar` is an OCI image layout (
 
     oci-layout  index.json  manifest.json  blobs/sha256/HEX ...
 
-`replay.tar` has no head: it is the blobs of recordings, `blobs/sha256/HEX ...`. Those that are
-small lie side by side, as many as follow one another, in one file `small/HEX`, named for the first
-of them: a block for each and its padding would take more than many an answer.
+`replay.tar` has no head: it is the blobs of recordings, `blobs/sha256/HEX ...`. Small ones that
+follow one another lie side by side in one file, `small/0` and so on: a block for each and its
+padding would take more than many an answer.
 
 Headers are GNU ones: sizes over 8 GiB are base-256, which Docker, skopeo and GNU tar all read,
 and every header is exactly one block. They are written here and not by `tarfile`, whose bytes
@@ -21,7 +21,7 @@ import io
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, islice, repeat
+from itertools import count, groupby, islice, repeat
 
 from airgap.bundle.contents import BlobEntry, ImageEntry, broken, canonical
 from airgap.oci.digest import hex_of
@@ -54,23 +54,23 @@ def padding(size: int) -> int:
 
 
 def place_blobs(
-    head_size: int, blobs: Iterable[tuple[str, int]], small: int = 0
+    head_size: int, blobs: Iterable[tuple[str, int]], small_bytes: int = 0
 ) -> tuple[BlobEntry, ...]:
     """Gives each blob its offset.
 
     Args:
-        head_size: Bytes before the first blob's header.
+        head_size: Bytes before the first blob's header: whole blocks.
         blobs: Digest and size of each, in order.
-        small: Blobs of less bytes share files.
+        small_bytes: Blobs that have less share files; 0 if none do.
     """
     waiting = list(blobs)
     placed, position, rest = [], head_size, iter(waiting)
-    for count in _blobs_of_files((size for _, size in waiting), small):
+    for number in _blobs_of_files((size for _, size in waiting), small_bytes):
         position += BLOCK
-        for digest, size in islice(rest, count):
+        for digest, size in islice(rest, number):
             placed.append(BlobEntry(digest, size, position))
             position += size
-        position += padding(position - head_size)
+        position += padding(position)
     return tuple(placed)
 
 
@@ -79,14 +79,14 @@ def end_of(head_size: int, blobs: Sequence[BlobEntry]) -> int:
     if not blobs:
         return head_size
     end = blobs[-1].offset + blobs[-1].size
-    return end + padding(end - head_size)
+    return end + padding(end)
 
 
-def _blobs_of_files(sizes: Iterable[int], small: int) -> Iterator[int]:
+def _blobs_of_files(sizes: Iterable[int], small_bytes: int) -> Iterator[int]:
     """How many blobs each file of a tar has."""
-    for share, run in groupby(sizes, lambda size: size < small):
-        count = sum(1 for _ in run)
-        yield from [count] if share else repeat(1, count)
+    for share, run in groupby(sizes, lambda size: size < small_bytes):
+        number = sum(1 for _ in run)
+        yield from [number] if share else repeat(1, number)
 
 
 def head(
@@ -112,26 +112,31 @@ def head(
     }
     out = io.BytesIO()
     for name, data in files.items():
-        out.write(_header(name, len(data), mtime) + data + bytes(padding(len(data))))
+        out.write(header(name, len(data), mtime) + data + bytes(padding(len(data))))
     return out.getvalue()
 
 
 def pieces(
-    head_bytes: bytes, blobs: Sequence[BlobEntry], mtime: int, small: int = 0
+    head_bytes: bytes, blobs: Sequence[BlobEntry], mtime: int, small_bytes: int = 0
 ) -> Iterator[Piece]:
     """All framing of a tar, in order of offset: its head, what lies before each blob, its end.
 
-    Nothing lies before a blob that shares a file and is not the first there.
+    Args:
+        head_bytes: From `head`.
+        blobs: From `place_blobs`.
+        mtime: Unix seconds for the headers.
+        small_bytes: As for `place_blobs`. Nothing lies before a blob that shares a file and is not
+            the first there.
     """
     yield Piece(0, head_bytes)
-    previous, rest = len(head_bytes), iter(blobs)
-    for count in _blobs_of_files((blob.size for blob in blobs), small):
-        first, *others = islice(rest, count)
-        size = sum(blob.size for blob in (first, *others))
-        name = f"small/{hex_of(first.digest)}" if others else blob_path(first.digest)
-        yield Piece(previous, bytes(first.offset - BLOCK - previous) + _header(name, size, mtime))
-        yield from (Piece(blob.offset, b"") for blob in others)
-        previous = first.offset + size
+    previous, rest, shared = len(head_bytes), iter(blobs), count()
+    for number in _blobs_of_files((blob.size for blob in blobs), small_bytes):
+        run = list(islice(rest, number))
+        start, end = run[0].offset, run[-1].offset + run[-1].size
+        name = f"small/{next(shared)}" if number > 1 else blob_path(run[0].digest)
+        yield Piece(previous, bytes(start - BLOCK - previous) + header(name, end - start, mtime))
+        yield from (Piece(blob.offset, b"") for blob in run[1:])
+        previous = end
     end = end_of(len(head_bytes), blobs)
     yield Piece(previous, bytes(end - previous + END_BYTES))
 
@@ -141,13 +146,8 @@ def blob_path(digest: str) -> str:
     return f"blobs/sha256/{hex_of(digest)}"
 
 
-def blob_header(digest: str, size: int, mtime: int) -> bytes:
-    """The block before a blob."""
-    return _header(blob_path(digest), size, mtime)
-
-
-def _header(name: str, size: int, mtime: int) -> bytes:
-    """One block: a regular file of mode 0644 that belongs to root."""
+def header(name: str, size: int, mtime: int) -> bytes:
+    """The block before a file of so many bytes: a regular one of mode 0644 that is root's."""
 
     def block(checksum: bytes) -> bytes:
         owner = (_number(0o644, 8), _number(0, 8), _number(0, 8))
@@ -222,15 +222,21 @@ def manifests_of(
 
 
 def check_places(
-    contents_blobs: Sequence[BlobEntry], head_size: int, tar_size: int, small: int = 0
+    contents_blobs: Sequence[BlobEntry], head_size: int, tar_size: int, small_bytes: int = 0
 ) -> None:
     """Compares stated offsets with those that the framing gives.
+
+    Args:
+        contents_blobs: With their stated offsets.
+        head_size: Bytes before the first blob's header.
+        tar_size: Bytes of all.
+        small_bytes: As for `place_blobs`.
 
     Raises:
         IntegrityError: They differ, so somebody else wrote the tar or its contents.
     """
     sizes = [(blob.digest, blob.size) for blob in contents_blobs]
-    expected = place_blobs(head_size, sizes, small)
+    expected = place_blobs(head_size, sizes, small_bytes)
     for stated, computed in zip(contents_blobs, expected, strict=True):
         if stated != computed:
             raise broken(f"{stated.digest} is said to lie at {stated.offset}")

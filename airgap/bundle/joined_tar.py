@@ -129,20 +129,20 @@ class JoinedTar:
             remedy="copy it again from where the bundle was made; airgap verify tells which",
         )
 
-    def _check_framing(self, head: bytes, small: int = 0) -> None:
+    def _check_framing(self, head: bytes, small_bytes: int = 0) -> None:
         """Reads all framing and compares it with what the contents give.
 
         Args:
             head: What the tar must begin with.
-            small: Blobs of less bytes share files.
+            small_bytes: As for `framing.place_blobs`.
 
         Raises:
             IntegrityError: It differs, or an offset or the size of the tar is not what it must be.
         """
         blobs = tuple(self.blobs.values())
-        framing.check_places(blobs, len(head), self.size, small)
-        for piece in framing.pieces(head, blobs, self.contents.created_seconds, small):
-            if self.read(piece.offset, len(piece.data)) != piece.data:
+        framing.check_places(blobs, len(head), self.size, small_bytes)
+        for piece in framing.pieces(head, blobs, self.contents.created_seconds, small_bytes):
+            if piece.data and self.read(piece.offset, len(piece.data)) != piece.data:
                 raise self._strange_framing(piece.offset)
 
     def _strange_framing(self, offset: int) -> IntegrityError:

@@ -142,7 +142,7 @@ def test_a_forgery_with_a_trusted_key_is_refused(target: Host) -> None:
 
 def test_a_second_index_in_the_tar_is_refused(target: Host) -> None:
     index = b'{"schemaVersion":2,"manifests":[]}'
-    header = framing.blob_header("sha256:" + "0" * 64, len(index), 0)
+    header = framing.header(framing.blob_path("sha256:" + "0" * 64), len(index), 0)
 
     def append(tar: bytes) -> bytes:
         return tar[:-1024] + header + index.ljust(512, b"\0") + bytes(1024)

@@ -34,7 +34,7 @@ class Host:
         for path in (self.first, self.second, self.root):
             shutil.rmtree(path, ignore_errors=True)
         recordings = [forge.recorded("app"), forge.recorded("lib", {})]
-        forge.make_bundle(self.first, self.key, recordings=recordings, volume_bytes=4000)
+        forge.make_bundle(self.first, self.key, recordings=recordings, volume_bytes=2500)
         self.second.mkdir()
         for path in self.first.glob("replay.tar.*"):
             path.rename(self.second / path.name)

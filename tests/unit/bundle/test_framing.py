@@ -144,7 +144,7 @@ def test_classic_load_gets_no_tag_where_only_a_digest_was_named() -> None:
 
 def test_a_header_is_always_the_same_block() -> None:
     """Signed bundles depend on it: whatever Python reads one, these bytes must come out."""
-    header = framing.blob_header("sha256:" + "a" * 64, 1234, MTIME)
+    header = framing.header(framing.blob_path("sha256:" + "a" * 64), 1234, MTIME)
     expected = (
         (b"blobs/sha256/" + b"a" * 64).ljust(100, b"\0")
         + b"0000644\0"
@@ -163,7 +163,7 @@ def test_a_header_is_always_the_same_block() -> None:
 @given(st.integers(0, LIMITS.blob_bytes), st.integers(0, 2**40), st.binary(max_size=9))
 def test_tarfile_reads_any_header(size: int, mtime: int, seed: bytes) -> None:
     digest = digest_of(seed)
-    header = framing.blob_header(digest, size, mtime)
+    header = framing.header(framing.blob_path(digest), size, mtime)
     info = tarfile.TarInfo.frombuf(header, "ascii", "strict")
     assert (info.name, info.size, info.mtime) == (framing.blob_path(digest), size, mtime)
     assert (info.type, info.mode, info.uid, info.gid) == (tarfile.REGTYPE, 0o644, 0, 0)
@@ -208,16 +208,16 @@ def test_pieces_and_blobs_fill_the_tar_without_gap_or_overlap(
 
 
 def test_small_blobs_that_follow_one_another_share_a_file(tmp_path: Path) -> None:
-    first, second, large, third = (f"sha256:{digit * 64}" for digit in "1234")
-    sizes = [(first, 3), (second, 509), (large, 600), (third, 5)]
-    blobs = framing.place_blobs(0, sizes, small=600)
-    assert [blob.offset for blob in blobs] == [512, 515, 1536, 3072]
+    first, second, large, third, fourth = (f"sha256:{digit * 64}" for digit in "12345")
+    sizes = [(first, 3), (second, 509), (large, 600), (third, 0), (fourth, 5)]
+    blobs = framing.place_blobs(0, sizes, small_bytes=600)
+    assert [blob.offset for blob in blobs] == [512, 515, 1536, 3072, 3072]
     path = tmp_path / "shared.tar"
     with path.open("wb") as file:
-        for piece in framing.pieces(b"", blobs, MTIME, small=600):
+        for piece in framing.pieces(b"", blobs, MTIME, small_bytes=600):
             file.seek(piece.offset)
             file.write(piece.data)
-    names = [f"small/{'1' * 64}", framing.blob_path(large), framing.blob_path(third)]
+    names = ["small/0", framing.blob_path(large), "small/1"]
     assert [(name, length) for name, length, *_ in listed(path)] == list(
         zip(names, [512, 600, 5], strict=True)
     )
@@ -229,6 +229,9 @@ def test_a_stated_place_that_the_framing_does_not_give_is_refused() -> None:
         framing.check_places([BlobEntry(blobs[0].digest, 5, 1024)], 0, 2048)
     with pytest.raises(IntegrityError, match="the tar is said to have 2047 bytes"):
         framing.check_places(blobs, 0, 2047)
+    apart = framing.place_blobs(0, [(f"sha256:{digit * 64}", 5) for digit in "01"])
+    with pytest.raises(IntegrityError, match="is said to lie at 1536"):
+        framing.check_places(apart, 0, 3072, small_bytes=6)
 
 
 def test_two_bundles_of_the_same_images_have_the_same_tar(tmp_path: Path, key: PrivateKey) -> None:
