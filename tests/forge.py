@@ -297,7 +297,7 @@ def make_bundle(  # noqa: PLR0913 - all but the first two have defaults
         lengths = [(digest, len(data)) for digest, data in kept.items()]
         replay = framing.place_blobs(0, lengths, SMALL_BYTES)
         contents = contents.with_recordings([one.entry for one in recordings], replay)
-        files |= _cut(REPLAY_TAR, _tar(b"", replay, kept, mtime, SMALL_BYTES), volume_bytes)
+        files |= _cut(REPLAY_TAR, _tar(b"", replay, kept, mtime), volume_bytes)
     files[TOOL_NAME] = tool
     contents = contents.with_files(_entry(file, data) for file, data in files.items())
     files[README_NAME] = readme.render(contents, key.public).encode()
@@ -366,15 +366,9 @@ def _replay_blobs(recordings: Sequence[Recorded]) -> dict[str, bytes]:
     return {digest: blobs[digest] for digest in (*maps, *others)}
 
 
-def _tar(
-    head: bytes,
-    places: Sequence[BlobEntry],
-    blobs: Mapping[str, bytes],
-    mtime: int,
-    small_bytes: int = 0,
-) -> bytes:
+def _tar(head: bytes, places: Sequence[BlobEntry], blobs: Mapping[str, bytes], mtime: int) -> bytes:
     tar = bytearray(framing.end_of(len(head), places) + framing.END_BYTES)
-    for piece in framing.pieces(head, places, mtime, small_bytes):
+    for piece in framing.pieces(head, places, mtime):
         tar[piece.offset : piece.offset + len(piece.data)] = piece.data
     for place in places:
         tar[place.offset : place.offset + place.size] = blobs[place.digest]

@@ -227,6 +227,7 @@ def parse_contents(body: bytes) -> Contents:
         raise broken("it is not in canonical form (sorted keys, no spaces, no duplicates)")
     contents = _Reader(document, "bundle.json").contents()
     _check_blobs(contents.blobs, contents.volumes)
+    _check_blocks(contents.blobs)
     _check_images(contents)
     _check_recordings(contents)
     _check_blobs(contents.replay, contents.replay_volumes)
@@ -274,6 +275,13 @@ def _check_blobs(blobs: Iterable[BlobEntry], volumes: Iterable[FileEntry]) -> No
         end = blob.offset + blob.size
         if end > total:
             raise broken(f"{blob.digest} lies outside the tar")
+
+
+def _check_blocks(blobs: Iterable[BlobEntry]) -> None:
+    """Each blob is a file of its tar."""
+    for blob in blobs:
+        if blob.offset % 512:
+            raise broken(f"{blob.digest} does not lie on a block boundary")
 
 
 def _check_images(contents: Contents) -> None:

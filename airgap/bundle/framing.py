@@ -21,7 +21,7 @@ import io
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count, groupby, islice, repeat
+from itertools import count
 
 from airgap.bundle.contents import BlobEntry, ImageEntry, broken, canonical
 from airgap.oci.digest import hex_of
@@ -63,14 +63,13 @@ def place_blobs(
         blobs: Digest and size of each, in order.
         small_bytes: Blobs that have less share files; 0 if none do.
     """
-    waiting = list(blobs)
-    placed, position, rest = [], head_size, iter(waiting)
-    for number in _blobs_of_files((size for _, size in waiting), small_bytes):
-        position += BLOCK
-        for digest, size in islice(rest, number):
-            placed.append(BlobEntry(digest, size, position))
-            position += size
-        position += padding(position)
+    placed, position, shared = [], head_size, False
+    for digest, size in blobs:
+        small = size < small_bytes
+        if not (small and shared):
+            position += padding(position) + BLOCK
+        placed.append(BlobEntry(digest, size, position))
+        position, shared = position + size, small
     return tuple(placed)
 
 
@@ -80,13 +79,6 @@ def end_of(head_size: int, blobs: Sequence[BlobEntry]) -> int:
         return head_size
     end = blobs[-1].offset + blobs[-1].size
     return end + padding(end)
-
-
-def _blobs_of_files(sizes: Iterable[int], small_bytes: int) -> Iterator[int]:
-    """How many blobs each file of a tar has."""
-    for share, run in groupby(sizes, lambda size: size < small_bytes):
-        number = sum(1 for _ in run)
-        yield from [number] if share else repeat(1, number)
 
 
 def head(
@@ -116,29 +108,33 @@ def head(
     return out.getvalue()
 
 
-def pieces(
-    head_bytes: bytes, blobs: Sequence[BlobEntry], mtime: int, small_bytes: int = 0
-) -> Iterator[Piece]:
+def pieces(head_bytes: bytes, blobs: Sequence[BlobEntry], mtime: int) -> Iterator[Piece]:
     """All framing of a tar, in order of offset: its head, what lies before each blob, its end.
 
-    Args:
-        head_bytes: From `head`.
-        blobs: From `place_blobs`.
-        mtime: Unix seconds for the headers.
-        small_bytes: As for `place_blobs`. Nothing lies before a blob that shares a file and is not
-            the first there.
+    Nothing lies before a blob that shares a file and is not the first there.
     """
     yield Piece(0, head_bytes)
-    previous, rest, shared = len(head_bytes), iter(blobs), count()
-    for number in _blobs_of_files((blob.size for blob in blobs), small_bytes):
-        run = list(islice(rest, number))
-        start, end = run[0].offset, run[-1].offset + run[-1].size
-        name = f"small/{next(shared)}" if number > 1 else blob_path(run[0].digest)
+    previous, shared = len(head_bytes), count()
+    for file in _files(blobs):
+        start, end = file[0].offset, file[-1].offset + file[-1].size
+        name = f"small/{next(shared)}" if file[1:] else blob_path(file[0].digest)
         yield Piece(previous, bytes(start - BLOCK - previous) + header(name, end - start, mtime))
-        yield from (Piece(blob.offset, b"") for blob in run[1:])
+        yield from (Piece(blob.offset, b"") for blob in file[1:])
         previous = end
     end = end_of(len(head_bytes), blobs)
     yield Piece(previous, bytes(end - previous + END_BYTES))
+
+
+def _files(blobs: Iterable[BlobEntry]) -> Iterator[list[BlobEntry]]:
+    """The blobs of each file of a tar: where they share one, they adjoin."""
+    file: list[BlobEntry] = []
+    for blob in blobs:
+        if file and blob.offset != file[-1].offset + file[-1].size:
+            yield file
+            file = []
+        file.append(blob)
+    if file:
+        yield file
 
 
 def blob_path(digest: str) -> str:
@@ -235,7 +231,7 @@ def check_places(
     Raises:
         IntegrityError: They differ, so somebody else wrote the tar or its contents.
     """
-    sizes = [(blob.digest, blob.size) for blob in contents_blobs]
+    sizes = ((blob.digest, blob.size) for blob in contents_blobs)
     expected = place_blobs(head_size, sizes, small_bytes)
     for stated, computed in zip(contents_blobs, expected, strict=True):
         if stated != computed:

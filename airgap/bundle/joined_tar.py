@@ -141,7 +141,7 @@ class JoinedTar:
         """
         blobs = tuple(self.blobs.values())
         framing.check_places(blobs, len(head), self.size, small_bytes)
-        for piece in framing.pieces(head, blobs, self.contents.created_seconds, small_bytes):
+        for piece in framing.pieces(head, blobs, self.contents.created_seconds):
             if piece.data and self.read(piece.offset, len(piece.data)) != piece.data:
                 raise self._strange_framing(piece.offset)
 

@@ -176,7 +176,7 @@ def write_replay(
 
 def _all_bytes(plan: ReplayPlan, store: Store) -> Iterator[bytes]:
     """The tar from its beginning to its end."""
-    frame = iter(framing.pieces(b"", plan.blobs, plan.mtime, SMALL_BYTES))
+    frame = framing.pieces(b"", plan.blobs, plan.mtime)
     yield next(frame).data
     for blob in plan.blobs:
         yield next(frame).data

@@ -27,8 +27,6 @@ _CA_VARIABLES = (
     "NODE_EXTRA_CA_CERTS",
     "CARGO_HTTP_CAINFO",
 )
-# Node.js since 22.21 and 24; its own fetch, which corepack and others use, heeds no proxy else.
-_NODE_USES_PROXY = "NODE_USE_ENV_PROXY"
 _TRUST_STORE = f"{_FOLDER}/truststore.p12"
 _TRUST_STORE_PASSWORD = "airgap"  # noqa: S105 - guards nothing: Java wants one
 # Sourced by every mvn script. The JVM heeds no proxy variables.
@@ -90,8 +88,12 @@ def settings(ca: Certificate, *, any_date: bool) -> list[Setting]:
         "truststore.p12": _trust_store(ca),
     }
     variables = dict.fromkeys(_CA_VARIABLES, _CA)
-    variables |= {"APT_CONFIG": f"{_FOLDER}/apt.conf", "WGETRC": f"{_FOLDER}/wgetrc"}
-    variables |= {_NODE_USES_PROXY: "1"}
+    variables |= {
+        "APT_CONFIG": f"{_FOLDER}/apt.conf",
+        "WGETRC": f"{_FOLDER}/wgetrc",
+        # Node.js since 22.21 and 24: its own fetch, which corepack uses, heeds no proxy else.
+        "NODE_USE_ENV_PROXY": "1",
+    }
     return [
         *(Setting(f"airgap-{name}", data, f"{_FOLDER}/{name}") for name, data in files.items()),
         Setting("airgap-mavenrc", _MAVEN.encode(), "/etc/mavenrc"),

@@ -33,7 +33,7 @@ def export(
     named = replace(image, name=name or image.name)
     head = framing.head([named], documents, sizes, host_platforms, mtime=0)
     blobs = framing.place_blobs(len(head), sizes.items())
-    frame = iter(framing.pieces(head, blobs, mtime=0))
+    frame = framing.pieces(head, blobs, mtime=0)
     yield next(frame).data
     for blob in blobs:
         yield next(frame).data

@@ -194,7 +194,7 @@ def test_pieces_and_blobs_fill_the_tar_without_gap_or_overlap(
     head: bytes, sizes: dict[str, int], small: int
 ) -> None:
     blobs = framing.place_blobs(len(head), sizes.items(), small)
-    pieces = list(framing.pieces(head, blobs, MTIME, small))
+    pieces = list(framing.pieces(head, blobs, MTIME))
     assert len(pieces) == 1 + len(blobs) + 1
     spans = [(piece.offset, len(piece.data)) for piece in pieces]
     spans += [(blob.offset, blob.size) for blob in blobs if blob.size]
@@ -214,7 +214,7 @@ def test_small_blobs_that_follow_one_another_share_a_file(tmp_path: Path) -> Non
     assert [blob.offset for blob in blobs] == [512, 515, 1536, 3072, 3072]
     path = tmp_path / "shared.tar"
     with path.open("wb") as file:
-        for piece in framing.pieces(b"", blobs, MTIME, small_bytes=600):
+        for piece in framing.pieces(b"", blobs, MTIME):
             file.seek(piece.offset)
             file.write(piece.data)
     names = ["small/0", framing.blob_path(large), "small/1"]
