@@ -16,8 +16,9 @@ from airgap.limits import LIMITS
 from airgap.ownership import changeable_by_others
 from airgap.trust.keys import PublicKey, load_public
 
-# The whole of one, or a part on one of several media.
-_OF_A_BUNDLE = re.compile(r"bundle\.json|SHA256SUMS(\.sig)?|(images|replay)\.tar(\..*)?", re.I)
+# The whole of one, or a part on one of several media. SHA256SUMS is no sign of one: it is copied
+# to the host, into the folder of the key, before anything is checked.
+_OF_A_BUNDLE = re.compile(r"bundle\.json|(images|replay)\.tar(\..*)?", re.I)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
