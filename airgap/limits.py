@@ -31,6 +31,7 @@ class Limits:
     checksums_bytes: int = 1 * MIB
     signature_bytes: int = 16 * KIB
     key_bytes: int = 16 * KIB
+    searched_folders: int = 20_000
     ca_bytes: int = 1 * MIB
     node_bytes: int = 64 * KIB
     node_registries: int = 8

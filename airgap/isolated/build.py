@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 
 from airgap.builder.arguments import BuildArguments
 from airgap.builder.build import WayOut
@@ -125,7 +125,8 @@ def build(stock: Stock, builder: Builder, source: BuildSource, recording: str) -
         raise NotHereError(missing)
     replay = Replay(stock.replay, recordings, options.args)
     with (
-        lasting_server(replay, builder.address, stock.mirror.root) as server,
+        _shared(stock) as shared,
+        lasting_server(replay, builder.address, shared) as server,
         _metadata(source.arguments) as (arguments, metadata),
     ):
         ca = kept_ca(builder, native_platform())
@@ -141,6 +142,16 @@ def build(stock: Stock, builder: Builder, source: BuildSource, recording: str) -
     if ref and may_emulate(found, options):
         slow = emulated_steps(builder.buildx, ref, native_platform(), options.platforms)
     return Built(told.misses, slow)
+
+
+@contextmanager
+def _shared(stock: Stock) -> Iterator[Path]:
+    """A folder of all builds that may have answers in common, which other users cannot lock."""
+    if stock.replay.root.is_dir():
+        yield stock.replay.root
+        return
+    with TemporaryDirectory(prefix="airgap-") as name:  # nothing was recorded
+        yield Path(name)
 
 
 def requested(error: NotHereError | MissedError) -> RequestFile:
