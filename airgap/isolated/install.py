@@ -27,6 +27,7 @@ from airgap.isolated.steps import STEPS
 from airgap.isolated.steps.seed import SeedStep
 from airgap.isolated.wanted import Wanted
 from airgap.progress import Progress
+from airgap.replay.readable import check_bundle
 from airgap.trust.keys import PublicKey
 from airgap.trust.policy import Known
 
@@ -93,7 +94,7 @@ def install(
         Archive(media, signed.contents) as archive,
         ReplayTar(media, signed.contents) as replay,
     ):
-        documents = preconditions.check_bundle(media, signed, archive, replay)
+        documents = check_bundle(media, signed.contents, archive, replay)
         plan = _plan(state, order, signed)
         bundle = OpenBundle(media, signed, archive, replay, documents)
         with given_ca(state, order.settings or state.settings(), order.ca) as settings:

@@ -29,6 +29,7 @@ from airgap.bundle.verify import Signed
 from airgap.errors import AirgapError, TrustError
 from airgap.isolated.host import User
 from airgap.isolated.state import State, write_file
+from airgap.store.tags import tags_of
 from airgap.trust.policy import Known
 
 Verified = Literal["signature", "signature, --allow-older", "signature kept here"]
@@ -166,7 +167,7 @@ def history(state: State, receipts: Sequence[Receipt]) -> list[Known]:
 
 def known_from(contents: Contents, digest: str) -> Known:
     """What the rollback rules need to know of a bundle."""
-    tags = {image.name: image.digest for image in contents.images if image.reference.tag}
+    tags = tags_of(contents.images)
     # These replace what an earlier bundle brought, whatever tag the image has.
     for image in contents.images:
         tags |= {f"the {role}": image.digest for role in image.roles if role != "base"}

@@ -20,8 +20,9 @@ class Known:
         serial: Its serial.
         created: When it was made.
         digest: Of its `SHA256SUMS`.
-        tags: Fully qualified reference to digest, for each image of it; likewise `the builder`
-            and the other roles, and `the recording NAME`.
+        tags: What it changes, to what it changes that to: each tag as the mirror has it, and a
+            digest; likewise `the builder` and the other roles, `the recording NAME`, `airgap`
+            itself, and the answer to each request.
     """
 
     name: str

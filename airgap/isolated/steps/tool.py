@@ -16,6 +16,7 @@ from airgap.bundle.verify import read_file
 from airgap.errors import HostError, IntegrityError
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Step, Work
+from airgap.isolated.wanted import version_numbers
 from airgap.limits import LIMITS
 from airgap.oci.platform import native_platform
 from airgap.tool import boot
@@ -47,7 +48,7 @@ class ToolStep(Step):
             return Finding(True, f"{_COMMAND} was installed in another way, and is kept")
         file, version = work.wanted.tool
         installed = _installed_version()
-        is_older = _number(installed) < _number(version)
+        is_older = version_numbers(installed) < version_numbers(version)
         if is_older or (installed == version and not _is_whole(work, file)):
             return Finding(False, f"airgap {installed or 'that does not start'} is installed")
         return Finding(True, f"airgap {installed}")
@@ -128,10 +129,6 @@ def _text(path: Path) -> str:
         return path.read_text()
     except (OSError, ValueError):
         return ""
-
-
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def _sha256(path: Path) -> str:
