@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from airgap.bundle.archive import Archive
-from airgap.bundle.contents import README_NAME, TOOL_NAME, Contents
+from airgap.bundle.contents import README_NAME, TOOL_NAME, Contents, broken, parse_contents
 from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import read_file
@@ -19,6 +19,17 @@ from airgap.replay.carried import check_maps
 from airgap.store.tags import check_tag_collisions
 
 Documents = Mapping[str, Manifest | Index]
+
+
+def check_contents(contents: Contents) -> None:
+    """Checks what `bundle.json` says, by the reader and by the rules of the mirror.
+
+    Raises:
+        IntegrityError: It breaks a rule of the format.
+    """
+    if parse_contents(contents.to_bytes()) != contents:
+        raise broken("it reads as something else than was written")
+    check_tag_collisions(contents.images)
 
 
 def check_bundle(
@@ -39,7 +50,7 @@ def check_bundle(
         IntegrityError: Something is damaged, or breaks a rule of the format.
         HostError: The medium cannot be read.
     """
-    check_tag_collisions(contents.images)
+    check_contents(contents)
     read_file(media, contents, README_NAME, LIMITS.response_bytes)
     read_file(media, contents, TOOL_NAME, LIMITS.tool_bytes)
     documents = archive.documents()
