@@ -16,15 +16,15 @@ from airgap.bundle.archive import Archive
 from airgap.bundle.contents import parse_time
 from airgap.bundle.framing import manifests_of
 from airgap.bundle.replay_tar import ReplayTar
-from airgap.bundle.verify import Signed
 from airgap.disk import existing
 from airgap.errors import HostError, SpaceError, UsageError
 from airgap.isolated import containers
+from airgap.isolated.answers import answers_in
 from airgap.isolated.host import User, is_root, last_lines
 from airgap.isolated.listening import local_ip
 from airgap.isolated.receipts import known_from
 from airgap.isolated.registry_mirror import check_reached, kept_as, kept_here
-from airgap.isolated.step import Step, Work
+from airgap.isolated.step import OpenBundle, Step, Work
 from airgap.isolated.steps.push import check_tags
 from airgap.limits import MIB
 from airgap.oci.manifest import Index
@@ -41,18 +41,19 @@ _UNPACKED = 4
 
 
 def check_policy(
-    signed: Signed, history: Sequence[Known], *, is_gone: bool, allow_older: bool
+    bundle: OpenBundle, history: Sequence[Known], *, is_gone: bool, allow_older: bool
 ) -> None:
     """The bundle has not expired and brings nothing back that was replaced.
 
     Raises:
         TrustError: It is refused.
     """
-    contents = signed.contents
+    contents, now = bundle.signed.contents, datetime.now(UTC)
     expires = parse_time(contents.expires) if contents.expires else None
-    policy.check_expiry(expires, datetime.now(UTC), history)
+    policy.check_created(parse_time(contents.created), now, history)
+    policy.check_expiry(expires, now, history)
     policy.check_rollback(
-        known_from(contents, signed.digest),
+        known_from(contents, bundle.signed.digest, answers_in(bundle.replay)),
         history,
         is_gone=is_gone,
         allow_older=allow_older,

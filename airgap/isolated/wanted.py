@@ -24,6 +24,7 @@ class Wanted:
         tool: The newest program that a bundle has, and its version.
         recordings: Name to recording, in the order in which their bundles were made.
         tags: `REPOSITORY:TAG` in the mirror to the digest that it means.
+        recorded: Name of each recording to when its bundle was made.
     """
 
     images: Mapping[str, ImageEntry]
@@ -31,6 +32,7 @@ class Wanted:
     tool: tuple[FileEntry, str] | None
     recordings: Mapping[str, RecordingEntry]
     tags: Mapping[str, str] = field(default_factory=dict)
+    recorded: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, bundles: Sequence[Contents]) -> Wanted:
@@ -45,12 +47,14 @@ class Wanted:
                 images[mirror_name(image.reference)] = image
                 roles |= dict.fromkeys(image.roles, image)
                 brought.setdefault(_place(image), []).append(image)
+        recordings = _recordings(bundles)
         return cls(
             {name: _united(image, brought[_place(image)]) for name, image in images.items()},
             {role: _united(image, brought[_place(image)]) for role, image in roles.items()},
             _newest_tool(bundles),
-            _recordings(bundles),
+            {name: recording for name, (_, recording) in recordings.items()},
             tags,
+            {name: created for name, (created, _) in recordings.items()},
         )
 
     @property
@@ -155,8 +159,10 @@ def version_numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isdecimal())
 
 
-def _recordings(bundles: Sequence[Contents]) -> dict[str, RecordingEntry]:
+def _recordings(bundles: Sequence[Contents]) -> dict[str, tuple[str, RecordingEntry]]:
     """Of one name the last that was installed, in the order in which their bundles were made.
+
+    Each comes with when its bundle was made.
 
     That order decides which of several answers to one request counts.
     """
@@ -165,8 +171,7 @@ def _recordings(bundles: Sequence[Contents]) -> dict[str, RecordingEntry]:
         for recording in contents.recordings:
             found.pop(recording.name, None)
             found[recording.name] = (contents.created, recording)
-    ordered = sorted(found.values(), key=lambda one: one[0])
-    return {recording.name: recording for _, recording in ordered}
+    return dict(sorted(found.items(), key=lambda item: item[1][0]))
 
 
 def _runs(native: Platform, platform: Platform) -> bool:

@@ -69,7 +69,7 @@ def test_what_replaces_a_part_of_the_set_up_is_held_to_the_same_rules(tmp_path: 
     folder, key = tmp_path / "bundle", forge.new_key()
     builder = forge.indexed("docker.io/moby/buildkit:v0.9", roles=["builder", "frontend"])
     forge.make_bundle(folder, key, images=[builder], recordings=[forge.recorded("app")])
-    seen = known_from(read_signed(Media([folder]), [key.public]).contents, "")
+    seen = known_from(read_signed(Media([folder]), [key.public]).contents, "", {})
     digest = builder.entry.digest
     assert seen.tags == {
         "docker.io/moby/buildkit:v0.9": digest,
