@@ -103,11 +103,12 @@ class Archive(JoinedTar):
         """
         contents = self.contents
         sizes = {image.digest: self.blobs[image.digest].size for image in contents.images}
-        self._check_framing(
-            framing.head(
-                contents.images, documents, sizes, contents.host_platforms, contents.created_seconds
-            )
-        )
+        parts = (contents.images, documents, sizes, contents.host_platforms)
+        head = framing.head(*parts, contents.created_seconds)
+        older = framing.head(*parts, contents.created_seconds, tag_pins=True)
+        if older != head and self.read(0, min(len(older), self.size)) == older:
+            head = older
+        self._check_framing(head)
 
 
 def documents_of(

@@ -87,6 +87,8 @@ def head(
     sizes: Mapping[str, int],
     host_platforms: Sequence[str],
     mtime: int,
+    *,
+    tag_pins: bool = False,
 ) -> bytes:
     """The first three files of `images.tar`, with headers and padding.
 
@@ -96,11 +98,12 @@ def head(
         sizes: Digest to size in bytes, of every image's own digest.
         host_platforms: Preferred for the single platform that `manifest.json` can name.
         mtime: Unix seconds for the headers.
+        tag_pins: A name with a tag and a digest sets its tag, as in bundles of airgap 1.0.
     """
     files = {
         "oci-layout": canonical({"imageLayoutVersion": "1.0.0"}),
         "index.json": _index_json(images, sizes),
-        "manifest.json": _manifest_json(images, documents, host_platforms),
+        "manifest.json": _manifest_json(images, documents, host_platforms, tag_pins=tag_pins),
     }
     out = io.BytesIO()
     for name, data in files.items():
@@ -177,16 +180,19 @@ def _manifest_json(
     images: Sequence[ImageEntry],
     documents: Mapping[str, Manifest | Index],
     host_platforms: Sequence[str],
+    *,
+    tag_pins: bool,
 ) -> bytes:
     entries = []
     for image in images:
         manifest = _for_classic_load(image, documents, host_platforms)
         if manifest is not None:
             tagged = replace(image.reference, digest="")
+            sets_tag = tagged.tag if tag_pins else image.reference.own_tag
             entries.append(
                 {
                     "Config": blob_path(manifest.config.digest),
-                    "RepoTags": [tagged.familiar] if tagged.tag else None,
+                    "RepoTags": [tagged.familiar] if sets_tag else None,
                     "Layers": [blob_path(layer.digest) for layer in manifest.layers],
                 }
             )

@@ -11,6 +11,7 @@ from airgap.bundle.framing import Piece
 from airgap.bundle.volumes import Volume, cut
 from airgap.connected.resolve import ResolvedImage
 from airgap.errors import IntegrityError
+from airgap.oci.manifest import Index
 from airgap.oci.reference import Reference
 from airgap.progress import format_bytes
 
@@ -74,6 +75,7 @@ def make_plan(contents: Contents, images: Sequence[ResolvedImage], volume_bytes:
             if sizes.setdefault(blob.digest, blob.size) != blob.size:
                 raise IntegrityError(f"{image.reference} states a wrong size for {blob.digest}")
             sources.setdefault(blob.digest, image.reference)
+    _check_sizes(images, sizes | {digest: len(body) for digest, body in bodies.items()})
     entries = tuple(image.entry for image in images)
     documents = {
         digest: document for image in images for digest, document in image.documents.items()
@@ -88,6 +90,17 @@ def make_plan(contents: Contents, images: Sequence[ResolvedImage], volume_bytes:
     pieces = tuple(framing.pieces(head, blobs, contents.created_seconds))
     volumes = cut(pieces[-1].offset + len(pieces[-1].data), volume_bytes)
     return Plan(replace(contents, images=entries, blobs=blobs), pieces, volumes, bodies, sources)
+
+
+def _check_sizes(images: Sequence[ResolvedImage], sizes: Mapping[str, int]) -> None:
+    """Each index and manifest states the size of what is carried, also where another brings it."""
+    for image in images:
+        for one in image.documents.values():
+            for child in one.manifests if isinstance(one, Index) else one.blobs:
+                if sizes.get(child.digest, child.size) != child.size:
+                    raise IntegrityError(
+                        f"{image.reference} states a wrong size for {child.digest}"
+                    )
 
 
 def document(plan: Plan) -> dict[str, object]:

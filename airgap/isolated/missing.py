@@ -69,7 +69,7 @@ def find_missing(
 
 
 def _lacking(stock: Stock, need: ImageNeed) -> tuple[Platform, ...]:
-    entry = stock.wanted.images.get(str(need.reference))
+    entry = stock.wanted.find(need.reference)
     if entry is None:
         return need.platforms
     if not entry.omitted and len(entry.platforms) == 1:

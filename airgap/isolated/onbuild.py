@@ -19,7 +19,7 @@ def triggers(stock: Stock, reference: Reference, platform: Platform) -> Sequence
 
     None if the image is not there, or cannot be read: the build itself will say why.
     """
-    entry = stock.wanted.images.get(str(reference))
+    entry = stock.wanted.find(reference)
     if entry is None:
         return ()
     try:

@@ -117,8 +117,9 @@ def check_tags(targets: Sequence[Target]) -> None:
     """
     first: dict[tuple[str, str], Target] = {}
     for target in targets:
-        other = first.setdefault((target.repository, target.image.reference.tag), target)
-        if target.image.reference.tag and other.image.digest != target.image.digest:
+        tag = target.image.reference.own_tag
+        other = first.setdefault((target.repository, tag), target)
+        if tag and other.image.digest != target.image.digest:
             raise broken(
                 f"{other.image.name} and {target.image.name} would both be {target.repository}"
             )
@@ -146,7 +147,7 @@ def served(client: PushClient, targets: Sequence[Target]) -> list[Served]:
     """
 
     def look(target: Target) -> Served:
-        name = target.image.reference.tag
+        name = target.image.reference.own_tag
         tag = client.served(target.repository, name) if name else ""
         digests = {target.digest, *(one.digest for one in target.children)} - {tag}
         whole = all(client.served(target.repository, digest) == digest for digest in digests)
@@ -254,7 +255,7 @@ class Push:
 
     def _tag(self, item: tuple[Target, str]) -> None:
         target, before = item
-        tag = target.image.reference.tag
+        tag = target.image.reference.own_tag
         now = self._client.served(target.repository, tag)
         if now == target.digest:
             return

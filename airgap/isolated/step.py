@@ -139,7 +139,7 @@ class Work:
             platform: As for `engine_ids`.
         """
         ids = self.engine_ids(image, platform)
-        names = [image.reference.familiar] if image.reference.tag else sorted(ids)
+        names = [image.reference.familiar] if image.reference.own_tag else sorted(ids)
         return next((id for name in names if (id := self.engine.image_id(name)) in ids), "")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from airgap.store.store import Store
 _WORKERS = 4
 
 
-def problem_with(store: Store, image: ImageEntry, *, whole: bool = True) -> str:
+def problem_with(
+    store: Store, image: ImageEntry, *, whole: bool = True, tags: Collection[str] | None = None
+) -> str:
     """What is missing of an image, in a few words; empty if nothing is.
 
     Sizes are compared; blobs are not hashed again.
@@ -26,12 +28,13 @@ def problem_with(store: Store, image: ImageEntry, *, whole: bool = True) -> str:
         store: The store.
         image: The image.
         whole: Its tag and layers are to be here too, and not only its manifests and configs.
+        tags: Those of its tags that count, as `REPOSITORY:TAG`; all of them if None.
 
     Raises:
         NotFoundError: Its manifest is not here.
         IntegrityError: A manifest was damaged on this disk.
     """
-    if whole and not store.is_tagged(image):
+    if whole and not store.is_tagged(image, tags):
         return f"{image.reference.familiar} is not in the mirror"
     return lack_of(store, image, whole=whole)
 

@@ -30,7 +30,7 @@ def export(
     documents = store.documents(image)
     _check_whole(image, documents)
     sizes = {digest: store.blob_size(digest) for digest in (*documents, *blobs_of(documents))}
-    named = replace(image, name=name or image.name)
+    named = replace(image, name=name or _name(image))
     head = framing.head([named], documents, sizes, host_platforms, mtime=0)
     blobs = framing.place_blobs(len(head), sizes.items())
     frame = framing.pieces(head, blobs, mtime=0)
@@ -39,6 +39,12 @@ def export(
         yield next(frame).data
         yield from store.blob(blob.digest)
     yield next(frame).data
+
+
+def _name(image: ImageEntry) -> str:
+    """Its own name, without a tag beside a digest: an engine would move that tag."""
+    reference = image.reference
+    return str(replace(reference, tag=reference.own_tag))
 
 
 def _check_whole(image: ImageEntry, documents: Mapping[str, Manifest | Index]) -> None:

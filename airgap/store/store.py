@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -27,6 +27,7 @@ from airgap.oci import manifest
 from airgap.oci.digest import hex_of
 from airgap.oci.manifest import Index, Manifest
 from airgap.store import layout
+from airgap.store.tags import tags_of
 
 # So much new is worth telling the kernel of.
 _BEGIN_BYTES = 8 * MIB
@@ -196,12 +197,15 @@ class Store:
 
     def tag_images(self, images: Sequence[ImageEntry]) -> None:
         """Publishes images, linked before, under their tags."""
+        self.set_tags(tags_of(images))
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Sets tags, each `REPOSITORY:TAG` to the digest of an image that was linked before."""
         links: dict[Path, str] = {}
-        for image in images:
-            tag = image.reference.tag
-            for repository in layout.mirror_repositories(image.reference) if tag else ():
-                self._link(layout.tag_index_link(repository, tag, image.digest), image.digest)
-                links[layout.tag_link(repository, tag)] = image.digest
+        for name, digest in tags.items():
+            repository, _, tag = name.rpartition(":")
+            self._link(layout.tag_index_link(repository, tag, digest), digest)
+            links[layout.tag_link(repository, tag)] = digest
         self.sync()
         with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
             # Each lasts before it takes the place of one that must never be lost.
@@ -227,16 +231,23 @@ class Store:
         repository = layout.mirror_repositories(image.reference)[0]
         return self._read_link(layout.revision_link(repository, image.digest)) == image.digest
 
-    def is_tagged(self, image: ImageEntry) -> bool:
-        """Whether the image's name means its digest here (by revision where it has no tag)."""
-        tag = image.reference.tag
+    def tag(self, name: str) -> str:
+        """The digest that a tag, `REPOSITORY:TAG`, means here; empty if there is no such tag."""
+        repository, _, tag = name.rpartition(":")
+        return self._read_link(layout.tag_link(repository, tag))
+
+    def is_tagged(self, image: ImageEntry, tags: Collection[str] | None = None) -> bool:
+        """Whether the image's name means its digest here (by revision where it sets no tag).
+
+        Args:
+            image: The image.
+            tags: Those of its tags that count, as `REPOSITORY:TAG`; all of them if None.
+        """
+        wanted = layout.mirror_tags(image.reference) if tags is None else tags
+        if wanted:
+            return all(self.tag(name) == image.digest for name in wanted)
         return all(
-            self._read_link(
-                layout.tag_link(repository, tag)
-                if tag
-                else layout.revision_link(repository, image.digest)
-            )
-            == image.digest
+            self._read_link(layout.revision_link(repository, image.digest)) == image.digest
             for repository in layout.mirror_repositories(image.reference)
         )
 

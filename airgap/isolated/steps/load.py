@@ -75,7 +75,8 @@ def load_image(work: Work, image: ImageEntry, platform: Platform | None) -> None
     """
     name = image.reference.familiar
     mirror = RegistryMirror.of(work.settings)
-    if mirror is not None and problem_with(work.state.mirror, image):
+    tags = work.wanted.tags_of(image)
+    if mirror is not None and problem_with(work.state.mirror, image, tags=tags):
         fetch(work, mirror, image)
     had = work.engine.image_platform(name)
     loaded.note(work, image)
