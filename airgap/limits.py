@@ -15,12 +15,16 @@ class Limits:
 
     `manifest_bytes` is the size that registries must accept at least (OCI distribution spec,
     "Pushing Manifests"); larger manifests cannot be relied on to exist.
+    `index_depth` are the levels of indexes above an image's manifests, and `documents` the indexes
+    and manifests of one image.
     `header_characters` are those of a header that is shown to people. `pattern_steps` bound the
     work for one pattern in a Dockerfile's variables.
     """
 
     manifest_bytes: int = 4 * MIB
     manifest_entries: int = 1_000
+    index_depth: int = 8
+    documents: int = 10_000
     response_bytes: int = 1 * MIB
     redirect_bytes: int = 64 * KIB
     challenge_characters: int = 4 * KIB
