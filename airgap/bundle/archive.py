@@ -42,7 +42,7 @@ class Archive(JoinedTar):
             part = read_tree(image.digest, image.media_type, image.name, _Carried(self, image.name))
             self._check_platforms(image, part)
             reached |= self._reach(image, part)
-            merge(found, part, image.name)
+            merge(found, part)
         unreached = [blob.digest for blob in self.contents.blobs if blob.digest not in reached]
         if unreached:
             raise broken(f"{unreached[0]} belongs to no image")
@@ -68,6 +68,8 @@ class Archive(JoinedTar):
     def _check_platforms(self, image: ImageEntry, part: Mapping[str, Manifest | Index]) -> None:
         """What the contents say that an image is made for is what its own documents say."""
         top = part[image.digest]
+        if top.media_type != image.media_type:
+            raise broken(f"{image.name} says it is {top.media_type}, not {image.media_type}")
         if isinstance(top, Index):
             carried = carried_platforms(image.digest, part)
         else:

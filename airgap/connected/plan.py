@@ -103,7 +103,7 @@ def _documents(
     found: dict[str, Manifest | Index] = {}
     platforms = {digest: one for image in images for digest, one in image.configs.items()}
     for image in images:
-        tree.merge(found, image.documents, str(image.reference))
+        tree.merge(found, image.documents)
         for index in image.documents.values():
             for entry in index.manifests if isinstance(index, Index) else ():
                 if sizes.get(entry.digest, entry.size) != entry.size:

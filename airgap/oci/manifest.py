@@ -293,7 +293,7 @@ def _platform(fields: dict[str, Any], what: str) -> Platform | None:
     values = [fields.get(key) for key in ("os", "architecture", "variant", "os.version")]
     parts = ["" if value is None else value for value in values]
     features = fields.get("os.features") or []
-    texts = [*parts, *features] if isinstance(features, list) else [features]
+    texts = [*parts, *features] if isinstance(features, list) else [None]
     if not all(isinstance(text, str) for text in texts):
         raise _broken(what, "has a platform whose fields are not text")
     os, architecture, variant, version = parts

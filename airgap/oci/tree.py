@@ -75,7 +75,7 @@ def read_tree(
                 found[entry.digest] = parse(body, entry.media_type, what)
                 waiting.append(entry.digest)
             elif isinstance(known, Index) is not is_index(entry.media_type):
-                raise _broken(what, f"says that {entry.digest} is of two media types")
+                raise _broken(entry.digest, "is said to be of two media types")
         if len(found) > LIMITS.documents:
             raise _broken(what, f"has more than {LIMITS.documents} manifests")
     if _levels(digest, found) > LIMITS.index_depth + 1:
@@ -108,21 +108,20 @@ def documents_of(digest: str, documents: Documents) -> dict[str, Manifest | Inde
     return ordered
 
 
-def merge(into: dict[str, Manifest | Index], documents: Documents, what: str) -> None:
+def merge(into: dict[str, Manifest | Index], documents: Documents) -> None:
     """Adds the documents of an image to those of others, with all that is known of each.
 
     Args:
         into: Those of others.
         documents: Those of the image.
-        what: The image's name, for errors.
 
     Raises:
-        IntegrityError: One is an index here and a manifest there.
+        IntegrityError: One has another media type here than there.
     """
     for digest, document in documents.items():
         known = into.setdefault(digest, document)
-        if isinstance(known, Index) is not isinstance(document, Index):
-            raise _broken(what, f"says that {digest} is of two media types")
+        if known.media_type != document.media_type:
+            raise _broken(digest, "is said to be of two media types")
         if isinstance(known, Manifest) and known.platform is None:
             into[digest] = document
 
