@@ -14,7 +14,7 @@ from typing import Any
 
 from airgap.errors import IntegrityError
 from airgap.limits import LIMITS
-from airgap.oci.digest import is_digest
+from airgap.oci.digest import digest_of, is_digest
 from airgap.oci.platform import Platform
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -23,7 +23,8 @@ DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 INDEX_TYPES = (OCI_INDEX, DOCKER_INDEX)
 MANIFEST_TYPES = (OCI_MANIFEST, DOCKER_MANIFEST)
-SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+json"
+SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
+"""How the media types of Docker's old manifests begin."""
 
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9!#$&^_.+-]{1,127}")
 # How BuildKit marks attestations in an index (docs/attestations/attestation-storage.md).
@@ -182,18 +183,27 @@ def blobs_of(documents: Mapping[str, Manifest | Index]) -> dict[str, Descriptor]
     return {blob.digest: blob for document in documents.values() for blob in document.blobs}
 
 
-def index_of_carried(body: bytes, carried: Collection[str]) -> bytes:
+def index_of_carried(
+    body: bytes, carried: Collection[str], moved: Mapping[str, bytes] | None = None
+) -> bytes:
     """An index with those entries alone whose manifests are carried; the same for the same input.
 
     Args:
         body: The bytes of the index as it was served, already read by `parse`.
         carried: Digests of the manifests that are there.
+        moved: Digest to the new bytes of an entry that is an index and has others now.
 
     Returns:
         The bytes as they were if nothing is missing; else others, with another digest.
     """
     document = json.loads(body)
-    kept = [entry for entry in document["manifests"] if entry["digest"] in carried]
+    kept = [
+        {**entry, "digest": digest_of(new), "size": len(new)}
+        if (new := (moved or {}).get(entry["digest"]))
+        else entry
+        for entry in document["manifests"]
+        if entry["digest"] in carried
+    ]
     if kept == document["manifests"]:
         return body
     return json.dumps({**document, "manifests": kept}, separators=(",", ":")).encode()

@@ -163,6 +163,7 @@ def _target(work: Work, mirror: RegistryMirror, image: ImageEntry) -> Target:
         b"".join(bytes(chunk) for chunk in _read(work, image.digest)),
         mirror.repository(image),
         rewrite=work.settings.rewrite_indexes,
+        read=lambda digest: _read(work, digest),
     )
 
 
