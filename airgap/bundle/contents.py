@@ -66,15 +66,26 @@ class ImageEntry:
         return parse_reference(self.name)
 
     def serves(self, platform: Platform) -> bool:
-        """Whether an engine takes what is carried for a platform.
+        """Whether an engine that wants a platform takes what is carried.
 
-        An image without an index that states no platform is good for every one.
+        An engine asks for the best that the index names, even if that was left out. An image
+        without an index that states no platform is good for every one.
         """
         if not self.platforms:
             return self.media_type in MANIFEST_TYPES
-        return any(
-            preference(platform, parse_platform(text)) is not None for text in self.platforms
-        )
+        ranks = {
+            text: rank
+            for text in (*self.omitted, *self.platforms)
+            if (rank := preference(platform, parse_platform(text))) is not None
+        }
+        return bool(ranks) and min(ranks, key=ranks.__getitem__) in self.platforms
+
+    @property
+    def made_for(self) -> str:
+        """The platforms that are carried, for people."""
+        if self.platforms or self.media_type not in MANIFEST_TYPES:
+            return ", ".join(self.platforms) or "no platform"
+        return "any platform"
 
 
 @dataclass(frozen=True, slots=True)

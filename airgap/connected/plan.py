@@ -9,8 +9,7 @@ from airgap.bundle import framing
 from airgap.bundle.contents import BlobEntry, Contents, ImageEntry
 from airgap.bundle.framing import Piece
 from airgap.bundle.volumes import Volume, cut
-from airgap.connected.resolve import ResolvedImage
-from airgap.errors import IntegrityError
+from airgap.connected.resolve import ResolvedImage, wrong_size
 from airgap.oci import tree
 from airgap.oci.manifest import Index, Manifest
 from airgap.oci.reference import Reference
@@ -74,7 +73,7 @@ def make_plan(contents: Contents, images: Sequence[ResolvedImage], volume_bytes:
         bodies |= image.bodies
         for blob in image.blobs:
             if sizes.setdefault(blob.digest, blob.size) != blob.size:
-                raise IntegrityError(f"{image.reference} states a wrong size for {blob.digest}")
+                raise wrong_size(image.reference, blob.digest)
             sources.setdefault(blob.digest, image.reference)
     lengths = {digest: len(body) for digest, body in bodies.items()}
     documents = _documents(images, {**sizes, **lengths})
@@ -107,9 +106,7 @@ def _documents(
         for index in image.documents.values():
             for entry in index.manifests if isinstance(index, Index) else ():
                 if sizes.get(entry.digest, entry.size) != entry.size:
-                    raise IntegrityError(
-                        f"{image.reference} states a wrong size for {entry.digest}"
-                    )
+                    raise wrong_size(image.reference, entry.digest)
     for digest, one in found.items():
         if isinstance(one, Index):
             found[digest] = tree.with_blobs(one, lambda entry: entry.digest in sizes)
@@ -135,7 +132,12 @@ def document(plan: Plan) -> dict[str, object]:
         "name": contents.name,
         "serial": contents.serial,
         "images": [
-            {"name": image.name, "digest": image.digest, "platforms": image.platforms}
+            {
+                "name": image.name,
+                "digest": image.digest,
+                "platforms": image.platforms,
+                "omitted": image.omitted,
+            }
             for image in contents.images
         ],
         "blobs": len(contents.blobs),
@@ -148,7 +150,7 @@ def document(plan: Plan) -> dict[str, object]:
 def describe(plan: Plan) -> str:
     """The plan as people read it: a line an image, then the sums."""
     lines = [
-        f"{image.reference.familiar}  {', '.join(image.platforms)}  {image.digest[:19]}  "
+        f"{image.reference.familiar}  {image.made_for}  {image.digest[:19]}  "
         f"({', '.join(image.roles)})"
         for image in plan.contents.images
     ]

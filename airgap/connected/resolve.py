@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from airgap.bundle.contents import ImageEntry
 from airgap.connected.source import Source
@@ -127,8 +126,14 @@ class _Upstream:
         """Whether an entry is wanted; the index has to state its size rightly."""
         if not self.wants(entry):
             return False
-        if is_document(entry.media_type) and len(self.document(entry.digest)) != entry.size:
-            raise IntegrityError(f"{self.reference} states a wrong size for {entry.digest}")
+        if is_document(entry.media_type):
+            if len(self.document(entry.digest)) != entry.size:
+                raise wrong_size(self.reference, entry.digest)
+            return True
+        try:
+            _open_blob(self.source, self.reference, entry)
+        except NotFoundError:
+            return False
         return True
 
     def document(self, digest: str) -> bytes:
@@ -261,11 +266,40 @@ def _choose(
     found = list(tree.entries(digest, documents))
     images = [one for one in found if _is_image(one, documents)]
     chosen = {one: tree.best(iter(images), one) for one in platforms}
+    if not images:
+        raise _no_image(image.reference, found, documents)
     if missing := [platform for platform, entries in chosen.items() if not entries]:
         known = [str(one.platform.plain) for one in images if one.platform]
         available = [name for name in dict.fromkeys(known) if not name.startswith("unknown")]
         raise _not_made_for(image.reference, missing, available)
     return [entry for entries in chosen.values() for entry in entries]
+
+
+def _no_image(
+    reference: Reference, found: Iterable[tree.Entry], documents: Mapping[str, Manifest | Index]
+) -> NotFoundError:
+    """The error for an index that names no image."""
+    named = [(one.descriptor, documents.get(one.descriptor.digest)) for one in found]
+    words = dict.fromkeys(
+        artifact(document) if isinstance(document, Manifest) else f"a blob of {one.media_type}"
+        for one, document in named
+    )
+    return NotFoundError(
+        f"{reference} is not an image, its index names {', '.join(words) or 'nothing'}",
+        meaning="There is nothing in it for a platform.",
+        remedy="leave it out, or include it as it is: --all-platforms"
+        if words
+        else "check the name",
+    )
+
+
+def wrong_size(reference: Reference, digest: str) -> IntegrityError:
+    """The error for a descriptor that does not fit what it names."""
+    return IntegrityError(
+        f"{reference} states a wrong size for {digest}",
+        meaning="No tool can verify this image: its index or manifest is wrong.",
+        remedy="leave the image out, or have it made again",
+    )
 
 
 def _is_image(entry: tree.Entry, documents: Mapping[str, Manifest | Index]) -> bool:
@@ -278,7 +312,7 @@ def _is_image(entry: tree.Entry, documents: Mapping[str, Manifest | Index]) -> b
 def _left_out(entry: ImageEntry, documents: Mapping[str, Manifest | Index]) -> Iterable[str]:
     """What is not carried of an index, other than the platforms that the contents name.
 
-    Attestations of what is left out are not mentioned.
+    Attestations of what is left out are not told.
     """
     found: dict[str, Descriptor] = {}
     for document in documents.values():
@@ -297,8 +331,8 @@ def _left_out(entry: ImageEntry, documents: Mapping[str, Manifest | Index]) -> I
     if names:
         few = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
         yield (
-            f"{entry.reference.familiar}: left out {len(names)} entries of its index that are for "
-            f"none of the platforms asked for: {few}"
+            f"{entry.reference.familiar}: {len(names)} entries of its index that state no platform "
+            f"or no image are not included: {few}"
         )
 
 
@@ -323,7 +357,7 @@ def _check_foreign(source: Source, image: ResolvedImage) -> tuple[str, ...]:
     }
     for blob in foreign.values():
         try:
-            persist(partial(_open, source, image.reference, blob), source.attempts(time.sleep))
+            _open_blob(source, image.reference, blob)
         except NotFoundError as error:
             raise NotFoundError(
                 f"{image.reference} has a foreign layer that its registry does not have: "
@@ -342,9 +376,19 @@ def _check_foreign(source: Source, image: ResolvedImage) -> tuple[str, ...]:
     )
 
 
-def _open(source: Source, reference: Reference, blob: Descriptor) -> None:
-    with source.blob(reference, blob.digest, blob.size, 0):
-        """It is there."""
+def _open_blob(source: Source, reference: Reference, blob: Descriptor) -> None:
+    """Makes sure that a registry has a blob, before hours are spent on others.
+
+    Raises:
+        NotFoundError: It does not.
+        AirgapError: Whatever else the registry answered.
+    """
+
+    def look() -> None:
+        with source.blob(reference, blob.digest, blob.size, 0):
+            """It is there."""
+
+    persist(look, source.attempts(time.sleep))
 
 
 def _host_of(blob: Descriptor) -> str:

@@ -52,7 +52,7 @@ def artifact(manifest: Manifest) -> str:
     for part, words in _KINDS:
         if any(part in one.lower() for one in types):
             return words
-    return f"an artifact of the type {types[0]}" if types else "an artifact without a type"
+    return f"an artifact of the type {types[0][:100]}" if types else "an artifact without a type"
 
 
 def _has_image_layers(manifest: Manifest) -> bool:
