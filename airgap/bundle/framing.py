@@ -26,7 +26,8 @@ from itertools import count
 from airgap.bundle.contents import BlobEntry, ImageEntry, broken, canonical
 from airgap.oci.digest import hex_of
 from airgap.oci.manifest import OCI_INDEX, Index, Manifest
-from airgap.oci.platform import Platform, parse_platform
+from airgap.oci.platform import parse_platform
+from airgap.oci.tree import images_of
 
 BLOCK = 512
 END_BYTES = 2 * BLOCK
@@ -206,21 +207,9 @@ def _for_classic_load(
     document = documents.get(image.digest)
     if not isinstance(document, Index):
         return document
-    carried = manifests_of(document, documents)
+    carried = images_of(image.digest, documents)
     wanted = [parse_platform(text) for text in (*host_platforms, *image.platforms)]
     return next((carried[platform] for platform in wanted if platform in carried), None)
-
-
-def manifests_of(
-    index: Index, documents: Mapping[str, Manifest | Index]
-) -> dict[Platform, Manifest]:
-    """Platform to manifest, for those children of `index` that are carried."""
-    found: dict[Platform, Manifest] = {}
-    for child in index.manifests:
-        document = documents.get(child.digest)
-        if child.platform and child.attests is None and isinstance(document, Manifest):
-            found.setdefault(child.platform, document)
-    return found
 
 
 def check_places(

@@ -74,4 +74,4 @@ def _lacking(stock: Stock, need: ImageNeed) -> tuple[Platform, ...]:
         return need.platforms
     if not entry.omitted and len(entry.platforms) == 1:
         return ()  # of an image for one platform BuildKit takes that one
-    return tuple(one for one in need.platforms if str(one) not in entry.platforms)
+    return tuple(one for one in need.platforms if not entry.serves(one))

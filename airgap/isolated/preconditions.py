@@ -14,7 +14,6 @@ from pathlib import Path
 
 from airgap.bundle.archive import Archive
 from airgap.bundle.contents import parse_time
-from airgap.bundle.framing import manifests_of
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.disk import existing
 from airgap.errors import HostError, SpaceError, UsageError
@@ -27,8 +26,9 @@ from airgap.isolated.registry_mirror import check_reached, kept_as, kept_here
 from airgap.isolated.step import OpenBundle, Step, Work
 from airgap.isolated.steps.push import check_tags
 from airgap.limits import MIB
-from airgap.oci.manifest import Index
+from airgap.oci.manifest import blobs_of
 from airgap.oci.platform import native_platform
+from airgap.oci.tree import documents_of
 from airgap.progress import format_bytes
 from airgap.replay.readable import Documents
 from airgap.store.seed import missing_blobs, needed_by
@@ -79,7 +79,7 @@ def check_host(work: Work, steps: Sequence[Step]) -> None:
     for step in steps:
         for role in step.roles:
             image = work.wanted.role(role)
-            if str(native_platform()) not in image.platforms:
+            if not image.serves(native_platform()):
                 raise HostError(
                     f"{image.reference.familiar} is carried for {', '.join(image.platforms)}, "
                     f"and this host is {native_platform()}",
@@ -167,8 +167,8 @@ def _to_load(work: Work, documents: Documents) -> int:
     for image in images:
         top = documents.get(image.digest)
         if top is not None and not work.engine.image_id(image.reference.familiar):
-            carried = manifests_of(top, documents).values() if isinstance(top, Index) else [top]
-            size += sum(blob.size for manifest in carried for blob in manifest.blobs)
+            part = documents_of(image.digest, documents)
+            size += sum(blob.size for blob in blobs_of(part).values())
     return size
 
 

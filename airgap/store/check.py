@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from airgap.bundle import framing
 from airgap.bundle.contents import ImageEntry
 from airgap.oci.manifest import Index, Manifest
+from airgap.oci.tree import carried_platforms
 from airgap.progress import Progress
 from airgap.store import layout
 from airgap.store.store import Store
@@ -45,12 +45,12 @@ def lack_of(store: Store, image: ImageEntry, *, whole: bool = True) -> str:
     documents = store.documents(image)
     top = documents[image.digest]
     if isinstance(top, Index):
-        held = {str(platform) for platform in framing.manifests_of(top, documents)}
+        held = carried_platforms(image.digest, documents)
         if missing := [platform for platform in image.platforms if platform not in held]:
             return f"{name} lacks {missing[0]}"
     for document in documents.values():
-        blobs = document.blobs if isinstance(document, Manifest) else ()
-        for blob in blobs if whole else blobs[:1]:
+        configs = document.blobs[:1] if isinstance(document, Manifest) else ()
+        for blob in document.blobs if whole else configs:
             if not store.has_blob(blob.digest, blob.size):
                 return f"{name} lacks {blob.digest}"
     return ""

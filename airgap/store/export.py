@@ -9,6 +9,7 @@ from airgap.bundle import framing
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import NotFoundError
 from airgap.oci.manifest import Index, Manifest, blobs_of
+from airgap.oci.tree import carried_platforms
 from airgap.store.store import Store
 
 
@@ -50,8 +51,8 @@ def _name(image: ImageEntry) -> str:
 def _check_whole(image: ImageEntry, documents: Mapping[str, Manifest | Index]) -> None:
     top = documents[image.digest]
     if isinstance(top, Index):
-        held = {str(platform) for platform in framing.manifests_of(top, documents)}
-        if missing := set(image.platforms) - held:
+        held = carried_platforms(image.digest, documents)
+        if missing := set(image.platforms).difference(held):
             raise NotFoundError(
                 f"the mirror's storage lacks {image.name} for {', '.join(sorted(missing))}",
                 remedy="bring it again from its bundle: airgap install DIR --repair",

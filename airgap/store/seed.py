@@ -7,12 +7,13 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from threading import Event
 
-from airgap.bundle.archive import Archive, documents_of
+from airgap.bundle.archive import Archive
 from airgap.bundle.contents import BlobEntry, Contents, ImageEntry
 from airgap.bundle.joined_tar import JoinedTar
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.errors import HostError, SpaceError, is_full
 from airgap.oci.manifest import Index, Manifest, blobs_of
+from airgap.oci.tree import documents_of
 from airgap.progress import Progress
 from airgap.store.store import Store
 from airgap.store.tags import check_tag_collisions, tags_of

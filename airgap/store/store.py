@@ -15,6 +15,7 @@ import secrets
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -25,7 +26,8 @@ from airgap.errors import IntegrityError, NotFoundError
 from airgap.limits import LIMITS, MIB
 from airgap.oci import manifest
 from airgap.oci.digest import hex_of
-from airgap.oci.manifest import Index, Manifest
+from airgap.oci.manifest import Descriptor, Index, Manifest, is_document
+from airgap.oci.tree import read_tree
 from airgap.store import layout
 from airgap.store.tags import tags_of
 
@@ -150,9 +152,12 @@ class Store:
             IntegrityError: One was damaged on this disk.
         """
         repository = layout.mirror_repositories(image.reference)[0]
-        return self._reached(
-            image, lambda digest: bool(self._read_link(layout.revision_link(repository, digest)))
-        )
+
+        def is_linked(entry: Descriptor) -> bool:
+            link = layout.revision_link if is_document(entry.media_type) else layout.layer_link
+            return bool(self._read_link(link(repository, entry.digest)))
+
+        return self._reached(image, is_linked)
 
     def carried(self, image: ImageEntry, digests: Container[str]) -> dict[str, Manifest | Index]:
         """Digest to manifest or index, of all that the image reaches and a bundle has.
@@ -165,7 +170,7 @@ class Store:
             NotFoundError: One is not here.
             IntegrityError: One was damaged on this disk.
         """
-        return self._reached(image, digests.__contains__)
+        return self._reached(image, lambda entry: entry.digest in digests)
 
     def link_image(self, image: ImageEntry, documents: Mapping[str, Manifest | Index]) -> None:
         """Makes an image readable by digest through its repositories.
@@ -252,16 +257,9 @@ class Store:
         )
 
     def _reached(
-        self, image: ImageEntry, is_carried: Callable[[str], bool]
+        self, image: ImageEntry, is_carried: Callable[[Descriptor], bool]
     ) -> dict[str, Manifest | Index]:
-        body = self.small_blob(image.digest, LIMITS.manifest_bytes)
-        top = manifest.parse(body, image.media_type, image.name)
-        found: dict[str, Manifest | Index] = {image.digest: top}
-        for child in top.manifests if isinstance(top, Index) else ():
-            if child.media_type in manifest.MANIFEST_TYPES and is_carried(child.digest):
-                body = self.small_blob(child.digest, LIMITS.manifest_bytes)
-                found[child.digest] = manifest.parse(body, child.media_type, image.name)
-        return found
+        return read_tree(image.digest, image.media_type, image.name, _Stored(self, is_carried))
 
     def _open(self, digest: str) -> BinaryIO:
         try:
@@ -293,6 +291,23 @@ class Store:
     def _sync_later(self, relative: Path) -> None:
         """Remembers a file and all folders down to it: a rename lasts when its folder is synced."""
         self._unsynced |= dict.fromkeys(self.root / path for path in (relative, *relative.parents))
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What a store holds of an image: see `tree.Holder`."""
+
+    store: Store
+    has: Callable[[Descriptor], bool]
+
+    def document(self, digest: str) -> bytes:
+        return self.store.small_blob(digest, LIMITS.manifest_bytes)
+
+    def config(self, config: Descriptor) -> bytes | None:
+        """A config that is missing or damaged states nothing: who needs it finds that out."""
+        with suppress(NotFoundError, IntegrityError):
+            return self.store.small_blob(config.digest, LIMITS.config_bytes)
+        return None
 
 
 class NewBlob:

@@ -49,7 +49,7 @@ def bring_image(work: Work, image: ImageEntry, platform: Platform | None) -> Non
         HostError: As for `load_image`.
         NotFoundError: No bundle brought it for that platform.
     """
-    if platform is not None and str(platform) not in image.platforms:
+    if platform is not None and not image.serves(platform):
         name = image.reference.familiar
         raise NotFoundError(
             f"no installed bundle has {name} for {platform}",

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 
-from airgap.bundle.archive import documents_of
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import HostError, NotFoundError, TrustError
 from airgap.isolated import registry_mirror
@@ -15,6 +14,7 @@ from airgap.isolated.registry_mirror import RegistryMirror
 from airgap.isolated.registry_tags import note_tags, noted_tags
 from airgap.isolated.step import Finding, Step, Work
 from airgap.oci.manifest import Index, Manifest
+from airgap.oci.tree import documents_of
 from airgap.progress import format_bytes
 from airgap.store.layout import mirror_name
 
@@ -166,6 +166,7 @@ def _target(work: Work, mirror: RegistryMirror, image: ImageEntry) -> Target:
         b"".join(bytes(chunk) for chunk in _read(work, image.digest)),
         mirror.repository(image),
         rewrite=work.settings.rewrite_indexes,
+        read=lambda digest: _read(work, digest),
     )
 
 
