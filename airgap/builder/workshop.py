@@ -188,7 +188,7 @@ def _check(material: Material) -> None:
             remedy="make it without --no-roles",
         )
     for role in _needed(material):
-        if str(material.native) not in material.roles[role].platforms:
+        if not material.roles[role].serves(material.native):
             raise HostError(
                 f"the bundle's {role} is not made for {material.native}",
                 meaning="This machine cannot run it.",

@@ -115,7 +115,8 @@ def build(stock: Stock, builder: Builder, source: BuildSource, recording: str) -
         raise UsageError(
             f"only the builder {builder.buildx.builder!r} can replay", remedy="leave --builder out"
         )
-    chosen = choose(stock.wanted.recordings, recording, digest_of(source.text.encode()))
+    wanted, dockerfile = stock.wanted, digest_of(source.text.encode())
+    chosen = choose(wanted.recordings, recording, dockerfile, wanted.recorded)
     recordings = [load_recording(stock.replay, entry) for entry in chosen]
     options = build_options(source.arguments)
     # With what the mirror's images have derived builds do.
@@ -171,14 +172,18 @@ def requested_urls(missed: Sequence[Asked]) -> RequestFile:
 
 
 def choose(
-    recordings: Mapping[str, RecordingEntry], name: str, dockerfile: str
+    recordings: Mapping[str, RecordingEntry],
+    name: str,
+    dockerfile: str,
+    recorded: Mapping[str, str] | None = None,
 ) -> list[RecordingEntry]:
     """The recording of a build, and after it those that only add what was asked for.
 
     Args:
-        recordings: Name to recording, of this host; later ones were brought later.
+        recordings: Name to recording, of this host; later ones are of newer bundles.
         name: The wanted one; empty for the one of the Dockerfile, or the only one.
         dockerfile: Digest of the Dockerfile.
+        recorded: Name to when its bundle was made; of a Dockerfile's the newest count.
 
     Raises:
         NotFoundError: There is none of that name.
@@ -192,7 +197,11 @@ def choose(
                 f"no installed bundle has the recording {name}", remedy=_choice(builds)
             )
         return list(dict.fromkeys([recordings[name], *added]))
-    same = [entry for entry in builds if entry.dockerfile == dockerfile] or builds
+    same = [entry for entry in builds if entry.dockerfile == dockerfile]
+    if recorded and same:
+        newest = max(recorded[entry.name] for entry in same)
+        same = [entry for entry in same if recorded[entry.name] == newest]
+    same = same or builds
     if len(same) > 1:
         raise UsageError(
             "several recordings could be meant", remedy=f"--recording NAME: {_choice(same)}"

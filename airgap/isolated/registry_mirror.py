@@ -29,7 +29,7 @@ from airgap.oci.reference import Reference
 from airgap.oci.registries import Registries, RegistryConfig, is_loopback, is_server
 from airgap.oci.registry import RegistryClient
 from airgap.oci.session import host_ca
-from airgap.store.layout import mirror_host, mirror_repositories
+from airgap.store.layout import mirror_host, mirror_name, mirror_repositories
 from airgap.trust.certificates import all_certificates
 
 # Seconds for which a look at the registry waits for an answer, and bears failures.
@@ -201,6 +201,11 @@ def kept_here(work: Work) -> list[ImageEntry]:
     return list(dict.fromkeys(roles + in_docker))
 
 
+def kept_as(image: ImageEntry) -> tuple[str, str]:
+    """What tells an image from others in the mirror: its name there, and its digest."""
+    return mirror_name(image.reference), image.digest
+
+
 def check_reached(work: Work) -> None:
     """The registry that was named answers, and to these credentials.
 
@@ -244,7 +249,7 @@ def fetch(work: Work, mirror: RegistryMirror, image: ImageEntry) -> None:
         client.close()
     with foreseen("fetch"):
         store.link_image(image, documents)
-        store.tag_images([image])
+        store.set_tags(dict.fromkeys(work.wanted.tags_of(image), image.digest))
 
 
 def _fetch_blob(

@@ -17,7 +17,6 @@ from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import read_signed
 from airgap.errors import HostError, IntegrityError
-from airgap.isolated import preconditions
 from airgap.isolated.host import User, docker_group
 from airgap.isolated.state import Changes, HostSettings, State
 from airgap.isolated.status import look
@@ -28,6 +27,7 @@ from airgap.isolated.wanted import Wanted
 from airgap.oci.digest import digest_of
 from airgap.progress import Progress
 from airgap.replay.carried import load_recording
+from airgap.replay.readable import check_bundle
 from airgap.store import layout
 from airgap.trust.keys import PrivateKey
 from tests import forge
@@ -49,7 +49,7 @@ def work_with(root: Path, folders: Sequence[Path], key: PrivateKey) -> Iterator[
     with ExitStack() as stack:
         archive = stack.enter_context(Archive(media, signed.contents))
         replay = stack.enter_context(ReplayTar(media, signed.contents))
-        preconditions.check_bundle(media, signed, archive, replay)
+        check_bundle(media, signed.contents, archive, replay)
         yield Work(
             state=state,
             wanted=Wanted.of([signed.contents]),
