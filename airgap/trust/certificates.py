@@ -122,7 +122,7 @@ def is_authority_of(certificate: bytes, address: str) -> bool:
     """Whether an authority can vouch for an address, and for no other.
 
     It must be one as `new_authority` makes it. Programs take a certificate that they trust for
-    that of a server, too, and then look at its own names, and not at what it may vouch for.
+    that of a server, too, and then look at its own names, and not at its constraints.
 
     Raises:
         IntegrityError: That is no certificate.

@@ -114,7 +114,7 @@ def _odd_authorities(key: ec.EllipticCurvePrivateKey) -> dict[str, x509.Certific
 
 @pytest.mark.parametrize("odd", _odd_authorities(ec.generate_private_key(ec.SECP256R1())))
 def test_what_is_trusted_is_an_authority_and_nothing_else(odd: str) -> None:
-    """Go takes a trusted certificate for that of a server, whatever it may vouch for."""
+    """Go takes a trusted certificate for that of a server, whatever its constraints."""
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _odd_authorities(key)[odd].sign(key, hashes.SHA256())
     pem = certificate.public_bytes(serialization.Encoding.PEM)
