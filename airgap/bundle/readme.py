@@ -30,6 +30,10 @@ what whoever made it tells you; this file does not count as saying it.
 2. Then install, with the tool that was just checked:
 
    python3 -I tool/airgap.pyz trust add {key}.pub
+
+   Compare the fingerprint that it prints with the one that you were told, all of it.
+   Only if they are the same:
+
    python3 -I tool/airgap.pyz install MEDIUM
 
    Later visits need only:  airgap install MEDIUM

@@ -27,9 +27,11 @@ def command() -> None:
 @click.option("--name", default="", help="What to call it [default: the file's name].")
 @pass_settings
 def add(settings: Settings, public_key: Path, name: str) -> None:
-    """Take in a public key. Compare the fingerprint with one that came another way.
+    """Trust a public key. Compare the fingerprint that is printed.
 
-    It lies in /etc/airgap/trust from then on, which only root can write to.
+    It must be the one that airgap keygen printed; if it is not: airgap trust remove NAME.
+    A key inside or beside a bundle, or on its medium, is refused. What is trusted is kept in
+    /etc/airgap/trust, which only root can change.
 
     \b
     Example:
@@ -39,6 +41,10 @@ def add(settings: Settings, public_key: Path, name: str) -> None:
 
     key = add_key(settings.trust_dir, public_key, name)
     click.echo(f"trusted: {key.name}, {key.algorithm}, fingerprint {key.fingerprint}")
+    click.echo(
+        f"Is it the fingerprint that airgap keygen printed? If not: airgap trust remove {key.name}",
+        err=True,
+    )
 
 
 @command.command(name="list")

@@ -85,7 +85,7 @@ def joined(state: State) -> Joined | None:
 
 
 def _check_authority(path: Path, registries: Sequence[str]) -> None:
-    """The file that programs of this host trust vouches for the registries, and nothing else.
+    """The authority that programs of this host trust is for the registries, and nothing else.
 
     Raises:
         ValueError: It is another one: an earlier version took files that held more.

@@ -22,11 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from platformdirs import user_cache_path
+
 from airgap.disk import read_regular, write_whole
 from airgap.errors import HostError, SpaceError, UsageError, is_full
 from airgap.limits import LIMITS
 from airgap.oci.platform import Platform, parse_platform
 from airgap.oci.reference import Reference, parse_reference
+from airgap.ownership import open_locked
 from airgap.spec import toml
 
 DEFAULT_PATH = Path("airgap-request.toml")
@@ -146,7 +149,7 @@ def add_to_request(path: Path, missing: RequestFile) -> RequestFile:
     """
     urls = tuple(one for one in missing.urls if one.is_well_formed)
     try:
-        with _held(path.parent):
+        with _held():
             known = _parse(_read(path, os.O_NOFOLLOW), str(path)) if _is_file(path) else None
             asked = (known or RequestFile()).united(RequestFile(missing.images, urls))
             data = asked.to_toml(path.name).encode()
@@ -162,11 +165,15 @@ def add_to_request(path: Path, missing: RequestFile) -> RequestFile:
 
 
 @contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Lets one build at a time add to the files of a folder."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _held() -> Iterator[None]:
+    """Lets one build of this user at a time add to request files.
+
+    The lock is not in the folder of the file, where other users could hold it.
+    """
+    cache = user_cache_path("airgap")
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = open_locked(cache / "request.lock", fcntl.LOCK_EX)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)

@@ -22,7 +22,7 @@ from typing import BinaryIO
 
 from airgap.bundle.contents import ImageEntry
 from airgap.disk import sync
-from airgap.errors import IntegrityError, NotFoundError
+from airgap.errors import HostError, IntegrityError, NotFoundError
 from airgap.limits import LIMITS, MIB
 from airgap.oci import manifest
 from airgap.oci.digest import hex_of
@@ -268,6 +268,12 @@ class Store:
             raise NotFoundError(
                 f"{self.root} lacks {digest}",
                 remedy="bring it again from its bundle: airgap install DIR --repair",
+            ) from error
+        except PermissionError as error:
+            raise HostError(
+                f"cannot read {self.root}: {error.strerror}",
+                meaning="It is for root and for users who may use Docker.",
+                remedy="use sudo, or have root add you to the group docker",
             ) from error
 
     def _link(self, relative: Path, digest: str) -> None:

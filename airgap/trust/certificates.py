@@ -55,19 +55,15 @@ def new_authority(name: str, address: str, now: datetime, days: int) -> Certifie
     Whoever trusts it, even a whole host, trusts it for nothing else.
 
     Args:
-        name: Its common name.
+        name: Its common name, with a space in it, so that it is no host's.
         address: IP address or DNS name.
         now: When it begins.
         days: How long it holds.
     """
     key = ec.generate_private_key(ec.SECP256R1())
-    builder = (
-        _begin(name, key, now, days)
-        .issuer_name(_named(name))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(signs=True), critical=True)
-        .add_extension(_constraints(address), critical=True)
-    )
+    builder = _begin(name, key, now, days).issuer_name(_named(name))
+    for extension in _of_authority(address):
+        builder = builder.add_extension(extension, critical=True)
     return _finish(builder, key, key)
 
 
@@ -125,10 +121,21 @@ def is_for(certificate: bytes, address: str) -> bool:
 def is_authority_of(certificate: bytes, address: str) -> bool:
     """Whether an authority can vouch for an address, and for no other.
 
+    It must be one as `new_authority` makes it. Programs take a certificate that they trust for
+    that of a server, too, and then look at its own names, and not at its constraints.
+
     Raises:
         IntegrityError: That is no certificate.
     """
-    return _extension(certificate, x509.NameConstraints) == _constraints(address)
+    found = _certificate(certificate)
+    key_id = x509.SubjectKeyIdentifier.from_public_key(found.public_key())
+    wanted = [(key_id, False), *((one, True) for one in _of_authority(address))]
+    names = [(one.oid, " " in str(one.value)) for one in found.subject]
+    return (
+        [(one.value, one.critical) for one in _extensions(found)] == wanted
+        and names == [(NameOID.COMMON_NAME, True)]
+        and found.subject == found.issuer
+    )
 
 
 def is_issued_by(certificate: bytes, authority: bytes) -> bool:
@@ -214,11 +221,25 @@ def _der(certificate: x509.Certificate) -> bytes:
 
 def _extension(certificate: bytes, kind: type[_Extension]) -> _Extension | None:
     try:
-        return _certificate(certificate).extensions.get_extension_for_class(kind).value
+        return _extensions(_certificate(certificate)).get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
         return None
+
+
+def _extensions(certificate: x509.Certificate) -> x509.Extensions:
+    try:
+        return certificate.extensions
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise IntegrityError("the extensions of a certificate cannot be read") from error
+
+
+def _of_authority(address: str) -> list[x509.ExtensionType]:
+    """The critical extensions of an authority."""
+    return [
+        x509.BasicConstraints(ca=True, path_length=0),
+        _key_usage(signs=True),
+        _constraints(address),
+    ]
 
 
 def _named(name: str) -> x509.Name:

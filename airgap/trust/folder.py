@@ -16,8 +16,9 @@ from airgap.limits import LIMITS
 from airgap.ownership import changeable_by_others
 from airgap.trust.keys import PublicKey, load_public
 
-# The whole of one, or a part on one of several media.
-_OF_A_BUNDLE = re.compile(r"bundle\.json|SHA256SUMS(\.sig)?|(images|replay)\.tar(\..*)?", re.I)
+# A whole bundle, or a volume of one on several media. SHA256SUMS is no sign of one: it is copied
+# to the host, into the folder of the key, before anything is checked.
+_OF_A_BUNDLE = re.compile(r"bundle\.json|(images|replay)\.tar\.[0-9]{3,}", re.I)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -237,6 +238,6 @@ def _from_medium(key: Path) -> TrustError:
     return TrustError(
         f"the key {key} is on the medium of a bundle that it would prove genuine",
         meaning="Whoever changed the bundle could have put it there.",
-        remedy="compare its fingerprint with one that came another way, copy it to /root, "
-        "then: airgap trust add FILE",
+        remedy="compare its fingerprint with one that came another way, copy it to a folder of its "
+        "own on this host, then: airgap trust add FILE",
     )

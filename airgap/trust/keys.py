@@ -219,7 +219,7 @@ def load_private(path: Path, passphrase: bytes | None) -> PrivateKey:
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise UsageError(
             f"{path} is not a PKCS#8 PEM private key, or holds more than that",
-            remedy="make one: airgap keygen NAME",
+            remedy="make one: airgap keygen NAME, or convert it: openssl pkey -in FILE -out NEW",
         ) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) or not _strong(
         key.public_key()

@@ -19,7 +19,7 @@ _BLOCK = re.compile(
     rb"^-----BEGIN CERTIFICATE-----\n((?:[A-Za-z0-9+/=]{1,76}\n)+)-----END CERTIFICATE-----$", re.M
 )
 # openssl reads 254 bytes of a line at a time, and takes the next one for the start of a line.
-_LINE = re.compile(rb"[^\0\r\n]{0,200}")
+_LINE = re.compile(rb"[^\0\r\n]{0,250}")
 
 
 def write(label: str, der: bytes) -> bytes:

@@ -154,6 +154,16 @@ def test_the_fingerprint_is_the_same_on_both_sides(walked: Walked) -> None:
     assert f"fingerprint sha256:{fingerprint}" in walked.workstation["On the workstation"]
 
 
+def test_the_key_that_is_trusted_is_the_one_that_was_made(walked: Walked) -> None:
+    said = re.search(
+        r"^trusted: site, .*(fingerprint sha256:[0-9a-f]{64})$",
+        walked.server["On the server"],
+        re.M,
+    )
+    assert said
+    assert said[1] in walked.workstation["On the workstation"]
+
+
 def test_the_tool_is_checked_as_the_readme_says(walked: Walked) -> None:
     checked = walked.server["On the server"].splitlines()[1:3]
     assert checked == ["Verified OK", "tool/airgap.pyz: OK"]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from airgap.errors import ExitCode
 from tests.lab import journey
 from tests.lab.loopback_site import LoopbackSite, content
 from tests.lab.upstream import Upstream
@@ -277,3 +278,19 @@ def test_a_second_one_is_refused_and_a_killed_one_gives_way(recorded: Recording)
     assert {what: after[what] for what in after if what not in left} == {
         what: before[what] for what in before if what not in left
     }
+
+
+def test_what_another_user_runs_is_named_and_left_alone(recorded: Recording) -> None:
+    run = recorded.station.run
+    empty = recorded.folder / "empty.tar"
+    empty.write_bytes(bytes(10240))
+    run(["docker", "import", empty, "somebody/else:1"])
+    name, label = "airgap-workshop-mirror", "airgap.root=airgap-workshop/4242"
+    run(["docker", "create", "--name", name, "--label", label, "somebody/else:1", "/x"])
+    try:
+        refused = run(recorded.rehearsal(recorded.folder / "plain"), check=False)
+        assert refused.returncode == ExitCode.HOST
+        assert "the user 4242 records or rehearses builds on this machine" in refused.stderr
+    finally:
+        run(["docker", "rm", name])
+        run(["docker", "rmi", "somebody/else:1"])

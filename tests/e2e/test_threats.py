@@ -133,6 +133,20 @@ def test_a_stranger_cannot_change_keys_state_or_programs(host: IsolatedHost) -> 
         assert "Permission denied" in done.stderr, target
 
 
+def test_a_stranger_cannot_read_recordings_or_hold_a_lock(host: IsolatedHost) -> None:
+    host.run(["mkdir", "-p", "/var/lib/airgap/replay"])
+    host.run(["airgap", "doctor", "--fix"], check=False)
+    locks = ["lock", "tool/lock"]
+    attempts = {f"/var/lib/airgap/{name}": ["flock", "--nonblock"] for name in locks}
+    attempts["/var/lib/airgap/replay"] = ["ls"]
+    for path, command in attempts.items():
+        assert host.path(path).exists(), path
+        run = [*command, path, "true"] if command[0] == "flock" else [*command, path]
+        plain = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", *run]
+        done = host.run(plain, check=False)
+        assert "Permission denied" in done.stderr, path
+
+
 @pytest.mark.parametrize("builder", ["airgap", "airgap-replay"])
 def test_a_run_step_does_not_get_at_the_disk_of_the_mirror(
     host: IsolatedHost, builder: str

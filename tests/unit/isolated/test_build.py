@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import stat
+from pathlib import Path
+
 import pytest
 
 from airgap.builder.arguments import BuildArguments
 from airgap.bundle.contents import RecordingEntry
 from airgap.errors import NotFoundError, UsageError
-from airgap.isolated.build import build_options, choose
+from airgap.isolated.build import _shared, build_options, choose
+from airgap.isolated.stock import Stock
+from airgap.isolated.wanted import Wanted
 from airgap.oci.digest import digest_of
 from airgap.oci.platform import native_platform, parse_platform
+from airgap.store.store import Store
 
 
 def entry(name: str, dockerfile: str = "sha256:other") -> RecordingEntry:
@@ -86,3 +92,14 @@ def test_a_build_is_for_this_host_unless_it_says_otherwise(
     assert default == (parse_platform("linux/riscv64"),)
     both = build_options(BuildArguments.parse(["--platform", "local,linux/riscv64", "."]))
     assert both.platforms == (native_platform(), parse_platform("linux/riscv64"))
+
+
+def test_builds_wait_for_each_other_where_other_users_cannot_hold_them_up(tmp_path: Path) -> None:
+    """Every user can open the mirror's folder, and lock it."""
+    stock = Stock(Wanted.of([]), Store(tmp_path / "mirror"), Store(tmp_path / "replay"))
+    stock.mirror.root.mkdir(mode=0o755)
+    with _shared(stock) as folder:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    stock.replay.root.mkdir(mode=0o750)
+    with _shared(stock) as folder:
+        assert folder == stock.replay.root

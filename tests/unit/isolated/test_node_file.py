@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,8 +32,8 @@ from airgap.trust.certificates import Purpose, issue, new_authority
 
 NOW = datetime.now(UTC)
 REGISTRY, NODE = "192.0.2.10", "192.0.2.20"
-AUTHORITY = new_authority("registry", REGISTRY, NOW, 90)
-CLIENTS = new_authority("node", NODE, NOW, 30)
+AUTHORITY = new_authority("the registry", REGISTRY, NOW, 90)
+CLIENTS = new_authority("a node", NODE, NOW, 30)
 SERVER = issue(CLIENTS, NODE, Purpose.SERVER, NOW, 30)
 GOOD = NodeFile(
     "arm",
@@ -146,6 +150,24 @@ def test_a_file_that_says_the_same_in_other_bytes_is_refused(tmp_path: Path) -> 
     ):
         with pytest.raises(UsageError, match="not in the form that airgap node add writes"):
             parse_node_file(data, NOW)
+
+
+def test_a_servers_own_certificate_is_no_authority(tmp_path: Path) -> None:
+    """It has the constraints of one, and names of its own that every host would believe."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    good = x509.load_pem_x509_certificate(GOOD.authority)
+    named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "the registry")])
+    forged = (
+        x509.CertificateBuilder(named, named, key.public_key(), 1, NOW, NOW + timedelta(9))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("other.example")]), critical=False)
+        .add_extension(
+            good.extensions.get_extension_for_class(x509.NameConstraints).value, critical=True
+        )
+        .sign(key, hashes.SHA256())
+    )
+    text = forged.public_bytes(serialization.Encoding.PEM).decode()
+    with pytest.raises(UsageError, match="cannot vouch"):
+        parse_node_file(canonical(_document(tmp_path) | {"authority": text}), NOW)
 
 
 def test_an_authority_for_no_registry_is_refused(tmp_path: Path) -> None:

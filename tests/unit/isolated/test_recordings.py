@@ -16,7 +16,7 @@ from airgap.bundle.archive import Archive
 from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import read_signed
-from airgap.errors import IntegrityError
+from airgap.errors import HostError, IntegrityError
 from airgap.isolated.host import User, docker_group
 from airgap.isolated.state import Changes, HostSettings, State
 from airgap.isolated.status import look
@@ -26,6 +26,7 @@ from airgap.isolated.steps.recordings import RecordingsStep
 from airgap.isolated.wanted import Wanted
 from airgap.oci.digest import digest_of
 from airgap.progress import Progress
+from airgap.replay.carried import load_recording
 from airgap.replay.readable import check_bundle
 from airgap.store import layout
 from airgap.trust.keys import PrivateKey
@@ -102,6 +103,28 @@ def test_only_who_may_build_can_read_what_was_recorded(
             assert look(STEP, work).well
     finally:
         os.umask(before)
+
+
+def test_who_may_not_build_is_told_so(tmp_path: Path, key: PrivateKey) -> None:
+    make_bundle(tmp_path / "bundle", key, recordings=[forge.recorded()])
+    with work_with(tmp_path / "state", [tmp_path / "bundle"], key) as work:
+        STEP.apply(work)
+        work.state.replay.root.chmod(0)
+        child = os.fork()
+        if not child:  # without the rights of root, who may read everything
+            status = 1
+            try:
+                if os.geteuid() == 0:
+                    os.setgroups([])
+                    os.setresgid(65534, 65534, 65534)
+                    os.setresuid(65534, 65534, 65534)
+                load_recording(work.state.replay, forge.recorded().entry)
+            except HostError as error:
+                status = 0 if "Permission denied" in error.message else 1
+            finally:
+                os._exit(status)
+        assert os.waitpid(child, 0)[1] == 0
+        work.state.replay.root.chmod(0o700)
 
 
 def test_a_bundle_without_recordings_changes_nothing(tmp_path: Path, key: PrivateKey) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -102,6 +104,13 @@ def test_a_bundle_that_newer_ones_came_after_brings_its_blobs_and_no_tag(state: 
         "2 blobs brought again"  # of the recording: its map, and the answer
     ]
     assert not bring(state, 1, repair=True).changed
+
+
+def test_recordings_that_are_lost_come_back_for_those_alone_who_may_build(state: State) -> None:
+    shutil.rmtree(state.replay.root)
+    assert bring(state, 2, repair=True).changed
+    assert any(state.replay.root.rglob("data"))
+    assert stat.S_IMODE(state.replay.root.stat().st_mode) & 0o027 == 0
 
 
 def test_what_the_bundle_has_not_stays_and_is_named_with_its_bundle(state: State) -> None:

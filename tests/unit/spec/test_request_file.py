@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tomllib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -43,6 +45,15 @@ accept = "*/*"
 range = "bytes=0-9"
 """
 TOKEN = "canary-2f8e17"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """This user's cache stays as it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
 
 platforms = st.lists(st.sampled_from([AMD64, ARM64, Platform("linux", "arm", "v7")]), min_size=1)
 references = st.sampled_from(
@@ -232,6 +243,16 @@ def test_builds_that_fail_at_once_all_add_theirs(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda one: add_to_request(path, one), each))
     assert {url for one in each for url in one.urls} == set(load_request(path).urls)
+
+
+def test_who_holds_the_folder_holds_up_no_build(tmp_path: Path) -> None:
+    """Every user who can read a folder can lock it."""
+    folder = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        assert add_to_request(tmp_path / "r.toml", BOTH) == BOTH
+    finally:
+        os.close(folder)
 
 
 def test_what_no_file_may_have_is_left_out(tmp_path: Path) -> None:

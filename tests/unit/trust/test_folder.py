@@ -157,7 +157,7 @@ def test_a_key_on_the_bundles_own_mount_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "marker", ["bundle.json", "SHA256SUMS", "SHA256SUMS.SIG", "images.tar.002"]
+    "marker", ["bundle.json", "BUNDLE.JSON", "images.tar.002", "replay.tar.000"]
 )
 @pytest.mark.parametrize("place", ["site.pub", "tool/site.pub", "a/b/c/site.pub"])
 def test_a_key_inside_or_beside_any_bundle_is_not_added(
@@ -172,6 +172,15 @@ def test_a_key_inside_or_beside_any_bundle_is_not_added(
             add_key(tmp_path / "trust", path)
         assert "airgap trust add" in caught.value.remedy
     assert not (tmp_path / "trust").exists()
+
+
+def test_a_key_is_added_where_the_first_visit_has_it(tmp_path: Path) -> None:
+    """In the folder into which SHA256SUMS and the tool were copied from the medium."""
+    key = new_pub(tmp_path / "site.pub")
+    for name in ("SHA256SUMS", "SHA256SUMS.sig", "tool/airgap.pyz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert add_key(tmp_path / "trust", key).name == "site"
 
 
 @pytest.mark.parametrize("bundle", ["", "airgap", "a/b/c/d", ".hidden"])
