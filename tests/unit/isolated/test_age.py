@@ -161,14 +161,10 @@ def make(folder: Path, wishes: Sequence[Wish], serial: int, day: int = 0) -> Con
     return write_bundle(draft, source, lambda _hosts, _progress: b"tool", KEY, Pace(), Progress())
 
 
-def put_in(state: State, folder: Path, *only: str, older: bool = False) -> None:
+def put_in(state: State, folder: Path, *, older: bool = False, repair: bool = False) -> None:
     """Installs a bundle as far as it needs no Docker."""
-    order = Order(
-        [folder],
-        [KEY.public],
-        only=only or ("seed", "recordings"),
-        options=Options(allow_older=older),
-    )
+    options = Options(allow_older=older, repair=repair)
+    order = Order([folder], [KEY.public], only=("seed", "recordings"), options=options)
     install(state, order, User.behind_this_process(), Progress(), lambda outcome: None)
 
 
@@ -327,6 +323,21 @@ def test_an_old_bundle_brings_no_tag_back_under_another_name(tmp_path: Path, nam
     with pytest.raises(TrustError, match=r"docker\.io/library/alpine:1 would go back"):
         put_in(state, tmp_path / "old")
     assert set(tags(state).values()) == {VERSIONS[1].entry.digest}
+
+
+def test_one_of_two_tags_of_a_name_may_become_anothers(tmp_path: Path) -> None:
+    """Docker Hub's names are in the mirror twice; a repair moves neither tag."""
+    state = State(tmp_path / "state")
+    for serial, name in enumerate(("docker.io/ghcr.io/org/app", "ghcr.io/org/app")):
+        make(tmp_path / str(serial), [Wish(name, "tag", serial)], serial, serial)
+        put_in(state, tmp_path / str(serial))
+    for repair in ("0", "1"):
+        put_in(state, tmp_path / repair, repair=True)
+        assert tags(state) == {
+            "docker.io/ghcr.io/org/app:1": VERSIONS[0].entry.digest,
+            "ghcr.io/org/app:1": VERSIONS[1].entry.digest,
+        }
+        assert look(SeedStep(), standing_work(state, User.behind_this_process(), Progress())).well
 
 
 def test_platforms_that_come_later_are_added(tmp_path: Path) -> None:
@@ -509,6 +520,10 @@ def test_an_older_bundle_does_not_replace_the_tool(
             work = standing_work(state, User.behind_this_process(), Progress())
             said.append(tool.ToolStep().check(replace(work, wanted=wanted, bundle=bundle)).well)
     assert said == [True, True, False]
+    pyz.write_bytes(programs[3])  # the newest was installed without its tool
+    with opened(tmp_path / "day1") as bundle:
+        work = standing_work(state, User.behind_this_process(), Progress())
+        assert tool.ToolStep().check(replace(work, bundle=bundle)).well
 
 
 @contextmanager
