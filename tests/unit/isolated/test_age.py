@@ -32,7 +32,7 @@ from airgap.bundle.verify import read_signed
 from airgap.connected.fetch import Pace
 from airgap.connected.make_bundle import Target, plan_bundle, write_bundle
 from airgap.connected.unfinished import Started
-from airgap.errors import TrustError, UsageError
+from airgap.errors import ExitCode, IntegrityError, TrustError, UsageError
 from airgap.isolated import receipts
 from airgap.isolated.build import choose
 from airgap.isolated.host import User
@@ -55,6 +55,7 @@ from airgap.replay.carried import load_recording
 from airgap.spec.bundle_spec import Request, WantedImage
 from airgap.store.layout import mirror_name
 from tests import forge
+from tests.integration.command import airgap
 
 KEY = forge.new_key()
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -556,3 +557,28 @@ def test_bundles_are_read_that_set_the_tag_of_a_pin(tmp_path: Path) -> None:
         assert read_signed(Media([tmp_path / one]), [KEY.public])
         put_in(State(tmp_path / f"state-{one}"), tmp_path / one)
         assert tags(State(tmp_path / f"state-{one}")) == {}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("docker.io/ghcr.io/org/app", "ghcr.io/org/app"),
+        ("DOCKER.IO/library/alpine", "alpine"),
+        ("localhost:5000/app", "docker.io/localhost_5000/app"),
+    ],
+)
+def test_two_images_of_one_tag_are_neither_made_nor_verified_nor_installed(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    wishes = [Wish(name, "tag", version) for version, name in enumerate(names)]
+    with pytest.raises(UsageError, match=r"both set the tag .* of a mirror"):
+        make(tmp_path / "made", wishes, 1)
+    assert not (tmp_path / "made").exists()
+    images = [replace(VERSIONS[one.version], entry=_contents([one]).images[0]) for one in wishes]
+    forge.make_bundle(tmp_path / "forged", KEY, images=images)
+    (tmp_path / "site.pub").write_bytes(KEY.public.pem())
+    refused = airgap("verify", tmp_path / "forged", "--trust", tmp_path / "site.pub")
+    assert refused.code == ExitCode.INTEGRITY
+    assert "would both be" in refused.err
+    with pytest.raises(IntegrityError, match="would both be"):
+        put_in(State(tmp_path / "state"), tmp_path / "forged")
