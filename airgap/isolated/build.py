@@ -158,7 +158,14 @@ def _shared(stock: Stock) -> Iterator[Path]:
 def requested(error: NotHereError | MissedError) -> RequestFile:
     """What the workstation should bring, so that the build goes on."""
     if isinstance(error, NotHereError):
-        images = [RequestedImage(need.reference, need.platforms) for need in error.missing.images]
+        held = error.missing.held
+        images = [
+            RequestedImage(
+                need.reference,
+                tuple(dict.fromkeys((*need.platforms, *held.get(need.reference, ())))),
+            )
+            for need in error.missing.images
+        ]
         return RequestFile(
             tuple(images), tuple(RequestedUrl(one.url) for one in error.missing.urls)
         )

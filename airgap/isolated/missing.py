@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from airgap.isolated.stock import Stock
-from airgap.oci.platform import Platform
+from airgap.oci.platform import Platform, parse_platform
+from airgap.oci.reference import Reference
 from airgap.oci.registries import is_loopback
 from airgap.replay.asked import Asked, normal_url
 from airgap.replay.recording import Recording
@@ -21,10 +22,13 @@ class Missing:
     Attributes:
         images: With those platforms alone that the mirror lacks.
         urls: Of ADD, that no recording has; fit to be shown.
+        held: Of those images whose tag a newer bundle may move, the platforms that the mirror has:
+            such a bundle needs them too, or they are missing next.
     """
 
     images: tuple[ImageNeed, ...]
     urls: tuple[UrlNeed, ...]
+    held: Mapping[Reference, tuple[Platform, ...]] = field(default_factory=dict)
 
     @property
     def lines(self) -> list[str]:
@@ -52,12 +56,15 @@ def find_missing(
         recordings: Those that would be replayed.
         args: The build's arguments, whose values are not shown.
     """
-    images = []
+    images, held = [], {}
     for need in scan.images:
         host = need.reference.host
         reachable = host in stock.registries or is_loopback(host)
         if not reachable and (lacking := _lacking(stock, need)):
             images.append(ImageNeed(need.reference, lacking, need.file, need.line, need.by))
+            entry = stock.wanted.find(need.reference)
+            if entry is not None and need.reference.own_tag:
+                held[need.reference] = tuple(map(parse_platform, entry.platforms))
     known = {key for recording in recordings for key in recording.responses}
     arguments = arguments_of(args)
     urls = []
@@ -65,7 +72,7 @@ def find_missing(
         asked = Asked(normal_url(url.url) or url.url, arguments=arguments)
         if asked.key not in known:
             urls.append(UrlNeed(asked.shown, url.file, url.line))
-    return Missing(tuple(images), tuple(urls))
+    return Missing(tuple(images), tuple(urls), held)
 
 
 def _lacking(stock: Stock, need: ImageNeed) -> tuple[Platform, ...]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from airgap import __version__
+from airgap.bundle.contents import format_time
 from airgap.errors import ExitCode
 from tests import forge
 from tests.lab import journey
@@ -32,7 +34,8 @@ def _the_installed_tool_replaces_itself(host: IsolatedHost) -> None:
     with zipfile.ZipFile(tool, "a") as archive:
         archive.writestr("lib/airgap/newer.txt", "")
     image = forge.indexed("docker.io/site/new:1")
-    forge.make_bundle(folder, key, images=[image], tool=tool.getvalue())
+    now = format_time(datetime.now(UTC))  # an older bundle would not replace it
+    forge.make_bundle(folder, key, images=[image], tool=tool.getvalue(), created=now)
     forge.forge(folder, key, change=lambda document: document.update(tool=__version__))
     host.path("/srv/other.pub").write_bytes(key.public.pem())
     said = host.run(["airgap", "install", "/srv/bundle", "--trust", "/srv/other.pub"]).stdout

@@ -6,11 +6,13 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from airgap import __version__
+from airgap.bundle.contents import format_time
 from airgap.errors import ExitCode
 from tests import forge
 from tests.e2e.conftest import Carried, visit
@@ -206,7 +208,13 @@ def test_the_tool_of_another_bundle_stays_and_stops_nothing(host: IsolatedHost) 
     images = [forge.indexed("docker.io/site/other:1")]
     tool = other.read_bytes()
     forge.make_bundle(
-        host.path("/srv/other"), key, images=images, name="other", tool=tool, version=__version__
+        host.path("/srv/other"),
+        key,
+        images=images,
+        name="other",
+        created=format_time(datetime.now(UTC)),  # an older bundle would not replace it
+        tool=tool,
+        version=__version__,
     )
     host.path("/srv/other.pub").write_bytes(key.public.pem())
     host.run(["airgap", "install", "/srv/other", "--trust", "/srv/other.pub"])

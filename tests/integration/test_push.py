@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,7 +22,10 @@ from airgap.isolated.state import State
 from airgap.isolated.status import look, standing_work
 from airgap.isolated.steps.push import PushStep
 from airgap.isolated.steps.seed import SeedStep
+from airgap.oci.digest import digest_of
 from airgap.progress import Progress
+from airgap.trust.keys import load_private
+from tests import forge
 from tests.integration.command import Outcome, airgap
 from tests.integration.conftest import APP, OLD, SINGLE
 from tests.lab.parts import program
@@ -427,6 +431,33 @@ def test_a_bundle_moves_no_tag_of_images_that_it_has_not(
     theirs.state = root
     assert theirs.install(more, *only, "--allow-older").code == 0
     assert theirs.crane("digest", theirs.name(MOVING)) == after
+
+
+def test_an_old_bundle_moves_no_tag_of_a_registry_under_another_name(
+    somebodys: StartRegistry, key: Path, tmp_path: Path
+) -> None:
+    theirs, signer = somebodys(), load_private(key, None)
+    name = place = "docker.io/site/app:1"
+    old, new = (forge.indexed(name, texts=[text]) for text in ("old", "new"))
+    pin = f"{name}@{old.entry.digest}"
+
+    def bring(image: forge.Image, called: str, day: int) -> Outcome:
+        folder = tmp_path / digest_of(f"{called} {day}".encode())[-9:]
+        image = replace(image, entry=replace(image.entry, name=called))
+        created, serial = f"2026-02-{day:02}T00:00:00Z", day
+        forge.make_bundle(folder, signer, images=[image], created=created, serial=serial)
+        return theirs.push(folder)
+
+    assert bring(new, name, 9).code == 0
+    for day, called in enumerate((name, "DOCKER.IO/site/app:1"), start=1):
+        refused = bring(old, called, day)
+        assert refused.code == ExitCode.TRUST
+        assert f"{place} would go back to an older state" in refused.err
+    assert bring(old, pin, 5).code == 0
+    assert theirs.crane("digest", theirs.name(place)) == new.entry.digest
+    assert theirs.crane("digest", theirs.name(f"docker.io/site/app@{old.entry.digest}"))
+    assert bring(old, name, 10).code == 0  # newer, and upstream is back at it
+    assert theirs.crane("digest", theirs.name(place)) == old.entry.digest
 
 
 def test_a_registry_that_is_chosen_later_is_not_overwritten_either(

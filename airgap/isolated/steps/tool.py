@@ -49,7 +49,7 @@ class ToolStep(Step):
         file, version = work.wanted.tool
         installed = _installed_version()
         if work.bundle is not None and _brought(work.bundle) != file:
-            # What a newer bundle brought counts; this one has it not.
+            # The tool of a newer bundle counts, and this bundle does not have it.
             return Finding(bool(installed), f"airgap {installed or 'does not start'}")
         is_older = version_numbers(installed) < version_numbers(version)
         if is_older or (installed == version and not _is_whole(work, file)):

@@ -22,7 +22,7 @@ from airgap.errors import BuildError, IntegrityError, UsageError
 from airgap.limits import LIMITS
 from airgap.oci.credentials import Credentials
 from airgap.oci.digest import digest_of
-from airgap.oci.manifest import OCI_MANIFEST, Manifest
+from airgap.oci.manifest import OCI_MANIFEST, blobs_of
 from airgap.oci.platform import Platform
 from airgap.oci.registries import Registries
 from airgap.oci.registry import RegistryClient
@@ -165,9 +165,7 @@ def test_what_the_disk_has_changed_is_not_signed(tmp_path: Path, key: PrivateKey
 
 
 def resolved(image: forge.Image) -> ResolvedImage:
-    blobs = [
-        blob for one in image.documents.values() if isinstance(one, Manifest) for blob in one.blobs
-    ]
+    blobs = blobs_of(image.documents).values()
     return ResolvedImage(image.entry, image.bodies, image.documents, tuple(blobs))
 
 

@@ -32,7 +32,7 @@ from airgap.bundle.verify import read_signed
 from airgap.connected.fetch import Pace
 from airgap.connected.make_bundle import Target, plan_bundle, write_bundle
 from airgap.connected.unfinished import Started
-from airgap.errors import TrustError, UsageError
+from airgap.errors import ExitCode, IntegrityError, TrustError, UsageError
 from airgap.isolated import receipts
 from airgap.isolated.build import choose
 from airgap.isolated.host import User
@@ -55,6 +55,7 @@ from airgap.replay.carried import load_recording
 from airgap.spec.bundle_spec import Request, WantedImage
 from airgap.store.layout import mirror_name
 from tests import forge
+from tests.integration.command import airgap
 
 KEY = forge.new_key()
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -161,14 +162,10 @@ def make(folder: Path, wishes: Sequence[Wish], serial: int, day: int = 0) -> Con
     return write_bundle(draft, source, lambda _hosts, _progress: b"tool", KEY, Pace(), Progress())
 
 
-def put_in(state: State, folder: Path, *only: str, older: bool = False) -> None:
+def put_in(state: State, folder: Path, *, older: bool = False, repair: bool = False) -> None:
     """Installs a bundle as far as it needs no Docker."""
-    order = Order(
-        [folder],
-        [KEY.public],
-        only=only or ("seed", "recordings"),
-        options=Options(allow_older=older),
-    )
+    options = Options(allow_older=older, repair=repair)
+    order = Order([folder], [KEY.public], only=("seed", "recordings"), options=options)
     install(state, order, User.behind_this_process(), Progress(), lambda outcome: None)
 
 
@@ -327,6 +324,21 @@ def test_an_old_bundle_brings_no_tag_back_under_another_name(tmp_path: Path, nam
     with pytest.raises(TrustError, match=r"docker\.io/library/alpine:1 would go back"):
         put_in(state, tmp_path / "old")
     assert set(tags(state).values()) == {VERSIONS[1].entry.digest}
+
+
+def test_one_of_two_tags_of_a_name_may_become_anothers(tmp_path: Path) -> None:
+    """Docker Hub's names are in the mirror twice; a repair moves neither tag."""
+    state = State(tmp_path / "state")
+    for serial, name in enumerate(("docker.io/ghcr.io/org/app", "ghcr.io/org/app")):
+        make(tmp_path / str(serial), [Wish(name, "tag", serial)], serial, serial)
+        put_in(state, tmp_path / str(serial))
+    for repair in ("0", "1"):
+        put_in(state, tmp_path / repair, repair=True)
+        assert tags(state) == {
+            "docker.io/ghcr.io/org/app:1": VERSIONS[0].entry.digest,
+            "ghcr.io/org/app:1": VERSIONS[1].entry.digest,
+        }
+        assert look(SeedStep(), standing_work(state, User.behind_this_process(), Progress())).well
 
 
 def test_platforms_that_come_later_are_added(tmp_path: Path) -> None:
@@ -509,6 +521,10 @@ def test_an_older_bundle_does_not_replace_the_tool(
             work = standing_work(state, User.behind_this_process(), Progress())
             said.append(tool.ToolStep().check(replace(work, wanted=wanted, bundle=bundle)).well)
     assert said == [True, True, False]
+    pyz.write_bytes(programs[3])  # the newest was installed without its tool
+    with opened(tmp_path / "day1") as bundle:
+        work = standing_work(state, User.behind_this_process(), Progress())
+        assert tool.ToolStep().check(replace(work, bundle=bundle)).well
 
 
 @contextmanager
@@ -541,3 +557,28 @@ def test_bundles_are_read_that_set_the_tag_of_a_pin(tmp_path: Path) -> None:
         assert read_signed(Media([tmp_path / one]), [KEY.public])
         put_in(State(tmp_path / f"state-{one}"), tmp_path / one)
         assert tags(State(tmp_path / f"state-{one}")) == {}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("docker.io/ghcr.io/org/app", "ghcr.io/org/app"),
+        ("DOCKER.IO/library/alpine", "alpine"),
+        ("localhost:5000/app", "docker.io/localhost_5000/app"),
+    ],
+)
+def test_two_images_of_one_tag_are_neither_made_nor_verified_nor_installed(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    wishes = [Wish(name, "tag", version) for version, name in enumerate(names)]
+    with pytest.raises(UsageError, match=r"both set the tag .* of a mirror"):
+        make(tmp_path / "made", wishes, 1)
+    assert not (tmp_path / "made").exists()
+    images = [replace(VERSIONS[one.version], entry=_contents([one]).images[0]) for one in wishes]
+    forge.make_bundle(tmp_path / "forged", KEY, images=images)
+    (tmp_path / "site.pub").write_bytes(KEY.public.pem())
+    refused = airgap("verify", tmp_path / "forged", "--trust", tmp_path / "site.pub")
+    assert refused.code == ExitCode.INTEGRITY
+    assert "would both be" in refused.err
+    with pytest.raises(IntegrityError, match="would both be"):
+        put_in(State(tmp_path / "state"), tmp_path / "forged")

@@ -30,15 +30,17 @@ class Names:
 
     def __init__(self, known: dict[str, str]) -> None:
         self.known = known
+        self.nameless: set[str] = set()
 
     def image_id(self, name: str) -> str:
         return self.known.get(name, name if name in self.known.values() else "")
 
     def is_nameless(self, id: str) -> bool:
-        return False
+        return id in self.nameless
 
     def remove_image(self, name: str) -> None:
         self.known.pop(name, None)
+        self.nameless.discard(name)
 
     def tag_image(self, name: str, other: str) -> None:
         self.known[other] = self.known[name]
@@ -72,3 +74,16 @@ def test_what_somebody_gave_the_name_to_since_is_theirs(work: Work, kept: bool) 
     loaded.unload_all(work)
     assert docker.known[NAME] == "sha256:" + "8" * 64
     assert loaded.names(work) == []
+
+
+def test_an_image_that_is_named_by_its_digest_leaves_the_tag_to_others(work: Work) -> None:
+    pin = replace(IMAGE.entry, name=f"docker.io/demo/app:1@{OURS}")
+    docker = Names({NAME: THEIRS})
+    work = replace(work, engine=cast("Engine", docker))
+    loaded.note(work, pin)
+    docker.nameless.add(OURS)  # docker load, into the classic store
+    assert loaded.names(work) == [pin.reference.familiar]
+    loaded.unload_all(work)
+    assert docker.known == {NAME: THEIRS}
+    assert docker.nameless == set()
+    assert work.changes.of("load") == []

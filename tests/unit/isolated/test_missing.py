@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from airgap.isolated.build import NotHereError, requested
 from airgap.isolated.missing import Missing, find_missing
 from airgap.isolated.stock import Stock
 from airgap.isolated.wanted import Wanted
@@ -56,6 +57,18 @@ def test_all_that_is_missing_is_named_at_once_with_file_and_line() -> None:
 def test_platforms_that_were_left_out_are_missing() -> None:
     carried = indexed("docker.io/library/alpine:latest", ["linux/amd64"], omitted=["linux/arm64"])
     assert missing("FROM alpine\n", carried).lines == ["D:1: alpine:latest for linux/arm64"]
+
+
+@pytest.mark.parametrize("pinned", [False, True])
+def test_a_request_keeps_the_platforms_that_are_there(pinned: bool) -> None:
+    """Upstream may have moved the tag: without them they would be missing next."""
+    name = "docker.io/library/alpine:latest"
+    carried = indexed(name, ["linux/amd64"], omitted=["linux/arm64"])
+    pin = f"@{carried.entry.digest}" if pinned else ""
+    found = missing(f"FROM alpine{pin}\n", carried)
+    assert [need.platforms for need in found.images] == [(_ARM64,)]
+    asked = requested(NotHereError(found)).images
+    assert [image.platforms for image in asked] == [(_ARM64,) if pinned else (_ARM64, _AMD64)]
 
 
 def test_an_image_for_one_platform_serves_every_stage() -> None:

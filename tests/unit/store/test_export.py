@@ -81,3 +81,19 @@ def test_a_tar_with_a_damaged_layer_ends_before_the_layer_does(store: Store, ima
             file = archive.extractfile(member)
             assert file is not None
             file.read()
+
+
+def test_an_engine_is_given_no_tag_that_stands_beside_a_digest(
+    store: Store, seed_images: Seed
+) -> None:
+    image = single(NAME)
+    pinned = single(f"{NAME}@{image.entry.digest}")
+    seed_images([pinned])
+    with tarfile.open(fileobj=io.BytesIO(b"".join(export(store, pinned.entry, [])))) as archive:
+        index, classic = (
+            json.loads((archive.extractfile(name) or io.BytesIO()).read())
+            for name in ("index.json", "manifest.json")
+        )
+    named = index["manifests"][0]["annotations"].values()
+    assert set(named) == {f"docker.io/library/alpine@{image.entry.digest}"}
+    assert classic[0]["RepoTags"] is None
