@@ -237,9 +237,14 @@ def test_each_tag_is_that_of_the_newest_bundle(offered: list[tuple[int, list[Wis
                     expected[tag] = (max(before, day) if known == digest else day, digest)
                 for one in wishes:
                     place = (PLACES[one.name][0], one.digest)
-                    platforms.setdefault(place, set()).update(one.platforms)
+                    platforms.setdefault(place, set()).update(_brought(wishes, one.digest))
                 _check_host(state, wishes, platforms)
             assert tags(state) == {tag: digest for tag, (_, digest) in expected.items()}
+
+
+def _brought(wishes: Sequence[Wish], digest: str) -> set[str]:
+    """The platforms of an index that a bundle carries, under whatever name each was wished."""
+    return {platform for one in wishes if one.digest == digest for platform in one.platforms}
 
 
 def _check_host(
