@@ -116,13 +116,11 @@ def _documents(
 
 
 def _entry(entry: ImageEntry, documents: Mapping[str, Manifest | Index]) -> ImageEntry:
-    """What the contents say of an image, with what other images bring of it."""
+    """What the contents say of an image: other images may bring further of its indexes."""
     if not isinstance(documents[entry.digest], Index):
         return entry
-    carried = (*entry.platforms, *tree.carried_platforms(entry.digest, documents))
-    platforms = tuple(dict.fromkeys(carried))
-    omitted = tree.omitted_platforms(entry.digest, documents, platforms)
-    return replace(entry, platforms=platforms, omitted=tuple(omitted))
+    omitted = tree.omitted_platforms(entry.digest, documents, entry.platforms)
+    return replace(entry, omitted=tuple(omitted))
 
 
 def document(plan: Plan) -> dict[str, object]:
