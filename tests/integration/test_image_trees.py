@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
+import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -15,7 +17,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airgap.bundle.contents import ImageEntry, parse_contents
+from airgap.isolated.host import User
+from airgap.isolated.state import State
+from airgap.isolated.status import look, standing_work
+from airgap.isolated.steps.push import PushStep
 from airgap.oci.platform import parse_platform
+from airgap.progress import Progress
+from airgap.store.export import export
+from airgap.store.prune import surplus
+from airgap.store.store import Store
 from tests.integration.command import Outcome, airgap
 from tests.integration.site import Page, Site
 from tests.lab.parts import program
@@ -222,6 +232,38 @@ def test_a_nested_index_is_served_by_a_real_registry_to_crane(way: Way) -> None:
     pulled = {path.name for path in (way.folder / "layout" / "blobs/sha256").iterdir()}
     documents, blobs = tree.reached(top)
     assert {one.removeprefix("sha256:") for one in documents | blobs} <= pulled
+
+
+def test_nothing_of_a_nested_index_is_surplus_and_all_of_it_can_be_exported(way: Way) -> None:
+    tree = Tree()
+    top = tree.tag("1", tree.index(_nested(tree), tree.blob(b"blob", LAYER)))
+    way.serve(tree)
+    assert way.bundle(*_ALL).code == 0
+    way.install()
+    store = Store(way.store)
+    found = surplus(store, [way.entry])
+    assert (found.links, found.blobs) == ([], [])
+    documents, blobs = tree.reached(top)
+    tar = b"".join(export(store, way.entry, ["linux/arm64"]))
+    with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
+        names = {name.rpartition("/")[2] for name in archive.getnames()}
+    assert {one.removeprefix("sha256:") for one in documents | blobs} <= names
+
+
+def test_a_registry_that_has_all_is_not_pushed_to_again(way: Way) -> None:
+    tree = Tree()
+    tree.tag("1", tree.index(_nested(tree), tree.blob(b"blob", LAYER)))
+    way.serve(tree)
+    assert way.bundle(*_ALL).code == 0
+    with Upstream(writable=True, sparse=True) as theirs:
+        registry = ("--registry", f"{theirs.address}/mirror", "--rewrite-indexes")
+        way.install("--only", "push,seed", *registry)
+        state = State(way.folder / "state")
+        found = look(
+            PushStep(),
+            standing_work(state, User.behind_this_process(), Progress(), unfinished=True),
+        )
+    assert (found.well, "rewritten" in found.detail) == (True, False), found
 
 
 @pytest.mark.parametrize("options", [(), ("--rewrite-indexes",)])
