@@ -52,7 +52,10 @@ def artifact(manifest: Manifest) -> str:
     for part, words in _KINDS:
         if any(part in one.lower() for one in types):
             return words
-    return f"an artifact of the type {types[0][:100]}" if types else "an artifact without a type"
+    if not types:
+        return "an artifact without a type"
+    shown = types[0][:100]
+    return f"an artifact of the type {shown if shown.isprintable() else ascii(shown)}"
 
 
 def _has_image_layers(manifest: Manifest) -> bool:

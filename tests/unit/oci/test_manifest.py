@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airgap.errors import IntegrityError
+from airgap.errors import IntegrityError, NotFoundError
 from airgap.limits import LIMITS
 from airgap.oci.manifest import (
     DOCKER_INDEX,
@@ -82,6 +82,12 @@ def test_an_index_has_children_in_order(media_type: str) -> None:
             Descriptor(OCI_MANIFEST, OTHER, 7),
         ),
     )
+
+
+@pytest.mark.parametrize("digest", [f"sha512:{'a' * 128}", f"sha384:{'a' * 96}"])
+def test_digests_of_another_kind_are_not_called_damage(digest: str) -> None:
+    with pytest.raises(NotFoundError, match="another kind than sha256"):
+        parse(manifest(layers=[descriptor(digest=digest)]), OCI_MANIFEST, "example")
 
 
 @pytest.mark.parametrize("stated", [OCI_MANIFEST, DOCKER_MANIFEST])

@@ -94,6 +94,10 @@ def test_more_documents_than_the_limit_are_refused(monkeypatch: pytest.MonkeyPat
     assert _read(made, made.index(made.image(), made.image(text="b")))
     with pytest.raises(IntegrityError, match="more than 3 manifests"):
         _read(made, made.index(*(made.image(text=one) for one in "abc")))
+    monkeypatch.setattr("airgap.oci.tree.LIMITS", type(LIMITS)(documents_bytes=2_000))
+    assert _read(made, made.index(made.image()))
+    with pytest.raises(IntegrityError, match="than 2000 bytes"):
+        _read(made, made.index(*(made.image(text=one) for one in "abcd")))
 
 
 def test_one_digest_as_image_and_as_index_is_refused() -> None:
