@@ -27,6 +27,7 @@ from airgap.store.export import export
 from airgap.store.prune import surplus
 from airgap.store.store import Store
 from tests.integration.command import Outcome, airgap
+from tests.integration.engine_root import EngineRoot
 from tests.integration.site import Page, Site
 from tests.lab.parts import program
 from tests.lab.run import run
@@ -484,3 +485,50 @@ def test_what_one_image_leaves_out_and_another_brings_is_stated(way: Way) -> Non
         assert outcome.code == 0, outcome.err
         assert here.entry.serves(parse_platform("linux/amd64"))
         here.install()
+
+
+# Builds `FROM` each image for each platform, as pairs in the arguments.
+_BUILDKIT = """
+buildkitd --oci-worker-snapshotter native >/tmp/log 2>&1 &
+until buildctl debug info >/dev/null 2>&1; do kill -0 $! || exit 9; sleep 0.1; done
+mkdir /tmp/context
+while [ $# -gt 0 ]; do
+    echo "FROM $1" >/tmp/context/Dockerfile
+    rm -rf /tmp/out
+    buildctl build --frontend dockerfile.v0 --opt platform="$2" --local context=/tmp/context \\
+        --local dockerfile=/tmp/context --output type=local,dest=/tmp/out >/tmp/build 2>&1 &&
+        echo "$1 $2 $(cat /tmp/out/file)" || { echo "$1 $2 failed"; cat /tmp/build >&2; }
+    shift 2
+done
+"""
+
+
+def test_buildkit_takes_from_the_mirror_what_a_selection_carries(way: Way) -> None:
+    tree = Tree()
+    v6 = tree.image("linux/arm/v6", "v6", stated=True)
+    tree.tag("nested", _nested(tree))
+    tree.tag("older", tree.index(tree.image("linux/amd64", "amd64", stated=True), v6))
+    tree.tag(
+        "configs", tree.index(*(tree.image(one, one) for one in ("linux/amd64", "linux/s390x")))
+    )
+    tree.tag("any", tree.image(text="any", config={}))
+    tree.tag("alone", v6)
+    way.serve(tree)
+    wanted = {
+        ("nested", "linux/arm64"): "linux/arm64",
+        ("older", "linux/arm/v7"): "v6",
+        ("configs", "linux/amd64"): "linux/amd64",
+        ("any", "linux/arm64"): "any",
+        ("alone", "linux/arm/v7"): "v6",
+    }
+    for number, (tag, platform) in enumerate(wanted):
+        assert (
+            way.bundle("--platform", platform, "--name", f"n{number}", names=(f":{tag}",)).code == 0
+        )
+        way.install()
+    with Upstream(way.store) as mirror, EngineRoot("127.0.0.1:9") as root:
+        base = f"{mirror.address}/{way.site.address.replace(':', '_')}/{_REPOSITORY}"
+        pairs = [word for tag, platform in wanted for word in (f"{base}:{tag}", platform)]
+        done = root.run(["sh", "-c", _BUILDKIT, "sh", *pairs])
+    expected = [f"{base}:{tag} {platform} {text}" for (tag, platform), text in wanted.items()]
+    assert done.stdout.splitlines() == expected, done.stderr

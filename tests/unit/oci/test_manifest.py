@@ -141,7 +141,6 @@ def test_a_body_of_another_kind_is_refused(body: bytes, media_type: str, why: st
         ({"mediaType": "no slash"}, "the media type 'no slash'"),
         ({"mediaType": "a/b\n"}, r"the media type 'a/b\n'"),
         ({"digest": None}, "the digest None"),
-        ({"digest": "sha512:" + "a" * 128}, "the digest 'sha512:"),
         ({"digest": DIGEST.upper()}, "the digest 'SHA256:"),
         ({"digest": "sha256:../../etc/passwd"}, "the digest 'sha256:../../etc/passwd'"),
         ({"size": None}, "the size None"),
