@@ -145,11 +145,17 @@ def document(plan: Plan) -> dict[str, object]:
     }
 
 
+def _without(image: ImageEntry) -> str:
+    """How many platforms are left out, where any are."""
+    count = len(image.omitted)
+    return f"  without {count} other platform{'s' * (count > 1)}" if count else ""
+
+
 def describe(plan: Plan) -> str:
     """The plan as people read it: a line an image, then the sums."""
     lines = [
         f"{image.reference.familiar}  {image.made_for}  {image.digest[:19]}  "
-        f"({', '.join(image.roles)})"
+        f"({', '.join(image.roles)}){_without(image)}"
         for image in plan.contents.images
     ]
     blobs = len(plan.contents.blobs)

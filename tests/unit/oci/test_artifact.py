@@ -35,6 +35,8 @@ def _manifest(config: str, *layers: str, artifact_type: str = "") -> Manifest:
         (CONFIG, ["application/vnd.oci.image.layer.nondistributable.v1.tar"]),
         (_DOCKER_CONFIG, [_DOCKER_LAYER, "application/vnd.docker.image.rootfs.foreign.diff.tar"]),
         (CONFIG, ["application/vnd.example.extra", LAYER]),
+        ("application/octet-stream", [_DOCKER_LAYER]),
+        ("text/html", [_DOCKER_LAYER]),
     ],
 )
 def test_an_image_is_no_artifact(config: str, layers: list[str]) -> None:
