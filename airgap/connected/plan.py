@@ -27,6 +27,7 @@ class Plan:
         volumes: The files that joined are the tar.
         bodies: Digest to bytes of manifests and indexes, which are here already.
         sources: Digest to the image through which each other blob is fetched.
+        notes: What people should know of the images, a line each.
     """
 
     contents: Contents
@@ -34,6 +35,7 @@ class Plan:
     volumes: tuple[Volume, ...]
     bodies: Mapping[str, bytes]
     sources: Mapping[str, Reference]
+    notes: tuple[str, ...] = ()
 
     @property
     def to_fetch(self) -> tuple[BlobEntry, ...]:
@@ -86,7 +88,9 @@ def make_plan(contents: Contents, images: Sequence[ResolvedImage], volume_bytes:
     blobs = framing.place_blobs(len(head), [*lengths.items(), *fetched])
     pieces = tuple(framing.pieces(head, blobs, contents.created_seconds))
     volumes = cut(pieces[-1].offset + len(pieces[-1].data), volume_bytes)
-    return Plan(replace(contents, images=entries, blobs=blobs), pieces, volumes, bodies, sources)
+    planned = replace(contents, images=entries, blobs=blobs)
+    notes = tuple(dict.fromkeys(note for image in images for note in image.notes))
+    return Plan(planned, pieces, volumes, bodies, sources, notes)
 
 
 def _documents(
@@ -142,6 +146,7 @@ def document(plan: Plan) -> dict[str, object]:
         "fetch_bytes": plan.fetch_bytes,
         "tar_bytes": plan.tar_bytes,
         "volumes": [volume.name for volume in plan.volumes],
+        "notes": plan.notes,
     }
 
 
@@ -162,4 +167,5 @@ def describe(plan: Plan) -> str:
     volumes = f", in {len(plan.volumes)} volumes" if len(plan.volumes) > 1 else ""
     size = format_bytes(plan.fetch_bytes)
     lines.append(f"{len(lines)} images, {blobs} blobs, {size} to fetch{volumes}")
+    lines += (f"note: {note}" for note in plan.notes)
     return "\n".join(lines)

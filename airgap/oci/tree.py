@@ -343,7 +343,7 @@ def with_platform(
     body = None if artifact(manifest) else read(manifest.config)
     if body is None:
         return manifest
-    return replace(manifest, platform=config_platform(body, what))
+    return replace(manifest, platform=config_platform(body, f"the config of {what}"))
 
 
 def _broken(what: str, why: str) -> IntegrityError:

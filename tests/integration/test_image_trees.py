@@ -297,11 +297,28 @@ def test_platforms_of_configs_count_where_an_index_states_none(way: Way) -> None
     outcome = way.bundle()
     assert outcome.code == 0, outcome.err
     assert way.entry.platforms == ("linux/amd64", "linux/arm64")
-    assert "1 entries of its index that state no platform" in outcome.err
+    assert "1 entries of its index that state no platform" in outcome.out
     way.install()
     kept = {str(one["digest"]) for one in entries[:2]}
     assert way.lacks(kept, set()) == set()
     assert way.lacks({str(entries[2]["digest"])}, set()) != set()
+
+
+def test_what_the_registry_does_not_have_is_refused_or_told(way: Way) -> None:
+    tree = Tree()
+    gone = tree.image("linux/arm64", "a", stated=True)
+    blob = tree.blob(b"gone", "application/vnd.example")
+    tree.tag("1", tree.index(tree.image(stated=True), gone))
+    tree.tag("2", tree.index(tree.image(stated=True), blob))
+    del tree.documents[gone["digest"]], tree.blobs[blob["digest"]]
+    way.serve(tree)
+    outcome = way.bundle(*_ALL)
+    assert (outcome.code, "is not whole upstream" in outcome.err) == (3, True), outcome
+    assert way.bundle("--platform", "linux/amd64").code == 0
+    outcome = way.bundle(*_ALL, names=(":2",))
+    assert (outcome.code, "note: " in outcome.out) == (0, True), outcome
+    assert f"{blob['digest'][:19]} (application/vnd.example)" in outcome.out
+    way.install()
 
 
 def test_several_entries_for_one_platform_are_all_carried(way: Way) -> None:
@@ -396,7 +413,7 @@ def test_a_foreign_layer_is_carried_where_the_registry_has_it(way: Way) -> None:
     way.serve(tree)
     outcome = way.bundle("--platform", "windows/amd64")
     assert outcome.code == 0, outcome.err
-    assert "layers are at elsewhere.example" in outcome.err
+    assert "layers are at elsewhere.example" in outcome.out
     way.install()
     assert way.lacks(*tree.reached(top)) == set()
     del tree.blobs[str(layer["digest"])]
