@@ -18,7 +18,7 @@ class Limits:
     `manifest_bytes` is the size that registries must accept at least (OCI distribution spec,
     "Pushing Manifests"); larger manifests cannot be relied on to exist.
     `index_depth` are the levels of indexes above an image's manifests, and `documents` the indexes
-    and manifests of one image.
+    and manifests of one image, which have `documents_bytes` in all.
     `header_characters` are those of a header that is shown to people. `pattern_steps` bound the
     work for one pattern in a Dockerfile's variables.
     """
@@ -29,6 +29,7 @@ class Limits:
     manifest_entries: int = 1_000
     index_depth: int = 8
     documents: int = 10_000
+    documents_bytes: int = 256 * MIB
     response_bytes: int = 1 * MIB
     redirect_bytes: int = 64 * KIB
     challenge_characters: int = 4 * KIB

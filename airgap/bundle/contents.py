@@ -73,12 +73,17 @@ class ImageEntry:
         """
         if not self.platforms:
             return self.media_type in MANIFEST_TYPES
+        return bool(self.chosen_for(platform))
+
+    def chosen_for(self, platform: Platform) -> str:
+        """The carried platform that an engine takes for a platform; empty if there is none."""
         ranks = {
             text: rank
             for text in (*self.omitted, *self.platforms)
             if (rank := preference(platform, parse_platform(text))) is not None
         }
-        return bool(ranks) and min(ranks, key=ranks.__getitem__) in self.platforms
+        chosen = min(ranks, key=ranks.__getitem__, default="")
+        return chosen if chosen in self.platforms else ""
 
     @property
     def made_for(self) -> str:

@@ -101,8 +101,6 @@ def plan_bundle(
         progress.message(f"going on with what was begun {earlier.created}, as names were then")
     known = target.fixed or earlier
     images = resolve_all(source, request, known.digests if known else {}, jobs)
-    for note in dict.fromkeys(note for image in images for note in image.notes):
-        progress.message(f"note: {note}")
     if known is None:
         now = datetime.now(UTC).replace(microsecond=0)
         digests = {image.entry.name: image.entry.digest for image in images}

@@ -27,6 +27,7 @@ class Plan:
         volumes: The files that joined are the tar.
         bodies: Digest to bytes of manifests and indexes, which are here already.
         sources: Digest to the image through which each other blob is fetched.
+        notes: What people should know of the images, a line each.
     """
 
     contents: Contents
@@ -34,6 +35,7 @@ class Plan:
     volumes: tuple[Volume, ...]
     bodies: Mapping[str, bytes]
     sources: Mapping[str, Reference]
+    notes: tuple[str, ...] = ()
 
     @property
     def to_fetch(self) -> tuple[BlobEntry, ...]:
@@ -86,7 +88,9 @@ def make_plan(contents: Contents, images: Sequence[ResolvedImage], volume_bytes:
     blobs = framing.place_blobs(len(head), [*lengths.items(), *fetched])
     pieces = tuple(framing.pieces(head, blobs, contents.created_seconds))
     volumes = cut(pieces[-1].offset + len(pieces[-1].data), volume_bytes)
-    return Plan(replace(contents, images=entries, blobs=blobs), pieces, volumes, bodies, sources)
+    planned = replace(contents, images=entries, blobs=blobs)
+    notes = tuple(dict.fromkeys(note for image in images for note in image.notes))
+    return Plan(planned, pieces, volumes, bodies, sources, notes)
 
 
 def _documents(
@@ -116,13 +120,11 @@ def _documents(
 
 
 def _entry(entry: ImageEntry, documents: Mapping[str, Manifest | Index]) -> ImageEntry:
-    """What the contents say of an image, with what other images bring of it."""
+    """What the contents say of an image: other images may bring further of its indexes."""
     if not isinstance(documents[entry.digest], Index):
         return entry
-    carried = (*entry.platforms, *tree.carried_platforms(entry.digest, documents))
-    platforms = tuple(dict.fromkeys(carried))
-    omitted = tree.omitted_platforms(entry.digest, documents, platforms)
-    return replace(entry, platforms=platforms, omitted=tuple(omitted))
+    omitted = tree.omitted_platforms(entry.digest, documents, entry.platforms)
+    return replace(entry, omitted=tuple(omitted))
 
 
 def document(plan: Plan) -> dict[str, object]:
@@ -144,18 +146,26 @@ def document(plan: Plan) -> dict[str, object]:
         "fetch_bytes": plan.fetch_bytes,
         "tar_bytes": plan.tar_bytes,
         "volumes": [volume.name for volume in plan.volumes],
+        "notes": plan.notes,
     }
+
+
+def _without(image: ImageEntry) -> str:
+    """How many platforms are left out, where any are."""
+    count = len(image.omitted)
+    return f"  without {count} other platform{'s' * (count > 1)}" if count else ""
 
 
 def describe(plan: Plan) -> str:
     """The plan as people read it: a line an image, then the sums."""
     lines = [
         f"{image.reference.familiar}  {image.made_for}  {image.digest[:19]}  "
-        f"({', '.join(image.roles)})"
+        f"({', '.join(image.roles)}){_without(image)}"
         for image in plan.contents.images
     ]
     blobs = len(plan.contents.blobs)
     volumes = f", in {len(plan.volumes)} volumes" if len(plan.volumes) > 1 else ""
     size = format_bytes(plan.fetch_bytes)
     lines.append(f"{len(lines)} images, {blobs} blobs, {size} to fetch{volumes}")
+    lines += (f"note: {note}" for note in plan.notes)
     return "\n".join(lines)

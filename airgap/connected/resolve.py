@@ -138,7 +138,15 @@ class _Upstream:
 
     def document(self, digest: str) -> bytes:
         if digest not in self.bodies:
-            _, self.bodies[digest] = self.source.manifest(replace(self.reference, digest=digest))
+            try:
+                _, body = self.source.manifest(replace(self.reference, digest=digest))
+            except NotFoundError as error:
+                raise NotFoundError(
+                    f"{self.reference} names {digest}, which cannot be had: {error.message}",
+                    meaning="Its index is not whole upstream, or names what is not an image.",
+                    remedy="include only the platforms that are there: --platform PLATFORM",
+                ) from error
+            self.bodies[digest] = body
         return self.bodies[digest]
 
     def config(self, config: Descriptor) -> bytes:

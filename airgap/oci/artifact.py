@@ -12,6 +12,8 @@ _CONFIGS = (
     "application/vnd.oci.image.config.v1+json",
     "application/vnd.docker.container.image.v1+json",
 )
+# Types under which registries and tools of 2016 kept configs; Docker still reads them.
+_OLD_CONFIGS = ("application/octet-stream", "application/json", "text/html")
 _LAYERS = ("application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs.")
 _EMPTY = "application/vnd.oci.empty.v1+json"
 # A part of a media type, and what has it; the first that is found counts.
@@ -44,7 +46,11 @@ def artifact(manifest: Manifest) -> str:
     Returns:
         Such as `a Helm chart`; empty for an image.
     """
-    if manifest.config.media_type in _CONFIGS and _has_image_layers(manifest):
+    kind = manifest.config.media_type
+    has_layers = any(layer.media_type.startswith(_LAYERS) for layer in manifest.layers)
+    if kind in _CONFIGS and (has_layers or not manifest.layers):
+        return ""
+    if kind in _OLD_CONFIGS and has_layers:
         return ""
     layers = [layer.media_type for layer in manifest.layers]
     stated = [manifest.artifact_type, manifest.config.media_type, *layers]
@@ -52,10 +58,7 @@ def artifact(manifest: Manifest) -> str:
     for part, words in _KINDS:
         if any(part in one.lower() for one in types):
             return words
-    return f"an artifact of the type {types[0][:100]}" if types else "an artifact without a type"
-
-
-def _has_image_layers(manifest: Manifest) -> bool:
-    """Whether any layer is a file system's; an image may also have no layers."""
-    layers = manifest.layers
-    return not layers or any(layer.media_type.startswith(_LAYERS) for layer in layers)
+    if not types:
+        return "an artifact without a type"
+    shown = types[0][:100]
+    return f"an artifact of the type {shown if shown.isprintable() else ascii(shown)}"

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airgap.errors import IntegrityError
+from airgap.errors import IntegrityError, NotFoundError
 from airgap.limits import LIMITS
 from airgap.oci.digest import digest_of, is_digest
 from airgap.oci.platform import Platform
@@ -26,6 +26,7 @@ MANIFEST_TYPES = (OCI_MANIFEST, DOCKER_MANIFEST)
 SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
 """How the media types of Docker's old manifests begin."""
 
+_OTHER_DIGEST = re.compile(r"sha(?:384:[0-9a-f]{96}|512:[0-9a-f]{128})")
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9!#$&^_.+-]{1,127}")
 # How BuildKit marks attestations in an index (docs/attestations/attestation-storage.md).
 _ATTESTATION_OF = "vnd.docker.reference.digest"
@@ -115,6 +116,7 @@ def parse(body: bytes, media_type: str, what: str) -> Manifest | Index:
 
     Raises:
         IntegrityError: The bytes are not a manifest or index of that kind, or pass a limit.
+        NotFoundError: They use another digest than sha256.
     """
     document = load_json(body, what, LIMITS.manifest_bytes)
     stated = document.get("mediaType", media_type)
@@ -279,6 +281,12 @@ def _descriptor(entry: object, what: str) -> Descriptor:
     media_type, digest, size = entry.get("mediaType"), entry.get("digest"), entry.get("size")
     if not isinstance(media_type, str) or not _MEDIA_TYPE.fullmatch(media_type):
         raise _broken(what, f"has a descriptor with the media type {_shown(media_type)}")
+    if isinstance(digest, str) and _OTHER_DIGEST.fullmatch(digest):
+        raise NotFoundError(
+            f"{what[:300]} uses digests of another kind than sha256: {digest[:20]}…",
+            meaning="A bundle, and the mirror's registry, name everything by sha256.",
+            remedy="have the image pushed again with sha256 digests, or leave it out",
+        )
     if not isinstance(digest, str) or not is_digest(digest):
         raise _broken(what, f"has a descriptor with the digest {_shown(digest)}")
     if type(size) is not int or not 0 <= size <= LIMITS.blob_bytes:

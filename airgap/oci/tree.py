@@ -62,7 +62,22 @@ def read_tree(
         IntegrityError: A document is broken, or there are too many, or too many levels.
         AirgapError: Whatever the holder raises.
     """
-    found: dict[str, Manifest | Index] = {digest: parse(holder.document(digest), media_type, what)}
+    found: dict[str, Manifest | Index] = {}
+    size = 0
+
+    def read(digest: str, media_type: str) -> None:
+        nonlocal size
+        body = holder.document(digest)
+        size += len(body)
+        if len(found) == LIMITS.documents or size > LIMITS.documents_bytes:
+            raise _broken(
+                what,
+                f"has more than {LIMITS.documents} manifests, or than {LIMITS.documents_bytes} "
+                "bytes of them",
+            )
+        found[digest] = parse(body, media_type, what)
+
+    read(digest, media_type)
     waiting = [digest]
     while waiting:
         document = found[waiting.pop()]
@@ -71,13 +86,10 @@ def read_tree(
                 continue
             known = found.get(entry.digest)
             if known is None:
-                body = holder.document(entry.digest)
-                found[entry.digest] = parse(body, entry.media_type, what)
+                read(entry.digest, entry.media_type)
                 waiting.append(entry.digest)
             elif isinstance(known, Index) is not is_index(entry.media_type):
                 raise _broken(entry.digest, "is said to be of two media types")
-        if len(found) > LIMITS.documents:
-            raise _broken(what, f"has more than {LIMITS.documents} manifests")
     if _levels(digest, found) > LIMITS.index_depth + 1:
         raise _broken(what, f"has more than {LIMITS.index_depth} levels of indexes")
     return documents_of(digest, _completed(found, what, holder))
@@ -331,7 +343,7 @@ def with_platform(
     body = None if artifact(manifest) else read(manifest.config)
     if body is None:
         return manifest
-    return replace(manifest, platform=config_platform(body, what))
+    return replace(manifest, platform=config_platform(body, f"the config of {what}"))
 
 
 def _broken(what: str, why: str) -> IntegrityError:

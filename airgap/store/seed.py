@@ -85,7 +85,8 @@ def seed_documents(store: Store, archive: Archive, images: Sequence[ImageEntry])
                 if not store.has_blob(blob.digest, blob.size):
                     chunks = archive.chunks(blob.offset, blob.size)
                     store.write_blob(blob.digest, chunks, archive.damaged(blob))
-            store.link_documents(image, reversed(list(part)))
+            others = [blob for one in part.values() if isinstance(one, Index) for blob in one.blobs]
+            store.link_documents(image, reversed(list(part)), [blob.digest for blob in others])
         store.sync()
 
 

@@ -188,14 +188,19 @@ class Store:
             for digest in reversed(list(documents)):  # an index after its children
                 self._link(layout.revision_link(repository, digest), digest)
 
-    def link_documents(self, image: ImageEntry, documents: Iterable[str]) -> None:
+    def link_documents(
+        self, image: ImageEntry, documents: Iterable[str], blobs: Iterable[str] = ()
+    ) -> None:
         """Has `documents` find manifests and indexes whose layers may not be here.
 
         Args:
             image: The image.
             documents: Digests of what is here of it.
+            blobs: Digests of the blobs that its indexes name, which may not be here either.
         """
         repository = layout.mirror_repositories(image.reference)[0]
+        for digest in blobs:
+            self._link(layout.layer_link(repository, digest), digest)
         for digest in documents:
             self._sync_later(layout.blob_data(digest))
             self._link(layout.revision_link(repository, digest), digest)

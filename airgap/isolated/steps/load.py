@@ -81,7 +81,8 @@ def load_image(work: Work, image: ImageEntry, platform: Platform | None) -> None
     had = work.engine.image_platform(name)
     loaded.note(work, image)
     work.progress.message(f"loading {name} into Docker")
-    preferred = [str(one) for one in (platform or had, native_platform()) if one]
+    wanted = [one for one in (platform or had, native_platform()) if one]
+    preferred = [chosen for one in wanted if (chosen := image.chosen_for(one))]
     work.engine.load(name, export(work.state.mirror, image, preferred))
     if not work.engine_id(image, platform):
         raise HostError(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,32 @@ def test_a_request_keeps_the_platforms_that_are_there(pinned: bool) -> None:
 
 def test_an_image_for_one_platform_serves_every_stage() -> None:
     assert missing("FROM alpine\n", single("docker.io/library/alpine:latest")).images == ()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "carried", "omitted", "lacks"),
+    [
+        ("linux/arm/v7", ["linux/amd64", "linux/arm/v6"], [], False),
+        ("linux/arm/v7", ["linux/arm/v6"], ["linux/amd64"], False),
+        ("linux/arm/v6", ["linux/amd64", "linux/arm/v7"], [], True),
+        ("linux/arm64", ["linux/arm/v7"], ["linux/arm64"], True),
+        ("linux/arm64/v8", ["linux/arm64"], ["linux/amd64"], False),
+        ("linux/amd64/v3", ["linux/amd64"], ["linux/arm64"], False),
+        ("linux/amd64", ["linux/386"], ["linux/amd64"], True),
+    ],
+)
+def test_a_platform_is_there_if_the_engine_takes_what_is(
+    wanted: str, carried: list[str], omitted: list[str], lacks: bool
+) -> None:
+    image = indexed("docker.io/library/alpine:latest", carried, omitted=omitted)
+    found = missing(f"FROM --platform={wanted} alpine\n", image)
+    assert bool(found.images) is lacks
+
+
+def test_an_image_that_states_no_platform_serves_every_stage() -> None:
+    whole = single("docker.io/library/alpine:latest")
+    image = replace(whole, entry=replace(whole.entry, platforms=()))
+    assert missing("FROM alpine\n", image).images == ()
 
 
 def test_registries_that_the_builder_may_ask_are_left_to_it() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airgap.errors import IntegrityError
+from airgap.errors import IntegrityError, NotFoundError
 from airgap.limits import LIMITS
 from airgap.oci.manifest import (
     DOCKER_INDEX,
@@ -84,6 +84,12 @@ def test_an_index_has_children_in_order(media_type: str) -> None:
     )
 
 
+@pytest.mark.parametrize("digest", [f"sha512:{'a' * 128}", f"sha384:{'a' * 96}"])
+def test_digests_of_another_kind_are_not_called_damage(digest: str) -> None:
+    with pytest.raises(NotFoundError, match="another kind than sha256"):
+        parse(manifest(layers=[descriptor(digest=digest)]), OCI_MANIFEST, "example")
+
+
 @pytest.mark.parametrize("stated", [OCI_MANIFEST, DOCKER_MANIFEST])
 @pytest.mark.parametrize("served", [OCI_MANIFEST, DOCKER_MANIFEST])
 def test_the_media_type_that_the_body_states_holds(stated: str, served: str) -> None:
@@ -135,7 +141,6 @@ def test_a_body_of_another_kind_is_refused(body: bytes, media_type: str, why: st
         ({"mediaType": "no slash"}, "the media type 'no slash'"),
         ({"mediaType": "a/b\n"}, r"the media type 'a/b\n'"),
         ({"digest": None}, "the digest None"),
-        ({"digest": "sha512:" + "a" * 128}, "the digest 'sha512:"),
         ({"digest": DIGEST.upper()}, "the digest 'SHA256:"),
         ({"digest": "sha256:../../etc/passwd"}, "the digest 'sha256:../../etc/passwd'"),
         ({"size": None}, "the size None"),
