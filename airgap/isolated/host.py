@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from airgap.builder.endpoint import docker_endpoint
 from airgap.errors import HostError
 
 _SYSTEMD = Path("/run/systemd/system")
@@ -116,10 +117,9 @@ def read_regular(path: Path, limit: int) -> bytes:
 
 def docker_group() -> int:
     """The group whose members may use Docker; that of this process if it cannot be told."""
-    path = os.environ.get("DOCKER_HOST", "").removeprefix("unix://") or "/var/run/docker.sock"
     try:
-        return Path(path).stat().st_gid
-    except OSError:
+        return docker_endpoint().socket.stat().st_gid
+    except (HostError, OSError):
         return os.getegid()
 
 
