@@ -7,9 +7,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from pathlib import Path
 
 from airgap.builder.docker_config import FILE_NAME, config_folder, parse_config, setting
 from airgap.errors import HostError
+from airgap.limits import LIMITS
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 
@@ -90,7 +93,7 @@ def docker_endpoint(environment: Mapping[str, str] = os.environ) -> Endpoint:
 def _selected(folder: Path) -> str:
     """The name of the selected context; the default one where the configuration is broken."""
     with suppress(OSError, ValueError):
-        name = setting(parse_config((folder / FILE_NAME).read_bytes()), "currentcontext")
+        name = setting(parse_config(_read(folder / FILE_NAME)), "currentcontext")
         if isinstance(name, str) and name:
             return name
     return _DEFAULT
@@ -99,7 +102,7 @@ def _selected(folder: Path) -> str:
 def _host_of(folder: Path, name: str, by: str, undo: str) -> str:
     path = folder / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
     try:
-        endpoints = json.loads(path.read_bytes())["Endpoints"]
+        endpoints = json.loads(_read(path))["Endpoints"]
         return str(endpoints["docker"].get("Host") or "")
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         what = "is not there" if isinstance(error, FileNotFoundError) else "cannot be read"
@@ -108,6 +111,15 @@ def _host_of(folder: Path, name: str, by: str, undo: str) -> str:
             meaning="So it is not known which Docker is meant.",
             remedy=f"{undo}, or make the context again: docker context create {name}",
         ) from error
+
+
+def _read(path: Path) -> bytes:
+    """A file of a user's, who may have put anything there for root to wait for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        return file.read(LIMITS.spec_bytes)
 
 
 def _address(text: str) -> str:

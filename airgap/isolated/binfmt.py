@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,6 +16,7 @@ from airgap.errors import HostError
 from airgap.isolated.host import is_root, last_lines
 from airgap.oci.platform import Platform
 
+_FILE_SYSTEMS = Path("/proc/filesystems")
 _PREFIX = "airgap-"
 # F: the kernel opens the emulator now, so it works in containers too. C: setuid programs work.
 # P: the emulator is told argv[0]; whether it expects that depends on how it was built.
@@ -48,6 +50,25 @@ def is_known(platform: Platform) -> bool:
 def qemu_name(platform: Platform) -> str:
     """What the emulator's program is called."""
     return _FORMATS[platform.architecture].qemu
+
+
+def check_table() -> None:
+    """Make sure that the table is mounted, or can be; nothing is changed.
+
+    Raises:
+        HostError: This kernel has none.
+    """
+    if (TABLE / "register").exists() or "binfmt_misc" in _FILE_SYSTEMS.read_text().split():
+        return
+    asked = ["modprobe", "--dry-run", "--quiet", "binfmt_misc"]
+    with suppress(OSError):
+        if subprocess.run(asked, capture_output=True, check=False).returncode == 0:
+            return
+    raise HostError(
+        "this kernel cannot run foreign programs: it has no binfmt_misc",
+        meaning="Nothing was changed.",
+        remedy="load the module: modprobe binfmt_misc",
+    )
 
 
 def mount_table() -> None:

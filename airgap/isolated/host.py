@@ -8,10 +8,11 @@ import pwd
 import shutil
 import stat
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from airgap.builder.docker_config import config_folder
 from airgap.builder.endpoint import docker_endpoint
 from airgap.errors import HostError
 
@@ -74,7 +75,7 @@ class User:
                 text=True,
                 check=False,
                 cwd="/",
-                env=self._environment(os.environ if not other else {}),
+                env=self.environment,
                 timeout=_SECONDS,
                 # Away from root's terminal: programs in a user's home are the user's.
                 start_new_session=True,
@@ -89,12 +90,25 @@ class User:
                 f"cannot run {argv[0]} as {self.name}: {error.strerror}", remedy="use sudo"
             ) from error
 
-    def _environment(self, own: Mapping[str, str]) -> dict[str, str]:
-        """The caller's own variables, or those of a login."""
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of this user's commands: the caller's own, or those of a login."""
+        own = os.environ if os.geteuid() == self.uid else {}
         login = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
         account = {"HOME": str(self.home), "USER": self.name, "LOGNAME": self.name}
         # BUILDX_BUILDER would hide what is selected.
         return {k: v for k, v in (own or login).items() if k != "BUILDX_BUILDER"} | account
+
+    @property
+    def docker_folder(self) -> Path:
+        """The folder of this user's configuration of the docker command."""
+        return config_folder(self.environment)
+
+    @property
+    def buildx_folder(self) -> Path:
+        """The folder where this user's buildx keeps its instances and defaults."""
+        named = self.environment.get("BUILDX_CONFIG")
+        return Path(named) if named else self.docker_folder / "buildx"
 
 
 def read_regular(path: Path, limit: int) -> bytes:
