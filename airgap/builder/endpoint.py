@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from airgap.builder.docker_config import FILE_NAME, config_folder, parse_config, setting
+from airgap.docker_config import FILE_NAME, config_folder, parse_config, setting
 from airgap.errors import HostError
 from airgap.limits import LIMITS
 

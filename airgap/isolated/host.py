@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from airgap.builder.docker_config import config_folder
 from airgap.builder.endpoint import docker_endpoint
+from airgap.docker_config import config_folder
 from airgap.errors import HostError
 
 _SYSTEMD = Path("/run/systemd/system")

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from airgap.builder.docker_config import FILE_NAME, parse_config
+from airgap.docker_config import FILE_NAME, parse_config
 from airgap.errors import HostError
 from airgap.isolated.host import User, last_lines
 from airgap.limits import LIMITS
