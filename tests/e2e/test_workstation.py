@@ -8,10 +8,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from airgap.builder.engine import ContainerSpec, Engine
+from airgap.errors import HostError
 from tests.lab.cache import cache_root
 from tests.lab.leftovers import sweep
 from tests.lab.run import run
@@ -52,6 +55,39 @@ def test_containers_see_any_folder_of_the_machine_and_its_network(
     assert workstation.run([*container, "cat", "/mnt/note"]).stdout == "of the machine"
     asked = [*container, "wget", "-qO-", f"{upstream.url}/v2/"]
     assert workstation.run(asked).stdout == "{}"
+
+
+def test_volumes_of_images_that_run_never_stay_behind(
+    workstation: Workstation, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alpine = pulled(workstation, upstream, "library/alpine")
+    docker = workstation.run
+    docker(["docker", "create", "--name", "made", alpine])
+    docker(["docker", "commit", "--change", 'VOLUME ["/tmp", "/data"]', "made", "volumes:1"])
+    docker(["docker", "rm", "made"])
+    for variable in ("DOCKER_HOST", "DOCKER_CONFIG"):
+        monkeypatch.setenv(variable, workstation.environment[variable])
+    engine = Engine(Path("test"))
+    before = docker(["docker", "volume", "ls", "-q"]).stdout
+    assert engine.read_file("volumes:1", ["/none"], 100) is None
+    with pytest.raises(HostError, match="is not a regular file"):
+        engine.read_file("volumes:1", ["/etc"], 1 << 20)
+    assert engine.run_once("once", "volumes:1", ["sh", "-c", "echo said; echo more >&2"]) == (
+        "said\nmore"
+    )
+    for argv in (["sh", "-c", "echo why; exit 3"], ["/no/such/program"]):
+        with pytest.raises(HostError, match=r"why|no such file"):
+            engine.run_once("once", "volumes:1", argv)
+    lasting = ContainerSpec(
+        "lasting", "volumes:1", command=["sleep", "99"], host_network=True, temporary=True
+    )
+    engine.run(lasting)
+    engine.run(lasting)
+    engine.remove_container("lasting")
+    with pytest.raises(HostError, match="no such file"):
+        engine.run(replace(lasting, command=["/no/such/program"]))
+    assert docker(["docker", "volume", "ls", "-q"]).stdout == before
+    assert docker(["docker", "ps", "-aq"]).stdout == ""
 
 
 def test_an_internal_network_reaches_the_machine_and_nothing_else(

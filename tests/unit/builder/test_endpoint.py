@@ -5,7 +5,11 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
+import os
+import socketserver
+import threading
 from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -149,3 +153,41 @@ def test_a_context_that_does_not_answer_is_named(
     assert "docker context use default" in caught.value.remedy
     del caught
     gc.collect()  # docker-py leaves a socket open that it could not connect
+
+
+class _Docker(BaseHTTPRequestHandler):
+    """A Docker, as far as it is asked who it is; its memory is what the server has."""
+
+    def do_GET(self) -> None:
+        memory = self.server.memory  # type: ignore[attr-defined]
+        body = json.dumps({"ApiVersion": "1.44", "MemTotal": memory, "ID": "x"}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@pytest.mark.parametrize("more", [0, 4096])
+def test_a_socket_that_leads_to_another_machine_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int
+) -> None:
+    own = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
+    with socketserver.UnixStreamServer(f"{tmp_path}/docker.sock", _Docker) as server:
+        server.memory = own + more  # type: ignore[attr-defined]
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        engine = Engine(Path("test"))
+        try:
+            if more:
+                with pytest.raises(HostError, match="names the Docker of another host"):
+                    engine.check()
+            else:
+                engine.check()
+        finally:
+            engine._client.close()
+            server.shutdown()
+            thread.join()
