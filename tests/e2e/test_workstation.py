@@ -72,9 +72,8 @@ def test_volumes_of_images_that_run_never_stay_behind(
     assert engine.read_file("volumes:1", ["/none"], 100) is None
     with pytest.raises(HostError, match="is not a regular file"):
         engine.read_file("volumes:1", ["/etc"], 1 << 20)
-    assert engine.run_once("once", "volumes:1", ["sh", "-c", "echo said; echo more >&2"]) == (
-        "said\nmore"
-    )
+    said = engine.run_once("once", "volumes:1", ["sh", "-c", "echo said; echo more >&2"])
+    assert sorted(said.splitlines()) == ["more", "said"]
     for argv in (["sh", "-c", "echo why; exit 3"], ["/no/such/program"]):
         with pytest.raises(HostError, match=r"why|no such file"):
             engine.run_once("once", "volumes:1", argv)
@@ -84,8 +83,8 @@ def test_volumes_of_images_that_run_never_stay_behind(
     engine.run(lasting)
     engine.run(lasting)
     engine.remove_container("lasting")
-    with pytest.raises(HostError, match="no such file"):
-        engine.run(replace(lasting, command=["/no/such/program"]))
+    with pytest.raises(HostError, match="nowhere not found"):
+        engine.run(replace(lasting, host_network=False, network="nowhere"))
     assert docker(["docker", "volume", "ls", "-q"]).stdout == before
     assert docker(["docker", "ps", "-aq"]).stdout == ""
 

@@ -179,13 +179,18 @@ def _ours(work: Work) -> list[str]:
 
 def _restore(config: dict[str, Any], original: Path) -> None:
     """Leaves the file as it was before, to the byte unless somebody has changed it since."""
-    if original.exists() and dockerd.parse(original.read_bytes()) == config:
+    if original.exists() and _without_empty(dockerd.parse(original.read_bytes())) == config:
         _write(original.read_bytes())
     elif config or original.exists():
         _write(_bytes(config))
     else:
         # The file alone: a link that led nowhere does so again.
         Path(os.path.realpath(_CONFIG)).unlink()
+
+
+def _without_empty(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without a list of mirrors that has none."""
+    return {key: value for key, value in config.items() if key != _KEY or value}
 
 
 def _kept_copy(work: Work) -> Path:
