@@ -26,7 +26,7 @@ from airgap.isolated.listening import local_ip
 from airgap.isolated.receipts import known_from
 from airgap.isolated.registry_mirror import check_reached, kept_here
 from airgap.isolated.status import look
-from airgap.isolated.step import Step, Work
+from airgap.isolated.step import Step, Work, foreseen
 from airgap.isolated.steps.push import check_tags
 from airgap.isolated.users_docker import check_user
 from airgap.limits import LIMITS, MIB
@@ -198,7 +198,8 @@ def _to_load(work: Work, documents: Documents) -> int:
 def _require(step: Step, work: Work) -> None:
     """What a step needs is there, unless the step has nothing to do."""
     try:
-        step.require(work)
+        with foreseen(step.name):
+            step.require(work)
     except HostError:
         if not look(step, work).well:
             raise
