@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
-from airgap.errors import UsageError
+from airgap.errors import UsageError, is_full
 
 
 def existing(folder: Path) -> Path:
@@ -74,6 +77,116 @@ def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
         temporary.unlink()
         raise
     sync(path.parent)
+
+
+def write_theirs(path: Path, data: bytes) -> None:
+    """Writes a file that belongs to others, of which nothing but its content is to change.
+
+    A link stays, and what it leads to is written. Owner, group, mode and attributes (an SELinux
+    label, ACLs) stay too. The file is replaced at once where that keeps all of this. It is
+    written in place where it has further names, is a mount, or cannot be replaced by one like it.
+
+    Args:
+        path: The file, which need not exist.
+        data: Its new content.
+
+    Raises:
+        OSError: It cannot be written; it is as it was.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        before = target.stat()
+    except FileNotFoundError:
+        write_whole(target, data)
+        return
+    if not stat.S_ISREG(before.st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(target))
+    if before.st_nlink > 1 or not _replaced_by_its_like(target, before, data):
+        _overwrite(target, data)
+
+
+def copy_theirs(source: Path, target: Path) -> None:
+    """Copies a file of others with its owner, mode and attributes; a link is copied as a link.
+
+    Args:
+        source: The file or link.
+        target: What is made; a file or link that is there is replaced.
+
+    Raises:
+        OSError: It cannot be copied.
+    """
+    temporary = target.with_name(f".{target.name}.new")
+    temporary.unlink(missing_ok=True)  # of a run that was killed
+    shutil.copy2(source, temporary, follow_symlinks=False)
+    before = source.lstat()
+    os.chown(temporary, before.st_uid, before.st_gid, follow_symlinks=False)
+    temporary.replace(target)
+    sync(target.parent)
+
+
+def check_writable(path: Path) -> None:
+    """Makes sure that a file or folder can be written, or made with the folders that it lacks.
+
+    Nothing is changed for that.
+
+    Args:
+        path: A file or folder, or a link to one; it need not exist.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    there = target if target.exists() else existing(target.parent)
+    if there != target and not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    if not os.access(there, os.W_OK):
+        read_only = os.statvfs(there).f_flag & os.ST_RDONLY
+        number = errno.EROFS if read_only else errno.EACCES
+        raise OSError(number, os.strerror(number), str(there))
+
+
+def _replaced_by_its_like(target: Path, before: os.stat_result, data: bytes) -> bool:
+    """Puts a file with the same owner, mode and attributes there; False if that cannot be."""
+    temporary = target.with_name(f".{target.name}.new")
+    try:
+        temporary.unlink(missing_ok=True)  # of a run that was killed
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchown(file.fileno(), before.st_uid, before.st_gid)
+            os.fchmod(file.fileno(), stat.S_IMODE(before.st_mode))
+            for name in os.listxattr(target):
+                os.setxattr(file.fileno(), name, os.getxattr(target, name))
+            os.fsync(file.fileno())
+        temporary.replace(target)
+        sync(target.parent)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if is_full(error):
+            raise
+        return False
+    return True
+
+
+def _overwrite(target: Path, data: bytes) -> None:
+    before = target.read_bytes()
+    with target.open("r+b", buffering=0) as file:
+        try:
+            _put(file, data)
+        except OSError:
+            _put(file, before)
+            raise
+
+
+def _put(file: BinaryIO, data: bytes) -> None:
+    file.seek(0)
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
+    file.truncate(len(data))
+    os.fsync(file.fileno())
 
 
 def sync(path: Path) -> None:

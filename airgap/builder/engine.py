@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import shlex
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airgap.builder.endpoint import Endpoint, docker_endpoint
 from airgap.bundle.contents import canonical
 from airgap.errors import HostError
 from airgap.limits import KIB
@@ -88,10 +88,20 @@ class Engine:
         self._root = str(root)
 
     @cached_property
+    def endpoint(self) -> Endpoint:
+        """Where it is.
+
+        Raises:
+            HostError: The selected context is broken.
+        """
+        return docker_endpoint()
+
+    @cached_property
     def _client(self) -> DockerClient:
+        """The connection; nothing is ever sent to the Docker of another host."""
         import docker
 
-        return docker.from_env(timeout=_SECONDS)
+        return docker.DockerClient(base_url=f"unix://{self.endpoint.socket}", timeout=_SECONDS)
 
     def check(self) -> None:
         """Makes sure that it answers, and is this host's own.
@@ -99,15 +109,20 @@ class Engine:
         Raises:
             HostError: It does not, or is not.
         """
-        with _docker_errors("Docker does not answer"):
+        with self._errors("Docker does not answer"):
             self._client.ping()
-        address = os.environ.get("DOCKER_HOST", "unix://")
-        if not address.startswith("unix://"):
-            raise HostError(
-                f"DOCKER_HOST names the Docker of another host, {address}",
-                meaning="Only the Docker of the host where airgap runs can be set up.",
-                remedy="unset DOCKER_HOST, or run airgap on that host",
-            )
+        info = self._info()
+        # A socket may lead to another machine (ssh -L), or to a virtual one (Docker Desktop).
+        if "MemTotal" in info and int(info["MemTotal"]) != _memory():
+            raise self.endpoint.of_another_host()
+
+    def id(self) -> str:
+        """What tells the running daemon from all others."""
+        return str(self._info().get("ID", ""))
+
+    def is_rootless(self) -> bool:
+        """Whether a user other than root runs the daemon."""
+        return "name=rootless" in (self._info().get("SecurityOptions") or ())
 
     def image_folder(self) -> str:
         """Where it keeps its images: containerd's folder, or with the classic store its own."""
@@ -128,7 +143,7 @@ class Engine:
         return [str(mirror).rstrip("/") for mirror in config.get("Mirrors") or ()]
 
     def _info(self) -> dict[str, Any]:
-        with _docker_errors("Docker does not answer"):
+        with self._errors("Docker does not answer"):
             return dict(self._client.info())
 
     def bridge_gateway(self) -> str:
@@ -138,7 +153,7 @@ class Engine:
         """
         from docker.errors import NotFound
 
-        with _docker_errors("Docker's networks cannot be read"):
+        with self._errors("Docker's networks cannot be read"):
             try:
                 network = self._client.networks.get("bridge")
             except NotFound:
@@ -153,7 +168,7 @@ class Engine:
         """The id of an image, by name or id; empty if it is not there."""
         from docker.errors import ImageNotFound
 
-        with _docker_errors(f"the image {name} cannot be read"):
+        with self._errors(f"the image {name} cannot be read"):
             try:
                 return str(self._client.images.get(name).id)
             except ImageNotFound:
@@ -163,7 +178,7 @@ class Engine:
         """What an image is for; with containerd's store, which has several, that of this host."""
         from docker.errors import ImageNotFound
 
-        with _docker_errors(f"the image {name} cannot be read"):
+        with self._errors(f"the image {name} cannot be read"):
             try:
                 facts = self._client.images.get(name).attrs
             except ImageNotFound:
@@ -176,7 +191,7 @@ class Engine:
         Raises:
             HostError: Docker refuses it.
         """
-        with _docker_errors(f"the image {name} cannot be loaded"):
+        with self._errors(f"the image {name} cannot be loaded"):
             lines = self._client.api.load_image(chunks)  # type: ignore[no-untyped-call]
             for line in lines:
                 if "error" in line:
@@ -186,7 +201,7 @@ class Engine:
         """Removes an image's name, and the image with its last name; one in use stays."""
         from docker.errors import APIError, ImageNotFound
 
-        with _docker_errors(f"the image {name} cannot be removed"):
+        with self._errors(f"the image {name} cannot be removed"):
             try:
                 self._client.images.remove(name)
             except ImageNotFound:
@@ -197,14 +212,14 @@ class Engine:
 
     def tag_image(self, name: str, other: str) -> None:
         """Gives an image a further name, which another one may have had until then."""
-        with _docker_errors(f"the image {name} cannot be named {other}"):
+        with self._errors(f"the image {name} cannot be named {other}"):
             self._client.images.get(name).tag(other)
 
     def is_nameless(self, id: str) -> bool:
         """Whether there is an image of that id, and it has no name."""
         from docker.errors import ImageNotFound
 
-        with _docker_errors(f"the image {id} cannot be read"):
+        with self._errors(f"the image {id} cannot be read"):
             try:
                 return not self._client.images.get(id).tags
             except ImageNotFound:
@@ -225,7 +240,7 @@ class Engine:
 
         self.remove_container(_READER)  # of a run that was killed
         labels = {SPEC_LABEL: "", ROOT_LABEL: self._root}
-        with _docker_errors(f"the image {image} cannot be read"):
+        with self._errors(f"the image {image} cannot be read"):
             container = self._client.containers.create(
                 image, command=["none"], name=_READER, labels=labels
             )
@@ -237,7 +252,7 @@ class Engine:
                         continue
                     return _only_file(b"".join(_limited(stream, path, limit)), path)
             finally:
-                container.remove(force=True)
+                container.remove(force=True, v=True)
         return None
 
     def container_problem(self, spec: ContainerSpec) -> str:
@@ -256,7 +271,7 @@ class Engine:
             HostError: Docker refuses, or somebody else's container has the name.
         """
         self.remove_container(spec.name)
-        with _docker_errors(f"the container {spec.name} cannot be started"):
+        with self._errors(f"the container {spec.name} cannot be started"):
             container = self._client.containers.create(
                 spec.image,
                 command=list(spec.command) or None,
@@ -280,26 +295,37 @@ class Engine:
             try:
                 container.start()
             except BaseException:
-                container.remove(force=True)
+                container.remove(force=True, v=True)
                 raise
 
-    def run_once(self, name: str, image: str, command: Sequence[str]) -> None:
-        """Runs a privileged container to its end, and removes it.
+    def run_once(self, name: str, image: str, command: Sequence[str]) -> str:
+        """Runs a privileged container to its end, and removes it with its volumes.
+
+        Returns:
+            What it printed, on both streams.
 
         Raises:
             HostError: Docker refuses, or the program fails.
         """
         self.remove_container(name)  # of a run that was killed
-        with _docker_errors(f"the container {name} fails"):
-            self._client.containers.run(
+        with self._errors(f"the container {name} fails"):
+            container = self._client.containers.create(
                 image,
                 command=list(command),
                 name=name,
                 privileged=True,
                 userns_mode="host",
-                remove=True,
                 labels={SPEC_LABEL: "", ROOT_LABEL: self._root},
             )
+            try:
+                container.start()
+                status = container.wait()["StatusCode"]
+                said = bytes(container.logs()).decode(errors="replace").strip()
+            finally:
+                container.remove(force=True, v=True)
+        if status != 0:
+            raise HostError(f"the container {name} fails: {said or f'exit status {status}'}")
+        return said
 
     def make_closed_network(self, name: str) -> str:
         """Makes a network without a way out.
@@ -311,7 +337,7 @@ class Engine:
             HostError: Docker refuses.
         """
         self.remove_network(name)  # of a run that was killed
-        with _docker_errors(f"the network {name} cannot be made"):
+        with self._errors(f"the network {name} cannot be made"):
             network = self._client.networks.create(
                 name, driver="bridge", internal=True, labels={ROOT_LABEL: self._root}
             )
@@ -323,7 +349,7 @@ class Engine:
         """Removes a network, if there is one; all its containers must be gone."""
         from docker.errors import NotFound
 
-        with _docker_errors(f"the network {name} cannot be removed"):
+        with self._errors(f"the network {name} cannot be removed"):
             try:
                 self._client.networks.get(name).remove()
             except NotFound:
@@ -363,7 +389,7 @@ class Engine:
                 f"the container {name} belongs to another set-up, in {owner}",
                 remedy=f"uninstall that one first: airgap --root {shlex.quote(owner)} uninstall",
             )
-        with _docker_errors(f"the container {name} cannot be removed"):
+        with self._errors(f"the container {name} cannot be removed"):
             container.stop(timeout=_STOP_SECONDS)
             container.remove(force=True, v=True)
 
@@ -376,7 +402,7 @@ class Engine:
         container = self._container(name)
         if container is None:
             raise HostError(f"there is no container {name}")
-        with _docker_errors(f"{name} does not answer"):
+        with self._errors(f"{name} does not answer"):
             status, output = container.exec_run(list(argv), stream=False)
         text = bytes(output).decode(errors="replace").strip()  # type: ignore[arg-type]
         if status != 0:
@@ -388,14 +414,14 @@ class Engine:
         container = self._container(name)
         if container is None:
             return ""
-        with _docker_errors(f"the log of {name} cannot be read"):
+        with self._errors(f"the log of {name} cannot be read"):
             return bytes(container.logs(tail=10)).decode(errors="replace").strip()
 
     def remove_volume(self, name: str) -> None:
         """Removes a volume, if there is one."""
         from docker.errors import NotFound
 
-        with _docker_errors(f"the volume {name} cannot be removed"):
+        with self._errors(f"the volume {name} cannot be removed"):
             try:
                 self._client.volumes.get(name).remove()
             except NotFound:
@@ -404,7 +430,7 @@ class Engine:
     def publisher_of(self, address: str, port: int) -> str:
         """The name of the container that has a port at an address; empty if none does."""
         taken = {(one, str(port)) for one in (address, "0.0.0.0", "::")}  # noqa: S104 - compared
-        with _docker_errors("Docker's containers cannot be read"):
+        with self._errors("Docker's containers cannot be read"):
             for container in self._client.containers.list(ignore_removed=True):
                 for bindings in (container.ports or {}).values():
                     at = {(binding["HostIp"], binding["HostPort"]) for binding in bindings or ()}
@@ -412,10 +438,30 @@ class Engine:
                         return str(container.name)
         return ""
 
+    @contextmanager
+    def _errors(self, what: str) -> Iterator[None]:
+        """Every way in which docker-py fails, as an error for people that names the Docker."""
+        from docker.errors import APIError, DockerException
+        from requests import RequestException
+
+        try:
+            yield
+        except APIError as error:
+            raise HostError(f"{what}: {error.explanation or error}") from error
+        except (DockerException, RequestException) as error:
+            named, start = self.endpoint.named_by, "start Docker (systemctl start docker)"
+            raise HostError(
+                f"{what}: {_innermost(error)}" + (f" ({self.endpoint.shown})" if named else ""),
+                meaning="Docker is not running, or this user may not use it.",
+                remedy=f"start that Docker, or use this host's own: {self.endpoint.undo}"
+                if named
+                else f"{start}, or use sudo",
+            ) from error
+
     def _container(self, name: str) -> Container | None:
         from docker.errors import NotFound
 
-        with _docker_errors("Docker's containers cannot be read"):
+        with self._errors("Docker's containers cannot be read"):
             try:
                 return self._client.containers.get(name)
             except NotFound:
@@ -440,22 +486,12 @@ def _only_file(archive: bytes, path: str) -> bytes:
         return file.read()
 
 
-@contextmanager
-def _docker_errors(what: str) -> Iterator[None]:
-    """Every way in which docker-py fails, as an error for people."""
-    from docker.errors import APIError, DockerException
-    from requests import RequestException
-
-    try:
-        yield
-    except APIError as error:
-        raise HostError(f"{what}: {error.explanation or error}") from error
-    except (DockerException, RequestException) as error:
-        raise HostError(
-            f"{what}: {_innermost(error)}",
-            meaning="Docker is not running, or this user may not use it.",
-            remedy="start Docker (systemctl start docker), or use sudo",
-        ) from error
+def _memory() -> int:
+    """Bytes of memory of this machine, where dockerd looks too."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemTotal:"):
+            return int(line.split()[1]) * KIB
+    return 0
 
 
 def _innermost(error: BaseException) -> str:

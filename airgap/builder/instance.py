@@ -103,14 +103,29 @@ def create(run: Runner, folder: Path, name: str, nodes: Sequence[BuilderNode]) -
     Raises:
         HostError: buildx refuses, or the user has another builder of that name.
     """
-    if problem(run, name, nodes).endswith("leads elsewhere"):
+    check_name(run, name, nodes)
+    remove(run, name)
+    with _without_defaults(run, folder) as variable:
+        _add_all(run, variable, name, nodes)
+
+
+def check_name(run: Runner, name: str, nodes: Sequence[BuilderNode]) -> None:
+    """Make sure that the user has no other builder of that name.
+
+    Args:
+        run: Runs as the user.
+        name: Of the instance.
+        nodes: Where it is to lead.
+
+    Raises:
+        HostError: The user has one.
+    """
+    shown = _shown(run, name)
+    if shown and nodes[0].endpoint not in {one["Endpoint"] for one in shown}:
         raise HostError(
             f"there is a builder {name!r} already, which leads elsewhere",
             remedy=f"remove it: docker buildx rm {name}",
         )
-    remove(run, name)
-    with _without_defaults(run, folder) as variable:
-        _add_all(run, variable, name, nodes)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from airgap.builder.containers import (
     wait_for_buildkit,
 )
 from airgap.builder.engine import ContainerSpec, Engine
+from airgap.builder.foreign import TABLE, foreign_architectures, not_registered
 from airgap.builder.registry_server import RegistryServer
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import HostError
@@ -42,7 +43,6 @@ _FOLDER, _LOCK = "workshop", "workshop.lock"
 _MIRROR = f"{_NAME}-mirror"
 _BUILDER = f"{_NAME}-buildkitd"
 _EMULATOR = f"{_NAME}-emulator"
-_EMULATORS = Path("/proc/sys/fs/binfmt_misc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ def _check(material: Material) -> None:
 
 
 def _needed(material: Material) -> list[str]:
-    emulated = any(platform != material.native for platform in material.platforms)
+    emulated = foreign_architectures(material.platforms, material.native)
     return [*ROLES, "emulator"] if emulated else list(ROLES)
 
 
@@ -215,8 +215,19 @@ def _loaded(engine: Engine, material: Material, role: str, stack: ExitStack) -> 
 
 
 def _register_emulators(engine: Engine, image: str, material: Material, stack: ExitStack) -> None:
-    """Has the emulator's image register what is needed; what was there before stays."""
-    foreign = [one.architecture for one in material.platforms if one != material.native]
+    """Has the emulator's image register what is needed; what was there before stays.
+
+    Raises:
+        HostError: The kernel's table does not have it afterwards. The image's program says so,
+            and ends as if all was well.
+    """
+    if not (TABLE / "register").exists():
+        raise HostError(
+            f"the kernel's table of foreign program formats is not mounted at {TABLE}",
+            meaning="Emulators that are registered for a recording could not be removed again.",
+            remedy=f"sudo mount -t binfmt_misc binfmt_misc {TABLE}",
+        )
+    foreign = foreign_architectures(material.platforms, material.native)
     before = _registered()
 
     def unregister() -> None:
@@ -225,11 +236,17 @@ def _register_emulators(engine: Engine, image: str, material: Material, stack: E
 
     stack.callback(unregister)
     # The contract of tonistiigi/binfmt; one that is there already is left alone.
-    engine.run_once(_EMULATOR, image, ["--install", ",".join(foreign)])
+    said = engine.run_once(_EMULATOR, image, ["--install", ",".join(foreign)])
+    if missing := not_registered(foreign):
+        raise HostError(
+            f"the bundle's emulator image did not register {', '.join(missing)}: {said}",
+            meaning="Programs of that platform do not run on this machine.",
+            remedy="build for other platforms, or name another image with the role emulator",
+        )
 
 
 def _registered() -> set[str]:
-    return {path.name for path in _EMULATORS.glob("qemu-*")}
+    return {path.name for path in TABLE.glob("qemu-*")}
 
 
 def _mirror(material: Material, image: str, place: _Place) -> ContainerSpec:

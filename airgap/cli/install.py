@@ -82,6 +82,12 @@ from airgap.errors import UsageError
     help="Make airgap your selected builder [default: if you have not selected one yourself].",
 )
 @click.option(
+    "--docker-mirror/--no-docker-mirror",
+    default=None,
+    help="Name the mirror in dockerd's own configuration, or leave that alone; kept for later "
+    "installs [default: name it].",
+)
+@click.option(
     "--restart-docker",
     is_flag=True,
     help="Restart Docker if its mirror setting changes; plain docker build reads it only then.",
@@ -115,6 +121,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     rewrite: bool | None,
     own_mirror: bool,
     select: bool | None,
+    docker_mirror: bool | None,
     restart_docker: bool,
     repair: bool,
     fix: bool,
@@ -162,6 +169,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
         "registry_port": registry_port,
         "listen": None if listen is None else parse_listen(listen),
         "site_registries": site_registry or None,
+        "docker_mirror": docker_mirror,
     }
     given = {key: value for key, value in chosen.items() if value is not None}
     order = Order(

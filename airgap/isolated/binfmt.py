@@ -6,17 +6,18 @@ import re
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from airgap.builder.foreign import CONTROLS, TABLE, parse_entry
 from airgap.errors import HostError
 from airgap.isolated.host import is_root, last_lines
 from airgap.oci.platform import Platform
 
-TABLE = Path("/proc/sys/fs/binfmt_misc")
+_FILE_SYSTEMS = Path("/proc/filesystems")
 _PREFIX = "airgap-"
-_CONTROLS = ("register", "status")
 # F: the kernel opens the emulator now, so it works in containers too. C: setuid programs work.
 # P: the emulator is told argv[0]; whether it expects that depends on how it was built.
 _FLAG_CHOICES = ("FPC", "FC")
@@ -31,40 +32,6 @@ class _Format:
     qemu: str
     elf_class: int
     machine: int
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An entry of the table that is in use, and knows programs by their first bytes."""
-
-    interpreter: str
-    flags: str
-    offset: int
-    magic: bytes
-    mask: bytes
-
-    def claims(self, program: bytes) -> bool:
-        """Whether a program is one of those that the kernel has it run."""
-        start = program[self.offset : self.offset + len(self.magic)]
-        if len(start) < len(self.magic):
-            return False
-        bits = zip(start, self.magic, self.mask or b"\xff" * len(self.magic), strict=True)
-        return all(byte & bit == wanted & bit for byte, wanted, bit in bits)
-
-
-def parse_entry(shown: str) -> Entry | None:
-    """Reads what the kernel shows of an entry; None if it is off, or goes by a file's name."""
-    state, *lines = shown.splitlines() or [""]
-    facts = dict(line.split(" ", 1) for line in lines if " " in line)
-    if state != "enabled" or "magic" not in facts:
-        return None
-    return Entry(
-        facts["interpreter"],
-        facts.get("flags:", "").strip(),
-        int(facts["offset"]),
-        bytes.fromhex(facts["magic"]),
-        bytes.fromhex(facts.get("mask", "")),
-    )
 
 
 _FORMATS = {
@@ -83,6 +50,25 @@ def is_known(platform: Platform) -> bool:
 def qemu_name(platform: Platform) -> str:
     """What the emulator's program is called."""
     return _FORMATS[platform.architecture].qemu
+
+
+def check_table() -> None:
+    """Make sure that the table is mounted, or can be; nothing is changed.
+
+    Raises:
+        HostError: This kernel has none.
+    """
+    if (TABLE / "register").exists() or "binfmt_misc" in _FILE_SYSTEMS.read_text().split():
+        return
+    asked = ["modprobe", "--dry-run", "--quiet", "binfmt_misc"]
+    with suppress(OSError):
+        if subprocess.run(asked, capture_output=True, check=False).returncode == 0:
+            return
+    raise HostError(
+        "this kernel cannot run foreign programs: it has no binfmt_misc",
+        meaning="Nothing was changed.",
+        remedy="load the module: modprobe binfmt_misc",
+    )
 
 
 def mount_table() -> None:
@@ -164,7 +150,7 @@ def others(platform: Platform) -> list[str]:
     """
     found = []
     for path in sorted(TABLE.iterdir()) if TABLE.is_dir() else ():
-        if path.name in _CONTROLS or path.name.startswith(_PREFIX):
+        if path.name in CONTROLS or path.name.startswith(_PREFIX):
             continue
         entry = parse_entry(path.read_text())
         if entry is not None and entry.claims(probe_program(platform)):

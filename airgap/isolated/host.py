@@ -6,11 +6,13 @@ import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from airgap import disk
+from airgap.builder.endpoint import docker_endpoint
+from airgap.docker_config import config_folder
 from airgap.errors import HostError
 
 _SYSTEMD = Path("/run/systemd/system")
@@ -72,7 +74,7 @@ class User:
                 text=True,
                 check=False,
                 cwd="/",
-                env=self._environment(os.environ if not other else {}),
+                env=self.environment,
                 timeout=_SECONDS,
                 # Away from root's terminal: programs in a user's home are the user's.
                 start_new_session=True,
@@ -87,12 +89,25 @@ class User:
                 f"cannot run {argv[0]} as {self.name}: {error.strerror}", remedy="use sudo"
             ) from error
 
-    def _environment(self, own: Mapping[str, str]) -> dict[str, str]:
-        """The caller's own variables, or those of a login."""
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of this user's commands: the caller's own, or those of a login."""
+        own = os.environ if os.geteuid() == self.uid else {}
         login = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
         account = {"HOME": str(self.home), "USER": self.name, "LOGNAME": self.name}
         # BUILDX_BUILDER would hide what is selected.
         return {k: v for k, v in (own or login).items() if k != "BUILDX_BUILDER"} | account
+
+    @property
+    def docker_folder(self) -> Path:
+        """The folder of this user's configuration of the docker command."""
+        return config_folder(self.environment)
+
+    @property
+    def buildx_folder(self) -> Path:
+        """The folder where this user's buildx keeps its instances and defaults."""
+        named = self.environment.get("BUILDX_CONFIG")
+        return Path(named) if named else self.docker_folder / "buildx"
 
 
 def read_regular(path: Path, limit: int) -> bytes:
@@ -111,10 +126,9 @@ def read_regular(path: Path, limit: int) -> bytes:
 
 def docker_group() -> int:
     """The group whose members may use Docker; that of this process if it cannot be told."""
-    path = os.environ.get("DOCKER_HOST", "").removeprefix("unix://") or "/var/run/docker.sock"
     try:
-        return Path(path).stat().st_gid
-    except OSError:
+        return docker_endpoint().socket.stat().st_gid
+    except (HostError, OSError):
         return os.getegid()
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from airgap.builder.mirrors.engines import ENGINES
 from airgap.builder.mirrors.mirror import HEADER, EngineConfig, Mirror
 from airgap.builder.registry_server import RegistryServer
+from airgap.disk import write_theirs
 from airgap.errors import HostError
 from airgap.isolated import containers
-from airgap.isolated.state import not_writable, write_file
+from airgap.isolated.state import not_writable
 from airgap.isolated.step import Work
 from airgap.limits import LIMITS
 from airgap.oci.registries import is_loopback
@@ -100,7 +101,11 @@ def write(files: Mapping[str, str], folder: Path) -> list[Path]:
             remedy="give another folder with --output, and merge the files by hand",
         )
     for path, data in changed.items():
-        write_file(path, data)
+        try:
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            write_theirs(path, data)  # a link into somebody's configuration management stays
+        except OSError as error:
+            raise not_writable(path, error) from error
     return list(targets)
 
 

@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from airgap.docker_config import FILE_NAME, parse_config
 from airgap.errors import HostError
-from airgap.isolated.host import User, last_lines, read_regular
+from airgap.isolated.host import User, last_lines
 from airgap.limits import LIMITS
 
 _FIRST_THAT_SHOWS_ALL = (20, 10)
@@ -24,7 +25,7 @@ _LINE = f'"{_KEY}": "{_VALUE}"'
 
 def config_path(user: User) -> Path:
     """The configuration of the user's docker command."""
-    return user.home / ".docker" / "config.json"
+    return user.docker_folder / FILE_NAME
 
 
 def problem(user: User) -> str:
@@ -69,33 +70,42 @@ def take_back(user: User) -> None:
 
 def _read(user: User) -> dict[str, Any]:
     path = config_path(user)
-    try:
-        document = json.loads(read_regular(path, LIMITS.spec_bytes))
-    except FileNotFoundError:
+    if user.run(["test", "-e", str(path)]).returncode != 0:
         return {}
-    except (OSError, ValueError) as error:
+    try:
+        # As the user: root must not follow links in somebody's home.
+        if user.run(["test", "-f", str(path)]).returncode != 0:
+            raise ValueError("it is no regular file")
+        read = user.run(["head", "-c", str(LIMITS.spec_bytes), "--", str(path)])
+        if read.returncode != 0:
+            raise ValueError(last_lines(read.stderr))
+        return parse_config(read.stdout.encode())
+    except ValueError as error:
         raise HostError(
             f"{path} cannot be read: {error}", remedy=f"set {_LINE} in it yourself"
         ) from error
-    if not isinstance(document, dict):
-        raise HostError(f"{path} is not what docker reads", remedy="correct it")
-    return document
 
 
 def _write(user: User, config: Mapping[str, Any]) -> None:
     """Replaces the file at once, as the user: it may hold passwords, and lies in their home."""
     path = config_path(user)
-    if not config:
+    is_link = user.run(["test", "-L", str(path)]).returncode == 0
+    if not config and not is_link:
         _checked(user, ["rm", "-f", str(path)])
         return
-    unfinished = path.with_name(f".{path.name}.airgap")
     _checked(user, ["mkdir", "-p", str(path.parent)])
+    # As the docker command does: a link stays, and the file keeps its mode.
+    target = Path(_checked(user, ["readlink", "-f", str(path)]).removesuffix("\n"))
+    unfinished = target.with_name(f".{target.name}.airgap")
     _checked(user, ["install", "-m", "0600", "/dev/null", str(unfinished)])
     _checked(user, ["tee", str(unfinished)], json.dumps(config, indent="\t", ensure_ascii=False))
-    _checked(user, ["mv", "-f", str(unfinished), str(path)])
+    if user.run(["test", "-e", str(target)]).returncode == 0:
+        _checked(user, ["chmod", f"--reference={target}", str(unfinished)])
+    _checked(user, ["mv", "-f", str(unfinished), str(target)])
 
 
-def _checked(user: User, command: list[str], text: str = "") -> None:
+def _checked(user: User, command: list[str], text: str = "") -> str:
     done = user.run(command, text=text)
     if done.returncode != 0:
         raise HostError(f"cannot write {config_path(user)}", meaning=last_lines(done.stderr))
+    return done.stdout

@@ -19,12 +19,14 @@ from airgap.disk import existing
 from airgap.errors import HostError, SpaceError, UsageError
 from airgap.isolated import containers
 from airgap.isolated.answers import answers_in
-from airgap.isolated.host import User, is_root, last_lines
+from airgap.isolated.host import is_root
 from airgap.isolated.listening import local_ip
 from airgap.isolated.receipts import known_from
 from airgap.isolated.registry_mirror import check_reached, kept_as, kept_here
-from airgap.isolated.step import OpenBundle, Step, Work
+from airgap.isolated.status import look
+from airgap.isolated.step import OpenBundle, Step, Work, foreseen
 from airgap.isolated.steps.push import check_tags
+from airgap.isolated.users_docker import check_user
 from airgap.limits import MIB
 from airgap.oci.manifest import blobs_of
 from airgap.oci.platform import native_platform
@@ -93,7 +95,9 @@ def check_host(work: Work, steps: Sequence[Step]) -> None:
         check_tags(work)
     _check_ports(work, names)
     if names & {"buildx", "enable"}:
-        _check_user(work.user)
+        check_user(work)
+    for step in steps:
+        _require(step, work)
 
 
 def check_space(
@@ -172,15 +176,14 @@ def _to_load(work: Work, documents: Documents) -> int:
     return size
 
 
-def _check_user(user: User) -> None:
-    """The person for whom the host is set up has the docker command and may use Docker."""
-    done = user.run(["docker", "version"])
-    if done.returncode != 0:
-        raise HostError(
-            f"{user.name} cannot use Docker: {last_lines(done.stderr)}",
-            meaning="Nothing was changed.",
-            remedy=f"usermod --append --groups docker {user.name}, then log in again",
-        )
+def _require(step: Step, work: Work) -> None:
+    """What a step needs is there, unless the step has nothing to do."""
+    try:
+        with foreseen(step.name):
+            step.require(work)
+    except HostError:
+        if not look(step, work).well:
+            raise
 
 
 def _check_ports(work: Work, steps: Set[str]) -> None:

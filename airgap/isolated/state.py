@@ -49,6 +49,7 @@ class HostSettings:
         registry_mirror_ca: A PEM file with the authority that vouches for that registry; empty
             for those that this host knows.
         rewrite_indexes: It gets indexes that name only what is carried.
+        docker_mirror: dockerd is told of the mirror.
     """
 
     mirror_port: int = 5001
@@ -58,6 +59,7 @@ class HostSettings:
     registry_mirror: str = ""
     registry_mirror_ca: str = ""
     rewrite_indexes: bool = False
+    docker_mirror: bool = True
 
     @property
     def mirror(self) -> str:

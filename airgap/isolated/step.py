@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar
 
 from airgap.builder.engine import Engine
@@ -14,6 +15,7 @@ from airgap.bundle.contents import ImageEntry
 from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import Signed
+from airgap.disk import check_writable
 from airgap.errors import AirgapError, HostError, SpaceError, is_full
 from airgap.isolated.host import User
 from airgap.isolated.registry_tags import Moves
@@ -161,6 +163,29 @@ class Step(ABC):
     @abstractmethod
     def check(self, work: Work) -> Finding:
         """Looks at the world: is it as it should be?"""
+
+    def places(self, work: Work) -> Sequence[Path]:
+        """Return the files and folders outside of the state that `apply` writes or makes."""
+        del work
+        return ()
+
+    def require(self, work: Work) -> None:
+        """Look beforehand for what would stop `apply`.
+
+        It is called for every step before the first one changes anything.
+
+        Raises:
+            HostError: Something would; nothing was changed.
+        """
+        for path in self.places(work):
+            try:
+                check_writable(path)
+            except OSError as error:
+                raise HostError(
+                    f"the step {self.name} cannot write to {path}: {error.strerror}",
+                    meaning="Nothing was changed.",
+                    remedy="make it writable, or leave out that step: --only names those to do",
+                ) from error
 
     @abstractmethod
     def apply(self, work: Work) -> None:

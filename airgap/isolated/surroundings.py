@@ -35,7 +35,7 @@ def surroundings(work: Work) -> dict[str, Finding]:
     found = {}
     for name, (check, remedy) in checks.items():
         finding = seen(name, partial(check, work))
-        found[name] = finding if finding.well else replace(finding, remedy=remedy)
+        found[name] = finding if finding.well else replace(finding, remedy=finding.remedy or remedy)
     return found
 
 

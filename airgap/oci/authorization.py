@@ -76,6 +76,8 @@ class Authorization:
         credential: Credential | None,
         session: requests.Session,
     ) -> str:
+        if credential is not None and credential.registry_token:
+            return credential.registry_token
         realm = values.get("realm", "")
         schemes = ("https", "http") if endpoint.http or endpoint.is_loopback else ("https",)
         if _scheme(realm) not in schemes:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,6 +18,7 @@ from tests.lab import binfmt, journey
 from tests.lab.host import IsolatedHost
 
 STATE = "/var/lib/airgap"
+DAEMON_JSON = "/etc/docker/daemon.json"
 BREAKAGES = {
     "emulator": "echo -1 > /proc/sys/fs/binfmt_misc/airgap-arm64",
     "emulator: a reboot": "echo -1 > /proc/sys/fs/binfmt_misc/status",
@@ -24,6 +28,7 @@ BREAKAGES = {
     "buildx": "rm /usr/local/lib/docker/cli-plugins/docker-buildx",
     "enable": "docker buildx rm airgap",
     "docker-mirror": "echo '{}' > /etc/docker/daemon.json",
+    "docker-mirror: blank": ": > /etc/docker/daemon.json",
     "load": "docker image rm --force registry:3",
 }
 
@@ -168,7 +173,7 @@ def test_a_clock_that_is_behind_is_named(installed: IsolatedHost) -> None:
 def test_docker_that_does_not_run_is_named(installed: IsolatedHost) -> None:
     installed.stop_docker()
     try:
-        assert unwell(installed)["docker"] == "start Docker: systemctl start docker"
+        assert unwell(installed)["docker"].startswith("start Docker (systemctl start docker)")
     finally:
         installed.start_docker()
     installed.run(["airgap", "doctor", "--fix"])
@@ -191,3 +196,133 @@ def test_docker_with_its_other_image_store_is_given_all_of_it_again(
         config.write_text(before)
         installed.restart_docker()
     installed.run(["airgap", "doctor", "--fix"], timeout=600)
+
+
+def test_dockers_file_that_is_a_link_stays_one_and_is_written_as_its_owners(
+    installed: IsolatedHost,
+) -> None:
+    installed.run(["sh", "-c", "cp -p /etc/docker/daemon.json /root/kept && mkdir -p /srv/site"])
+    link = "ln -sf /srv/site/daemon.json /etc/docker/daemon.json"
+    made = "install -m 640 -o alice /dev/null /srv/site/daemon.json"
+    installed.run(["sh", "-c", f"{made} && {link}"])
+    try:
+        assert "mended docker-mirror:" in installed.run(["airgap", "doctor", "--fix"]).stdout
+        assert installed.run(["readlink", "/etc/docker/daemon.json"]).stdout == (
+            "/srv/site/daemon.json\n"
+        )
+        about = installed.run(["stat", "-c", "%U %a", "/srv/site/daemon.json"]).stdout
+        assert about == "alice 640\n"
+        assert "127.0.0.1:5001" in installed.path("/srv/site/daemon.json").read_text()
+    finally:
+        installed.run(["sh", "-c", "rm /etc/docker/daemon.json; mv /root/kept $0", DAEMON_JSON])
+        installed.reload_docker()
+
+
+@contextmanager
+def _docker_with(host: IsolatedHost, *options: str) -> Iterator[None]:
+    """dockerd runs with other options for as long as this lasts."""
+    host.stop_docker()
+    try:
+        with started(host, ["dockerd", *options]):
+            while host.run(["docker", "version"], check=False).returncode != 0:
+                time.sleep(0.1)
+            yield
+            host.run(["sh", "-c", "kill $(cat /run/docker.pid)"])
+            while host.run(["test", "-e", "/run/docker.pid"], check=False).returncode == 0:
+                time.sleep(0.1)
+    finally:
+        host.start_docker()
+        host.run(["airgap", "doctor", "--fix"], timeout=600)
+
+
+def _changed(host: IsolatedHost) -> str:
+    """What tells every file of the state, and of the configurations, with its time."""
+    folders = [STATE, "/etc/docker", "/srv", "/root/.docker", "/usr/local/bin"]
+    find = ["find", *folders, "-type", "f", "-not", "-name", "lock", "-printf", "%p %T@ %s\\n"]
+    return "\n".join(sorted(host.run(find).stdout.splitlines()))
+
+
+def test_a_docker_with_another_file_is_refused_before_anything_changes(
+    installed: IsolatedHost,
+) -> None:
+    own = json.loads(installed.path(DAEMON_JSON).read_text())
+    del own["registry-mirrors"]
+    installed.path("/srv/docker.json").write_text(json.dumps(own))
+    with _docker_with(installed, "--config-file=/srv/docker.json"):
+        installed.run(["docker", "rm", "--force", "airgap-mirror"])
+        before = _changed(installed)
+        done = installed.run(["airgap", "install", journey.ON_MEDIUM], check=False)
+        assert done.returncode == ExitCode.HOST
+        assert "dockerd reads /srv/docker.json, not /etc/docker/daemon.json" in done.stderr
+        assert "--no-docker-mirror" in done.stderr
+        assert _changed(installed) == before
+        installed.run(["airgap", "install", journey.ON_MEDIUM, "--no-docker-mirror"])
+        assert unwell(installed) == {}
+        assert "127.0.0.1:5001" not in installed.path(DAEMON_JSON).read_text()
+        assert "nothing to change" in installed.run(["airgap", "install", journey.ON_MEDIUM]).stdout
+        again = installed.run(
+            ["airgap", "install", journey.ON_MEDIUM, "--docker-mirror"], check=False
+        )
+        assert "dockerd reads /srv/docker.json" in again.stderr
+        by_hand = {**own, "registry-mirrors": ["http://127.0.0.1:5001/"]}
+        installed.path("/srv/docker.json").write_text(json.dumps(by_hand))
+        installed.reload_docker()
+        installed.run(["airgap", "install", journey.ON_MEDIUM, "--docker-mirror"])
+        assert unwell(installed) == {}
+
+
+@pytest.mark.parametrize(
+    ("breakage", "repair", "reason"),
+    [
+        ("""echo '{"nonsense": 1}' > $0""", "cp -p /root/kept $0", "nonsense"),
+        (
+            "echo '{}' > $0; mount --bind /etc/docker /etc/docker; "
+            "mount -o remount,bind,ro /etc/docker",
+            "umount /etc/docker; cp -p /root/kept $0",
+            "Read-only file system",
+        ),
+        (
+            "mkdir -p /root/.docker/buildx/mine; docker buildx rm airgap; "
+            "docker buildx create --name airgap --driver docker-container",
+            "docker buildx rm airgap; airgap enable",
+            "there is a builder 'airgap' already",
+        ),
+    ],
+    ids=["a setting that dockerd does not know", "read-only", "a builder"],
+)
+def test_what_a_late_step_needs_is_looked_at_before_the_first(
+    installed: IsolatedHost, breakage: str, repair: str, reason: str
+) -> None:
+    installed.run(["sh", "-c", f"cp -p $0 /root/kept; {breakage}", DAEMON_JSON])
+    try:
+        installed.run(["docker", "rm", "--force", "airgap-mirror"])
+        before = _changed(installed)
+        done = installed.run(["airgap", "install", journey.ON_MEDIUM], check=False)
+        assert done.returncode == ExitCode.HOST
+        assert reason in done.stderr
+        assert _changed(installed) == before
+        assert installed.run(["docker", "inspect", "airgap-mirror"], check=False).returncode != 0
+    finally:
+        installed.run(["sh", "-c", repair, DAEMON_JSON])
+        installed.reload_docker()
+        installed.run(["airgap", "doctor", "--fix"], timeout=600)
+
+
+@pytest.mark.parametrize("way", ["use", "DOCKER_HOST"])
+def test_the_docker_of_another_host_is_refused_and_named(installed: IsolatedHost, way: str) -> None:
+    installed.run(["docker", "context", "create", "far", "--docker", "host=tcp://127.0.0.1:9"])
+    variables = {"DOCKER_HOST": "tcp://127.0.0.1:9", "use": "1"}
+    try:
+        if way == "use":
+            installed.run(["docker", "context", "use", "far"])
+        before = _changed(installed)
+        for command in (["install", journey.ON_MEDIUM], ["doctor"], ["status"], ["enable"]):
+            done = installed.run(
+                ["env", f"{way}={variables[way]}", "airgap", *command], check=False
+            )
+            assert done.returncode == ExitCode.HOST
+            assert ("DOCKER_HOST" if way == "DOCKER_HOST" else "'far'") in done.stdout + done.stderr
+        assert _changed(installed) == before
+    finally:
+        installed.run(["docker", "context", "use", "default"])
+        installed.run(["docker", "context", "rm", "far"])

@@ -8,10 +8,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from airgap.builder.engine import ContainerSpec, Engine
+from airgap.builder.workshop import Material, _register_emulators
+from airgap.errors import HostError
+from airgap.oci.platform import Platform
+from airgap.store.store import Store
 from tests.lab.cache import cache_root
 from tests.lab.leftovers import sweep
 from tests.lab.run import run
@@ -52,6 +59,58 @@ def test_containers_see_any_folder_of_the_machine_and_its_network(
     assert workstation.run([*container, "cat", "/mnt/note"]).stdout == "of the machine"
     asked = [*container, "wget", "-qO-", f"{upstream.url}/v2/"]
     assert workstation.run(asked).stdout == "{}"
+
+
+def test_volumes_of_images_that_run_never_stay_behind(
+    workstation: Workstation, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alpine = pulled(workstation, upstream, "library/alpine")
+    docker = workstation.run
+    docker(["docker", "create", "--name", "made", alpine])
+    docker(["docker", "commit", "--change", 'VOLUME ["/tmp", "/data"]', "made", "volumes:1"])
+    docker(["docker", "rm", "made"])
+    for variable in ("DOCKER_HOST", "DOCKER_CONFIG"):
+        monkeypatch.setenv(variable, workstation.environment[variable])
+    engine = Engine(Path("test"))
+    before = docker(["docker", "volume", "ls", "-q"]).stdout
+    assert engine.read_file("volumes:1", ["/none"], 100) is None
+    with pytest.raises(HostError, match="is not a regular file"):
+        engine.read_file("volumes:1", ["/etc"], 1 << 20)
+    said = engine.run_once("once", "volumes:1", ["sh", "-c", "echo said; echo more >&2"])
+    assert sorted(said.splitlines()) == ["more", "said"]
+    for argv in (["sh", "-c", "echo why; exit 3"], ["/no/such/program"]):
+        with pytest.raises(HostError, match=r"why|no such file"):
+            engine.run_once("once", "volumes:1", argv)
+    lasting = ContainerSpec(
+        "lasting", "volumes:1", command=["sleep", "99"], host_network=True, temporary=True
+    )
+    engine.run(lasting)
+    engine.run(lasting)
+    engine.remove_container("lasting")
+    with pytest.raises(HostError, match="nowhere not found"):
+        engine.run(replace(lasting, host_network=False, network="nowhere"))
+    assert docker(["docker", "volume", "ls", "-q"]).stdout == before
+    assert docker(["docker", "ps", "-aq"]).stdout == ""
+
+
+def test_an_emulator_that_was_not_registered_is_an_error_though_its_program_ends_well(
+    workstation: Workstation,
+    upstream: Upstream,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """As that of tonistiigi/binfmt does, whatever happened."""
+    alpine = pulled(workstation, upstream, "library/alpine")
+    entrypoint = ["--change", 'ENTRYPOINT ["echo", "error: installing"]']
+    workstation.run(["docker", "create", "--name", "made", alpine])
+    workstation.run(["docker", "commit", *entrypoint, "made", "emulator:1"])
+    workstation.run(["docker", "rm", "made"])
+    monkeypatch.setenv("DOCKER_HOST", workstation.environment["DOCKER_HOST"])
+    amd64, arm64 = (Platform("linux", name) for name in ("amd64", "arm64"))
+    platforms = [amd64, arm64, Platform("linux", "386")]
+    material = Material(Store(tmp_path), {}, amd64, platforms, tmp_path)
+    with ExitStack() as stack, pytest.raises(HostError, match="did not register arm64: error"):
+        _register_emulators(Engine(Path("test")), "emulator:1", material, stack)
 
 
 def test_an_internal_network_reaches_the_machine_and_nothing_else(

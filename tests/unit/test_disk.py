@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from airgap.disk import existing, sync, write_whole
+from airgap.disk import check_writable, copy_theirs, existing, sync, write_theirs, write_whole
 
 
 def test_the_nearest_folder_that_is_there_is_found(tmp_path: Path) -> None:
@@ -50,3 +51,106 @@ def test_files_and_folders_are_synced(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     sync(tmp_path / "file")
     sync(tmp_path)
+
+
+def facts(path: Path) -> tuple[object, ...]:
+    """What of a file belongs to its owner."""
+    about = path.stat()
+    marks = {name: os.getxattr(path, name) for name in os.listxattr(path)}
+    return (about.st_uid, about.st_gid, stat.S_IMODE(about.st_mode), marks)
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Path:
+    """A file with an owner, a mode and an attribute that none of ours has."""
+    path = tmp_path / "theirs"
+    path.write_text("before, and longer than afterwards")
+    if os.geteuid() == 0:
+        os.chown(path, 1234, 2345)
+    path.chmod(0o604)
+    os.setxattr(path, "user.mark", b"kept")
+    return path
+
+
+@pytest.mark.parametrize("way", ["plain", "link", "link to a link", "relative link", "hard link"])
+def test_of_a_file_of_others_nothing_but_the_content_changes(
+    theirs: Path, tmp_path: Path, way: str
+) -> None:
+    path, before = tmp_path / "folder" / "name", facts(theirs)
+    path.parent.mkdir()
+    if way == "plain":
+        path = theirs
+    elif way == "hard link":
+        path.hardlink_to(theirs)
+    elif way == "relative link":
+        path.symlink_to("../theirs")
+    elif way == "link":
+        path.symlink_to(theirs)
+    else:
+        (tmp_path / "second").symlink_to(theirs)
+        path.symlink_to(tmp_path / "second")
+    leads_to = path.readlink() if path.is_symlink() else None
+    write_theirs(path, b"after")
+    assert theirs.read_bytes() == path.read_bytes() == b"after"
+    assert facts(theirs) == before
+    assert (path.readlink() if path.is_symlink() else None) == leads_to
+    assert not list(tmp_path.rglob("*.new"))
+
+
+def test_a_link_that_led_nowhere_leads_to_what_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "link"
+    path.symlink_to(tmp_path / "target")
+    write_theirs(path, b"data")
+    assert (path.is_symlink(), (tmp_path / "target").read_bytes()) == (True, b"data")
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo", "loop"])
+def test_what_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "it"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(path)
+    with pytest.raises(OSError, match=r"regular file|Too many levels|Is a directory"):
+        write_theirs(path, b"data")
+
+
+@pytest.mark.parametrize("way", ["file", "link", "link to nothing"])
+def test_a_copy_is_as_it_was_and_comes_back_so(theirs: Path, tmp_path: Path, way: str) -> None:
+    path = theirs
+    if way != "file":
+        path = tmp_path / "link"
+        path.symlink_to("theirs" if way == "link" else "nothing")
+    before = path.lstat()
+    copy_theirs(path, tmp_path / "kept")
+    path.unlink()
+    path.write_text("ours")
+    copy_theirs(tmp_path / "kept", path)
+    after = path.lstat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (
+        before.st_mode,
+        before.st_uid,
+        before.st_gid,
+    )
+    if way == "file":
+        assert path.read_text() == "before, and longer than afterwards"
+        assert os.getxattr(path, "user.mark") == b"kept"
+    else:
+        assert str(path.readlink()) == ("theirs" if way == "link" else "nothing")
+
+
+def test_what_can_be_written_or_made_is_writable_and_nothing_is_changed(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    for path in ("file", "link", "a/b/c", ""):
+        check_writable(tmp_path / path)
+    assert {one.name for one in tmp_path.iterdir()} == {"file", "link"}
+    with pytest.raises(NotADirectoryError):
+        check_writable(tmp_path / "file" / "below")
+
+
+def test_a_place_that_is_read_only_is_not_writable() -> None:
+    with pytest.raises(OSError, match=r"Read-only|denied"):
+        check_writable(Path("/proc/version/../sys/kernel/none"))

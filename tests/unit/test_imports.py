@@ -27,6 +27,7 @@ LAYERS = (
     ("airgap.oci",),
     ("airgap.progress",),
     ("airgap.disk",),
+    ("airgap.docker_config",),
     ("airgap.errors",),
     ("airgap.limits",),
     ("airgap.ownership",),

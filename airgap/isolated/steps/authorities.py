@@ -9,6 +9,7 @@ the index together where several nodes have pushed, knows the host's own list al
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from airgap.isolated import containers
@@ -39,6 +40,11 @@ class AuthoritiesStep(Step):
         servers = ", ".join(server.address for server in containers.trusted_servers(work))
         return Finding(True, f"Docker and buildx trust {servers or 'none of our own'}")
 
+    def places(self, work: Work) -> list[Path]:
+        """The files, and those of earlier registries."""
+        ours = _ours(work)
+        return [path for path in (*_places(work), *ours) if path in ours or _is_free(path)]
+
     def apply(self, work: Work) -> None:
         """Writes them, and removes those of earlier registries."""
         wanted = _wanted(work)
@@ -60,6 +66,21 @@ class AuthoritiesStep(Step):
 
 def _wanted(work: Work) -> dict[Path, bytes]:
     """Path to content; files that somebody else has put there are left alone."""
+    ours = _ours(work)
+    return {
+        path: authority.read_bytes()
+        for path, authority in _places(work).items()
+        if path in ours or _is_free(path)
+    }
+
+
+def _is_free(path: Path) -> bool:
+    """Whether nobody has anything there, not even a link that leads nowhere."""
+    return not os.path.lexists(path)
+
+
+def _places(work: Work) -> dict[Path, Path]:
+    """Path to the file that it is a copy of."""
     places = {}
     for server in containers.trusted_servers(work):
         host = server.address.rpartition(":")[0].strip("[]")
@@ -68,12 +89,7 @@ def _wanted(work: Work) -> dict[Path, bytes]:
     mirror = RegistryMirror.of(work.settings)
     if mirror is not None and mirror.ca is not None:
         places[_in_docker(mirror.server)] = mirror.ca
-    ours = _ours(work)
-    return {
-        path: authority.read_bytes()
-        for path, authority in places.items()
-        if path in ours or not path.exists()
-    }
+    return places
 
 
 def _in_docker(address: str) -> Path:

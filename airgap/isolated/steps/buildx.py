@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
 from airgap.bundle.contents import canonical
+from airgap.disk import copy_theirs
 from airgap.errors import HostError
 from airgap.isolated import loaded, old_docker
 from airgap.isolated.host import User, is_root, last_lines
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Step, Work
+from airgap.isolated.users_docker import check_own_folder
 from airgap.limits import LIMITS
 from airgap.oci.platform import native_platform
 
@@ -45,10 +48,36 @@ class BuildxStep(Step):
             return Finding(False, problem + _hint(work.user))
         return Finding(True, f"buildx {_shown(version)}")
 
+    def places(self, work: Work) -> list[Path]:
+        """The plugin's folder, where root installs it for all."""
+        return [_SYSTEM_FOLDER] if is_root() else []
+
+    def require(self, work: Work) -> None:
+        """The user has no plugin of their own that hides the bundle's.
+
+        Raises:
+            HostError: They have, or cannot write where theirs would be.
+        """
+        super().require(work)
+        user = work.user
+        own = _hint(user)
+        if not is_root():
+            check_own_folder(user, user.docker_folder / "cli-plugins")
+            return
+        version = _version_in_use(user)
+        if not own or version >= _OLDEST:
+            return
+        problem = f"buildx {_shown(version)} is too old"
+        if not version:
+            problem = old_docker.problem(user) or "docker buildx does not work"
+            if work.options.fix and problem == old_docker.problem(user):
+                return
+        raise HostError(problem + own, meaning="Nothing was changed.")
+
     def apply(self, work: Work) -> None:
         """Puts the bundle's plugin in place, unless a newer one is there."""
         image = work.wanted.role("buildx")
-        folder = _SYSTEM_FOLDER if is_root() else work.user.home / ".docker" / "cli-plugins"
+        folder = _SYSTEM_FOLDER if is_root() else work.user.docker_folder / "cli-plugins"
         work.changes.make_folder(self.name, folder)
         candidate = folder / f".{_PLUGIN}.candidate"
         write_file(candidate, _plugin_bytes(work), 0o755)
@@ -70,14 +99,14 @@ class BuildxStep(Step):
                 _hide_again(work, text.removeprefix(_SHOWN_TO))
             elif path.name == _PLUGIN:
                 path.unlink(missing_ok=True)
-                if _kept_copy(work).exists():
-                    write_file(path, _kept_copy(work).read_bytes(), 0o755)
+                if os.path.lexists(_kept_copy(work)):
+                    copy_theirs(_kept_copy(work), path)
         work.changes.remove_folders(self.name)
         _note_path(work).unlink(missing_ok=True)
 
 
 def _hint(user: User) -> str:
-    own = user.home / ".docker" / "cli-plugins" / _PLUGIN
+    own = user.docker_folder / "cli-plugins" / _PLUGIN
     return f"; remove {own}, which comes first" if own.exists() else ""
 
 
@@ -127,8 +156,9 @@ def _plugin_bytes(work: Work) -> bytes:
 
 
 def _put_in_place(work: Work, candidate: Path, path: Path) -> None:
-    if path.exists() and str(path) not in work.changes.of(BuildxStep.name):
-        write_file(_kept_copy(work), path.read_bytes(), 0o755)
+    if os.path.lexists(path) and str(path) not in work.changes.of(BuildxStep.name):
+        _kept_copy(work).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        copy_theirs(path, _kept_copy(work))
     work.changes.add(BuildxStep.name, str(path))
     work.progress.message(f"installing {path}")
     candidate.replace(path)

@@ -6,7 +6,6 @@ pulled from there by their full names.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import signal
@@ -15,16 +14,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+from airgap.disk import copy_theirs, write_theirs
 from airgap.errors import HostError
+from airgap.isolated import dockerd
 from airgap.isolated.host import has_systemd
 from airgap.isolated.registry_mirror import RegistryMirror
-from airgap.isolated.state import write_file
+from airgap.isolated.state import not_writable
 from airgap.isolated.step import Finding, Step, Work
 
-_CONFIG = Path("/etc/docker/daemon.json")
-_PID_FILE = Path("/run/docker.pid")
+_CONFIG = dockerd.DEFAULT_CONFIG
 _KEY = "registry-mirrors"
 _PATIENCE = 20.0
+_LEFT_ALONE = "--no-docker-mirror"
 
 
 class DockerMirrorStep(Step):
@@ -35,19 +36,49 @@ class DockerMirrorStep(Step):
 
     def check(self, work: Work) -> Finding:
         """Asks dockerd for its mirrors, and looks into its file for the time after a restart."""
-        mirror = RegistryMirror.of(work.settings)
-        if mirror is not None:
+        if not _is_wanted(work):
             if _knows_own_mirror(work):
-                return Finding(False, "dockerd still asks this host's mirror, which is not there")
-            return Finding(
-                True, f"docker pull takes names such as {mirror}/docker.io/library/alpine"
-            )
-        url = _url(work)
-        if url not in work.engine.registry_mirrors():
-            return Finding(False, f"dockerd does not know {url}")
-        if url not in _read().get(_KEY, ()):
+                return Finding(False, f"{_CONFIG} still names this host's mirror")
+            return Finding(True, _told(work))
+        url, number = _url(work), dockerd.process()
+        file = dockerd.config_file(number)
+        lasting = dockerd.states_on_its_command_line(number, url) or url in _mirrors(file)
+        if lasting and url in work.engine.registry_mirrors():
+            return Finding(True, "dockerd asks the mirror for images of Docker Hub")
+        if problem := _foreign_file(work, file):
+            return Finding(False, problem, _by_hand(url, file))
+        if not lasting:
             return Finding(False, f"{_CONFIG} does not name {url}")
-        return Finding(True, "dockerd asks the mirror for images of Docker Hub")
+        return Finding(False, f"dockerd does not know {url}")
+
+    def places(self, work: Work) -> list[Path]:
+        """The file, where it is to be changed."""
+        return [_CONFIG] if _is_wanted(work) else []
+
+    def require(self, work: Work) -> None:
+        """What dockerd reads can be read, changed, and read again by it.
+
+        Raises:
+            HostError: It cannot; or dockerd would refuse the change.
+        """
+        super().require(work)
+        if work.options.restart_docker and not has_systemd():
+            raise HostError("only systemd can restart Docker", remedy="leave out --restart-docker")
+        if not _is_wanted(work):
+            return
+        number, url = dockerd.process(), _url(work)
+        file = dockerd.config_file(number)
+        if problem := _foreign_file(work, file):
+            raise HostError(problem, meaning="Nothing was changed.", remedy=_by_hand(url, file))
+        if number is None and not has_systemd():
+            raise _cannot_reload()
+        after = _with_mirror(work, _read(_CONFIG))
+        if objection := dockerd.objection(number, _bytes(after), work.state.scratch):
+            raise HostError(
+                f"dockerd would refuse {_CONFIG} with the mirror {url} in it: {objection}",
+                meaning="Nothing was changed.",
+                remedy=f"correct it, or leave dockerd as it is: {_LEFT_ALONE}",
+            )
 
     def apply(self, work: Work) -> None:
         """Adds the mirror to dockerd's file and has it read again.
@@ -55,16 +86,13 @@ class DockerMirrorStep(Step):
         Raises:
             HostError: dockerd does not take it; its file is as it was.
         """
-        if work.settings.registry_mirror:
+        if not _is_wanted(work):
             _forget_own_mirror(work)
             return
-        before, url = _read(), _url(work)
-        work.changes.make_folder(self.name, _CONFIG.parent)
-        if _CONFIG.exists() and not _kept_copy(work).exists():
-            write_file(_kept_copy(work), _CONFIG.read_bytes(), _mode())
-        others = [mirror for mirror in before.get(_KEY, ()) if mirror not in _ours(work)]
-        work.changes.add(self.name, url)
-        _write(before | {_KEY: [*others, url]})
+        if problem := _foreign_file(work, file := dockerd.config_file(dockerd.process())):
+            raise HostError(problem, remedy=_by_hand(_url(work), file))
+        if _url(work) not in _mirrors(_CONFIG):
+            self._add(work)
         try:
             _reload()
             _wait_until_known(work)
@@ -80,10 +108,52 @@ class DockerMirrorStep(Step):
                 "docker pull and buildx use it now"
             )
 
+    def _add(self, work: Work) -> None:
+        after = _with_mirror(work, _read(_CONFIG))
+        work.changes.make_folder(self.name, _CONFIG.parent)
+        if _CONFIG.exists() and not _kept_copy(work).exists():
+            _keep(work)
+        work.changes.add(self.name, _url(work))
+        _write(_bytes(after))
+
     def undo(self, work: Work) -> None:
         """Takes the mirror out of dockerd's file."""
         _forget_own_mirror(work)
         work.changes.remove_folders(self.name)
+
+
+def _is_wanted(work: Work) -> bool:
+    """Whether dockerd is to ask this host's mirror."""
+    return work.settings.docker_mirror and not work.settings.registry_mirror
+
+
+def _told(work: Work) -> str:
+    """What takes the place of that."""
+    mirror = RegistryMirror.of(work.settings)
+    if mirror is not None:
+        return f"docker pull takes names such as {mirror}/docker.io/library/alpine"
+    return f"dockerd is left as it is ({_LEFT_ALONE})"
+
+
+def _foreign_file(work: Work, file: Path) -> str:
+    """Why dockerd's file is not ours to change; empty if it is the usual one."""
+    if work.engine.is_rootless():
+        return "this Docker runs without root, and reads a configuration in its user's home"
+    return "" if file == _CONFIG else f"dockerd reads {file}, not {_CONFIG}"
+
+
+def _by_hand(url: str, file: Path) -> str:
+    where = "its configuration" if file == _CONFIG else file
+    return (
+        f'add "{_KEY}": ["{url}"] to {where} and restart Docker, or leave dockerd as it is, for '
+        f"good: airgap install DIR {_LEFT_ALONE}"
+    )
+
+
+def _with_mirror(work: Work, config: dict[str, Any]) -> dict[str, Any]:
+    url = _url(work)
+    others = [mirror for mirror in config.get(_KEY) or () if mirror not in _ours(work)]
+    return config | {_KEY: [*(one for one in others if one.rstrip("/") != url), url]}
 
 
 def _forget_own_mirror(work: Work) -> None:
@@ -93,12 +163,12 @@ def _forget_own_mirror(work: Work) -> None:
 
 
 def _knows_own_mirror(work: Work) -> bool:
-    return any(mirror in _ours(work) for mirror in _read().get(_KEY, ()))
+    return any(mirror in _ours(work) for mirror in _mirrors(_CONFIG))
 
 
 def _take_out(work: Work) -> None:
-    config = _read()
-    others = [mirror for mirror in config.pop(_KEY, ()) if mirror not in _ours(work)]
+    config = _read(_CONFIG)
+    others = [mirror for mirror in config.pop(_KEY, None) or () if mirror not in _ours(work)]
     _restore(config | ({_KEY: others} if others else {}), _kept_copy(work))
 
 
@@ -109,57 +179,94 @@ def _ours(work: Work) -> list[str]:
 
 def _restore(config: dict[str, Any], original: Path) -> None:
     """Leaves the file as it was before, to the byte unless somebody has changed it since."""
-    if original.exists() and json.loads(original.read_bytes()) == config:
-        write_file(_CONFIG, original.read_bytes(), _mode())
+    if original.exists() and _without_empty(dockerd.parse(original.read_bytes())) == config:
+        _write(original.read_bytes())
     elif config or original.exists():
-        _write(config)
+        _write(_bytes(config))
     else:
-        _CONFIG.unlink()
+        # The file alone: a link that led nowhere does so again.
+        Path(os.path.realpath(_CONFIG)).unlink()
+
+
+def _without_empty(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without a list of mirrors that has none."""
+    return {key: value for key, value in config.items() if key != _KEY or value}
 
 
 def _kept_copy(work: Work) -> Path:
     return work.state.replaced / _CONFIG.name
 
 
+def _keep(work: Work) -> None:
+    copy = _kept_copy(work)
+    try:
+        copy.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        copy_theirs(Path(os.path.realpath(_CONFIG)), copy)
+    except OSError as error:
+        raise not_writable(copy, error) from error
+
+
 def _url(work: Work) -> str:
     return f"http://{work.settings.mirror}"
 
 
-def _read() -> dict[str, Any]:
+def _mirrors(file: Path) -> list[str]:
+    return [mirror.rstrip("/") for mirror in _read(file).get(_KEY) or ()]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """What dockerd reads.
+
+    Raises:
+        HostError: It cannot, or reads no list of mirrors in it.
+    """
     try:
-        document = json.loads(_CONFIG.read_bytes())
+        document = dockerd.parse(file.read_bytes())
+        mirrors = document.get(_KEY) or []
+        if not isinstance(mirrors, list) or not all(isinstance(one, str) for one in mirrors):
+            raise ValueError(f'"{_KEY}" is no list of addresses')
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise HostError(f"{_CONFIG} cannot be read: {error}", remedy="correct it") from error
-    if not isinstance(document, dict) or not isinstance(document.get(_KEY, []), list):
-        raise HostError(f"{_CONFIG} is not what dockerd reads", remedy="correct it")
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise HostError(
+            f"{file} cannot be read: {reason}",
+            meaning="dockerd would not start with it.",
+            remedy="correct it",
+        ) from error
     return document
 
 
-def _write(config: dict[str, Any]) -> None:
-    write_file(_CONFIG, json.dumps(config, indent=2).encode() + b"\n", _mode())
+def _bytes(config: dict[str, Any]) -> bytes:
+    return json.dumps(config, indent=2).encode() + b"\n"
 
 
-def _mode() -> int:
-    return _CONFIG.stat().st_mode & 0o777 if _CONFIG.exists() else 0o644
+def _write(data: bytes) -> None:
+    try:
+        write_theirs(_CONFIG, data)
+    except OSError as error:
+        raise not_writable(_CONFIG, error) from error
 
 
 def _reload() -> None:
     """Has dockerd read its file again; running containers do not notice."""
-    if has_systemd():
+    number = dockerd.process()
+    if number is None and has_systemd():
         _systemctl("reload")
         return
     try:
-        process = int(_PID_FILE.read_text())
-        if Path(f"/proc/{process}/comm").read_text().strip() != "dockerd":
-            raise ProcessLookupError(errno.ESRCH, f"process {process} is not dockerd")
-        os.kill(process, signal.SIGHUP)
-    except (OSError, ValueError) as error:
-        raise HostError(
-            "dockerd cannot be told to read its configuration again",
-            remedy="restart Docker, then give the same command again",
-        ) from error
+        if number is None:
+            raise _cannot_reload()
+        os.kill(number, signal.SIGHUP)  # as systemctl reload does
+    except OSError as error:
+        raise _cannot_reload() from error
+
+
+def _cannot_reload() -> HostError:
+    return HostError(
+        "dockerd cannot be told to read its configuration again: its process is not known",
+        remedy=f"restart Docker and run the same command again, or add {_LEFT_ALONE}",
+    )
 
 
 def _restart() -> None:
@@ -181,6 +288,7 @@ def _wait_until_known(work: Work) -> None:
         if time.monotonic() > deadline:
             raise HostError(
                 f"dockerd was told of the mirror {_url(work)} and does not use it",
-                meaning="Perhaps its command line sets registry mirrors, or names another file.",
+                meaning="What its log says: journalctl --unit docker",
+                remedy=f"to leave dockerd as it is: {_LEFT_ALONE}",
             )
         time.sleep(0.1)

@@ -43,6 +43,21 @@ class EmulatorStep(Step):
             return Finding(False, "the registration would not survive a reboot")
         return Finding(True, _summary(work, platforms))
 
+    def places(self, work: Work) -> list[Path]:
+        """Where the emulators are, and what registers them at boot."""
+        rules = [_SYSTEMD_RULES] if has_systemd() else []
+        return [FOLDER, *rules] if _emulated(work) else []
+
+    def require(self, work: Work) -> None:
+        """The kernel has a table of foreign program formats.
+
+        Raises:
+            HostError: It has none.
+        """
+        super().require(work)
+        if _emulated(work):
+            binfmt.check_table()
+
     def apply(self, work: Work) -> None:
         """Registers qemu for those platforms that do not run, and makes that last."""
         binfmt.mount_table()

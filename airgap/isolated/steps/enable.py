@@ -13,6 +13,7 @@ from airgap.isolated.containers import BUILDER, REPLAYER, mirror_servers, regist
 from airgap.isolated.host import User, last_lines, read_regular
 from airgap.isolated.nodes import Node, nodes
 from airgap.isolated.step import Finding, Step, Work
+from airgap.isolated.users_docker import check_own_folder, check_user, selected_context
 from airgap.limits import LIMITS
 from airgap.oci.platform import native_platform
 
@@ -34,12 +35,29 @@ class EnableStep(Step):
         user = work.user
         for name in _INSTANCES:
             if problem := instance.problem(user.run, name, builder_nodes(work, name)):
-                return Finding(False, f"{user.name}: {problem}")
+                context = selected_context(user)
+                return Finding(
+                    False,
+                    f"{user.name}: {problem}" + (f" ({context})" if context else ""),
+                    f"as {user.name}: docker context use default" if context else "",
+                )
         if work.options.select and instance.selected(user.run) != instance.INSTANCE:
             return Finding(False, f"{user.name} has another builder selected")
         if _defaults(user) not in (_wanted_defaults(work), _THEIRS):
             return Finding(False, f"{_path(user)} is not as it should be")
         return Finding(True, f"{user.name} has the builder {instance.INSTANCE!r}")
+
+    def require(self, work: Work) -> None:
+        """The user can write where buildx keeps its files, and has no such builder of their own.
+
+        Raises:
+            HostError: They cannot, or have.
+        """
+        user = work.user
+        for folder in (user.buildx_folder, user.buildx_folder / "instances"):
+            check_own_folder(user, folder)
+        for name in _INSTANCES:
+            instance.check_name(user.run, name, builder_nodes(work, name))
 
     def apply(self, work: Work) -> None:
         """Creates the instances, and selects the first unless the user has chosen another."""
@@ -78,6 +96,7 @@ def enable(work: Work) -> Finding:
     step = EnableStep()
     finding = step.check(work)
     if not finding.well:
+        check_user(work)
         _check_buildx(work.user)
         step.apply(work)
         finding = step.check(work)
@@ -148,7 +167,7 @@ def _write_defaults(work: Work) -> None:
 
 def _path(user: User) -> Path:
     """What buildx gives to every builder that is created without a configuration."""
-    return user.home / ".docker" / "buildx" / "buildkitd.default.toml"
+    return user.buildx_folder / "buildkitd.default.toml"
 
 
 def _defaults(user: User) -> str:

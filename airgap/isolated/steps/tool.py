@@ -56,6 +56,10 @@ class ToolStep(Step):
             return Finding(False, f"airgap {installed or 'that does not start'} is installed")
         return Finding(True, f"airgap {installed}")
 
+    def places(self, work: Work) -> list[Path]:
+        """Where the tool and its command are, if a bundle brings it."""
+        return [FOLDER, _COMMAND] if work.bundle is not None else []
+
     def apply(self, work: Work) -> None:
         """Writes the tool, its native parts beside it, and the command."""
         if work.bundle is None:

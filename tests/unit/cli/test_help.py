@@ -91,7 +91,8 @@ def test_the_verbs_that_the_readme_says_have_json_are_those_that_have_it() -> No
 
 @pytest.mark.parametrize("name", all_commands())
 def test_every_option_that_the_readme_shows_exists(name: str) -> None:
-    known = {option for parameter in all_commands()[name].params for option in parameter.opts}
+    params = all_commands()[name].params
+    known = {option for one in params for option in (*one.opts, *one.secondary_opts)}
     known |= {option for parameter in cli.params for option in parameter.opts}
     if name == "build":
         return  # it takes all of buildx's

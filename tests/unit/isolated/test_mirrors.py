@@ -71,3 +71,13 @@ def test_a_folder_in_place_of_a_file_is_an_error_that_names_it(tmp_path: Path) -
     (tmp_path / "a").mkdir()
     with pytest.raises(HostError, match=str(tmp_path / "a")):
         write({"/a": HEADER}, tmp_path)
+
+
+def test_a_file_of_ours_that_is_a_link_now_is_written_through(tmp_path: Path) -> None:
+    (tmp_path / "managed").write_text(f"{HEADER}old\n")
+    (tmp_path / "managed").chmod(0o600)
+    (tmp_path / "a").symlink_to("managed")
+    write({"/a": f"{HEADER}new\n"}, tmp_path)
+    assert (tmp_path / "a").is_symlink()
+    assert (tmp_path / "managed").read_text() == f"{HEADER}new\n"
+    assert (tmp_path / "managed").stat().st_mode & 0o777 == 0o600

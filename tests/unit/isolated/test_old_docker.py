@@ -55,9 +55,10 @@ def test_the_setting_is_put_beside_what_is_there_and_taken_back(user: User) -> N
         '{\n\t"auths": {\n\t\t"registry.example.internal": {\n\t\t\t"auth": "dTpw"\n\t\t}\n\t}\n}'
     )
     path.write_text(before)
+    path.chmod(0o604)
     old_docker.show_all(user)
     assert json.loads(path.read_text()) == {**json.loads(before), "experimental": "enabled"}
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.stat().st_mode) == 0o604
     old_docker.take_back(user)
     assert path.read_text() == before
     assert [entry.name for entry in path.parent.iterdir()] == ["config.json"]
@@ -87,9 +88,35 @@ def test_a_file_that_docker_does_not_read_is_left_alone(user: User, content: str
     assert path.read_text(encoding="latin-1") == content
 
 
-def test_a_link_is_not_followed(user: User, tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").write_text("{}")
-    old_docker.config_path(user).parent.mkdir()
-    old_docker.config_path(user).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(HostError, match=r"set \"experimental\": \"enabled\" in it yourself"):
-        old_docker.show_all(user)
+def test_a_link_stays_and_what_it_leads_to_is_written_and_restored(
+    user: User, tmp_path: Path
+) -> None:
+    path, target = old_docker.config_path(user), tmp_path / "dotfiles.json"
+    target.write_text("{}")
+    target.chmod(0o640)
+    path.parent.mkdir()
+    path.symlink_to(target)
+    old_docker.show_all(user)
+    assert json.loads(target.read_text()) == {"experimental": "enabled"}
+    old_docker.take_back(user)
+    assert (path.readlink(), target.read_text()) == (target, "{}")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("blank", ["", " \n", "null"])
+def test_a_blank_file_is_read_as_the_docker_command_reads_it(user: User, blank: str) -> None:
+    path = old_docker.config_path(user)
+    path.parent.mkdir()
+    path.write_text(blank)
+    old_docker.show_all(user)
+    assert json.loads(path.read_text()) == {"experimental": "enabled"}
+
+
+def test_where_the_user_keeps_the_configuration_is_asked_first(
+    user: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "own"))
+    assert old_docker.config_path(user) == tmp_path / "own" / "config.json"
+    assert user.buildx_folder == tmp_path / "own" / "buildx"
+    monkeypatch.setenv("BUILDX_CONFIG", str(tmp_path / "buildx"))
+    assert user.buildx_folder == tmp_path / "buildx"

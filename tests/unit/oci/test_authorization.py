@@ -107,6 +107,13 @@ def test_a_token_is_fetched_with_the_credentials_for_the_host(tmp_path: Path) ->
     assert server.asked[0].headers["Authorization"] == f"Basic {basic('ann:sécret')}"
 
 
+def test_a_registry_token_is_given_to_the_registry_and_to_nobody_else(tmp_path: Path) -> None:
+    log_in(tmp_path, registrytoken="as-it-is")
+    server = TokenServer()
+    assert answer(server) == "Bearer as-it-is"
+    assert server.asked == []
+
+
 def test_an_identity_token_is_posted_and_not_put_into_the_address(tmp_path: Path) -> None:
     log_in(tmp_path, identitytoken="long-lived")
     server = TokenServer(b'{"access_token": "short-lived"}')

@@ -21,6 +21,7 @@ def _own_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.delenv("DOCKER_AUTH_CONFIG", raising=False)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
 
 
@@ -120,13 +121,27 @@ def test_a_helper_marks_an_identity_token_by_the_user_name(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "script", [answer("", ""), "echo credentials not found in native keychain; exit 1"]
 )
-def test_auths_are_used_where_the_store_has_nothing(tmp_path: Path, script: str) -> None:
+def test_where_the_store_has_nothing_there_is_nothing(tmp_path: Path, script: str) -> None:
     install_helper(tmp_path, "all", script)
     credentials = configure(
         tmp_path, {"credsStore": "all", "auths": {"a.internal": encoded("ann:x")}}
     )
-    assert credentials.find("a.internal") == Credential("ann", "x")
+    assert credentials.find("a.internal") is None
     assert credentials.find("b.internal") is None
+
+
+def test_a_helper_of_a_host_comes_before_the_store(tmp_path: Path) -> None:
+    install_helper(tmp_path, "all", answer("ann", "secret"))
+    install_helper(tmp_path, "one", answer("bob", "other"))
+    config = {
+        "credsStore": "all",
+        "credHelpers": {"a.internal": "one", "b.internal": ""},
+        "auths": {"b.internal": encoded("eve:x")},
+    }
+    credentials = configure(tmp_path, config)
+    assert credentials.find("a.internal") == Credential("bob", "other")
+    assert credentials.find("b.internal") == Credential("eve", "x")
+    assert credentials.find("c.internal") == Credential("ann", "secret")
 
 
 @pytest.mark.parametrize(
@@ -134,9 +149,10 @@ def test_auths_are_used_where_the_store_has_nothing(tmp_path: Path, script: str)
     [
         ("echo the keychain is locked; exit 1", "the keychain is locked"),
         ("echo no json", "Expecting value"),
-        ("echo '[]'", "list indices"),
-        ("echo '{}'", "Username"),
-        ("printf '\\377'; exit 1", "can't decode byte 0xff"),
+        ("echo '[]'", "it answers a list"),
+        ("echo '{\"Username\": 1}'", "a int stands for a text"),
+        ("printf '\\377'; exit 1", "\ufffd"),
+        ("exit 3", "exit status 3"),
     ],
 )
 def test_a_helper_that_fails_is_a_credentials_error(tmp_path: Path, script: str, why: str) -> None:
@@ -152,10 +168,7 @@ def test_a_helper_that_fails_is_a_credentials_error(tmp_path: Path, script: str,
 
 def test_a_helper_that_is_not_installed_is_a_credentials_error(tmp_path: Path) -> None:
     credentials = configure(tmp_path, {"credsStore": "absent"})
-    with (
-        pytest.warns(UserWarning, match="docker-credential-absent not installed"),
-        pytest.raises(CredentialsError, match="docker-credential-absent not installed"),
-    ):
+    with pytest.raises(CredentialsError, match="docker-credential-absent is not installed"):
         credentials.find("a.internal")
 
 
@@ -177,6 +190,11 @@ def test_a_helper_that_cannot_be_run_is_a_credentials_error(tmp_path: Path) -> N
         {"auths": {"a.internal": {"auth": "/zo="}}},
         {"auths": {"a.internal": {"auth": 1}}},
         {"auths": ["a.internal"]},
+        {"auths": {"a.internal": {"auth": "YW5uOng"}}},
+        {"auths": {"a.internal": {"auth": "OnA="}}},
+        {"auths": {"a.internal": {"username": 1}}},
+        {"credsStore": 1},
+        {"credHelpers": {"a.internal": ["x"]}},
         ["a.internal"],
     ],
 )
@@ -188,3 +206,84 @@ def test_a_broken_configuration_is_a_credentials_error_that_names_it(
         credentials.find("a.internal")
     assert str(tmp_path / "config.json") in caught.value.message
     assert "docker login" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("entry", "found"),
+    [
+        ({"username": "ann", "password": "x"}, Credential("ann", "x")),
+        ({"Username": "ann", "PASSWORD": "x"}, Credential("ann", "x")),
+        ({"username": "eve", "password": "y", **encoded("ann:x")}, Credential("ann", "x")),
+        ({"username": "ann", "password": "x", "auth": ""}, Credential("ann", "x")),
+        ({"username": "ann"}, Credential("ann", "")),
+        ({"password": "x"}, None),
+        ({"auth": "YW5u\nOng=\r\n"}, Credential("ann", "x")),
+        (encoded("ann:x\0"), Credential("ann", "x")),
+        ({"identitytoken": "long"}, Credential("", "", "long")),
+        ({"registrytoken": "as-it-is"}, Credential("", "", "", "as-it-is")),
+        ({"registrytoken": "t", **encoded("ann:x")}, Credential("ann", "x", "", "t")),
+        (None, None),
+    ],
+)
+def test_an_entry_is_read_in_each_of_its_forms(
+    tmp_path: Path, entry: object, found: Credential | None
+) -> None:
+    assert configure(tmp_path, {"auths": {"a.internal": entry}}).find("a.internal") == found
+
+
+@pytest.mark.parametrize("scheme", ["", "https://", "http://"])
+@pytest.mark.parametrize("path", ["", "/", "/v1/", "/v2/", "/some/path"])
+@pytest.mark.parametrize("host", ["a.internal", "a.internal:5000", "[::1]:5000", "127.0.0.1"])
+def test_a_key_is_a_host_in_any_form(tmp_path: Path, scheme: str, path: str, host: str) -> None:
+    credentials = configure(tmp_path, {"auths": {f"{scheme}{host}{path}": encoded("ann:x")}})
+    assert credentials.find(host) == Credential("ann", "x")
+    assert credentials.find(f"{host}1") is None
+    assert credentials.find("docker.io") is None
+
+
+def test_the_very_name_comes_before_other_forms(tmp_path: Path) -> None:
+    auths = {"https://a.internal/v1/": encoded("old:x"), "a.internal": encoded("new:x")}
+    assert configure(tmp_path, {"auths": auths}).find("a.internal") == Credential("new", "x")
+
+
+@pytest.mark.parametrize("text", ["", " \n", "null", "{}", '{"auths": null}', "{} more"])
+def test_a_blank_configuration_holds_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    assert Credentials().find("a.internal") is None
+
+
+@pytest.mark.parametrize("text", ["{", "// no", "\ufeff{}", "[" * 100_000])
+def test_what_is_no_json_is_a_credentials_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(CredentialsError, match="is not a configuration of Docker's"):
+        Credentials().find("a.internal")
+
+
+def test_another_folder_is_not_replaced_by_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".docker").mkdir()
+    configure(tmp_path / ".docker", {"auths": {"a.internal": encoded("ann:x")}})
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "none"))
+    assert Credentials().find("a.internal") is None
+    monkeypatch.setenv("DOCKER_CONFIG", "")
+    assert Credentials().find("a.internal") == Credential("ann", "x")
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({"auths": {"a.internal": encoded("env:x")}}, Credential("env", "x")),
+        ({"auths": {"https://a.internal": encoded("env:x")}}, Credential("ann", "x")),
+        ({"auths": {"a.internal": {"username": "u", "password": "p"}}}, Credential("ann", "x")),
+        ({"auths": {"a.internal": encoded("env:x")}, "credsStore": "s"}, Credential("ann", "x")),
+        ({"auths": {"a.internal": {"auth": "%"}}}, Credential("ann", "x")),
+        ([], Credential("ann", "x")),
+    ],
+)
+def test_the_variable_comes_first_if_it_is_as_the_docker_command_wants_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: object, found: Credential
+) -> None:
+    credentials = configure(tmp_path, {"auths": {"a.internal": encoded("ann:x")}})
+    monkeypatch.setenv("DOCKER_AUTH_CONFIG", json.dumps(given))
+    assert credentials.find("a.internal") == found
