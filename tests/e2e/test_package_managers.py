@@ -28,6 +28,7 @@ from airgap.store.store import Store
 from airgap.trust.keys import load_private
 from tests import forge
 from tests.lab import journey
+from tests.lab.alpine import apk_repository
 from tests.lab.apt_repository import URL, AptRepository
 from tests.lab.host import IsolatedHost
 from tests.lab.medium import Medium
@@ -42,6 +43,7 @@ ROWS = sorted(path.name for path in journey.RECORDED.iterdir())
 PYTHON = ["-c", "import markupsafe._speedups, platform, six; print(platform.machine())"]
 RUNS: dict[str, tuple[list[str], str]] = {
     "add": (["/opt/hello"], "hello from {machine}"),
+    "apk": (["greeting"], "hello from {machine}"),
     "apt": (["jq", "-n", "1+1"], "2"),
     "apt-ca": (["cat", "/page.html"], "<p>a page</p>"),
     "cargo": ([], "{machine} 42"),
@@ -164,7 +166,7 @@ def _contexts(folder: Path, site: Site) -> list[Path]:
         together.wait(60)
         return Page(b"one of many\n")
 
-    site.pages |= repository.pages()
+    site.pages |= {**repository.pages(), **apk_repository().pages()}
     site.pages["/big"] = Page(zeros=BIG_BYTES)
     numbers = range(1, AT_ONCE + 1)
     site.pages |= {f"/at-once/{number}.html": when_all_have_come for number in numbers}
