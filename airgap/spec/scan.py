@@ -197,6 +197,7 @@ class _Walk:
                 self._hint(state.undecided, _BUILD_ARG, state.line)
             if state in self._stages.reachable:
                 self._need_image(state)
+                self._check_context(state)
                 if state.stage and not state.replaced:
                     self._walk(state)
         return Scan(tuple(self._images), tuple(self._urls), tuple(self._hints), self._runs)
@@ -206,6 +207,13 @@ class _Walk:
             platforms = (self._stages.platform_of(state),)
             file = self._dockerfile.file
             self._images.append(ImageNeed(state.image, platforms, file, state.line, state.by))
+
+    def _check_context(self, state: State) -> None:
+        """A build context that git fetches: BuildKit takes `github.com/…` for one, too."""
+        context = state.context or ""
+        if is_git(context) or context.startswith("github.com/"):
+            remedy = "clone it before the build, and give the folder as the build context"
+            self._hint(f"git fetches {context[:200]}", remedy, state.line)
 
     def _walk(self, state: State) -> None:
         variables = Variables(self._variables.get(state.base) if state.base else None)
