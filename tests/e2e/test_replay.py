@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -291,7 +292,7 @@ while True:
 @contextmanager
 def _listening(host: IsolatedHost, log: Path) -> Iterator[None]:
     """Something on the host's loopback, where a git server could be; it logs who comes."""
-    argv = host.command(["python3", "-I", "-c", _LISTENER])
+    argv = [*host.network_namespace, sys.executable, "-I", "-c", _LISTENER]
     with log.open("wb") as output, subprocess.Popen(argv, stdout=output) as process:
         try:
             _wait_for(log, "ready")

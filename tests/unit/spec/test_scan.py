@@ -219,6 +219,8 @@ def test_patterns_cannot_take_ages(pattern: str) -> None:
         ("https://x.test/y.git", True),
         ("https://x.test/y.git#main", True),
         ("https://x.test/y.git?ref=v1", True),
+        ("https://x.test/y%2Egit", True),
+        ("SSH://git@x.test/y", True),
         ("https://x.test/y.git/", False),
         ("https://x.test/y", False),
         ("git://x.test/y", True),
