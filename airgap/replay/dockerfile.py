@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from airgap.errors import BuildError
 from airgap.replay.settings import Setting
 from airgap.spec.dockerfile import Dockerfile
 from airgap.spec.scan import Scan, scan_parsed
@@ -78,11 +79,27 @@ def needs(dockerfile: Dockerfile, options: BuildOptions, onbuild: OnBuild | None
 
     Raises:
         UsageError: BuildKit would refuse the build.
+        BuildError: Git would fetch something for it.
     """
     found = scan_parsed(dockerfile, options, onbuild)
+    _refuse_git(found)
     if not is_outdated(dockerfile.syntax):
         return found
     return replace(found, images=tuple(need for need in found.images if need.by != "# syntax"))
+
+
+def _refuse_git(found: Scan) -> None:
+    """Ends what BuildKit must not see: it asks an ssh server for its key before any policy counts.
+
+    So does `llb.Git` in BuildKit's `client/llb/source.go`, for the frontend that is built in.
+    """
+    fetched = [hint.sentence for hint in found.hints if hint.git]
+    if fetched:
+        raise BuildError(
+            "git would fetch what the build asks for, which no recording can have",
+            meaning="\n  ".join(fetched),
+            remedy="change these lines, and give the same command again",
+        )
 
 
 def is_foreign(syntax: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from airgap.errors import UsageError
 from airgap.oci.platform import Platform
@@ -18,6 +18,9 @@ from airgap.spec.variables import Variables, expand
 SYNTAX_ARG = "BUILDKIT_SYNTAX"
 _SCHEME = re.compile(r"([a-zA-Z0-9]+)://")
 _SCP = re.compile(r"[a-zA-Z0-9_-]+@[a-zA-Z0-9.-]+:")
+_SCP_WITH_GAPS = re.compile(r"[a-zA-Z0-9_-]*@[a-zA-Z0-9.-]*:")
+"""The same, where variables without a value leave gaps."""
+
 _BUILD_ARG = "give it a value: --build-arg NAME=VALUE"
 
 
@@ -51,12 +54,21 @@ class UrlNeed:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What cannot be recorded, or not be decided here, and the way round. `line` may be 0."""
+    """What cannot be recorded, or not be decided here, and the way round.
+
+    Attributes:
+        text: What it is.
+        remedy: The way round.
+        file: The Dockerfile.
+        line: Where it is; may be 0.
+        git: Whether BuildKit itself starts git for it.
+    """
 
     text: str
     remedy: str
     file: str
     line: int
+    git: bool = False
 
     @property
     def place(self) -> str:
@@ -159,7 +171,7 @@ def is_git(source: str) -> bool:
 
 def _path_of(url: str) -> str:
     try:
-        return urlsplit(url).path
+        return unquote(urlsplit(url).path)
     except ValueError:
         return ""
 
@@ -197,6 +209,7 @@ class _Walk:
                 self._hint(state.undecided, _BUILD_ARG, state.line)
             if state in self._stages.reachable:
                 self._need_image(state)
+                self._check_context(state)
                 if state.stage and not state.replaced:
                     self._walk(state)
         return Scan(tuple(self._images), tuple(self._urls), tuple(self._hints), self._runs)
@@ -206,6 +219,13 @@ class _Walk:
             platforms = (self._stages.platform_of(state),)
             file = self._dockerfile.file
             self._images.append(ImageNeed(state.image, platforms, file, state.line, state.by))
+
+    def _check_context(self, state: State) -> None:
+        """A build context that git fetches: BuildKit takes `github.com/…` for one, too."""
+        context = state.context or ""
+        if is_git(context) or context.startswith("github.com/"):
+            remedy = "clone it before the build, and give the folder as the build context"
+            self._git(context, remedy, state.line)
 
     def _walk(self, state: State) -> None:
         variables = Variables(self._variables.get(state.base) if state.base else None)
@@ -254,9 +274,9 @@ class _Walk:
             if word.startswith("<<"):
                 continue
             source, missed = self._expand(word, variables, one)
-            if is_git(source):
+            if is_git(source) or (missed and _SCP_WITH_GAPS.match(source)):
                 remedy = "ADD an archive of the commit in its place: https://…/COMMIT.tar.gz"
-                self._hint(f"git fetches {source[:200]}", remedy, one.line)
+                self._git(source, remedy, one.line)
             elif source.startswith(("http://", "https://")):
                 if missed and not sure:
                     names = ", ".join(sorted(missed))
@@ -277,6 +297,10 @@ class _Walk:
     ) -> tuple[str, frozenset[str]]:
         place = self._stages.place(one.line)
         return expand(word, variables, self._dockerfile.escape, place)
+
+    def _git(self, source: str, remedy: str, line: int) -> None:
+        text = f"git fetches {source[:200]}"
+        self._hints.append(Hint(text, remedy, self._dockerfile.file, line, git=True))
 
     def _hint(self, text: str, remedy: str, line: int) -> None:
         self._hints.append(Hint(text, remedy, self._dockerfile.file, line))

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -129,6 +130,39 @@ def test_an_image_of_the_upstream_runs_on_a_host(
     host.run(["docker", "load", "-i", "/media/airgap/alpine.tar"])
     machine = host.run(["docker", "run", "--rm", name, "uname", "-m"], user="alice")
     assert machine.stdout == "x86_64\n"
+
+
+FILES = {
+    "moby/buildkit:buildx-stable-1": ("usr/bin/git", "usr/bin/buildkitd-entrypoint", "sbin/apk"),
+    "library/registry:3": ("entrypoint.sh", "etc/distribution/config.yml"),
+    "library/python:3.13-slim": ("usr/local/bin/pip", "etc/ssl/certs/ca-certificates.crt"),
+    "library/alpine": ("sbin/apk", "etc/apk/repositories", "lib/apk/db/installed"),
+    "tonistiigi/binfmt": ("usr/bin/binfmt", "usr/bin/qemu-aarch64"),
+    "docker/buildx-bin": ("buildx",),
+}
+"""What real images have, and what the product or a test relies on."""
+
+VOLUMES = {
+    "moby/buildkit:buildx-stable-1": ["/var/lib/buildkit"],
+    "library/registry:3": ["/var/lib/registry"],
+    "tonistiigi/binfmt": ["/tmp"],
+}
+FROM_SCRATCH = ("tonistiigi/binfmt", "docker/buildx-bin")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_images_are_laid_out_as_the_real_ones(
+    upstream: Upstream, parts: FindProgram, tmp_path: Path, name: str
+) -> None:
+    image = f"{upstream.address}/docker.io/{name}"
+    run([parts("crane"), "export", "--platform", "linux/amd64", image, tmp_path / "image.tar"])
+    with tarfile.open(tmp_path / "image.tar") as tar:
+        files = {entry.name for entry in tar if not entry.isdir()}
+    assert set(FILES[name]) <= files
+    assert not [file for file in files if file.endswith(".pyc")]
+    assert bool({"bin/sh", "usr/bin/sh"} & files) != (name in FROM_SCRATCH)
+    config = json.loads(run([parts("crane"), "config", "--platform", "linux/amd64", image]))
+    assert [*config["config"].get("Volumes", {})] == VOLUMES.get(name, [])
 
 
 @pytest.mark.parametrize("platform", ["linux/amd64", "linux/arm64", "linux/arm/v7"])

@@ -6,6 +6,7 @@ site has comes with a certificate of the company's, so that its CA is named.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import re
@@ -13,7 +14,8 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +30,7 @@ from airgap.store.store import Store
 from airgap.trust.keys import load_private
 from tests import forge
 from tests.lab import journey
+from tests.lab.alpine import apk_repository
 from tests.lab.apt_repository import URL, AptRepository
 from tests.lab.host import IsolatedHost
 from tests.lab.medium import Medium
@@ -42,6 +45,7 @@ ROWS = sorted(path.name for path in journey.RECORDED.iterdir())
 PYTHON = ["-c", "import markupsafe._speedups, platform, six; print(platform.machine())"]
 RUNS: dict[str, tuple[list[str], str]] = {
     "add": (["/opt/hello"], "hello from {machine}"),
+    "apk": (["greeting"], "hello from {machine}"),
     "apt": (["jq", "-n", "1+1"], "2"),
     "apt-ca": (["cat", "/page.html"], "<p>a page</p>"),
     "cargo": ([], "{machine} 42"),
@@ -164,7 +168,7 @@ def _contexts(folder: Path, site: Site) -> list[Path]:
         together.wait(60)
         return Page(b"one of many\n")
 
-    site.pages |= repository.pages()
+    site.pages |= {**repository.pages(), **apk_repository().pages()}
     site.pages["/big"] = Page(zeros=BIG_BYTES)
     numbers = range(1, AT_ONCE + 1)
     site.pages |= {f"/at-once/{number}.html": when_all_have_come for number in numbers}
@@ -242,27 +246,49 @@ def test_apt_takes_release_files_that_have_expired(place: Place) -> None:
 
 
 def test_apt_checks_signatures_of_what_was_recorded(place: Place) -> None:
-    _bring_changed_index(place)
+    _bring_changed(place, "dated", _change_apt_index)
     (place.host.path("/root/dated") / "Dockerfile").write_text(DATED.replace(" OPTION", ""))
-    done = place.build("changed", "/root/dated", "--no-cache")
+    done = place.build("changed-dated", "/root/dated", "--no-cache")
     assert done.returncode != 0
     assert "The following signatures were invalid" in done.stderr
 
 
-def _bring_changed_index(place: Place) -> None:
-    """Installs the recording once more with another index, which the release file names."""
-    store = Store(place.host.path("/var/lib/airgap/replay"))
-    recording = load_recording(store, place.recordings["dated"])
-    bodies = {
-        response.url: b"".join(store.blob(response.digest))
-        for response in recording.responses.values()
-    }
+def test_apk_checks_signatures_of_what_was_recorded(place: Place) -> None:
+    _bring_changed(place, "apk", _change_apk_indexes)
+    done = place.build("changed-apk", "/root/apk", "--no-cache")
+    assert done.returncode != 0
+    assert "BAD signature" in done.stderr
+
+
+def _change_apt_index(bodies: dict[str, bytes]) -> None:
+    """Another index, which the release file names."""
     (index,) = (url for url in bodies if url.endswith("/Packages"))
     (release,) = (url for url in bodies if url.endswith("/InRelease"))
     named = hashlib.sha256(bodies[index]).hexdigest().encode()
     bodies[index] = bodies[index].replace(b"Version: 1.0", b"Version: 6.6")
     renamed = hashlib.sha256(bodies[index]).hexdigest().encode()
     bodies[release] = bodies[release].replace(named, renamed)
+
+
+def _change_apk_indexes(bodies: dict[str, bytes]) -> None:
+    """Other indexes below the same signatures."""
+    for url in [url for url in bodies if url.endswith("/APKINDEX.tar.gz")]:
+        signature = zlib.decompressobj(zlib.MAX_WBITS | 16)  # gzip
+        signature.decompress(bodies[url])
+        signed = signature.unused_data
+        changed = gzip.compress(gzip.decompress(signed).replace(b"says hello", b"says other"))
+        bodies[url] = bodies[url].removesuffix(signed) + changed
+
+
+def _bring_changed(place: Place, name: str, change: Callable[[dict[str, bytes]], None]) -> None:
+    """Installs a recording once more, as `changed-NAME`, with other bodies."""
+    store = Store(place.host.path("/var/lib/airgap/replay"))
+    recording = load_recording(store, place.recordings[name])
+    bodies = {
+        response.url: b"".join(store.blob(response.digest))
+        for response in recording.responses.values()
+    }
+    change(bodies)
     responses = [
         forge.response(
             response.url,
@@ -273,10 +299,12 @@ def _bring_changed_index(place: Place) -> None:
         )
         for response in recording.responses.values()
     ]
-    changed = forge.recorded_map("changed", responses, bodies.values())
+    changed = f"changed-{name}"
+    recordings = [forge.recorded_map(changed, responses, bodies.values())]
     key = load_private(place.key, None)
-    forge.make_bundle(place.host.path("/srv/changed"), key, name="changed", recordings=[changed])
-    place.host.run(["airgap", "install", "/srv/changed", "--only", "seed,recordings"])
+    folder = f"/srv/{changed}"
+    forge.make_bundle(place.host.path(folder), key, name=changed, recordings=recordings)
+    place.host.run(["airgap", "install", folder, "--only", "seed,recordings"])
 
 
 PAGE = "https://download.example.com/page.html"

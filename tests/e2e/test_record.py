@@ -164,6 +164,17 @@ def test_no_secret_is_in_what_a_failed_recording_leaves(recorded: Recording) -> 
     assert recorded.traces() == before
 
 
+def test_what_git_would_fetch_is_named_and_not_recorded(recorded: Recording) -> None:
+    before, asked = recorded.traces(), len(recorded.site.asked)
+    context = recorded.context("git", f"FROM {_BASE}\nRUN sleep 60\nADD SITE/app.git#v1 /app\n")
+    command = recorded.command("--record", context, "--platform", "linux/amd64")
+    done = recorded.station.run([*command, "-o", recorded.folder / "git"], check=False)
+    assert done.returncode == 10, done.stderr
+    assert f"git fetches {recorded.site.url}/app.git#v1" in done.stderr
+    assert len(recorded.site.asked) == asked
+    assert recorded.traces() == before
+
+
 def test_a_rehearsal_passes_and_leaves_nothing(recorded: Recording) -> None:
     before = recorded.traces()
     recorded.station.run(recorded.rehearsal(recorded.folder / "plain"))

@@ -9,10 +9,11 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -265,6 +266,88 @@ def test_no_option_opens_the_host_to_a_run_step(
     done = replayed.build("--recording", "plain", *_TO_NOWHERE, *options, context, check=False)
     assert done.returncode == 10
     assert not re.search(r"^#\d+ [\d.]+ (\{\})?REACHED", done.stderr, re.M), done.stderr
+
+
+_GIT_PORT = 8418
+_GIT_URL = f"http://127.0.0.1:{_GIT_PORT}/app.git"
+_GIT_SOURCES = (
+    f"{_GIT_URL}#v1",
+    f"{_GIT_URL}?tag=v1",
+    f"https://127.0.0.1:{_GIT_PORT}/app.git#v1:folder",
+    f"git://127.0.0.1:{_GIT_PORT}/app",
+    f"ssh://git@127.0.0.1:{_GIT_PORT}/app",
+    "git@127.0.0.1:app",
+)
+_LISTENER = f"""
+import socket
+server = socket.create_server(("127.0.0.1", {_GIT_PORT}))
+print("ready", flush=True)
+while True:
+    client, _ = server.accept()
+    print(client.recv(1000).splitlines()[:1], flush=True)
+    client.close()
+"""
+
+
+@contextmanager
+def _listening(host: IsolatedHost, log: Path) -> Iterator[None]:
+    """Something on the host's loopback, where a git server could be; it logs who comes."""
+    argv = [*host.network_namespace, sys.executable, "-I", "-c", _LISTENER]
+    with log.open("wb") as output, subprocess.Popen(argv, stdout=output) as process:
+        try:
+            _wait_for(log, "ready")
+            yield
+        finally:
+            process.terminate()
+
+
+def _wait_for(log: Path, text: str) -> None:
+    deadline = time.monotonic() + 30
+    while text not in log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert text in log.read_text()
+
+
+def test_what_git_would_fetch_for_the_builder_is_refused_at_once_and_named(
+    replayed: Replayed, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with _listening(replayed.host, log):
+        for source in _GIT_SOURCES:
+            text = f"FROM {_CURL}\nRUN sleep 60\nADD {source} /app\n"
+            begun = time.monotonic()
+            context = replayed.context("git", text)
+            done = replayed.build("--recording", "plain", *_TO_NOWHERE, context, check=False)
+            assert done.returncode == 10, done.stderr
+            assert f"git fetches {source}" in done.stderr
+            assert "ADD an archive of the commit in its place" in done.stderr
+            assert time.monotonic() - begun < 30
+        named = ["--build-context", f"app={_GIT_URL}#v1"]
+        context = replayed.context("git", f"FROM {_CURL}\nCOPY --from=app / /app\n")
+        done = replayed.build("--recording", "plain", *_TO_NOWHERE, *named, context, check=False)
+        assert done.returncode == 10, done.stderr
+        assert f"git fetches {_GIT_URL}#v1" in done.stderr
+        assert replayed.build(f"{_GIT_URL}#v1", check=False).returncode == 2
+        assert log.read_text() == "ready\n"
+        by_itself = ["docker", "exec", "airgap-replay", "git", "ls-remote", _GIT_URL]
+        assert replayed.host.run(by_itself, check=False).returncode != 0
+        _wait_for(log, "GET /app.git/info/refs")
+
+
+def test_git_in_a_run_step_reaches_nothing(replayed: Replayed, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    gateway = _GIT_URL.replace("127.0.0.1", "172.17.0.1")
+    addresses = (_GIT_URL, gateway, *_GIT_SOURCES[2:4], "https://git.example.com/app.git")
+    lines = [f"! git -c http.sslVerify=false ls-remote {url}\n" for url in addresses]
+    text = f"FROM moby/buildkit:buildx-stable-1\nRUN <<GIT\nset -e\n{''.join(lines)}"
+    text += "unset HTTP_PROXY HTTPS_PROXY http_proxy https_proxy\n"
+    text += f"{''.join(lines)}exit 7\nGIT\n"
+    with _listening(replayed.host, log):
+        context = replayed.context("git", text)
+        done = replayed.build("--recording", "plain", *_TO_NOWHERE, context, check=False)
+        assert "exit code: 7" in done.stderr, done.stderr
+        assert "git over smart HTTP needs POST" in done.stderr
+        assert log.read_text() == "ready\n"
 
 
 # A recording that is not whole.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -148,7 +149,9 @@ def test_buildkit_in_a_privileged_container_builds_for_both_platforms(
 ) -> None:
     binfmt = pulled(workstation, upstream, "tonistiigi/binfmt")
     emulators = ["docker", "run", "--rm", "--privileged", binfmt]
-    workstation.run([*emulators, "--install", "arm64"])
+    done = workstation.run([*emulators, "--install", "arm64,nosuch"])  # ends with status 0
+    assert "installing: arm64 OK\ninstalling: nosuch unsupported architecture" in done.stderr
+    assert "qemu-aarch64" in json.loads(done.stdout)["emulators"]
     buildkit = pulled(workstation, upstream, "moby/buildkit:buildx-stable-1")
     create = ["docker", "buildx", "create", "--name", "lab", "--bootstrap"]
     options = ["--driver-opt", f"image={buildkit},network=host"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
+import re
 import ssl
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.lab import debian
-from tests.lab.cache import cached
+from tests.lab.alpine import MACHINES, URL, apk_repository, first_root
 from tests.lab.layers import Layer
 from tests.lab.parts import go_toolchain
 from tests.lab.run import run
@@ -20,6 +21,7 @@ ARM64 = "linux/arm64"
 ARMV7 = "linux/arm/v7"
 
 _DEBIAN_ARCHITECTURES = {AMD64: "amd64", ARM64: "arm64", ARMV7: "armhf"}
+_MACHINES = {AMD64: "x86_64", ARM64: "aarch64", ARMV7: "armv7"}
 
 _WHEEL_TAGS = {AMD64: "manylinux_2_28_x86_64", ARM64: "manylinux_2_28_aarch64"}
 _PIP = "pip==26.3"
@@ -63,8 +65,64 @@ def busybox(platform: str, *, os_release: str = "") -> Layer:
 
 
 def alpine(platform: str) -> Layer:
-    """What goes by the name of alpine here: busybox, without a package manager."""
-    return busybox(platform, os_release='ID=alpine\nNAME="Alpine Linux"\nVERSION_ID=3.20.0\n')
+    """Debian's busybox, public authorities, and Alpine's own `apk` with its libraries.
+
+    The lab's repository is set up in it. There is no `apk` for 32-bit arm.
+    """
+    layer = busybox(platform, os_release='ID=alpine\nNAME="Alpine Linux"\nVERSION_ID=3.23.0\n')
+    bundle = _bundle(debian.unpacked("ca-certificates"))
+    layer.file("etc/ssl/certs/ca-certificates.crt", bundle)
+    layer.link("etc/ssl/cert.pem", "certs/ca-certificates.crt")
+    machine = _MACHINES[platform]
+    return _with_apk(layer, machine) if machine in MACHINES else layer
+
+
+def _with_apk(layer: Layer, machine: str) -> Layer:
+    root = first_root(machine)
+    layer.program("sbin/apk", root / "usr/sbin/apk")
+    loader = f"ld-musl-{machine}.so.1"
+    layer.program(f"lib/{loader}", root / "usr/lib" / loader)
+    layer.link(f"lib/libc.musl-{machine}.so.1", loader)
+    for pattern in ("libapk.so.*", "libcrypto.so.*", "libssl.so.*", "libz.so.?"):
+        for library in sorted((root / "usr/lib").glob(pattern)):
+            layer.program(f"usr/lib/{library.name}", library.resolve())
+    key = apk_repository().key
+    for path in (key, *sorted((root / "etc/apk/keys").iterdir())):
+        layer.file(f"etc/apk/keys/{path.name}", path)
+    layer.file("etc/apk/repositories", f"{URL}\n").file("etc/apk/arch", f"{machine}\n")
+    layer.file("etc/apk/world", "").folder("var/cache/apk")
+    return layer.file("lib/apk/db/installed", "").file("lib/apk/db/triggers", "")
+
+
+def git(platform: str) -> Layer:
+    """Debian 13's git, which fetches over HTTP, and its `unshare`; to be laid over `alpine`.
+
+    Perl, and the verbs that need it, are left out.
+    """
+    arch = debian_architecture(platform)
+    programs = ("usr/bin/git", "usr/lib/git-core/git-remote-http")
+    layer = _with_libraries(debian.unpacked("git", suite=debian.TRIXIE, arch=arch), programs)
+    layer.link("usr/lib/git-core/git", "../../bin/git")
+    layer.link("usr/lib/git-core/git-remote-https", "git-remote-http")
+    system = debian.unpacked("util-linux", suite=debian.TRIXIE, arch=arch)
+    return _with_libraries(system, ("usr/bin/unshare",), layer)
+
+
+def _with_libraries(root: Path, programs: Sequence[str], layer: Layer | None = None) -> Layer:
+    """Programs of an unpacked Debian, their loader, and the libraries that they need."""
+    layer = layer or Layer()
+    wanted = [root / program for program in programs]
+    for path in wanted:  # grows meanwhile
+        layer.program(str(path.relative_to(root)), path.resolve())
+        said = run(["readelf", "--wide", "--program-headers", "--dynamic", path])
+        for name in re.findall(r"Shared library: \[(.+)\]", said):
+            (library,) = (root / "usr/lib").glob(f"*-linux-gnu/{name}")
+            if library not in wanted:
+                wanted.append(library)
+        for loader in re.findall(r"interpreter: /(.+)\]", said):
+            (library,) = (root / "usr/lib").glob(f"*-linux-gnu/{Path(loader).name}")
+            layer.program(loader, library.resolve())
+    return layer
 
 
 def debian_slim(platform: str) -> Layer:
@@ -87,34 +145,16 @@ def curl(platform: str) -> Layer:
 
 
 def python(platform: str) -> Layer:
-    """Debian 13 with its Python and a current pip, which may install where it likes."""
+    """Debian 13 with its Python and a current pip, which may install where it likes.
+
+    Like the image of that name it has no bytecode: what imports a module compiles it.
+    """
     arch = debian_architecture(platform)
     layer = _trixie(debian.unpacked_system("python3", "ca-certificates", arch=arch))
     layer.link("usr/local/bin/python", "/usr/bin/python3")
-    layer.tree(unpacked_wheel(_PIP), _SITE).tree(_bytecode())
+    layer.tree(unpacked_wheel(_PIP), _SITE)
     layer.without("usr/lib/python3.13/EXTERNALLY-MANAGED")
     return layer.program("usr/local/bin/pip", _PIP_PROGRAM)
-
-
-def _bytecode() -> Path:
-    """The standard library and pip, compiled: under qemu their first import takes a minute."""
-    root = debian.unpacked_system("python3", "ca-certificates")
-    pip = unpacked_wheel(_PIP)
-
-    def make(folder: Path) -> None:
-        library = "usr/lib/python3.13"
-        without = shutil.ignore_patterns("*.so")  # which are of one architecture
-        shutil.copytree(root / library, folder / library, symlinks=True, ignore=without)
-        shutil.copytree(pip, folder / _SITE)
-        interpreter = [root / "usr/lib64/ld-linux-x86-64.so.2", root / "usr/bin/python3.13"]
-        options = ["-q", "-s", str(folder), "-p", "/", "--invalidation-mode=unchecked-hash"]
-        environment = {
-            "LD_LIBRARY_PATH": str(root / "usr/lib/x86_64-linux-gnu"),
-            "PYTHONHOME": str(root / "usr"),
-        }
-        run([*interpreter, "-m", "compileall", *options, folder], env=environment)
-
-    return cached("python bytecode", [str(root), str(pip)], make)
 
 
 def node(platform: str) -> Layer:
@@ -158,8 +198,12 @@ def _trixie(root: Path) -> Layer:
         layer.folder(folder)
     for accounts in ("passwd", "group"):
         layer.file(f"etc/{accounts}", root / "usr/share/base-passwd" / f"{accounts}.master")
-    bundle = "".join(path.read_text() for path in _authorities(root))
-    return layer.file("etc/ssl/certs/ca-certificates.crt", bundle)
+    return layer.file("etc/ssl/certs/ca-certificates.crt", _bundle(root))
+
+
+def _bundle(root: Path) -> str:
+    """All of them in one file."""
+    return "".join(path.read_text() for path in _authorities(root))
 
 
 def _authorities(root: Path) -> list[Path]:

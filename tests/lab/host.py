@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -198,13 +197,10 @@ class IsolatedHost(Machine):
         foreign = {name for name in outside if not name.startswith(("docker", "br-", "veth"))}
         assert not foreign, f"{self.name} has the interfaces {foreign}"
         routes = json.loads(self.run(["ip", "-json", "route", "show", "default"]).stdout)
-        begun = time.monotonic()
         error = self.run(["python3", "-I", "-c", _CONNECT, _DOCUMENTATION_ADDRESS]).stdout.strip()
-        seconds = time.monotonic() - begun
         if self.profile == "loopback":
             assert routes == [], f"{self.name} has a default route: {routes}"
             assert error == "OSError", f"a connection to the outside ended with {error}"
-            assert seconds < 1, f"{self.name} took {seconds:.1f} s to see that nothing is there"
         else:
             assert [route["gateway"] for route in routes] == ["198.51.100.1"], f"{routes}"
             assert error == "TimeoutError", f"a connection to the outside ended with {error}"

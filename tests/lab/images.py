@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.lab import debian
+from tests.lab.alpine import apk_repository
 from tests.lab.bases import (
     AMD64,
     ARM64,
@@ -20,6 +21,7 @@ from tests.lab.bases import (
     curl,
     debian_architecture,
     debian_slim,
+    git,
     golang,
     maven,
     node,
@@ -70,7 +72,10 @@ def _buildkit(platform: str) -> Layer:
     arch = debian_architecture(platform)
     layer = Layer().program("usr/bin/buildkit-runc", program("runc", arch))
     layer.program("usr/bin/buildkitd", program("buildkitd", arch))
-    return layer.program("usr/bin/buildctl", program("buildctl", arch))
+    layer.program("usr/bin/buildctl", program("buildctl", arch))
+    for script in ("buildkitd-entrypoint", "with-cgroupfs-remount"):
+        layer.program(f"usr/bin/{script}", _FILES / script)
+    return layer
 
 
 def _frontend(platform: str) -> Layer:
@@ -83,28 +88,32 @@ def _old_frontend(platform: str) -> Layer:
     return Layer().program("bin/dockerfile-frontend", binary)
 
 
-def _scanner(_: str) -> Layer:
-    return Layer().program("scanner", _FILES / "scanner")
+def _scanner(platform: str) -> Layer:
+    binary = program("syft-scanner", debian_architecture(platform))
+    return Layer().program("bin/syft-scanner", binary)
 
 
 def _buildx(platform: str) -> Layer:
-    return Layer().program("buildx", program("buildx", debian_architecture(platform)))
+    """The program; for platforms other than the tests' a text, which is carried and never run."""
+    if platform in (AMD64, ARM64):
+        return Layer().program("buildx", program("buildx", debian_architecture(platform)))
+    suffix = ".exe" if platform.startswith("windows/") else ""
+    return Layer().program(f"buildx{suffix}", f"buildx for {platform}\n")
 
 
 def _registry(platform: str) -> Layer:
-    config = "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: /var/lib/registry\n"
-    config += "http:\n  addr: :5000\n"
     layer = Layer().program("bin/registry", program("registry", debian_architecture(platform)))
-    return layer.file("etc/distribution/config.yml", config)
+    layer.program("entrypoint.sh", _FILES / "registry-entrypoint")
+    return layer.file("etc/distribution/config.yml", _FILES / "registry.yml")
 
 
 def _emulators(platform: str) -> Layer:
     arch = debian_architecture(platform)
     emulated = ("aarch64", "arm") if platform == AMD64 else ("x86_64",)
-    root = debian.unpacked("qemu-user-static", arch=arch)
-    layer = Layer().program("usr/bin/binfmt", _FILES / "binfmt")
+    root = debian.unpacked("qemu-user", suite=debian.TRIXIE, arch=arch)
+    layer = Layer().program("usr/bin/binfmt", program("binfmt", arch))
     for machine in emulated:
-        layer.program(f"usr/bin/qemu-{machine}", root / f"usr/bin/qemu-{machine}-static")
+        layer.program(f"usr/bin/qemu-{machine}", root / f"usr/bin/qemu-{machine}")
     return layer
 
 
@@ -127,50 +136,85 @@ def _old_register(_: str) -> Layer:
     return Layer().program("register", _FILES / "register")
 
 
-_CAPABILITIES = ",".join(
-    f"moby.buildkit.frontend.{name}" for name in ("inputs", "subrequests", "contexts")
+def _frontend_config(*capabilities: str) -> Mapping[str, object]:
+    known = ("inputs", "subrequests", "contexts", *capabilities)
+    return {
+        "Entrypoint": ["/bin/dockerfile-frontend"],
+        "Env": [_PATH],
+        "Labels": {
+            "moby.buildkit.frontend.network.none": "true",
+            "moby.buildkit.frontend.caps": ",".join(
+                f"moby.buildkit.frontend.{name}" for name in known
+            ),
+        },
+    }
+
+
+_BUILDX_PLATFORMS = (
+    *("darwin/amd64", "darwin/arm64", "freebsd/amd64", "freebsd/arm64"),
+    *(AMD64, "linux/arm/v6", ARMV7, ARM64, "linux/ppc64le", "linux/riscv64", "linux/s390x"),
+    *("netbsd/amd64", "netbsd/arm64", "openbsd/amd64", "openbsd/arm64"),
+    *("windows/amd64", "windows/arm64"),
 )
-_FRONTEND = {
-    "Entrypoint": ["/bin/dockerfile-frontend"],
-    "Labels": {
-        "moby.buildkit.frontend.network.none": "true",
-        "moby.buildkit.frontend.caps": _CAPABILITIES,
-    },
-}
 
 RECIPES = (
     Recipe(
         "docker.io/moby/buildkit",
         ["buildx-stable-1", "latest"],
-        [busybox, _buildkit],
-        {"Entrypoint": ["buildkitd"], "Env": [_PATH], "Volumes": {"/var/lib/buildkit": {}}},
+        [alpine, git, _buildkit],
+        {
+            "Entrypoint": ["/usr/bin/buildkitd-entrypoint"],
+            "Env": [_PATH, "BUILDKIT_SETUP_CGROUPV2_ROOT=1"],
+            "Volumes": {"/var/lib/buildkit": {}},
+        },
+        attested=True,
     ),
-    Recipe("docker.io/docker/dockerfile", ["1"], [_frontend], _FRONTEND),
-    Recipe("docker.io/docker/dockerfile", ["1.11"], [_old_frontend], _FRONTEND),
+    Recipe(
+        "docker.io/docker/dockerfile",
+        ["1"],
+        [_frontend],
+        _frontend_config("gitquerystring"),
+        attested=True,
+    ),
+    Recipe("docker.io/docker/dockerfile", ["1.11"], [_old_frontend], _frontend_config()),
     Recipe(
         "docker.io/docker/buildkit-syft-scanner",
         ["stable-1"],
-        [busybox, _scanner],
-        {"Entrypoint": ["/scanner"], "Env": [_PATH]},
+        [_scanner],
+        {"Entrypoint": ["/bin/syft-scanner"], "Env": [_PATH, "LOG_LEVEL=warn"]},
+        attested=True,
     ),
-    Recipe("docker.io/docker/buildx-bin", ["latest"], [_buildx]),
+    Recipe(
+        "docker.io/docker/buildx-bin",
+        ["latest"],
+        [_buildx],
+        {"Env": [_PATH]},
+        platforms=_BUILDX_PLATFORMS,
+        attested=True,
+    ),
     Recipe(
         "docker.io/library/registry",
         ["3"],
-        [busybox, _registry],
+        [alpine, _registry],
         {
-            "Entrypoint": ["registry"],
-            "Cmd": ["serve", "/etc/distribution/config.yml"],
+            "Entrypoint": ["/entrypoint.sh"],
+            "Cmd": ["/etc/distribution/config.yml"],
             "Env": [_PATH, "OTEL_TRACES_EXPORTER=none"],
             "ExposedPorts": {"5000/tcp": {}},
             "Volumes": {"/var/lib/registry": {}},
         },
+        media=DOCKER,
     ),
     Recipe(
         "docker.io/tonistiigi/binfmt",
         ["latest"],
-        [busybox, _emulators],
-        {"Entrypoint": ["/usr/bin/binfmt"], "Env": [_PATH]},
+        [_emulators],
+        {
+            "Entrypoint": ["/usr/bin/binfmt"],
+            "Env": [_PATH, "QEMU_PRESERVE_ARGV0=1"],
+            "Volumes": {"/tmp": {}},
+        },
+        attested=True,
     ),
     Recipe(
         "docker.io/library/alpine",
@@ -191,7 +235,7 @@ RECIPES = (
         "docker.io/multiarch/qemu-user-static",
         ["register"],
         [busybox, _old_register],
-        {"Entrypoint": ["/register"], "Env": [_PATH]},
+        {"Entrypoint": ["/register"], "Cmd": ["sh"], "Env": [_PATH, "QEMU_BIN_DIR=/usr/bin"]},
         platforms=[AMD64],
         media=DOCKER,
         single=True,
@@ -200,7 +244,7 @@ RECIPES = (
         "docker.io/multiarch/qemu-user-static",
         ["latest"],
         [busybox, _old_register, _old_emulators],
-        {"Entrypoint": ["/register"], "Env": [_PATH]},
+        {"Entrypoint": ["/register"], "Cmd": ["sh"], "Env": [_PATH, "QEMU_BIN_DIR=/usr/bin"]},
         platforms=[AMD64],
         media=DOCKER,
         single=True,
@@ -250,7 +294,7 @@ RECIPES = (
         "docker.io/library/python",
         ["3.13-slim"],
         [python],
-        {"Cmd": ["python3"], "Env": [_PATH, "LANG=C.UTF-8"]},
+        {"Cmd": ["python3"], "Env": [_PATH, "PYTHON_VERSION=3.13.5"]},
     ),
     Recipe(
         "docker.io/library/node",
@@ -322,8 +366,9 @@ def _written(make: LayerMaker, platform: str, scratch: Path) -> Path:
 def _ingredients() -> list[str]:
     """The recipes' own text, and every program that goes into an image."""
     here = Path(__file__).parent
-    modules = ("images.py", "bases.py", "layers.py", "publish.py", "debian.py", "wheels.py")
-    texts = [(here / name).read_text() for name in modules]
+    modules = ("images", "bases", "alpine", "layers", "publish", "debian", "wheels")
+    texts = [(here / f"{name}.py").read_text() for name in modules]
+    texts.append(apk_repository().key.read_text())
     texts += [path.read_text() for path in sorted(_FILES.iterdir())]
     programs = [str(program(name, arch)) for name in IMAGE_PARTS for arch in ("amd64", "arm64")]
     return [*texts, *programs, go_version()]

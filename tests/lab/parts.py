@@ -84,6 +84,8 @@ PARTS = {
             binary="dockerfile-frontend-1.11",
         ),
         Part("buildkit", _BUILDKIT, "./resolve"),
+        Part("buildkit", _BUILDKIT, "./binfmt"),
+        Part("buildkit", _BUILDKIT, "./syft-scanner"),
         Part("runc", "github.com/opencontainers/runc", "", static_cgo=True),
         Part("containerd", _CONTAINERD, "cmd/containerd", f"{_CONTAINERD}/version.Version"),
         Part("containerd", _CONTAINERD, "cmd/containerd-shim-runc-v2"),
@@ -118,6 +120,8 @@ IMAGE_PARTS = (
     "dockerfile-frontend-1.11",
     "buildx",
     "registry",
+    "binfmt",
+    "syft-scanner",
 )
 """Parts that are in images, which are for amd64 and arm64."""
 

@@ -14,8 +14,9 @@ from tests.lab.run import run
 PACKAGES = {
     "apache2-utils": "htpasswd, for registries with accounts",
     "arch-test": "tells mmdebstrap whether an architecture runs here",
+    "binutils": "which libraries a program needs",
     "busybox-static": "the user land of the small images",
-    "cpio": "packs the first root of an arm64 machine",
+    "cpio": "packs and unpacks first roots of kernels",
     "e2fsprogs": "file systems for media",
     "gcc": "runc is partly C",
     "gcc-aarch64-linux-gnu": "for arm64 too",

@@ -4,14 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airgap.errors import BuildError
+from airgap.oci.platform import Platform
 from airgap.replay.dockerfile import (
     is_foreign,
     is_outdated,
+    needs,
     with_settings,
     without_syntax,
 )
 from airgap.replay.settings import Setting
 from airgap.spec.dockerfile import parse_dockerfile
+from airgap.spec.stages import BuildOptions
 
 _ONE = Setting("a", b"", "/a")
 _MOUNT = " --mount=type=secret,id=a,target=/a,mode=0444"
@@ -107,3 +111,35 @@ def test_what_is_no_dockerfile_is_told_from_one() -> None:
     assert is_foreign("example/nix:1.2")
     assert not is_foreign("")
     assert not is_foreign("registry.example:5000/docker/dockerfile:1")
+
+
+_HOST = Platform("linux", "amd64")
+_ADDRESSES = [
+    f"{scheme}{host}{path}"
+    for scheme in ("ssh://", "SSH://", "ssh://git@", "git://", "git@")
+    for host in ("127.0.0.1:22", "x.test:", "$HOST:")
+    for path in ("/y", "y.git", "/y.git#v1:folder", "/y?tag=v1")
+]
+
+
+@pytest.mark.parametrize("address", _ADDRESSES)
+@pytest.mark.parametrize(
+    "text", ["ADD {} /", "ADD --link a {} /", 'ADD ["{}", "/"]', "ENV A={}\nADD $A /"]
+)
+def test_what_git_would_fetch_never_gets_to_buildkit(text: str, address: str) -> None:
+    parsed = parse_dockerfile(f"FROM a\n{text.format(address)}\n", "Dockerfile")
+    with pytest.raises(BuildError) as raised:
+        needs(parsed, BuildOptions((_HOST,), _HOST))
+    assert "Dockerfile:" in raised.value.meaning
+    assert "ADD an archive of the commit in its place" in raised.value.meaning
+
+
+def test_a_build_context_of_git_never_gets_to_buildkit() -> None:
+    parsed = parse_dockerfile("FROM a\nCOPY --from=dep / /\n", "Dockerfile")
+    with pytest.raises(BuildError, match="git would fetch"):
+        needs(parsed, BuildOptions((_HOST,), _HOST, contexts={"dep": "git@x.test:y"}))
+
+
+def test_git_in_what_is_not_built_or_in_a_run_step_is_no_reason() -> None:
+    text = "FROM a AS b\nADD git@x.test:y /\nFROM a\nRUN git clone https://x.test/y\n"
+    assert needs(parse_dockerfile(text, "Dockerfile"), BuildOptions((_HOST,), _HOST)).hints

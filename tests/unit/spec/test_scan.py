@@ -145,6 +145,27 @@ def test_what_cannot_be_decided_or_recorded_is_hinted_at(text: str, hint: str) -
     assert found[0].remedy
 
 
+@pytest.mark.parametrize(
+    "text", ["FROM dep\n", "FROM a AS dep\nFROM dep\n", "FROM a\nCOPY --from=dep / /\n"]
+)
+@pytest.mark.parametrize(
+    ("context", "hinted"),
+    [
+        ("https://x.test/y.git#v1", True),
+        ("git@x.test:y", True),
+        ("github.com/x/y", True),
+        ("https://x.test/y.tar.gz", False),
+        ("docker-image://y", False),
+        ("../github.com/x/y", False),
+    ],
+)
+def test_a_build_context_that_git_fetches_is_hinted_at(
+    text: str, context: str, hinted: bool
+) -> None:
+    hints = [hint.text for hint in scan(text, contexts={"dep": context}).hints]
+    assert hints == ([f"git fetches {context}"] if hinted else [])
+
+
 def test_undecided_names_leave_the_rest() -> None:
     found = scan("FROM $BASE AS x\nFROM a\nCOPY --from=x / /\n")
     assert images(found) == [(2, "FROM", "a:latest", BOTH)]
@@ -198,6 +219,8 @@ def test_patterns_cannot_take_ages(pattern: str) -> None:
         ("https://x.test/y.git", True),
         ("https://x.test/y.git#main", True),
         ("https://x.test/y.git?ref=v1", True),
+        ("https://x.test/y%2Egit", True),
+        ("SSH://git@x.test/y", True),
         ("https://x.test/y.git/", False),
         ("https://x.test/y", False),
         ("git://x.test/y", True),
