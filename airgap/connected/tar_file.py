@@ -11,10 +11,9 @@ from types import TracebackType
 from typing import Self
 
 from airgap.bundle.volumes import Volume
+from airgap.connected.output import open_file
 from airgap.connected.unfinished import not_written
 from airgap.limits import MIB
-
-_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class TarFile:
@@ -36,7 +35,7 @@ class TarFile:
             for volume in volumes:
                 path = folder / volume.name
                 try:
-                    descriptor = os.open(path, _FLAGS, 0o644)
+                    descriptor = open_file(folder, volume.name)
                 except OSError as error:
                     raise not_written(path, error) from error
                 stack.callback(os.close, descriptor)
