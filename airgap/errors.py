@@ -9,6 +9,8 @@ import errno
 from enum import IntEnum
 from typing import ClassVar
 
+from airgap.printable import printable
+
 
 class ExitCode(IntEnum):
     """What the process's exit status means."""
@@ -45,12 +47,13 @@ class AirgapError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        """All three parts, a line each."""
-        lines = [self.message]
-        if self.meaning:
-            lines.append(f"  {self.meaning}")
+        """All three parts, a line each; what a terminal would obey is escaped."""
+        lines = [printable(self.message)]
+        # Only this part may have several lines.
+        meant = [line.removeprefix("  ") for line in self.meaning.split("\n") if line]
+        lines += [f"  {printable(line)}" for line in meant]
         if self.remedy:
-            lines.append(f"  -> {self.remedy}")
+            lines.append(f"  -> {printable(self.remedy)}")
         return "\n".join(lines)
 
 

@@ -6,15 +6,17 @@ import importlib
 import os
 import signal
 import sys
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from types import FrameType
+from typing import TextIO, cast
 
 import click
 
 from airgap import __version__
 from airgap.cli.settings import Settings
 from airgap.errors import AirgapError, ExitCode
+from airgap.printable import PrintableStream
 
 # Verb to the file and function that has it, so that `airgap --version` imports none of them.
 _VERBS = {
@@ -105,7 +107,17 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """The command as a function: its exit code, errors on standard error."""
+    """The command as a function: its exit code, errors on standard error.
+
+    Whatever it prints, prompts and warnings too, passes one place that escapes what a terminal
+    would obey.
+    """
+    out, err = PrintableStream(sys.stdout), PrintableStream(sys.stderr)
+    with redirect_stdout(cast("TextIO", out)), redirect_stderr(cast("TextIO", err)):
+        return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
     try:
         cli.main(arguments, prog_name="airgap", standalone_mode=False)
     except AirgapError as error:

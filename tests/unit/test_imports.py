@@ -28,6 +28,7 @@ LAYERS = (
     ("airgap.progress",),
     ("airgap.disk",),
     ("airgap.errors",),
+    ("airgap.printable",),
     ("airgap.limits",),
     ("airgap",),
 )
