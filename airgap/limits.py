@@ -25,6 +25,8 @@ class Limits:
     redirect_bytes: int = 64 * KIB
     challenge_characters: int = 4 * KIB
     header_characters: int = 80
+    head_lines: int = 1_000
+    head_bytes: int = 256 * KIB
     config_bytes: int = 8 * MIB
     json_depth: int = 32
     contents_bytes: int = 64 * MIB

@@ -137,7 +137,7 @@ def test_questions_are_harmless(
     assert run(["ask"]) == ExitCode.DONE
     shown = capfd.readouterr()
     assert is_harmless(shown.out + shown.err)
-    assert (shown.out + shown.err).count("\\x1b[2J") == 3
+    assert (shown.out + shown.err).count("\\x1b]0;title") == 3
 
 
 def test_a_bar_on_a_terminal_is_drawn_and_messages_above_it_are_harmless(
