@@ -16,13 +16,13 @@ import os
 import re
 import shlex
 import stat
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from airgap.bounded import read_toml
 from airgap.disk import write_whole
 from airgap.errors import HostError, SpaceError, UsageError, is_full
 from airgap.limits import LIMITS
@@ -199,10 +199,10 @@ def _parse(data: bytes, path: str) -> RequestFile:
             remedy="fetch what it asks for, and begin a new one",
         )
     try:
-        document = tomllib.loads(data.decode())
+        document = read_toml(data, LIMITS.request_bytes)
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not TOML: it is not UTF-8") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UsageError(f"{path} is not TOML: {error}") from error
     _allow(document, ("images", "urls"), path, "")
     return RequestFile().united(

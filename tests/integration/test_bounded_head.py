@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -87,7 +87,9 @@ def ask(address: str) -> requests.Response:
         connection.close()
 
 
-HEADS = {
+Endless = tuple[Callable[[], Iterator[bytes]], float]
+
+HEADS: dict[str, Endless] = {
     "1xx": (lambda: forever(b"HTTP/1.1 100 Continue\r\n\r\n"), 0),
     "slow 1xx": (lambda: forever(b"HTTP/1.1 100 Continue\r\n\r\n"), _SLOW),
     "1xx with headers": (lambda: forever(b"HTTP/1.1 100 Continue\r\nA: b\r\n\r\n"), 0),
@@ -110,7 +112,7 @@ def test_a_head_without_an_end_is_given_up(kind: str) -> None:
         ask(address)
 
 
-BODIES = {
+BODIES: dict[str, Endless] = {
     "slow chunk extension": (lambda: after(_CHUNKED + b"5;", forever(b"x")), _SLOW),
     "slow chunk size": (lambda: after(_CHUNKED, forever(b"0")), _SLOW),
     "trailers": (lambda: after(_CHUNKED + b"0\r\n", forever(b"A: b\r\n")), 0),

@@ -27,6 +27,7 @@ LAYERS = (
     ("airgap.oci",),
     ("airgap.progress",),
     ("airgap.disk",),
+    ("airgap.bounded",),
     ("airgap.errors",),
     ("airgap.printable",),
     ("airgap.limits",),
