@@ -35,9 +35,9 @@ def read_json(body: bytes | str, limit: int) -> Any:  # noqa: ANN401 - any JSON 
             number), or passes a bound.
     """
     _check_size(body, limit)
-    count = _count(body, ",[{")
-    if count > limit // _BYTES_A_VALUE:
-        raise ValueError(f"it has more than {limit // _BYTES_A_VALUE} values")
+    most = min(limit // _BYTES_A_VALUE, LIMITS.json_values)
+    if _count(body, ",[{") > most:
+        raise ValueError(f"it has more than {most} values")
     text = body if isinstance(body, str) else body.decode()
     try:
         document = json.loads(
@@ -65,8 +65,9 @@ def read_toml(body: bytes, limit: int) -> dict[str, Any]:
         ValueError: It is not TOML, or passes a bound.
     """
     _check_size(body, limit)
-    if _count(body, ",[{\n") > max(limit // _BYTES_A_TOML_VALUE, 1):
-        raise ValueError(f"it has more than {limit // _BYTES_A_TOML_VALUE} values")
+    most = min(limit // _BYTES_A_TOML_VALUE, LIMITS.json_values)
+    if _count(body, ",[{\n") > most:
+        raise ValueError(f"it has more than {most} values")
     text = body.decode()
     if _DEEP_KEY.search(text):
         raise _too_deep()

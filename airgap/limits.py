@@ -29,6 +29,7 @@ class Limits:
     head_bytes: int = 256 * KIB
     config_bytes: int = 8 * MIB
     json_depth: int = 32
+    json_values: int = 2_500_000
     contents_bytes: int = 64 * MIB
     checksums_bytes: int = 1 * MIB
     signature_bytes: int = 16 * KIB

@@ -110,7 +110,7 @@ def _check_ours(found: os.stat_result, name: str, folder: int) -> None:
         raise OSError(errno.EEXIST, f"{name} is not a regular file")
     if found.st_nlink != 1:
         raise OSError(errno.EEXIST, f"{name} has other names (hard links)")
-    if found.st_uid not in (os.geteuid(), _owner_of_new(folder)):
+    if found.st_uid != os.geteuid() and found.st_uid != _owner_of_new(folder):
         raise OSError(errno.EEXIST, f"{name} belongs to somebody else")
 
 

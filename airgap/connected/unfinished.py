@@ -27,7 +27,15 @@ from airgap.bundle.contents import canonical, format_time, is_qualified, is_time
 from airgap.bundle.media import Media
 from airgap.connected import begun
 from airgap.connected.output import open_folder, write_file
-from airgap.errors import AirgapError, HostError, IntegrityError, SpaceError, UsageError, is_full
+from airgap.errors import (
+    AirgapError,
+    HostError,
+    IntegrityError,
+    SpaceError,
+    UsageError,
+    is_full,
+    too_many_open,
+)
 from airgap.oci.digest import is_digest
 from airgap.spec.bundle_spec import Request
 
@@ -217,6 +225,8 @@ def check_past(created: str) -> None:
 
 def not_written(path: Path, error: OSError) -> AirgapError:
     """The error for an output folder that cannot be written to."""
+    if open_already := too_many_open(error):
+        return open_already
     if is_full(error):
         return SpaceError(
             f"the disk of {path} is full",
