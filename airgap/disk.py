@@ -66,7 +66,7 @@ def write_whole(path: Path, data: bytes, mode: int = 0o644, *, folder: int | Non
             file.write(data)
             file.flush()
             _set_mode(file.fileno(), mode)
-            os.fsync(file.fileno())
+            sync_open(file.fileno())
         os.replace(temporary, path, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         os.unlink(temporary, dir_fd=folder)

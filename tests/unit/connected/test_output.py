@@ -40,7 +40,16 @@ def _socket(path: Path, _precious: Path) -> None:
         listener.bind(os.path.relpath(path))
 
 
-PLANTED = [_link, _dangling, _hard_link, _pipe, _folder, _socket]
+def _device(path: Path, _precious: Path) -> None:
+    os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))  # /dev/null's
+
+
+def _others(path: Path, _precious: Path) -> None:
+    path.write_bytes(b"theirs")
+    os.chown(path, 65534, 65534)
+
+
+PLANTED = [_device, _others, _link, _dangling, _hard_link, _pipe, _folder, _socket]
 Plant = Callable[[Path, Path], None]
 
 
@@ -70,7 +79,7 @@ def test_only_a_regular_file_with_one_name_is_opened(
     assert not precious.with_name("absent").exists()
 
 
-@pytest.mark.parametrize("plant", [_link, _dangling, _hard_link, _pipe, _socket])
+@pytest.mark.parametrize("plant", [_device, _others, _link, _dangling, _hard_link, _pipe, _socket])
 @pytest.mark.parametrize("name", ["SHA256SUMS", "README.txt", "tool/airgap.pyz", "bundle.json"])
 @pytest.mark.parametrize("temporary", [False, True])
 def test_a_small_file_takes_the_place_of_what_was_planted(
