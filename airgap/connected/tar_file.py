@@ -39,8 +39,8 @@ class TarFile:
             stack.callback(self._open.close)
             for number, volume in enumerate(volumes):  # each can be written to
                 try:
-                    with self._open.use(number):
-                        pass
+                    with self._open.use(number) as descriptor:
+                        _cut_off(descriptor, volume.size)
                 except OSError as error:
                     raise not_written(folder / volume.name, error) from error
             stack.pop_all()
@@ -111,3 +111,9 @@ class TarFile:
         # All volumes but the last have one size.
         number = offset // self._volumes[0].size
         return number, self._volumes[number]
+
+
+def _cut_off(descriptor: int, size: int) -> None:
+    """Removes bytes behind the end of a volume, which are not ours: readers refuse them."""
+    if os.fstat(descriptor).st_size > size:
+        os.ftruncate(descriptor, size)
