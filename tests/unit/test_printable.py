@@ -6,7 +6,9 @@ import io
 import json
 import os
 import pty
+import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import click
@@ -172,3 +174,23 @@ def test_json_stays_json(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> N
         patch.setattr(cli, "get_command", lambda _context, _name: show)
         assert run(["show"]) == ExitCode.DONE
     assert json.loads(capfd.readouterr().out) == value
+
+
+def test_a_traceback_is_harmless() -> None:
+    program = """
+        import sys
+        from airgap.cli import main
+        def fail(_arguments: list[str]) -> int:
+            raise RuntimeError("\\x1b[2J\\x9b\\u202e")
+        main.run = fail
+        main.main()
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "RuntimeError: \\x1b[2J\\x9b\\u202e" in done.stderr
+    assert is_harmless(done.stderr)
