@@ -9,6 +9,8 @@ import errno
 from enum import IntEnum
 from typing import ClassVar
 
+from airgap.printable import printable
+
 
 class ExitCode(IntEnum):
     """What the process's exit status means."""
@@ -45,12 +47,13 @@ class AirgapError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        """All three parts, a line each."""
-        lines = [self.message]
-        if self.meaning:
-            lines.append(f"  {self.meaning}")
+        """All three parts, a line each; what a terminal would obey is escaped."""
+        lines = [printable(self.message)]
+        # Only this part may have several lines.
+        meant = [line.removeprefix("  ") for line in self.meaning.split("\n") if line]
+        lines += [f"  {printable(line)}" for line in meant]
         if self.remedy:
-            lines.append(f"  -> {self.remedy}")
+            lines.append(f"  -> {printable(self.remedy)}")
         return "\n".join(lines)
 
 
@@ -113,8 +116,21 @@ def is_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
+def too_many_open(error: OSError) -> HostError | None:
+    """The error where this process, or the host, may have no more files open; else None."""
+    if error.errno not in (errno.EMFILE, errno.ENFILE):
+        return None
+    return HostError(
+        f"{error.strerror}: this process or host may have no more files open",
+        meaning="It says nothing of the medium or the disk.",
+        remedy="ulimit -n 1024, and run the same command again",
+    )
+
+
 def unreadable(what: str, error: OSError) -> HostError:
     """The error for a medium that fails while it is read."""
+    if open_already := too_many_open(error):
+        return open_already
     return HostError(
         f"cannot read {what}: {error.strerror}",
         meaning="The medium may be damaged, or was pulled out.",

@@ -34,8 +34,11 @@ class Limits:
     redirect_bytes: int = 64 * KIB
     challenge_characters: int = 4 * KIB
     header_characters: int = 80
+    head_lines: int = 1_000
+    head_bytes: int = 256 * KIB
     config_bytes: int = 8 * MIB
     json_depth: int = 32
+    json_values: int = 2_500_000
     contents_bytes: int = 64 * MIB
     checksums_bytes: int = 1 * MIB
     signature_bytes: int = 16 * KIB

@@ -10,6 +10,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
+from airgap.printable import printable, terminal
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -60,7 +62,7 @@ class LineProgress(Progress):
     def message(self, text: str) -> None:
         """Prints the line."""
         with self._lock:
-            print(text, file=self._stream, flush=True)
+            print(printable(text), file=self._stream, flush=True)
 
     def start(self, what: str, total: int) -> None:
         """Prints what begins."""
@@ -92,7 +94,7 @@ class TqdmProgress(Progress):
         """Prints above the bar."""
         from tqdm import tqdm
 
-        tqdm.write(text, file=sys.stderr)
+        tqdm.write(printable(text), file=terminal(sys.stderr))
 
     def start(self, what: str, total: int) -> None:
         """Shows a new bar."""
@@ -100,7 +102,14 @@ class TqdmProgress(Progress):
 
         with self._lock:
             self.finish()
-            self._bar = tqdm(total=total, desc=what, unit="B", unit_scale=True, unit_divisor=1024)
+            self._bar = tqdm(
+                total=total,
+                desc=printable(what),
+                unit="B",
+                unit_scale=True,
+                unit_divisor=1024,
+                file=terminal(sys.stderr),
+            )
 
     def advance(self, count: int) -> None:
         """Moves the bar."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import accumulate
 from types import TracebackType
 from typing import Self
 
 from airgap.bundle import framing
 from airgap.bundle.contents import BlobEntry, Contents, FileEntry, broken
+from airgap.bundle.few_open import FewOpen
 from airgap.bundle.media import Media
 from airgap.bundle.whole import BUFFER_BYTES, open_whole
 from airgap.errors import IntegrityError, unreadable
@@ -43,16 +46,16 @@ class JoinedTar:
         self.contents = contents
         self.blobs: Mapping[str, BlobEntry] = {blob.digest: blob for blob in blobs}
         self.size = sum(volume.size for volume in volumes)
-        self._volumes: list[tuple[int, int, FileEntry]] = []
+        self._volumes = volumes
+        self._starts = list(accumulate((volume.size for volume in volumes), initial=0))[:-1]
+        _check_present(media, contents, volumes)
+        self._open = FewOpen(lambda number: open_whole(media, contents, volumes[number]))
         with ExitStack() as stack:
-            start = 0
-            _check_present(media, contents, volumes)
-            for volume in volumes:
-                descriptor = open_whole(media, contents, volume)
-                stack.callback(os.close, descriptor)
-                self._volumes.append((start, descriptor, volume))
-                start += volume.size
-            self._open = stack.pop_all()
+            stack.callback(self._open.close)
+            for number in range(len(volumes)):  # each is there, and as large as it should be
+                with self._open.use(number):
+                    pass
+            stack.pop_all()
 
     def __enter__(self) -> Self:
         """So that the volumes are closed on every way out."""
@@ -80,12 +83,13 @@ class JoinedTar:
         """
         buffer = memoryview(bytearray(min(size, BUFFER_BYTES)))
         end = offset + size
-        for start, descriptor, volume in self._volumes:
-            while start <= offset < min(end, start + volume.size):
-                wanted = min(end, start + volume.size) - offset
-                count = self._read_volume(descriptor, volume, buffer[:wanted], offset - start)
-                yield buffer[:count]
-                offset += count
+        while offset < end:
+            number = bisect_right(self._starts, offset) - 1
+            place = offset - self._starts[number]
+            wanted = min(end - offset, self._volumes[number].size - place)
+            count = self._read_volume(number, buffer[:wanted], place)
+            yield buffer[:count]
+            offset += count
 
     def blob(self, entry: BlobEntry) -> Iterator[memoryview]:
         """The bytes of a blob, in pieces; the last one is given only if the digest holds.
@@ -160,14 +164,13 @@ class JoinedTar:
 
     def _volume_at(self, offset: int) -> str:
         """The volume that has this byte of the tar, as messages name it."""
-        volumes = [volume for start, _, volume in self._volumes if start <= offset]
-        return self.contents.numbered(volumes[-1])
+        return self.contents.numbered(self._volumes[bisect_right(self._starts, offset) - 1])
 
-    def _read_volume(
-        self, descriptor: int, volume: FileEntry, view: memoryview, position: int
-    ) -> int:
+    def _read_volume(self, number: int, view: memoryview, position: int) -> int:
+        volume = self._volumes[number]
         try:
-            count = os.preadv(descriptor, [view], position)
+            with self._open.use(number) as descriptor:
+                count = os.preadv(descriptor, [view], position)
         except OSError as error:
             raise unreadable(self.contents.numbered(volume), error) from error
         if count == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airgap.bundle.contents import IMAGES_TAR, REPLAY_TAR, Contents
+from airgap.printable import printable
 from airgap.trust.keys import PublicKey
 
 _CHECK = {
@@ -79,7 +80,7 @@ def render(contents: Contents, key: PublicKey) -> str:
         _VOLUMES.format(tar=tar, count=len(names), first=names[0], last=names[-1])
         for tar, names in cut.items()
     )
-    return _TEXT.format(
+    text = _TEXT.format(
         name=contents.name,
         serial=contents.serial,
         created=contents.created,
@@ -92,6 +93,7 @@ def render(contents: Contents, key: PublicKey) -> str:
         volumes=volumes + _MEDIA if cut else "",
         joined=f" (first: cat {' '.join(images)} > images.tar)" if images[1:] else "",
     )
+    return printable(text, kept="\n")
 
 
 def _recordings(contents: Contents) -> str:

@@ -6,15 +6,17 @@ import importlib
 import os
 import signal
 import sys
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from types import FrameType
+from typing import TextIO, cast
 
 import click
 
 from airgap import __version__
 from airgap.cli.settings import Settings
 from airgap.errors import AirgapError, ExitCode
+from airgap.printable import PrintableStream, terminal
 
 # Verb to the file and function that has it, so that `airgap --version` imports none of them.
 _VERBS = {
@@ -95,6 +97,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     # What install puts in place is for all users; private keys get a mode of their own.
     os.umask(0o022)
+    # For what Python itself prints after `run`: a traceback quotes foreign text too.
+    sys.stderr = cast("TextIO", PrintableStream(sys.stderr))
     code = run(sys.argv[1:])
     if code != ExitCode.DONE:
         # At once: a thread that waits for a registry would hold Python's own way out.
@@ -105,7 +109,17 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """The command as a function: its exit code, errors on standard error."""
+    """The command as a function: its exit code, errors on standard error.
+
+    Whatever it prints, prompts and warnings too, passes one place that escapes what a terminal
+    would obey.
+    """
+    out, err = (PrintableStream(terminal(one)) for one in (sys.stdout, sys.stderr))
+    with redirect_stdout(cast("TextIO", out)), redirect_stderr(cast("TextIO", err)):
+        return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
     try:
         cli.main(arguments, prog_name="airgap", standalone_mode=False)
     except AirgapError as error:

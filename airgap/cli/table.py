@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airgap.printable import printable
+
 if TYPE_CHECKING:
     from airgap.isolated.apply import Outcome
     from airgap.isolated.origin import Standing
@@ -17,18 +19,13 @@ def unlisted_lines(paths: Iterable[Path]) -> list[str]:
 
     Whoever made the medium chose the names: what a terminal would obey is shown as an escape.
     """
-    return [f"not part of the bundle, not opened: {_printable(str(path))}" for path in paths]
-
-
-def _printable(text: str) -> str:
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
-    )
+    return [f"not part of the bundle, not opened: {printable(str(path))}" for path in paths]
 
 
 def outcome_line(outcome: Outcome) -> str:
     """What a step came to, as it is shown when it is known."""
-    return f"{'done' if outcome.changed else 'ok':5} {outcome.name:14} {outcome.detail}"
+    detail = printable(outcome.detail)
+    return f"{'done' if outcome.changed else 'ok':5} {outcome.name:14} {detail}"
 
 
 def findings_table(findings: Mapping[str, Finding]) -> str:
@@ -58,10 +55,11 @@ def _count(number: int, what: str) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of equal length in aligned columns, two spaces apart."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    """Rows of equal length in aligned columns, two spaces apart; each cell is one line."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = (
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
+        for row in cells
     )
     return "\n".join(line.rstrip() for line in lines)

@@ -15,13 +15,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family, create_connection
 
 from airgap.errors import UsageError
+from airgap.oci.bounded_head import BoundedAdapter, BoundedConnection, BoundedHTTPSConnection
 
 Address = IPv4Address | IPv6Address
 Networks = Sequence[IPv4Network | IPv6Network]
@@ -67,7 +67,7 @@ class RefusedAddressError(UsageError):
     """Something leads to an address that is not asked."""
 
 
-class PublicAdapter(HTTPAdapter):
+class PublicAdapter(BoundedAdapter):
     """Connects to no address of `refused`, whatever a name means by then.
 
     Args:
@@ -180,11 +180,11 @@ def _connect(connection: HTTPConnection, refused: Networks) -> socket.socket:
 def _pools(refused: Networks) -> dict[str, type[HTTPConnectionPool]]:
     """urllib3's pools by scheme, with connections that look where they go."""
 
-    class Plain(HTTPConnection):
+    class Plain(BoundedConnection):
         def _new_conn(self) -> socket.socket:
             return _connect(self, refused)
 
-    class Secure(HTTPSConnection):
+    class Secure(BoundedHTTPSConnection):
         def _new_conn(self) -> socket.socket:
             return _connect(self, refused)
 

@@ -18,7 +18,7 @@ from airgap.connected.plan import Plan
 from airgap.connected.source import Source
 from airgap.connected.tar_file import TarFile
 from airgap.connected.unfinished import not_written
-from airgap.connected.volume_hasher import VolumeHasher
+from airgap.connected.volume_hasher import Part, VolumeHasher
 from airgap.errors import IntegrityError
 from airgap.limits import KIB
 from airgap.oci.attempts import WRONG_TRIES, Attempts, TemporaryError
@@ -73,13 +73,13 @@ def write_tar(  # noqa: PLR0913, PLR0917 - what the work needs
         The volumes with their checksums.
 
     Raises:
-        IntegrityError: A blob is not what its digest says.
+        IntegrityError: A blob is not what its digest says, or does not read back as written.
         SpaceError: The disk is full; what was fetched is kept.
         HostError: The folder cannot be written to.
         AirgapError: Whatever the registry answered.
     """
     units = [piece.offset for piece in plan.framing]
-    hasher = VolumeHasher(tar, plan.volumes, units, plan.tar_bytes)
+    hasher = VolumeHasher(tar, plan.volumes, units, plan.tar_bytes, _parts(plan))
     try:
         try:
             _Job(tar, plan, journal, hasher, source, pace, progress).run()
@@ -93,6 +93,18 @@ def write_tar(  # noqa: PLR0913, PLR0917 - what the work needs
     finally:
         hasher.stop()
     return entries
+
+
+def _parts(plan: Plan) -> list[Part]:
+    """What every byte of the tar must be: framing and blobs in turn."""
+    parts: list[Part] = []
+    for number, piece in enumerate(plan.framing):
+        digest = hashlib.sha256(piece.data).hexdigest()
+        parts.append(Part(piece.offset + len(piece.data), digest))
+        # The first and the last piece have no blob behind them.
+        blobs = plan.contents.blobs[number - 1 : number] if number else ()
+        parts += [Part(blob.offset + blob.size, hex_of(blob.digest)) for blob in blobs]
+    return parts
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from airgap.bundle.contents import BlobEntry
+from airgap.connected.output import open_file
 from airgap.connected.tar_file import TarFile
 from airgap.limits import MIB
 
@@ -30,14 +31,14 @@ class Journal:
     """Notes what was written, and syncs in a thread of its own.
 
     Args:
-        path: Its file.
+        path: Its file; neither it nor its folder may be a link.
         tar: What is written to.
         blobs: All blobs of the tar.
     """
 
     def __init__(self, path: Path, tar: TarFile, blobs: Sequence[BlobEntry]) -> None:
         self._tar = tar
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        self._file = open_file(path.parent.parent, f"{path.parent.name}/{path.name}")
         self.done = self._read(blobs)
         """Blob's number in the tar to its bytes that are there; finished if they are all."""
         self._notes: dict[int, int] = {}

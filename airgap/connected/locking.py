@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from airgap import __version__
 from airgap.bundle.contents import Contents, format_time, parse_time
 from airgap.connected.resolve import resolve_all
 from airgap.connected.source import Source
-from airgap.connected.unfinished import Started
+from airgap.connected.unfinished import Started, check_past
 from airgap.disk import write_whole
 from airgap.errors import HostError, NotFoundError, SpaceError, UsageError, is_full
 from airgap.progress import Progress
@@ -222,6 +223,14 @@ class Locked:
 
 
 def _later_than(known: Lock | None) -> datetime:
-    """Now; but a second after what was locked before, as a serial is never used again."""
-    now = datetime.now(UTC).replace(microsecond=0)
-    return max(now, parse_time(known.created) + timedelta(seconds=1)) if known else now
+    """Now; but after what was locked before, as a serial is never used again.
+
+    Raises:
+        HostError: The lock that there is comes from the future.
+    """
+    if known is None:
+        return datetime.now(UTC).replace(microsecond=0)
+    check_past(known.created)
+    while (now := datetime.now(UTC).replace(microsecond=0)) <= parse_time(known.created):
+        time.sleep(0.05)
+    return now

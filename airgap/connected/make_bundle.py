@@ -26,13 +26,14 @@ from airgap.bundle.replay_tar import ReplayTar
 from airgap.connected.fetch import Pace, write_tar
 from airgap.connected.filesystem import check_room, has_holes
 from airgap.connected.journal import Journal
+from airgap.connected.output import write_file
 from airgap.connected.plan import Plan, make_plan
 from airgap.connected.replay_tar import Recorded, plan_replay, remove_replay, write_replay
 from airgap.connected.resolve import resolve_all
 from airgap.connected.source import Source
 from airgap.connected.tar_file import TarFile
-from airgap.connected.unfinished import Started, Unfinished, not_written
-from airgap.disk import sync, write_whole
+from airgap.connected.unfinished import Started, Unfinished, check_past, not_written
+from airgap.disk import sync
 from airgap.errors import IntegrityError, UsageError
 from airgap.limits import LIMITS
 from airgap.oci.platform import parse_platform
@@ -100,6 +101,8 @@ def plan_bundle(
     if earlier:
         progress.message(f"going on with what was begun {earlier.created}, as names were then")
     known = target.fixed or earlier
+    if known:
+        check_past(known.created)
     images = resolve_all(source, request, known.digests if known else {}, jobs)
     if known is None:
         now = datetime.now(UTC).replace(microsecond=0)
@@ -293,14 +296,14 @@ def _write_files(draft: Draft, contents: Contents, key: PrivateKey) -> Contents:
     contents = contents.with_files([*contents.files, _write_file(output, README_NAME, text)])
     _check_readable(output, contents)
     sums = checksums(contents)
-    write_whole(output / CONTENTS_NAME, contents.to_bytes())
-    write_whole(output / SIGNATURE_NAME, key.sign(sums))
-    write_whole(output / CHECKSUMS_NAME, sums)
+    check_past(contents.created)
+    write_file(output, CONTENTS_NAME, contents.to_bytes())
+    write_file(output, SIGNATURE_NAME, key.sign(sums))
+    write_file(output, CHECKSUMS_NAME, sums)
     draft.unfinished.remove()
     return contents
 
 
 def _write_file(folder: Path, name: str, data: bytes) -> FileEntry:
-    (folder / name).parent.mkdir(exist_ok=True)
-    write_whole(folder / name, data)
+    write_file(folder, name, data)
     return FileEntry(name, len(data), hashlib.sha256(data).hexdigest())

@@ -10,11 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from airgap.bundle.few_open import FewOpen
 from airgap.bundle.volumes import Volume
+from airgap.connected.output import open_file
 from airgap.connected.unfinished import not_written
 from airgap.limits import MIB
-
-_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class TarFile:
@@ -31,17 +31,19 @@ class TarFile:
 
     def __init__(self, folder: Path, volumes: Sequence[Volume], *, durable: bool = True) -> None:
         self.durable = durable
-        self._files: list[tuple[Volume, int]] = []
+        self._volumes = volumes
+        self._open = FewOpen(lambda number: open_file(folder, volumes[number].name))
+        # What is written and not synced yet; a file may have been closed in between.
+        self._unsynced = set(range(len(volumes)))
         with ExitStack() as stack:
-            for volume in volumes:
-                path = folder / volume.name
+            stack.callback(self._open.close)
+            for number, volume in enumerate(volumes):  # each can be written to
                 try:
-                    descriptor = os.open(path, _FLAGS, 0o644)
+                    with self._open.use(number) as descriptor:
+                        _cut_off(descriptor, volume.size)
                 except OSError as error:
-                    raise not_written(path, error) from error
-                stack.callback(os.close, descriptor)
-                self._files.append((volume, descriptor))
-            self._open = stack.pop_all()
+                    raise not_written(folder / volume.name, error) from error
+            stack.pop_all()
 
     def __enter__(self) -> Self:
         """So that the files are closed on every way out."""
@@ -59,18 +61,24 @@ class TarFile:
     def holds(self, start: int, end: int) -> bool:
         """Whether there is something at all of these bytes."""
         return all(
-            os.fstat(descriptor).st_size >= min(end, volume.start + volume.size) - volume.start
-            for volume, descriptor in self._files
+            self._size(number) >= min(end, volume.start + volume.size) - volume.start
+            for number, volume in enumerate(self._volumes)
             if volume.start < end and start < volume.start + volume.size
         )
+
+    def _size(self, number: int) -> int:
+        with self._open.use(number) as descriptor:
+            return os.fstat(descriptor).st_size
 
     def write(self, data: bytes, offset: int) -> None:
         """Writes all of `data` to its place."""
         view = memoryview(data)
         while view:
-            volume, descriptor = self._at(offset)
+            number, volume = self._at(offset)
             position = offset - volume.start
-            count = os.pwrite(descriptor, view[: volume.size - position], position)
+            with self._open.use(number) as descriptor:
+                count = os.pwrite(descriptor, view[: volume.size - position], position)
+            self._unsynced.add(number)
             view, offset = view[count:], offset + count
 
     def chunks(self, offset: int, size: int) -> Iterator[memoryview]:
@@ -78,10 +86,11 @@ class TarFile:
         buffer = memoryview(bytearray(min(size, MIB)))
         end = offset + size
         while offset < end:
-            volume, descriptor = self._at(offset)
+            number, volume = self._at(offset)
             position = offset - volume.start
             wanted = min(end - offset, volume.size - position)
-            count = os.preadv(descriptor, [buffer[:wanted]], position)
+            with self._open.use(number) as descriptor:
+                count = os.preadv(descriptor, [buffer[:wanted]], position)
             if count == 0:
                 raise OSError(errno.EIO, f"{volume.name} ended early")
             yield buffer[:count]
@@ -89,9 +98,22 @@ class TarFile:
 
     def sync(self) -> None:
         """Returns once everything that was written lasts through a power cut."""
-        for _, descriptor in self._files if self.durable else ():
-            os.fdatasync(descriptor)
+        for number in sorted(self._unsynced) if self.durable else ():
+            self._unsynced.discard(number)  # whoever writes to it from now on adds it again
+            try:
+                with self._open.use(number) as descriptor:
+                    os.fdatasync(descriptor)
+            except OSError:
+                self._unsynced.add(number)
+                raise
 
-    def _at(self, offset: int) -> tuple[Volume, int]:
+    def _at(self, offset: int) -> tuple[int, Volume]:
         # All volumes but the last have one size.
-        return self._files[offset // self._files[0][0].size]
+        number = offset // self._volumes[0].size
+        return number, self._volumes[number]
+
+
+def _cut_off(descriptor: int, size: int) -> None:
+    """Removes bytes behind the end of a volume, which are not ours: readers refuse them."""
+    if os.fstat(descriptor).st_size > size:
+        os.ftruncate(descriptor, size)

@@ -1,7 +1,10 @@
 """What an interrupted run has done, kept inside the bundle's folder until it is finished.
 
-DIR/.unfinished/plan.json   the request, its resolved digests, serial and times
+DIR/.unfinished/plan.json   the name of what was fixed: digests, serial and time; begun.py
 DIR/.unfinished/journal     how much of each blob is in its place on disk, for good; journal.py
+
+Whoever made the medium may have written both. So what was fixed is kept on the workstation, and
+the bytes that the journal claims are hashed before they count.
 """
 
 from __future__ import annotations
@@ -12,21 +15,35 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from airgap import __version__
 from airgap.bundle.checksums import CHECKSUMS_NAME
-from airgap.bundle.contents import canonical, is_qualified, is_time
-from airgap.disk import write_whole
-from airgap.errors import AirgapError, HostError, SpaceError, UsageError, is_full
-from airgap.limits import LIMITS
+from airgap.bundle.contents import canonical, format_time, is_qualified, is_time
+from airgap.bundle.media import Media
+from airgap.connected import begun
+from airgap.connected.output import open_folder, write_file
+from airgap.errors import (
+    AirgapError,
+    HostError,
+    IntegrityError,
+    SpaceError,
+    UsageError,
+    is_full,
+    too_many_open,
+)
 from airgap.oci.digest import is_digest
 from airgap.spec.bundle_spec import Request
 
 _FOLDER = ".unfinished"
+_PLAN = f"{_FOLDER}/plan.json"
+_PLAN_BYTES = 1024
+# How a file system says that it has no locks.
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +81,7 @@ class Unfinished:
             "volume_bytes": volume_bytes,
         }
         self._request = json.loads(canonical(plain))
+        self._name = ""
 
     def load(self) -> Started | None:
         """What an earlier run of the same request has fixed; None for a fresh folder.
@@ -82,10 +100,9 @@ class Unfinished:
             return None
         if not self.output.is_dir():
             raise self._taken("is not a folder")
-        path = self._folder / "plan.json"
-        if path.exists():
-            with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
-                return self._known(file.read(LIMITS.contents_bytes))
+        media = Media([self.output], finished=False)
+        if media.holds(_PLAN):
+            return self._known(media)
         if (self.output / CHECKSUMS_NAME).exists():
             # Of a run that was killed when nothing was left to do but this.
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -94,18 +111,26 @@ class Unfinished:
             raise self._taken("is not empty")
         return None
 
-    def _known(self, data: bytes) -> Started:
+    def _known(self, media: Media) -> Started:
         try:
-            known = json.loads(data)
-            request = known.pop("request")
+            named = json.loads(media.read(_PLAN, _PLAN_BYTES))
+        except (ValueError, RecursionError, IntegrityError) as error:
+            raise self._taken("holds an unfinished bundle that cannot be read") from error
+        if not isinstance(named, dict) or list(named) != ["begun"]:
+            raise self._taken("holds an unfinished bundle that cannot be read")
+        self._name = str(named["begun"])
+        known = begun.read(self._name)
+        if known is None:
+            raise self._taken("holds an unfinished bundle that was not begun here, or is too old")
+        if known.pop("request", None) != self._request:
+            raise self._taken("holds an unfinished bundle of another plan")
+        try:
             started = Started(**known)
             sound = _is_sound(started)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (TypeError, AttributeError) as error:
             raise self._taken("holds an unfinished bundle that cannot be read") from error
         if not sound:
             raise self._taken("holds an unfinished bundle that cannot be read")
-        if request != self._request:
-            raise self._taken("holds an unfinished bundle of another plan")
         return started
 
     @contextmanager
@@ -116,20 +141,19 @@ class Unfinished:
             HostError: The folder cannot be written to, or another run is at it.
             UsageError: Another run was, since `load`.
         """
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-            folder = os.open(self._folder, flags)
-        except OSError as error:
-            raise not_written(self.output, error) from error
-        try:
-            self._hold(folder)
-            if self.load() not in (None, started):
+        check_past(started.created)
+        with ExitStack() as stack:
+            try:
+                self.output.mkdir(parents=True, exist_ok=True)
+                self._hold(stack.enter_context(open_folder(self.output, _FOLDER)))
+            except OSError as error:
+                raise not_written(self.output, error) from error
+            known = self.load()
+            if known not in (None, started):
                 raise self._taken("holds an unfinished bundle of another run")
-            self._save(started)
+            if known is None:
+                self._save(started)
             yield
-        finally:
-            os.close(folder)
 
     def _hold(self, folder: int) -> None:
         """The kernel lets go of it when the process ends, however it does."""
@@ -141,7 +165,8 @@ class Unfinished:
                 remedy="wait until it ends, or give another folder with -o",
             ) from error
         except OSError as error:
-            raise not_written(self.output, error) from error
+            if error.errno not in _NO_LOCKS:
+                raise
 
     def _save(self, started: Started) -> None:
         document = {
@@ -150,8 +175,9 @@ class Unfinished:
             "created": started.created,
             "digests": dict(started.digests),
         }
+        self._name = begun.write(self.output, document)
         try:
-            write_whole(self._folder / "plan.json", canonical(document))
+            write_file(self.output, _PLAN, canonical({"begun": self._name}))
         except OSError as error:
             raise not_written(self.output, error) from error
 
@@ -161,9 +187,16 @@ class Unfinished:
         return self._folder / "journal"
 
     def remove(self) -> None:
-        """The bundle is finished. A plan without its journal would have all fetched again."""
-        (self._folder / "plan.json").unlink()
+        """The bundle is finished. A plan without its journal would have all fetched again.
+
+        Raises:
+            OSError: The folder cannot be written to.
+            HostError: What was fixed cannot be removed from the workstation.
+        """
+        with open_folder(self.output, _FOLDER) as folder:
+            os.unlink("plan.json", dir_fd=folder)
         shutil.rmtree(self._folder)
+        begun.remove(self._name)
 
     def _taken(self, why: str) -> UsageError:
         return UsageError(
@@ -172,8 +205,28 @@ class Unfinished:
         )
 
 
+def check_past(created: str) -> None:
+    """Refuses to sign a bundle whose moment has not come: hosts would refuse all later ones.
+
+    Args:
+        created: As in the contents.
+
+    Raises:
+        HostError: It is after now.
+    """
+    now = format_time(datetime.now(UTC))
+    if created > now:
+        raise HostError(
+            f"the bundle was begun or locked at {created}, and this workstation's clock says {now}",
+            meaning="One of them is wrong. A bundle from the future blocks all later ones.",
+            remedy="set the clock; if it is right, begin in another folder, without the lock",
+        )
+
+
 def not_written(path: Path, error: OSError) -> AirgapError:
     """The error for an output folder that cannot be written to."""
+    if open_already := too_many_open(error):
+        return open_already
     if is_full(error):
         return SpaceError(
             f"the disk of {path} is full",

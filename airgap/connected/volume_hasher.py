@@ -1,15 +1,21 @@
-"""Checksums of the volumes, computed behind the writers while the bytes are in memory still."""
+"""Checksums of the volumes, computed behind the writers while the bytes are in memory still.
+
+The bytes come from the medium, which may answer with others than were written. So on the same
+read they are compared with what they must be: nothing else is signed.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from airgap.bundle.contents import FileEntry
 from airgap.bundle.volumes import Volume
 from airgap.connected.tar_file import TarFile
+from airgap.errors import IntegrityError
 from airgap.limits import MIB
 from airgap.progress import Progress
 
@@ -17,16 +23,40 @@ from airgap.progress import Progress
 _STRIDE_BYTES = 4 * MIB
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Bytes of the tar that are known: those before `end`, and after the part before.
+
+    Attributes:
+        end: Where it ends.
+        sha256: The hexadecimal digest of its bytes.
+    """
+
+    end: int
+    sha256: str
+
+
 @dataclass(slots=True)
 class _State:
-    """How far the checksums are: all of `ended`, and the open volume's up to `position`."""
+    """How far the checksums are: all of `ended`, and the open volume's up to `position`.
+
+    Of the parts, so many are right, and the open one has the digest `part` up to `compared`.
+    """
 
     position: int
     digest: hashlib._Hash
     ended: list[FileEntry]
+    compared: int
+    part: hashlib._Hash
+    right: int
+
+    @classmethod
+    def begin(cls) -> _State:
+        return cls(0, hashlib.sha256(), [], 0, hashlib.sha256(), 0)
 
     def copy(self) -> _State:
-        return _State(self.position, self.digest.copy(), list(self.ended))
+        digest, part = self.digest.copy(), self.part.copy()
+        return replace(self, digest=digest, part=part, ended=list(self.ended))
 
 
 class VolumeHasher:
@@ -41,16 +71,25 @@ class VolumeHasher:
         volumes: Of which checksums are wanted.
         starts: Where each unit begins, in order.
         end: Where the last one ends.
+        parts: What its bytes must be, in order.
     """
 
     def __init__(
-        self, tar: TarFile, volumes: Sequence[Volume], starts: Sequence[int], end: int
+        self,
+        tar: TarFile,
+        volumes: Sequence[Volume],
+        starts: Sequence[int],
+        end: int,
+        parts: Sequence[Part] = (),
     ) -> None:
         self._tar, self._volumes = tar, volumes
         self._starts, self._ends = list(starts), [*starts[1:], end]
         self._written = list(starts)
         self._first = 0
-        self._state = _State(0, hashlib.sha256(), [])
+        self._parts = [
+            part for before, part in pairwise((Part(0, ""), *parts)) if before.end < part.end
+        ]
+        self._state = _State.begin()
         self._saved = (0, self._state.copy())
         self._rewind = self._stopped = False
         self._error: Exception | None = None
@@ -79,6 +118,7 @@ class VolumeHasher:
 
         Raises:
             OSError: The disk failed.
+            IntegrityError: It gave other bytes than were written.
         """
         progress.start("checksums", self._ends[-1] - self._state.position)
         self._progress = progress
@@ -141,8 +181,30 @@ class VolumeHasher:
             until = min(end, volume.start + volume.size)
             for chunk in self._tar.chunks(state.position, until - state.position):
                 state.digest.update(chunk)
+                self._compare(state, chunk)
                 self._progress.advance(len(chunk))
             state.position = until
             if until == volume.start + volume.size:
                 state.ended.append(FileEntry(volume.name, volume.size, state.digest.hexdigest()))
                 state.digest = hashlib.sha256()
+
+    def _compare(self, state: _State, chunk: memoryview) -> None:
+        """Goes on with the parts, whose bytes these are."""
+        while chunk and state.right < len(self._parts):
+            part = self._parts[state.right]
+            piece = chunk[: part.end - state.compared]
+            state.part.update(piece)
+            state.compared += len(piece)
+            chunk = chunk[len(piece) :]
+            if state.compared == part.end:
+                if state.part.hexdigest() != part.sha256:
+                    raise _changed(self._volumes[len(state.ended)].name, part.end)
+                state.part, state.right = hashlib.sha256(), state.right + 1
+
+
+def _changed(volume: str, end: int) -> IntegrityError:
+    return IntegrityError(
+        f"{volume} does not read back as it was written, before byte {end} of the tar",
+        meaning="The medium is faulty, or something changes what is on it. Nothing was signed.",
+        remedy="run the same command to write it again; if it fails again, use another medium",
+    )

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from airgap.bounded import read_json
 from airgap.errors import IntegrityError, NotFoundError
 from airgap.limits import LIMITS
 from airgap.oci.digest import digest_of, is_digest
@@ -229,34 +230,12 @@ def load_json(body: bytes, what: str, limit: int) -> dict[str, Any]:
     if len(body) > limit:
         raise _broken(what, f"is larger than {limit} bytes")
     try:
-        document = json.loads(body.decode(), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        document = read_json(body, limit)
+    except ValueError as error:
         raise _broken(what, f"is not JSON ({error})") from error
     if not isinstance(document, dict):
         raise _broken(what, "is not a JSON object")
-    if _depth(document) > LIMITS.json_depth:
-        raise _broken(what, f"is nested deeper than {LIMITS.json_depth} levels")
     return document
-
-
-def _refuse_constant(text: str) -> None:
-    """NaN and the infinities are Python's; other readers of JSON stop at them."""
-    raise ValueError(text)
-
-
-def _depth(value: object) -> int:
-    """Levels of nesting, counted without recursion: the input is not trusted yet."""
-    depth, level = 0, [value]
-    while level and depth <= LIMITS.json_depth:
-        depth += 1
-        inner: list[object] = []
-        for item in level:
-            if isinstance(item, dict):
-                inner.extend(item.values())
-            elif isinstance(item, list):
-                inner.extend(item)
-        level = inner
-    return depth
 
 
 def _refuse_fields(

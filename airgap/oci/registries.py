@@ -15,12 +15,12 @@ A mirror reads its own section, keyed by host and port without a path, as in bui
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from airgap.bounded import read_toml
 from airgap.disk import read_given
 from airgap.errors import UsageError
 from airgap.limits import LIMITS
@@ -110,8 +110,8 @@ def load_registries(path: Path) -> Registries:
     """
     data = read_given(path, LIMITS.spec_bytes)
     try:
-        document = tomllib.loads(data.decode())
-    except (ValueError, RecursionError) as error:
+        document = read_toml(data, LIMITS.spec_bytes)
+    except ValueError as error:
         raise UsageError(f"{path} is not TOML: {error}") from error
     unknown = sorted(set(document) - {"registry"})
     if unknown:

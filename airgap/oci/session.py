@@ -12,6 +12,7 @@ from urllib3.exceptions import HTTPError
 
 from airgap import __version__
 from airgap.limits import LIMITS
+from airgap.oci.bounded_head import BoundedAdapter
 from airgap.oci.registries import Endpoint
 
 # Where distributions keep the system's CA certificates.
@@ -41,6 +42,8 @@ class _Session(requests.Session):
         super().__init__()
         self._ca = ca
         self.hooks["response"] = [_cut_short]
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, BoundedAdapter())
         self.verify = str(system_ca() or "") or True
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # noqa: ANN401

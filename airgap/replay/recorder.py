@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import unquote
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.exceptions import ProxyError, RequestException, SSLError
 from urllib3.exceptions import HTTPError
 
@@ -24,6 +23,7 @@ from airgap.errors import AirgapError, HostError, SpaceError, UpstreamError, is_
 from airgap.limits import MIB
 from airgap.oci import failures
 from airgap.oci.attempts import Attempts, TemporaryError, persist
+from airgap.oci.bounded_head import BoundedAdapter
 from airgap.oci.registries import Endpoint
 from airgap.oci.session import new_session
 from airgap.replay import headers, redaction
@@ -92,7 +92,7 @@ class Recorder:
         self._left_out, self._failures, self._refused = Notes(), Notes(), Notes()
         store.drop_new_blobs()
         for scheme in ("http://", "https://"):
-            session.mount(scheme, HTTPAdapter(_CONNECTIONS, _CONNECTIONS))
+            session.mount(scheme, BoundedAdapter(_CONNECTIONS, _CONNECTIONS))
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     @property

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airgap.bounded import read_json
 from airgap.errors import HostError, UsageError
 from airgap.limits import LIMITS
 
@@ -86,9 +86,9 @@ def read_bake_file(
 
 def _read(printed: str, path: Path) -> tuple[BakeTarget, ...]:
     try:
-        targets = json.loads(printed).get("target", {})
+        targets = read_json(printed, LIMITS.request_bytes).get("target", {})
         return tuple(_target(name, table) for name, table in sorted(targets.items()))
-    except (ValueError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise UsageError(f"buildx says of {path} what is no bake definition: {error}") from error
 
 

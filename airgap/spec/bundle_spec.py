@@ -20,12 +20,12 @@ args = { VERSION = "1.2" }
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from airgap.bounded import read_toml
 from airgap.bundle.contents import ROLES, is_bundle_name
 from airgap.disk import read_given
 from airgap.errors import UsageError
@@ -143,8 +143,8 @@ def load_spec(path: Path) -> BundleSpec:
     """
     data = read_given(path, LIMITS.spec_bytes, "the spec ")
     try:
-        document = tomllib.loads(data.decode())
-    except (ValueError, RecursionError) as error:
+        document = read_toml(data, LIMITS.spec_bytes)
+    except ValueError as error:
         raise UsageError(f"{path} is not TOML: {error}") from error
     return _read_spec(document, str(path))
 

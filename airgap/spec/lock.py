@@ -22,13 +22,13 @@ roles = ["base"]
 from __future__ import annotations
 
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from airgap.bounded import read_toml
 from airgap.bundle.contents import (
     ROLES,
     ImageEntry,
@@ -210,8 +210,8 @@ def parse_lock(data: bytes, path: str) -> Lock:
     if len(data) > LIMITS.lock_bytes:
         raise _broken(path, f"it is larger than {LIMITS.lock_bytes} bytes")
     try:
-        document = tomllib.loads(data.decode())
-    except (ValueError, RecursionError) as error:
+        document = read_toml(data, LIMITS.lock_bytes)
+    except ValueError as error:
         raise _broken(path, f"it is not TOML: {error}") from error
     top = _Table(document, path, "")
     top.text("format", FORMAT.__eq__)

@@ -15,7 +15,6 @@ import fcntl
 import os
 import re
 import shlex
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from typing import Any, TypeVar
 
 from platformdirs import user_cache_path
 
+from airgap.bounded import read_toml
 from airgap.disk import read_regular, write_whole
 from airgap.errors import HostError, SpaceError, UsageError, is_full
 from airgap.limits import LIMITS
@@ -200,10 +200,10 @@ def _parse(data: bytes, path: str) -> RequestFile:
             remedy="fetch what it asks for, and begin a new one",
         )
     try:
-        document = tomllib.loads(data.decode())
+        document = read_toml(data, LIMITS.request_bytes)
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not TOML: it is not UTF-8") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UsageError(f"{path} is not TOML: {error}") from error
     _allow(document, ("images", "urls"), path, "")
     return RequestFile().united(

@@ -51,6 +51,7 @@ class Workstation(Resource):
             "DOCKER_CONFIG": str(self._root / "config"),
             "PATH": f"{self._root}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "XDG_CACHE_HOME": str(self._root / "cache"),
+            "XDG_STATE_HOME": str(self._root / "state"),
         }
 
     def _begin(self) -> None:

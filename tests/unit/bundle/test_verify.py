@@ -303,9 +303,9 @@ def test_a_file_that_cannot_be_read_is_the_mediums_fault(bundle: Path) -> None:
     media = Media([bundle])
     contents = verify.read_contents(media)
     with Archive(media, contents) as archive:
-        descriptor = archive._volumes[0][1]
         gone = os.open(bundle, os.O_RDONLY)  # reading a folder fails, as a broken sector does
-        os.dup2(gone, descriptor)
+        with archive._open.use(0) as descriptor:
+            os.dup2(gone, descriptor)
         os.close(gone)
         with pytest.raises(HostError, match=r"cannot read images\.tar: Is a directory"):
             archive.documents()

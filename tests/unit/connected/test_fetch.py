@@ -250,6 +250,30 @@ def check(folder: Path, case: Case, entries: Sequence[FileEntry]) -> None:
         assert entry == FileEntry(volume.name, len(data), hashlib.sha256(data).hexdigest())
 
 
+class ChangingTar(WatchedTar):
+    """A medium that answers its reads of one place with another byte, from some read on.
+
+    Args:
+        folder: Of the files.
+        volumes: Of the tar.
+        offset: The place.
+        reads: How many reads of it are answered as it was written.
+    """
+
+    def __init__(self, folder: Path, volumes: Sequence[Volume], offset: int, reads: int) -> None:
+        super().__init__(folder, volumes)
+        self._offset, self._reads = offset, reads
+
+    def chunks(self, offset: int, size: int) -> Iterator[memoryview]:
+        for chunk in super().chunks(offset, size):
+            if offset <= self._offset < offset + len(chunk):
+                self._reads -= 1
+                if self._reads < 0:
+                    chunk[self._offset - offset] ^= 1
+            offset += len(chunk)
+            yield chunk
+
+
 @pytest.fixture
 def case() -> Case:
     return make_case()
@@ -265,6 +289,22 @@ def test_a_tar_is_written_with_its_checksums(tmp_path: Path, pace: Pace, volume_
     assert sorted(server.requests) == sorted((digest, 0) for digest in asked)
     assert shown.totals["fetching"] == shown.done["fetching"] == sum(_SIZES)
     assert server.avoided == []
+
+
+@pytest.mark.parametrize("volume_bytes", [0, 7_777])
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("place", [0.0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.999])
+def test_what_a_medium_changes_after_it_was_checked_is_not_signed_for(
+    tmp_path: Path, place: float, again: bool, volume_bytes: int
+) -> None:
+    case = make_case(volume_bytes=volume_bytes)
+    offset = int(place * len(case.tar))
+    if again:  # a later run hashes blobs that are there, and then computes the checksums
+        run(tmp_path, case, Server(case.bodies))
+    fetched = any(one.offset <= offset < one.offset + one.size for one in case.plan.to_fetch)
+    tar = ChangingTar(tmp_path, case.plan.volumes, offset, int(again and fetched))
+    with pytest.raises(IntegrityError, match="does not read back"):
+        run(tmp_path, case, Server(case.bodies), tar=tar)
 
 
 def test_blobs_are_fetched_at_once_and_no_more_than_are_allowed(

@@ -74,6 +74,14 @@ def test_what_is_there_stays_when_it_is_opened_again(tmp_path: Path) -> None:
         assert b"".join(map(bytes, tar.chunks(298, 5))) == b"early"
 
 
+def test_what_lies_behind_the_end_of_a_volume_is_removed(tmp_path: Path) -> None:
+    for number in range(4):
+        (tmp_path / f"images.tar.{number:03}").write_bytes(b"x" * 301)
+    with TarFile(tmp_path, cut(1_000, 300)):
+        sizes = [path.stat().st_size for path in sorted(tmp_path.iterdir())]
+    assert sizes == [300, 300, 300, 100]
+
+
 def test_it_holds_what_its_files_are_long_enough_for(tmp_path: Path) -> None:
     with TarFile(tmp_path, cut(1_000, 300)) as tar:
         assert not tar.holds(0, 1)

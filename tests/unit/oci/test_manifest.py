@@ -159,7 +159,7 @@ def test_a_body_of_another_kind_is_refused(body: bytes, media_type: str, why: st
         ({"urls": [1]}, "urls that are not a list"),
         ({"platform": {"os": "a/b", "architecture": "c"}}, "the platform 'a/b/c'"),
         ({"platform": {"os": "a", "architecture": "b\n"}}, r"the platform 'a/b\n'"),
-        ({"platform": {"os": "a", "architecture": "\ud800"}}, r"the platform 'a/\ud800'"),
+        ({"platform": {"os": "a", "architecture": "\ud800"}}, "half of a surrogate pair"),
     ],
 )
 def test_a_descriptor_with_a_wrong_field_is_refused(fields: dict[str, object], why: str) -> None:
