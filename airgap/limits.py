@@ -24,7 +24,9 @@ class Limits:
     response_bytes: int = 1 * MIB
     redirect_bytes: int = 64 * KIB
     challenge_characters: int = 4 * KIB
+    challenge_headers: int = 16
     header_characters: int = 80
+    words_characters: int = 300
     config_bytes: int = 8 * MIB
     json_depth: int = 32
     contents_bytes: int = 64 * MIB
