@@ -68,7 +68,7 @@ class Authorization:
         challenges = challenges_of(response)
         words = read_words(response, self._timeout)
         credential = None if endpoint.sent_by else self._credentials.find(endpoint.name)
-        login = _Login(endpoint, credential, session, self._timeout)
+        login = _Login(endpoint, credential, session, self._timeout, bool(self._actions))
         schemes = [challenge.scheme for challenge in challenges]
         has_password = credential is not None and credential.password
         basic = _basic(credential) if credential and has_password and "basic" in schemes else ""
@@ -89,7 +89,7 @@ class Authorization:
             raise no_token_server(endpoint, bearers[0].get("realm"))
         else:
             unknown = "" if "basic" in schemes else ", ".join(schemes)
-            raise refused(endpoint, words, scheme=unknown)
+            raise refused(endpoint, words, scheme=unknown, pushing=bool(self._actions))
         with self._lock:
             self._headers[_key(endpoint)] = header
 
@@ -111,12 +111,14 @@ class _Login:
         credential: What they are fetched with; None for nothing.
         session: Asks.
         timeout: Seconds to wait for a token server.
+        pushing: They are for a push.
     """
 
     endpoint: Endpoint
     credential: Credential | None
     session: requests.Session
     timeout: float
+    pushing: bool
 
     def realm(self, challenge: Challenge, asked: str) -> str:
         """Return the address of a challenge's token server; empty if it may not be asked.
@@ -155,7 +157,7 @@ class _Login:
                 return _read_token(server, response, self.timeout)
             words = read_words(response, self.timeout)
             if response.status_code in (400, 401, 403):
-                raise refused(self.endpoint, words)
+                raise refused(self.endpoint, words, pushing=self.pushing)
             raise refusal(f"{server} answered {response.status_code}", response, words)
 
     def _response(

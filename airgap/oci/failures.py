@@ -164,7 +164,12 @@ def is_temporary(status: int) -> bool:
 
 
 def refused(
-    endpoint: Endpoint, words: Words = _NO_WORDS, *, denied: bool = False, scheme: str = ""
+    endpoint: Endpoint,
+    words: Words = _NO_WORDS,
+    *,
+    denied: bool = False,
+    scheme: str = "",
+    pushing: bool = False,
 ) -> CredentialsError:
     """The error for a server that refuses what it was asked with.
 
@@ -173,6 +178,7 @@ def refused(
         words: What it says.
         denied: It knows who asks (403), and does not want them to log in (401).
         scheme: The way to log in that it asks for, if it is none that we know.
+        pushing: It was to take something, and not to give it.
     """
     if endpoint.sent_by:
         return CredentialsError(
@@ -181,14 +187,20 @@ def refused(
             remedy=f"name the image as that registry does: {endpoint.name}/{endpoint.repository}",
         )
     meaning = "The repository does not exist, is private, or the credentials are wrong."
+    remedy = f"check the name; if it is private: docker login {endpoint.name}"
+    if pushing:
+        meaning = (
+            "There are no credentials for it here, they are wrong, or that account may not do it."
+        )
+        remedy = f"docker login {endpoint.name} (with sudo if airgap runs with sudo)"
     if denied:
         meaning = "That account may not read it, or a rule of the registry forbids it."
-    elif scheme:
+    if scheme:
         meaning = f"It wants to be asked by {shown(scheme)}, and airgap knows Basic and Bearer."
     return CredentialsError(
         f"{endpoint.name} refuses {endpoint.repository}",
         meaning=words.with_meaning(meaning),
-        remedy=f"check the name; if it is private: docker login {endpoint.name}",
+        remedy=remedy,
     )
 
 
