@@ -148,13 +148,15 @@ class PushClient:
 
         def ask() -> str:
             response = self._send("HEAD", repository, path, headers=_ACCEPT)
-            self._expect(response, repository, _OK, _NOT_FOUND, *_WRONG_WAY)
+            words = read_words(response, self._timeout)
             if response.status_code == _NOT_FOUND:
                 return ""
+            if failures.is_temporary(response.status_code):
+                raise self._refused(response, repository, words)
             stated = ""
             if response.status_code == _OK:
                 stated = response.headers.get("Docker-Content-Digest", "")
-            # Not all registries say it.
+            # Not all registries say it, or know HEAD; and a refusal has words only for a GET.
             stated = stated or self._digest(repository, path)
             return stated[: LIMITS.header_characters]
 
@@ -265,12 +267,16 @@ class PushClient:
         return Way.PUSHED
 
     def _digest(self, repository: str, path: str) -> str:
-        """Of the bytes of a manifest, as they come."""
+        """Of the bytes of a manifest, as they come; empty if there is none.
+
+        Raises:
+            AirgapError: The registry refuses.
+        """
         with self._send("GET", repository, path, headers=_ACCEPT) as response:
             if response.status_code != _OK:
+                self._expect(response, repository, _NOT_FOUND)
                 return ""
-            timeout = self._connection.timeout
-            body = read_document(response, "a manifest", LIMITS.manifest_bytes, timeout)
+            body = read_document(response, "a manifest", LIMITS.manifest_bytes, self._timeout)
         return digest_of(body)
 
     def _has(self, repository: str, digest: str) -> bool:
