@@ -21,6 +21,8 @@ from airgap.oci.registries import Endpoint
 from airgap.oci.session import NewAdapter, is_same_server, new_session
 
 _UNAUTHORISED = 401
+# A registry and two servers behind it may each want a token, and know the last one no more.
+_MOST_ANSWERS = 6
 _PATH = re.compile(r"/v2/(.+)/(?:manifests|blobs)/[^/]+")
 _NO_AUTHORITIES: Mapping[str, Path] = {}
 
@@ -83,7 +85,7 @@ class Connection:
         redirects: bool = True,
         patience: float = 0,
     ) -> requests.Response:
-        """A response of whatever status, its body not read yet; a 401 is answered once.
+        """A response of whatever status, its body not read yet; a server's 401 is answered once.
 
         A server to which the endpoint redirects is another one: it gets a token of its own, fetched
         without credentials, and is then asked itself.
@@ -113,17 +115,21 @@ class Connection:
                 allow_redirects=redirects,
             )
 
-        response = send(endpoint, url)
-        if response.status_code != _UNAUTHORISED:
-            return response
-        place, address = endpoint, url
-        if not is_same_server(url, response.url):
-            place, address = _redirected(endpoint, response.url), response.url
-            if self._authorization.header(place):
+        place, address, answered = endpoint, url, set[Endpoint]()
+        response = send(place, address)
+        for _ in range(_MOST_ANSWERS):
+            if response.status_code != _UNAUTHORISED:
+                break
+            if is_same_server(address, response.url):
+                if place in answered:
+                    break
+                answered.add(place)
+                self._answer(place, response)
+            else:
+                place, address = _redirected(endpoint, response.url), response.url
+                if not self._authorization.header(place):
+                    continue
                 response.close()
-                response = send(place, address)
-        if response.status_code == _UNAUTHORISED and is_same_server(address, response.url):
-            self._answer(place, response)
             response = send(place, address)
         return response
 
