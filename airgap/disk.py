@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 from airgap.errors import UsageError
@@ -34,6 +35,24 @@ def read_given(path: Path, limit: int, what: str = "") -> bytes:
     if len(data) > limit:
         raise UsageError(f"{path} is larger than {limit} bytes")
     return data
+
+
+def read_regular(path: Path, limit: int, flags: int = 0) -> bytes:
+    """Return the start of a file that somebody else may have named, made or changed.
+
+    Args:
+        path: The file.
+        limit: How many bytes are read at most.
+        flags: Further flags of `open(2)`, such as `os.O_NOFOLLOW`.
+
+    Raises:
+        OSError: The file cannot be read, or is no regular file: a pipe would be waited for.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | flags)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        return file.read(limit)
 
 
 def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:

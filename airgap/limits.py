@@ -13,14 +13,22 @@ GIB = 1024 * MIB
 class Limits:
     """The most that is read or accepted of each thing. Sizes are bytes.
 
+    `ahead_seconds` is how far in the future a bundle may be made, by the clock of the host: it may
+    keep local time. A clock before `clock_seconds`, 2026-01-01 in Unix time, was never set.
     `manifest_bytes` is the size that registries must accept at least (OCI distribution spec,
     "Pushing Manifests"); larger manifests cannot be relied on to exist.
+    `index_depth` are the levels of indexes above an image's manifests, and `documents` the indexes
+    and manifests of one image.
     `header_characters` are those of a header that is shown to people. `pattern_steps` bound the
     work for one pattern in a Dockerfile's variables.
     """
 
+    ahead_seconds: int = 24 * 60 * 60
+    clock_seconds: int = 1_767_225_600
     manifest_bytes: int = 4 * MIB
     manifest_entries: int = 1_000
+    index_depth: int = 8
+    documents: int = 10_000
     response_bytes: int = 1 * MIB
     redirect_bytes: int = 64 * KIB
     challenge_characters: int = 4 * KIB
@@ -33,6 +41,7 @@ class Limits:
     checksums_bytes: int = 1 * MIB
     signature_bytes: int = 16 * KIB
     key_bytes: int = 16 * KIB
+    searched_folders: int = 20_000
     ca_bytes: int = 1 * MIB
     node_bytes: int = 64 * KIB
     node_registries: int = 8

@@ -261,6 +261,7 @@ def make_bundle(  # noqa: PLR0913 - all but the first two have defaults
     tool: bytes = b"not a program\n",
     version: str = "0",
     volume_bytes: int = 0,
+    tag_pins: bool = False,
 ) -> Contents:
     """Writes a bundle and signs it.
 
@@ -277,6 +278,7 @@ def make_bundle(  # noqa: PLR0913 - all but the first two have defaults
         tool: The bytes of `tool/airgap.pyz`.
         version: That program's.
         volume_bytes: The size of volumes that each tar is cut into; 0 for one file.
+        tag_pins: As for `framing.head`.
     """
     images = small_images() if images is None else images
     blobs = {digest: data for image in images for digest, data in image.bodies.items()}
@@ -286,7 +288,7 @@ def make_bundle(  # noqa: PLR0913 - all but the first two have defaults
     documents = {digest: found for image in images for digest, found in image.documents.items()}
     sizes = {digest: len(data) for digest, data in blobs.items()}
     mtime = int(parse_time(created).timestamp())
-    head = framing.head(entries, documents, sizes, host_platforms, mtime)
+    head = framing.head(entries, documents, sizes, host_platforms, mtime, tag_pins=tag_pins)
     places = framing.place_blobs(len(head), sizes.items())
     contents = Contents(
         name, serial, created, expires, version, tuple(host_platforms), entries, places

@@ -6,6 +6,8 @@ emulators that it registered.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +29,7 @@ from airgap.bundle.contents import ImageEntry
 from airgap.errors import HostError
 from airgap.limits import LIMITS
 from airgap.oci.platform import Platform
+from airgap.ownership import changeable_by_others, open_locked
 from airgap.progress import Progress
 from airgap.store.export import export
 from airgap.store.store import Store
@@ -35,7 +38,7 @@ ROLES = ("registry", "builder", "buildx")
 """Roles without which there is no workshop; to build for other platforms it needs an emulator."""
 
 _NAME = "airgap-workshop"
-_FOLDER = "workshop"
+_FOLDER, _LOCK = "workshop", "workshop.lock"
 _MIRROR = f"{_NAME}-mirror"
 _BUILDER = f"{_NAME}-buildkitd"
 _EMULATOR = f"{_NAME}-emulator"
@@ -75,7 +78,7 @@ class _Place:
 
 @contextmanager
 def workshop_folder(cache: Path) -> Iterator[Path]:
-    """A folder for a workshop, of which a host can have one at a time; removed at the end.
+    """A folder for a workshop, of which a user can have one at a time; removed at the end.
 
     Args:
         cache: Where it is made; what a killed run left there is removed first.
@@ -83,25 +86,28 @@ def workshop_folder(cache: Path) -> Iterator[Path]:
     Raises:
         HostError: There is one already, or the folder cannot be written.
     """
-    with socket.socket(socket.AF_UNIX) as lock:
-        try:
-            # An abstract name: it is gone with whoever has it (unix(7)).
-            lock.bind(f"\0{_NAME}")
-        except OSError as error:
-            raise HostError(
-                "another airgap records or rehearses builds on this machine",
-                remedy="wait until it has ended",
-            ) from error
-        folder = cache / _FOLDER
+    try:
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_safe(cache)
+        lock = open_locked(cache / _LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise HostError(
+            "another airgap records or rehearses builds on this machine",
+            remedy="wait until it has ended",
+        ) from error
+    except OSError as error:
+        raise HostError(f"cannot write {cache}: {error.strerror}") from error
+    folder = cache / _FOLDER
+    try:
         try:
             shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
+            folder.mkdir(mode=0o700)
         except OSError as error:
             raise HostError(f"cannot write {folder}: {error.strerror}") from error
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
 
 
 @contextmanager
@@ -120,8 +126,9 @@ def open_workshop(
         HostError: Docker is not there, or refuses; or the bundle lacks a role.
     """
     _check(material)
-    engine = Engine(Path(_NAME))
+    engine = Engine(Path(_NAME, str(os.geteuid())))
     engine.check()
+    _check_alone(engine)
     progress.message("starting BuildKit and a mirror from the bundle's images")
     with ExitStack() as stack:
         for name in (_MIRROR, _BUILDER):  # of a run that was killed
@@ -140,6 +147,38 @@ def open_workshop(
         yield Builder(_buildx(engine, material, images["buildx"]), place.host)
 
 
+def _check_safe(cache: Path) -> None:
+    """Nobody else may change what is run from there.
+
+    Raises:
+        HostError: Somebody can.
+    """
+    part = changeable_by_others(cache)
+    if part is not None:
+        raise HostError(
+            f"other users can change {part}",
+            meaning=f"airgap runs programs that it keeps in {cache}.",
+            remedy="name another folder: export XDG_CACHE_HOME=DIR",
+        )
+
+
+def _check_alone(engine: Engine) -> None:
+    """No other user has a workshop: it would have the same containers.
+
+    Raises:
+        HostError: Somebody has.
+    """
+    for name in (_MIRROR, _BUILDER):
+        owner = Path(engine.owner_of(name))
+        if owner.parent == Path(_NAME) and not engine.is_ours(name):
+            raise HostError(
+                f"the user {owner.name} records or rehearses builds on this machine",
+                meaning=f"The container {name} is theirs.",
+                remedy="wait until that has ended; if it was killed: "
+                f"docker rm --force {_MIRROR} {_BUILDER}",
+            )
+
+
 def _check(material: Material) -> None:
     missing = [role for role in _needed(material) if role not in material.roles]
     if missing:
@@ -149,7 +188,7 @@ def _check(material: Material) -> None:
             remedy="make it without --no-roles",
         )
     for role in _needed(material):
-        if str(material.native) not in material.roles[role].platforms:
+        if not material.roles[role].serves(material.native):
             raise HostError(
                 f"the bundle's {role} is not made for {material.native}",
                 meaning="This machine cannot run it.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from airgap.bundle import framing
 from airgap.bundle.contents import Contents, ImageEntry, broken
@@ -10,7 +11,8 @@ from airgap.bundle.joined_tar import JoinedTar
 from airgap.bundle.media import Media
 from airgap.limits import LIMITS
 from airgap.oci import manifest
-from airgap.oci.manifest import Descriptor, Index, Manifest
+from airgap.oci.manifest import Descriptor, Index, Manifest, blobs_of
+from airgap.oci.tree import carried_platforms, merge, omitted_platforms, read_tree
 
 
 class Archive(JoinedTar):
@@ -37,59 +39,46 @@ class Archive(JoinedTar):
         found: dict[str, Manifest | Index] = {}
         reached: set[str] = set()
         for image in self.contents.images:
-            self._read_document(image.digest, image.media_type, image.name, found)
-            reached |= self._reach(image, found)
+            part = read_tree(image.digest, image.media_type, image.name, _Carried(self, image.name))
+            self._check_platforms(image, part)
+            reached |= self._reach(image, part)
+            merge(found, part)
         unreached = [blob.digest for blob in self.contents.blobs if blob.digest not in reached]
         if unreached:
             raise broken(f"{unreached[0]} belongs to no image")
         return found
 
-    def _read_document(
-        self, digest: str, media_type: str, what: str, found: dict[str, Manifest | Index]
-    ) -> None:
-        if digest in found:
-            if found[digest].media_type != media_type:
-                raise broken(f"{digest} is said to be of two media types")
-            return
-        body = self.small_blob(digest, LIMITS.manifest_bytes)
-        document = manifest.parse(body, media_type, what)
-        found[digest] = document
-        if isinstance(document, Index):
-            for child in document.manifests:
-                if child.digest in self.blobs and child.media_type in manifest.MANIFEST_TYPES:
-                    self._check_carried(child, what)
-                    self._read_document(child.digest, child.media_type, what, found)
-
-    def _reach(self, image: ImageEntry, documents: Mapping[str, Manifest | Index]) -> set[str]:
+    def _reach(self, image: ImageEntry, part: Mapping[str, Manifest | Index]) -> set[str]:
         """All digests of an image, each checked to be carried with the size stated for it."""
-        part = documents_of(image.digest, documents)
-        reached = set(part)
         for document in part.values():
-            for blob in document.blobs if isinstance(document, Manifest) else ():
-                self._check_carried(blob, image.name)
-                reached.add(blob.digest)
-        self._check_platforms(image, documents)
-        return reached
+            for blob in document.blobs:
+                self.check_carried(blob, image.name)
+        return {*part, *blobs_of(part)}
 
-    def _check_carried(self, stated: Descriptor, what: str) -> None:
+    def check_carried(self, stated: Descriptor, what: str) -> None:
+        """Makes sure that a blob is carried with the size that is stated for it.
+
+        Raises:
+            IntegrityError: It is not.
+        """
         entry = self.blobs.get(stated.digest)
         if entry is None or entry.size != stated.size:
             raise broken(f"{what} needs {stated.digest} of {stated.size} bytes")
 
-    def _check_platforms(
-        self, image: ImageEntry, documents: Mapping[str, Manifest | Index]
-    ) -> None:
+    def _check_platforms(self, image: ImageEntry, part: Mapping[str, Manifest | Index]) -> None:
         """What the contents say that an image is made for is what its own documents say."""
-        top = documents[image.digest]
+        top = part[image.digest]
+        if top.media_type != image.media_type:
+            raise broken(f"{image.name} says it is {top.media_type}, not {image.media_type}")
         if isinstance(top, Index):
-            carried = {str(platform) for platform in framing.manifests_of(top, documents)}
-            omitted = {str(platform) for platform in top.platforms} - set(image.platforms)
+            carried = carried_platforms(image.digest, part)
         else:
             config = self.small_blob(top.config.digest, LIMITS.config_bytes)
-            carried, omitted = {str(manifest.config_platform(config, image.name))}, set()
-        if not set(image.platforms) <= carried:
+            stated = manifest.config_platform(config, image.name)
+            carried = [str(stated)] if stated else []
+        if not set(image.platforms).issubset(carried):
             raise broken(f"{image.name} does not hold the platforms that are stated")
-        if set(image.omitted) != omitted:
+        if set(image.omitted) != set(omitted_platforms(image.digest, part, image.platforms)):
             raise broken(f"{image.name} does not leave out the platforms that are stated")
 
     def check_framing(self, documents: Mapping[str, Manifest | Index]) -> None:
@@ -103,18 +92,31 @@ class Archive(JoinedTar):
         """
         contents = self.contents
         sizes = {image.digest: self.blobs[image.digest].size for image in contents.images}
-        self._check_framing(
-            framing.head(
-                contents.images, documents, sizes, contents.host_platforms, contents.created_seconds
-            )
-        )
+        parts = (contents.images, documents, sizes, contents.host_platforms)
+        head = framing.head(*parts, contents.created_seconds)
+        older = framing.head(*parts, contents.created_seconds, tag_pins=True)
+        if older != head and self.read(0, min(len(older), self.size)) == older:
+            head = older
+        self._check_framing(head)
 
 
-def documents_of(
-    digest: str, documents: Mapping[str, Manifest | Index]
-) -> dict[str, Manifest | Index]:
-    """Those of `documents` that an image has: its own, and its children if it is an index."""
-    top = documents[digest]
-    children = top.manifests if isinstance(top, Index) else ()
-    reached = [digest, *(child.digest for child in children)]
-    return {one: documents[one] for one in reached if one in documents}
+@dataclass(frozen=True, slots=True)
+class _Carried:
+    """What a bundle holds of an image: see `tree.Holder`."""
+
+    archive: Archive
+    what: str
+
+    def has(self, entry: Descriptor) -> bool:
+        """Whether it is carried, with the size that the index states."""
+        if entry.digest not in self.archive.blobs:
+            return False
+        self.archive.check_carried(entry, self.what)
+        return True
+
+    def document(self, digest: str) -> bytes:
+        return self.archive.small_blob(digest, LIMITS.manifest_bytes)
+
+    def config(self, config: Descriptor) -> bytes:
+        self.archive.check_carried(config, self.what)
+        return self.archive.small_blob(config.digest, LIMITS.config_bytes)

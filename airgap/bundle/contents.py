@@ -17,7 +17,7 @@ from airgap.errors import AirgapError, IntegrityError
 from airgap.limits import LIMITS
 from airgap.oci.digest import is_digest
 from airgap.oci.manifest import INDEX_TYPES, MANIFEST_TYPES, load_json
-from airgap.oci.platform import parse_platform
+from airgap.oci.platform import Platform, parse_platform, preference
 from airgap.oci.reference import Reference, parse_reference
 
 FORMAT = "airgap-bundle/1.0"
@@ -46,8 +46,8 @@ class ImageEntry:
         name: Fully qualified reference, as it was asked for.
         digest: Of its index or manifest.
         media_type: Of its index or manifest.
-        platforms: Those carried.
-        omitted: Those that the index has and the bundle has not.
+        platforms: Those carried; none for an image without an index that states none.
+        omitted: Those that its indexes state and the bundle does not have.
         roles: What it is for; see `ROLES`.
         referrers: Digests of carried referrers.
     """
@@ -64,6 +64,28 @@ class ImageEntry:
     def reference(self) -> Reference:
         """The name, parsed."""
         return parse_reference(self.name)
+
+    def serves(self, platform: Platform) -> bool:
+        """Whether an engine that wants a platform takes what is carried.
+
+        An engine asks for the best that the index names, even if that was left out. An image
+        without an index that states no platform is good for every one.
+        """
+        if not self.platforms:
+            return self.media_type in MANIFEST_TYPES
+        ranks = {
+            text: rank
+            for text in (*self.omitted, *self.platforms)
+            if (rank := preference(platform, parse_platform(text))) is not None
+        }
+        return bool(ranks) and min(ranks, key=ranks.__getitem__) in self.platforms
+
+    @property
+    def made_for(self) -> str:
+        """The platforms that are carried, for people."""
+        if self.platforms or self.media_type not in MANIFEST_TYPES:
+            return ", ".join(self.platforms) or "no platform"
+        return "any platform"
 
 
 @dataclass(frozen=True, slots=True)

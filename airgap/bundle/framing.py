@@ -26,7 +26,8 @@ from itertools import count
 from airgap.bundle.contents import BlobEntry, ImageEntry, broken, canonical
 from airgap.oci.digest import hex_of
 from airgap.oci.manifest import OCI_INDEX, Index, Manifest
-from airgap.oci.platform import Platform, parse_platform
+from airgap.oci.platform import parse_platform
+from airgap.oci.tree import images_of
 
 BLOCK = 512
 END_BYTES = 2 * BLOCK
@@ -87,6 +88,8 @@ def head(
     sizes: Mapping[str, int],
     host_platforms: Sequence[str],
     mtime: int,
+    *,
+    tag_pins: bool = False,
 ) -> bytes:
     """The first three files of `images.tar`, with headers and padding.
 
@@ -96,11 +99,12 @@ def head(
         sizes: Digest to size in bytes, of every image's own digest.
         host_platforms: Preferred for the single platform that `manifest.json` can name.
         mtime: Unix seconds for the headers.
+        tag_pins: A name with a tag and a digest sets its tag, as in bundles of airgap 1.0.
     """
     files = {
         "oci-layout": canonical({"imageLayoutVersion": "1.0.0"}),
         "index.json": _index_json(images, sizes),
-        "manifest.json": _manifest_json(images, documents, host_platforms),
+        "manifest.json": _manifest_json(images, documents, host_platforms, tag_pins=tag_pins),
     }
     out = io.BytesIO()
     for name, data in files.items():
@@ -177,16 +181,19 @@ def _manifest_json(
     images: Sequence[ImageEntry],
     documents: Mapping[str, Manifest | Index],
     host_platforms: Sequence[str],
+    *,
+    tag_pins: bool,
 ) -> bytes:
     entries = []
     for image in images:
         manifest = _for_classic_load(image, documents, host_platforms)
         if manifest is not None:
             tagged = replace(image.reference, digest="")
+            sets_tag = tagged.tag if tag_pins else image.reference.own_tag
             entries.append(
                 {
                     "Config": blob_path(manifest.config.digest),
-                    "RepoTags": [tagged.familiar] if tagged.tag else None,
+                    "RepoTags": [tagged.familiar] if sets_tag else None,
                     "Layers": [blob_path(layer.digest) for layer in manifest.layers],
                 }
             )
@@ -200,21 +207,9 @@ def _for_classic_load(
     document = documents.get(image.digest)
     if not isinstance(document, Index):
         return document
-    carried = manifests_of(document, documents)
+    carried = images_of(image.digest, documents)
     wanted = [parse_platform(text) for text in (*host_platforms, *image.platforms)]
     return next((carried[platform] for platform in wanted if platform in carried), None)
-
-
-def manifests_of(
-    index: Index, documents: Mapping[str, Manifest | Index]
-) -> dict[Platform, Manifest]:
-    """Platform to manifest, for those children of `index` that are carried."""
-    found: dict[Platform, Manifest] = {}
-    for child in index.manifests:
-        document = documents.get(child.digest)
-        if child.platform and child.attests is None and isinstance(document, Manifest):
-            found.setdefault(child.platform, document)
-    return found
 
 
 def check_places(

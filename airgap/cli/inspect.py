@@ -34,7 +34,7 @@ def command(folder: Path, as_json: bool) -> None:
     rows += [
         (
             image.reference.familiar,
-            ", ".join(image.platforms),
+            image.made_for,
             ", ".join(image.omitted) or "-",
             image.digest[:19],
             ", ".join(image.roles),

@@ -41,7 +41,7 @@ def command(settings: Settings, names: tuple[str, ...], platform: str) -> None:
         work.engine.check()
         with state.lock("airgap load"):
             for image in [work.wanted.image(name) for name in names]:
-                native = native_platform() if str(native_platform()) in image.platforms else None
+                native = native_platform() if image.serves(native_platform()) else None
                 bring_image(work, image, chosen or native)
                 which = f" for {chosen}" if chosen else ""
                 click.echo(f"Docker has {image.reference.familiar}{which}")

@@ -16,12 +16,12 @@ class Settings:
     """Global settings.
 
     Attributes:
-        root: State of the isolated host.
+        state_dir: State of the isolated host; may be a folder that others can change.
         trust_dir: Trusted keys.
         quiet: No progress.
     """
 
-    root: Path
+    state_dir: Path
     trust_dir: Path
     quiet: bool
 
@@ -34,6 +34,18 @@ class Settings:
 
             data, config = user_data_path("airgap"), user_config_path("airgap")
         return cls((root or data).absolute(), (trust_dir or config / "trust").absolute(), quiet)
+
+    @property
+    def root(self) -> Path:
+        """State of the isolated host.
+
+        Raises:
+            HostError: Others than root and this user can change it.
+        """
+        from airgap.isolated.state import check_safe
+
+        check_safe(self.state_dir)
+        return self.state_dir
 
     def progress(self) -> Progress:
         """The progress observer for this process."""

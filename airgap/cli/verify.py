@@ -27,11 +27,12 @@ def command(
     Example:
       airgap verify /media/usb/airgap --trust site.pub
     """
+    from airgap.bundle.archive import Archive
     from airgap.bundle.media import Media
     from airgap.bundle.replay_tar import ReplayTar
     from airgap.bundle.verify import listed_names, read_signed, verify_all
     from airgap.cli.table import unlisted_lines
-    from airgap.replay.carried import check_maps
+    from airgap.replay.readable import check_bundle
 
     keys = keys_for(settings, trust, folders)
     media = Media(folders)
@@ -40,9 +41,9 @@ def command(
         click.echo(line, err=True)
     with settings.progress() as progress:
         verify_all(media, signed.contents, progress)
-    with ReplayTar(media, signed.contents) as replay:
-        check_maps(replay)
     contents = signed.contents
+    with Archive(media, contents) as archive, ReplayTar(media, contents) as replay:
+        check_bundle(media, contents, archive, replay)
     if as_json:
         report = {
             "name": contents.name,

@@ -33,11 +33,13 @@ from airgap.connected.source import Source
 from airgap.connected.tar_file import TarFile
 from airgap.connected.unfinished import Started, Unfinished, not_written
 from airgap.disk import sync, write_whole
-from airgap.errors import UsageError
+from airgap.errors import IntegrityError, UsageError
 from airgap.limits import LIMITS
 from airgap.oci.platform import parse_platform
 from airgap.progress import Progress
+from airgap.replay.readable import check_bundle, check_contents
 from airgap.spec.bundle_spec import Request
+from airgap.store.tags import colliding
 from airgap.tool.build import ToolBuilder
 from airgap.trust.keys import PrivateKey
 
@@ -99,6 +101,8 @@ def plan_bundle(
         progress.message(f"going on with what was begun {earlier.created}, as names were then")
     known = target.fixed or earlier
     images = resolve_all(source, request, known.digests if known else {}, jobs)
+    for note in dict.fromkeys(note for image in images for note in image.notes):
+        progress.message(f"note: {note}")
     if known is None:
         now = datetime.now(UTC).replace(microsecond=0)
         digests = {image.entry.name: image.entry.digest for image in images}
@@ -115,6 +119,9 @@ def plan_bundle(
     )
     plan = make_plan(contents, images, target.volume_bytes)
     _check_limits(plan.contents, plan.tar_bytes, "Nothing was fetched.")
+    _check_tags(plan.contents)
+    with _installable("Nothing was fetched."):
+        check_contents(plan.contents.with_files(_planned_files(plan)))
     return Draft(target, unfinished, known, plan)
 
 
@@ -209,6 +216,53 @@ def _check_limits(contents: Contents, tar_bytes: int, undone: str) -> None:
             )
 
 
+def _check_tags(contents: Contents) -> None:
+    """Refuses two images that would have one tag on the host."""
+    if found := colliding(contents.images):
+        tag, one, other = found
+        raise UsageError(
+            f"{one.reference.familiar} and {other.reference.familiar} are two images, and both "
+            f"set the tag {tag} of a mirror",
+            meaning="No host would install the bundle. Nothing was fetched.",
+            remedy=f"leave one out, or name it by its digest: {one.reference.name}@{one.digest}",
+        )
+
+
+def _planned_files(plan: Plan) -> list[FileEntry]:
+    """The files that a bundle will have, with sums that nobody knows yet."""
+    sizes = {volume.name: volume.size for volume in plan.volumes} | {TOOL_NAME: 0, README_NAME: 0}
+    return [FileEntry(name, size, "0" * 64) for name, size in sizes.items()]
+
+
+def _check_readable(output: Path, contents: Contents) -> None:
+    """Reads the bundle back, by the rules that `install` applies to it.
+
+    Raises:
+        IntegrityError: No host would install it.
+    """
+    media = Media([output], finished=False)
+    with (
+        _installable("It was not signed."),
+        Archive(media, contents) as archive,
+        ReplayTar(media, contents) as replay,
+    ):
+        check_bundle(media, contents, archive, replay)
+
+
+@contextmanager
+def _installable(undone: str) -> Iterator[None]:
+    """What a reader would say of the bundle, as an error for who makes it."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise IntegrityError(
+            f"this bundle cannot be installed: {error.message}",
+            meaning=f"Every host would refuse it. {undone}",
+            remedy="leave out the image or recording that this names; if the disk changed a file, "
+            "use another disk: -o DIR",
+        ) from error
+
+
 def _write_tar(draft: Draft, source: Source, pace: Pace, progress: Progress) -> list[FileEntry]:
     output, plan = draft.target.output, draft.plan
     with TarFile(output, plan.volumes, durable=draft.target.durable) as tar:
@@ -239,6 +293,7 @@ def _write_files(draft: Draft, contents: Contents, key: PrivateKey) -> Contents:
     output = draft.target.output
     text = readme.render(contents, key.public).encode()
     contents = contents.with_files([*contents.files, _write_file(output, README_NAME, text)])
+    _check_readable(output, contents)
     sums = checksums(contents)
     write_whole(output / CONTENTS_NAME, contents.to_bytes())
     write_whole(output / SIGNATURE_NAME, key.sign(sums))

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from airgap.bundle import framing
-from airgap.bundle.contents import BlobEntry, Contents
+from airgap.bundle.contents import BlobEntry, Contents, ImageEntry
 from airgap.bundle.framing import Piece
 from airgap.bundle.volumes import Volume, cut
-from airgap.connected.resolve import ResolvedImage
-from airgap.errors import IntegrityError
+from airgap.connected.resolve import ResolvedImage, wrong_size
+from airgap.oci import tree
+from airgap.oci.manifest import Index, Manifest
 from airgap.oci.reference import Reference
 from airgap.progress import format_bytes
 
@@ -72,13 +73,11 @@ def make_plan(contents: Contents, images: Sequence[ResolvedImage], volume_bytes:
         bodies |= image.bodies
         for blob in image.blobs:
             if sizes.setdefault(blob.digest, blob.size) != blob.size:
-                raise IntegrityError(f"{image.reference} states a wrong size for {blob.digest}")
+                raise wrong_size(image.reference, blob.digest)
             sources.setdefault(blob.digest, image.reference)
-    entries = tuple(image.entry for image in images)
-    documents = {
-        digest: document for image in images for digest, document in image.documents.items()
-    }
     lengths = {digest: len(body) for digest, body in bodies.items()}
+    documents = _documents(images, {**sizes, **lengths})
+    entries = tuple(_entry(image.entry, documents) for image in images)
     head = framing.head(
         entries, documents, lengths, contents.host_platforms, contents.created_seconds
     )
@@ -90,6 +89,42 @@ def make_plan(contents: Contents, images: Sequence[ResolvedImage], volume_bytes:
     return Plan(replace(contents, images=entries, blobs=blobs), pieces, volumes, bodies, sources)
 
 
+def _documents(
+    images: Sequence[ResolvedImage], sizes: Mapping[str, int]
+) -> dict[str, Manifest | Index]:
+    """The documents of all images, as a reader of the bundle finds them.
+
+    What one image leaves out of its index another one may bring.
+
+    Raises:
+        IntegrityError: An index states a wrong size for something that is carried.
+    """
+    found: dict[str, Manifest | Index] = {}
+    platforms = {digest: one for image in images for digest, one in image.configs.items()}
+    for image in images:
+        tree.merge(found, image.documents)
+        for index in image.documents.values():
+            for entry in index.manifests if isinstance(index, Index) else ():
+                if sizes.get(entry.digest, entry.size) != entry.size:
+                    raise wrong_size(image.reference, entry.digest)
+    for digest, one in found.items():
+        if isinstance(one, Index):
+            found[digest] = tree.with_blobs(one, lambda entry: entry.digest in sizes)
+        elif one.platform is None:
+            found[digest] = replace(one, platform=platforms.get(digest))
+    return found
+
+
+def _entry(entry: ImageEntry, documents: Mapping[str, Manifest | Index]) -> ImageEntry:
+    """What the contents say of an image, with what other images bring of it."""
+    if not isinstance(documents[entry.digest], Index):
+        return entry
+    carried = (*entry.platforms, *tree.carried_platforms(entry.digest, documents))
+    platforms = tuple(dict.fromkeys(carried))
+    omitted = tree.omitted_platforms(entry.digest, documents, platforms)
+    return replace(entry, platforms=platforms, omitted=tuple(omitted))
+
+
 def document(plan: Plan) -> dict[str, object]:
     """The plan for programs."""
     contents = plan.contents
@@ -97,7 +132,12 @@ def document(plan: Plan) -> dict[str, object]:
         "name": contents.name,
         "serial": contents.serial,
         "images": [
-            {"name": image.name, "digest": image.digest, "platforms": image.platforms}
+            {
+                "name": image.name,
+                "digest": image.digest,
+                "platforms": image.platforms,
+                "omitted": image.omitted,
+            }
             for image in contents.images
         ],
         "blobs": len(contents.blobs),
@@ -110,7 +150,7 @@ def document(plan: Plan) -> dict[str, object]:
 def describe(plan: Plan) -> str:
     """The plan as people read it: a line an image, then the sums."""
     lines = [
-        f"{image.reference.familiar}  {', '.join(image.platforms)}  {image.digest[:19]}  "
+        f"{image.reference.familiar}  {image.made_for}  {image.digest[:19]}  "
         f"({', '.join(image.roles)})"
         for image in plan.contents.images
     ]

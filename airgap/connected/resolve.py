@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from airgap.bundle.contents import ImageEntry
 from airgap.connected.source import Source
 from airgap.errors import IntegrityError, NotFoundError
-from airgap.oci import manifest
-from airgap.oci.manifest import Descriptor, Index, Manifest
-from airgap.oci.platform import Platform
+from airgap.oci import tree
+from airgap.oci.artifact import artifact
+from airgap.oci.attempts import persist
+from airgap.oci.manifest import Descriptor, Index, Manifest, blobs_of, is_document, is_index
+from airgap.oci.platform import Platform, preference
 from airgap.oci.reference import Reference
 from airgap.spec.bundle_spec import Request, WantedImage
+
+_HOST = re.compile(r"https?://([A-Za-z0-9._:\[\]-]{1,100})(?:[/?#]|$)")
+# Manifests of formats that nothing reads any more. Registries serve no such thing as a blob.
+_FORGOTTEN = (
+    "application/vnd.docker.distribution.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v1+prettyjws",
+    "application/vnd.oci.artifact.manifest.v1+json",
+    "application/vnd.cncf.oras.artifact.manifest.v1+json",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +37,18 @@ class ResolvedImage:
         entry: What the contents will say.
         bodies: Digest to bytes of its index and manifests, in the order to carry them.
         documents: The same, parsed.
-        blobs: Configs and layers.
+        blobs: Configs, layers, and entries of indexes that are blobs.
+        notes: What people should know of it, a line each.
+        configs: Digest of a manifest to the platform of its config, where that was read; also of
+            manifests that are not carried.
     """
 
     entry: ImageEntry
     bodies: Mapping[str, bytes]
     documents: Mapping[str, Manifest | Index]
     blobs: tuple[Descriptor, ...]
+    notes: tuple[str, ...] = ()
+    configs: Mapping[str, Platform] = field(default_factory=dict)
 
     @property
     def reference(self) -> Reference:
@@ -47,16 +65,19 @@ def resolve_image(source: Source, image: WantedImage, pinned: str = "") -> Resol
         pinned: The digest that an earlier run resolved the tag to, if there was one.
 
     Raises:
-        NotFoundError: The image or one of its platforms does not exist.
+        NotFoundError: The image or one of its platforms does not exist, or it is no image.
+        IntegrityError: What the registry serves is broken.
         AirgapError: Whatever the registry answered; see `Source`.
     """
     reference = image.reference
     asked = replace(reference, digest=pinned) if pinned else reference
     top, body = source.manifest(asked)
-    document = manifest.parse(body, top.media_type, str(reference))
-    if isinstance(document, Manifest):
-        return _single(source, image, top.digest, body, document)
-    return _indexed(source, image, top.digest, body, document)
+    upstream = _Upstream(source, reference, {top.digest: body})
+    if is_index(top.media_type):
+        found = _indexed(upstream, image, top)
+    else:
+        found = _single(upstream, image, top)
+    return replace(found, notes=(*found.notes, *_check_foreign(source, found)))
 
 
 def resolve_all(
@@ -85,62 +106,302 @@ def resolve_all(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _indexed(
-    source: Source, image: WantedImage, digest: str, body: bytes, index: Index
-) -> ResolvedImage:
-    children = {
-        child.platform: child
-        for child in reversed(index.manifests)
-        if child.platform and child.attests is None and child.platform.os != "unknown"
-    }
-    available = list(reversed(children))
-    wanted = image.platforms or tuple(available)
-    _check_available(image.reference, wanted, available)
-    kept = [children[platform] for platform in wanted]
-    digests = {child.digest for child in kept}
-    kept += [child for child in index.manifests if child.attests in digests]
-    bodies = {digest: body}
-    blobs: list[Descriptor] = []
-    documents: dict[str, Manifest | Index] = {digest: index}
-    for child in kept:
-        _, inner = source.manifest(replace(image.reference, digest=child.digest))
-        if len(inner) != child.size:
-            raise IntegrityError(f"{image.reference} states a wrong size for {child.digest}")
-        document = manifest.parse(inner, child.media_type, str(image.reference))
-        if isinstance(document, Index):
-            raise NotFoundError(f"{image.reference} has an index inside its index")
-        bodies[child.digest], documents[child.digest] = inner, document
-        blobs += document.blobs
-    carried = tuple(str(platform) for platform in wanted)
-    omitted = tuple(str(platform) for platform in available if str(platform) not in carried)
-    entry = ImageEntry(
-        str(image.reference), digest, index.media_type, carried, omitted, image.roles
-    )
-    return ResolvedImage(entry, bodies, documents, tuple(blobs))
+@dataclass(frozen=True, slots=True)
+class _Upstream:
+    """A registry as what holds an image: see `tree.Holder`.
+
+    Attributes:
+        source: Where registries are asked.
+        reference: The image.
+        bodies: Digest to bytes of what was fetched.
+        wants: Which entries of indexes are looked at.
+    """
+
+    source: Source
+    reference: Reference
+    bodies: dict[str, bytes]
+    wants: Callable[[Descriptor], bool] = field(default=lambda _: True)
+
+    def has(self, entry: Descriptor) -> bool:
+        """Whether an entry is wanted; the index has to state its size rightly."""
+        if not self.wants(entry):
+            return False
+        if is_document(entry.media_type):
+            if len(self.document(entry.digest)) != entry.size:
+                raise wrong_size(self.reference, entry.digest)
+            return True
+        try:
+            _open_blob(self.source, self.reference, entry)
+        except NotFoundError:
+            return False
+        return True
+
+    def document(self, digest: str) -> bytes:
+        if digest not in self.bodies:
+            _, self.bodies[digest] = self.source.manifest(replace(self.reference, digest=digest))
+        return self.bodies[digest]
+
+    def config(self, config: Descriptor) -> bytes:
+        return self.source.small_blob(self.reference, config)
+
+    def tree(
+        self, top: Descriptor, wants: Callable[[Descriptor], bool]
+    ) -> dict[str, Manifest | Index]:
+        """The documents of an image, of those entries that are wanted."""
+        holder = replace(self, wants=wants)
+        return tree.read_tree(top.digest, top.media_type, str(self.reference), holder)
 
 
-def _single(
-    source: Source, image: WantedImage, digest: str, body: bytes, document: Manifest
-) -> ResolvedImage:
-    """An image without an index has one platform, which its config states."""
-    config = source.small_blob(image.reference, document.config)
-    platform = manifest.config_platform(config, str(image.reference))
-    _check_available(image.reference, image.named, [platform])
-    if image.platforms and platform not in image.platforms:
-        _check_available(image.reference, image.platforms, [platform])
-    entry = ImageEntry(
-        str(image.reference), digest, document.media_type, (str(platform),), (), image.roles
-    )
-    return ResolvedImage(entry, {digest: body}, {digest: document}, document.blobs)
-
-
-def _check_available(
-    reference: Reference, wanted: tuple[Platform, ...], available: list[Platform]
-) -> None:
-    missing = [str(platform) for platform in wanted if platform not in available]
-    if missing:
-        raise NotFoundError(
-            f"{reference} is not made for {', '.join(missing)}",
-            meaning=f"It has {', '.join(map(str, available)) or 'no platform'}.",
-            remedy="give this image its own list of platforms in the spec, or leave it out",
+def _indexed(upstream: _Upstream, image: WantedImage, top: Descriptor) -> ResolvedImage:
+    """An image with an index: with all of its entries, or with those for some platforms."""
+    if not image.platforms:
+        seen = documents = upstream.tree(top, lambda entry: entry.media_type not in _FORGOTTEN)
+        platforms = tree.carried_platforms(top.digest, documents)
+    else:
+        seen = upstream.tree(top, lambda entry: _is_looked_at(entry, image.platforms))
+        chosen = _choose(image, image.platforms, top.digest, seen)
+        digests = {one.descriptor.digest for one in chosen}
+        digests |= tree.attested(top.digest, seen, digests)
+        digests |= tree.holders(top.digest, seen, digests)
+        digests |= tree.attested(top.digest, seen, digests)
+        documents = upstream.tree(
+            top, lambda entry: is_document(entry.media_type) and entry.digest in digests
         )
+        platforms = list(dict.fromkeys(str(one.platform.plain) for one in chosen if one.platform))
+    blobs = tuple(blobs_of(documents).values())
+    if not blobs:
+        raise NotFoundError(
+            f"{image.reference} is an empty index",
+            meaning="It names no image, so there is nothing to include.",
+            remedy="check the name and the tag",
+        )
+    omitted = tree.omitted_platforms(top.digest, documents, platforms)
+    entry = ImageEntry(
+        str(image.reference),
+        top.digest,
+        documents[top.digest].media_type,
+        tuple(platforms),
+        tuple(omitted),
+        image.roles,
+    )
+    bodies = {digest: upstream.bodies[digest] for digest in documents}
+    notes = tuple(_left_out(entry, documents))
+    return ResolvedImage(entry, bodies, documents, blobs, notes, _configs(seen))
+
+
+def _configs(documents: Mapping[str, Manifest | Index]) -> dict[str, Platform]:
+    return {
+        digest: one.platform
+        for digest, one in documents.items()
+        if isinstance(one, Manifest) and one.platform
+    }
+
+
+def _single(upstream: _Upstream, image: WantedImage, top: Descriptor) -> ResolvedImage:
+    """An image without an index has the platform that its config states.
+
+    One that states none is good for every platform, as it is for the engines.
+    """
+    documents = upstream.tree(top, lambda _: False)
+    document = documents[top.digest]
+    if not isinstance(document, Manifest):
+        raise IntegrityError(f"{image.reference} is not a manifest")
+    if what := artifact(document):
+        raise NotFoundError(
+            f"{image.reference} is not an image, it is {what}",
+            meaning="A bundle includes images, and what their indexes name.",
+            remedy="leave it out, and copy it with the tool that made it",
+        )
+    found = tree.with_platform(document, str(image.reference), upstream.config).platform
+    if found is not None:
+        _check_single(image, found)
+    entry = ImageEntry(
+        str(image.reference),
+        top.digest,
+        document.media_type,
+        (str(found.plain),) if found else (),
+        (),
+        image.roles,
+    )
+    return ResolvedImage(
+        entry, {top.digest: upstream.bodies[top.digest]}, documents, document.blobs
+    )
+
+
+def _check_single(image: WantedImage, platform: Platform) -> None:
+    """Makes sure that a platform serves what is wanted.
+
+    Raises:
+        NotFoundError: It serves nothing that is wanted, or not all that somebody named.
+    """
+    missing = [one for one in image.named if preference(one, platform) is None]
+    if missing or (image.platforms and not _serves(platform, image.platforms)):
+        raise _not_made_for(image.reference, missing or image.platforms, [str(platform)])
+
+
+def _serves(platform: Platform, wanted: Iterable[Platform]) -> bool:
+    return any(preference(one, platform) is not None for one in wanted)
+
+
+def _is_looked_at(entry: Descriptor, platforms: Iterable[Platform]) -> bool:
+    """Whether an entry may lead to an image for a platform, as far as the index itself says."""
+    if entry.attests is not None or not is_document(entry.media_type):
+        return False
+    if entry.platform is None:
+        return True
+    return is_index(entry.media_type) and _serves(entry.platform, platforms)
+
+
+def _choose(
+    image: WantedImage,
+    platforms: Iterable[Platform],
+    digest: str,
+    documents: Mapping[str, Manifest | Index],
+) -> list[tree.Entry]:
+    """The entries that engines may choose for platforms.
+
+    Raises:
+        NotFoundError: There is none for one of them; all of those are named.
+    """
+    found = list(tree.entries(digest, documents))
+    images = [one for one in found if _is_image(one, documents)]
+    chosen = {one: tree.best(iter(images), one) for one in platforms}
+    if not images:
+        raise _no_image(image.reference, found, documents)
+    if missing := [platform for platform, entries in chosen.items() if not entries]:
+        known = [str(one.platform.plain) for one in images if one.platform]
+        available = [name for name in dict.fromkeys(known) if not name.startswith("unknown")]
+        raise _not_made_for(image.reference, missing, available)
+    return [entry for entries in chosen.values() for entry in entries]
+
+
+def _no_image(
+    reference: Reference, found: Iterable[tree.Entry], documents: Mapping[str, Manifest | Index]
+) -> NotFoundError:
+    """The error for an index that names no image."""
+    named = [(one.descriptor, documents.get(one.descriptor.digest)) for one in found]
+    words = dict.fromkeys(
+        artifact(document) if isinstance(document, Manifest) else f"a blob of {one.media_type}"
+        for one, document in named
+    )
+    return NotFoundError(
+        f"{reference} is not an image, its index names {', '.join(words) or 'nothing'}",
+        meaning="There is nothing in it for a platform.",
+        remedy="leave it out, or include it as it is: --all-platforms"
+        if words
+        else "check the name",
+    )
+
+
+def wrong_size(reference: Reference, digest: str) -> IntegrityError:
+    """The error for a descriptor that does not fit what it names."""
+    return IntegrityError(
+        f"{reference} states a wrong size for {digest}",
+        meaning="No tool can verify this image: its index or manifest is wrong.",
+        remedy="leave the image out, or have it made again",
+    )
+
+
+def _is_image(entry: tree.Entry, documents: Mapping[str, Manifest | Index]) -> bool:
+    document = documents.get(entry.descriptor.digest)
+    if isinstance(document, Manifest) and artifact(document):
+        return False
+    return is_document(entry.descriptor.media_type)
+
+
+def _left_out(entry: ImageEntry, documents: Mapping[str, Manifest | Index]) -> Iterable[str]:
+    """What is not carried of an index, other than the platforms that the contents name.
+
+    Attestations of what is left out are not told.
+    """
+    found: dict[str, Descriptor] = {}
+    for document in documents.values():
+        if isinstance(document, Index):
+            carried = {*documents, *(blob.digest for blob in document.blobs)}
+            found |= {
+                one.digest: one
+                for one in document.manifests
+                if one.digest not in carried and one.attests is None
+            }
+    names = [
+        _described(one)
+        for one in found.values()
+        if one.platform is None or str(one.platform.plain) not in entry.omitted
+    ]
+    if names:
+        few = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
+        yield (
+            f"{entry.reference.familiar}: {len(names)} entries of its index that state no platform "
+            f"or no image are not included: {few}"
+        )
+
+
+def _described(entry: Descriptor) -> str:
+    kind = "" if is_document(entry.media_type) else f" ({entry.media_type})"
+    return f"{entry.digest[:19]}{kind}"
+
+
+def _check_foreign(source: Source, image: ResolvedImage) -> tuple[str, ...]:
+    """Looks for layers that a manifest says are elsewhere: the registry must have them, too.
+
+    Nothing is fetched from the addresses that a manifest names.
+
+    Returns:
+        What people should know of them, a line each.
+
+    Raises:
+        NotFoundError: The registry does not have one.
+    """
+    foreign = {
+        blob.digest: blob for blob in image.blobs if blob.urls or "foreign" in blob.media_type
+    }
+    for blob in foreign.values():
+        try:
+            _open_blob(source, image.reference, blob)
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"{image.reference} has a foreign layer that its registry does not have: "
+                f"{blob.digest}",
+                meaning=f"Its manifest says that it is at {_host_of(blob)}, and airgap fetches "
+                "from registries alone.",
+                remedy="copy the image with all of its layers to a registry of yours, and name it "
+                "there",
+            ) from error
+    hosts = dict.fromkeys(_host_of(blob) for blob in foreign.values() if blob.urls)
+    if not hosts:
+        return ()
+    return (
+        f"{image.reference.familiar}: its manifest says that layers are at {', '.join(hosts)}: "
+        "Docker and BuildKit ask there first, and may fail on a host without a network",
+    )
+
+
+def _open_blob(source: Source, reference: Reference, blob: Descriptor) -> None:
+    """Makes sure that a registry has a blob, before hours are spent on others.
+
+    Raises:
+        NotFoundError: It does not.
+        AirgapError: Whatever else the registry answered.
+    """
+
+    def look() -> None:
+        with source.blob(reference, blob.digest, blob.size, 0):
+            """It is there."""
+
+    persist(look, source.attempts(time.sleep))
+
+
+def _host_of(blob: Descriptor) -> str:
+    """The server that a descriptor names, fit to be shown."""
+    host = next((_HOST.match(url) for url in blob.urls), None)
+    return host[1] if host else "an address that is not stated"
+
+
+def _not_made_for(
+    reference: Reference, missing: Iterable[Platform], available: Iterable[str]
+) -> NotFoundError:
+    return NotFoundError(
+        f"{reference} is not made for {', '.join(map(str, missing))}",
+        meaning=f"It has {', '.join(available) or 'no platform'}.",
+        remedy="give this image its own list of platforms in the spec, or leave it out",
+    )

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 
 from airgap.builder.arguments import BuildArguments
 from airgap.builder.build import WayOut
@@ -115,7 +115,8 @@ def build(stock: Stock, builder: Builder, source: BuildSource, recording: str) -
         raise UsageError(
             f"only the builder {builder.buildx.builder!r} can replay", remedy="leave --builder out"
         )
-    chosen = choose(stock.wanted.recordings, recording, digest_of(source.text.encode()))
+    wanted, dockerfile = stock.wanted, digest_of(source.text.encode())
+    chosen = choose(wanted.recordings, recording, dockerfile, wanted.recorded)
     recordings = [load_recording(stock.replay, entry) for entry in chosen]
     options = build_options(source.arguments)
     # With what the mirror's images have derived builds do.
@@ -125,7 +126,8 @@ def build(stock: Stock, builder: Builder, source: BuildSource, recording: str) -
         raise NotHereError(missing)
     replay = Replay(stock.replay, recordings, options.args)
     with (
-        lasting_server(replay, builder.address, stock.mirror.root) as server,
+        _shared(stock) as shared,
+        lasting_server(replay, builder.address, shared) as server,
         _metadata(source.arguments) as (arguments, metadata),
     ):
         ca = kept_ca(builder, native_platform())
@@ -141,6 +143,16 @@ def build(stock: Stock, builder: Builder, source: BuildSource, recording: str) -
     if ref and may_emulate(found, options):
         slow = emulated_steps(builder.buildx, ref, native_platform(), options.platforms)
     return Built(told.misses, slow)
+
+
+@contextmanager
+def _shared(stock: Stock) -> Iterator[Path]:
+    """A folder of all builds that may have answers in common, which other users cannot lock."""
+    if stock.replay.root.is_dir():
+        yield stock.replay.root
+        return
+    with TemporaryDirectory(prefix="airgap-") as name:  # nothing was recorded
+        yield Path(name)
 
 
 def requested(error: NotHereError | MissedError) -> RequestFile:
@@ -160,14 +172,18 @@ def requested_urls(missed: Sequence[Asked]) -> RequestFile:
 
 
 def choose(
-    recordings: Mapping[str, RecordingEntry], name: str, dockerfile: str
+    recordings: Mapping[str, RecordingEntry],
+    name: str,
+    dockerfile: str,
+    recorded: Mapping[str, str] | None = None,
 ) -> list[RecordingEntry]:
     """The recording of a build, and after it those that only add what was asked for.
 
     Args:
-        recordings: Name to recording, of this host; later ones were brought later.
+        recordings: Name to recording, of this host; later ones are of newer bundles.
         name: The wanted one; empty for the one of the Dockerfile, or the only one.
         dockerfile: Digest of the Dockerfile.
+        recorded: Name to when its bundle was made; of a Dockerfile's the newest count.
 
     Raises:
         NotFoundError: There is none of that name.
@@ -181,7 +197,11 @@ def choose(
                 f"no installed bundle has the recording {name}", remedy=_choice(builds)
             )
         return list(dict.fromkeys([recordings[name], *added]))
-    same = [entry for entry in builds if entry.dockerfile == dockerfile] or builds
+    same = [entry for entry in builds if entry.dockerfile == dockerfile]
+    if recorded and same:
+        newest = max(recorded[entry.name] for entry in same)
+        same = [entry for entry in same if recorded[entry.name] == newest]
+    same = same or builds
     if len(same) > 1:
         raise UsageError(
             "several recordings could be meant", remedy=f"--recording NAME: {_choice(same)}"

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import pwd
 import shutil
-import stat
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from airgap import disk
 from airgap.errors import HostError
 
 _SYSTEMD = Path("/run/systemd/system")
@@ -107,11 +106,7 @@ def read_regular(path: Path, limit: int) -> bytes:
         FileNotFoundError: There is none.
         OSError: It is a link or no regular file, or cannot be read.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
-        return file.read(limit)
+    return disk.read_regular(path, limit, os.O_NOFOLLOW)
 
 
 def docker_group() -> int:

@@ -11,9 +11,10 @@ from airgap.bundle.archive import Archive
 from airgap.bundle.contents import Contents
 from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
-from airgap.bundle.verify import Signed, listed_names, read_signed
+from airgap.bundle.verify import listed_names, read_signed
 from airgap.errors import TrustError
 from airgap.isolated import preconditions, receipts
+from airgap.isolated.answers import answers_in
 from airgap.isolated.apply import Outcome, apply_steps
 from airgap.isolated.host import User
 from airgap.isolated.probe import probe
@@ -27,6 +28,7 @@ from airgap.isolated.steps import STEPS
 from airgap.isolated.steps.seed import SeedStep
 from airgap.isolated.wanted import Wanted
 from airgap.progress import Progress
+from airgap.replay.readable import check_bundle
 from airgap.trust.keys import PublicKey
 from airgap.trust.policy import Known
 
@@ -93,9 +95,9 @@ def install(
         Archive(media, signed.contents) as archive,
         ReplayTar(media, signed.contents) as replay,
     ):
-        documents = preconditions.check_bundle(media, signed, archive, replay)
-        plan = _plan(state, order, signed)
+        documents = check_bundle(media, signed.contents, archive, replay)
         bundle = OpenBundle(media, signed, archive, replay, documents)
+        plan = _plan(state, order, bundle)
         with given_ca(state, order.settings or state.settings(), order.ca) as settings:
             work = Work(
                 state=state,
@@ -116,7 +118,7 @@ def install(
         outcomes = [repair(work, bundle, plan.standing)] if order.options.repair else []
         for outcome in outcomes:
             show(outcome)
-        outcomes += _apply_all(work, signed, plan, show)
+        outcomes += _apply_all(work, bundle, plan, show)
     return Report(signed.contents, media.unlisted(listed_names(signed.contents)), outcomes)
 
 
@@ -142,12 +144,13 @@ class _Plan:
     broken: bool
 
 
-def _plan(state: State, order: Order, signed: Signed) -> _Plan:
+def _plan(state: State, order: Order, bundle: OpenBundle) -> _Plan:
     """Decides what is to be done.
 
     Raises:
         TrustError: The bundle is too old, or the receipts are broken.
     """
+    signed = bundle.signed
     before, history, broken = _record(state, allow_older=order.options.allow_older)
     repairs = order.options.repair
     installed = receipts.installed(state, before)
@@ -158,7 +161,7 @@ def _plan(state: State, order: Order, signed: Signed) -> _Plan:
         steps = steps if signed.contents == standing[-1] else []
         return _Plan(steps, Wanted.of(standing), standing, True, None, broken)
     preconditions.check_policy(
-        signed,
+        bundle,
         history,
         is_gone=receipts.are_gone(state),
         allow_older=order.options.allow_older,
@@ -197,14 +200,14 @@ def _save_settings(work: Work) -> None:
 
 def _apply_all(
     work: Work,
-    signed: Signed,
+    bundle: OpenBundle,
     plan: _Plan,
     show: Callable[[Outcome], None],
 ) -> list[Outcome]:
     """Applies what is not yet so. Receipts are written only if something is."""
     if plan.steps:
         _save_settings(work)
-    begun = plan.stands
+    begun, signed = plan.stands, bundle.signed
     verified: receipts.Verified = "signature"
     if work.options.allow_older:
         verified = "signature, --allow-older"
@@ -212,7 +215,8 @@ def _apply_all(
     def begin() -> None:
         nonlocal begun
         if not begun:
-            receipts.write_receipt(work.state, "begun", signed, verified)
+            answers = answers_in(bundle.replay)
+            receipts.write_receipt(work.state, "begun", signed, verified, answers)
             begun = True
 
     outcomes = apply_steps(work, plan.steps, show, begin)

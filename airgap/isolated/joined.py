@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,13 +12,13 @@ from pathlib import Path
 from airgap.builder.config import Listener
 from airgap.builder.registry_server import RegistryServer
 from airgap.bundle.contents import canonical
-from airgap.errors import HostError
+from airgap.errors import AirgapError, HostError
 from airgap.isolated.listening import local_ip
 from airgap.isolated.node_file import NodeFile, split_address
 from airgap.isolated.state import State, write_file
 from airgap.limits import LIMITS
 from airgap.oci.registries import bracketed
-from airgap.trust.certificates import ends
+from airgap.trust.certificates import ends, is_authority_of
 
 _ABOUT = "node.json"
 _AUTHORITY, _CLIENTS = "registry.crt", "clients.crt"
@@ -73,13 +74,30 @@ def joined(state: State) -> Joined | None:
     try:
         with path.open("rb") as file:
             about = json.loads(file.read(LIMITS.node_bytes))
-        ca = str(state.joined / _AUTHORITY)
-        registries = tuple(RegistryServer(one, ca=ca) for one in about["registries"])
+        ca = state.joined / _AUTHORITY
+        registries = tuple(RegistryServer(one, ca=str(ca)) for one in about["registries"])
+        _check_authority(ca, about["registries"])
         return Joined(about["name"], registries, about["address"], state.joined)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AirgapError) as error:
         raise HostError(f"{path} cannot be read: {error}", remedy="airgap node leave") from error
+
+
+def _check_authority(path: Path, registries: Sequence[str]) -> None:
+    """The file that programs of this host trust vouches for the registries, and nothing else.
+
+    Raises:
+        ValueError: It is another one: an earlier version took files that held more.
+    """
+    try:
+        authority = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path.name}: {error.strerror}") from error
+    for address in registries:
+        host, _ = split_address(address)
+        if not is_authority_of(authority, host):
+            raise ValueError(f"the authority in {path.name} is not for {host} alone")
 
 
 def join(state: State, file: NodeFile) -> None:

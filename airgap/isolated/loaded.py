@@ -17,12 +17,14 @@ from airgap.oci.reference import Reference, parse_reference
 _STEP = "load"
 # Before the name of an image, among the changes; no image is called so.
 _KEPT = "kept="
+# Before a name with a digest and an id: Docker's classic store keeps such an image without a name.
+_UNNAMED = "unnamed="
 
 
 def names(work: Work) -> list[str]:
     """The names that we gave to images in Docker."""
     noted = work.changes.of(_STEP)
-    return [what for what in noted if not is_digest(what) and not what.startswith(_KEPT)]
+    return [what for what in noted if not is_digest(what) and "=" not in what]
 
 
 def note(work: Work, image: ImageEntry) -> None:
@@ -35,13 +37,12 @@ def note(work: Work, image: ImageEntry) -> None:
     name = image.reference.familiar
     if not work.state.writable:
         return
-    if image.reference.tag:
-        for id in sorted(work.engine_ids(image, None)):
-            work.changes.add(_STEP, id)
+    for id in sorted(work.engine_ids(image, None)):
+        work.changes.add(_STEP, id if image.reference.own_tag else f"{_UNNAMED}{name} {id}")
     if name in names(work):
         return
     tagged = _tagged(image.reference)
-    if image.reference.tag and work.engine.image_id(tagged):
+    if image.reference.own_tag and work.engine.image_id(tagged):
         work.changes.add(_STEP, f"{_KEPT}{name}")
         work.engine.tag_image(tagged, _kept_name(image.reference))
     work.changes.add(_STEP, name)
@@ -55,7 +56,10 @@ def unload(work: Work, name: str) -> None:
     """
     ours = set(filter(is_digest, work.changes.of(_STEP)))
     reference = parse_reference(name)
-    if not reference.tag or work.engine.image_id(name) in ours:
+    if not reference.own_tag:
+        work.engine.remove_image(replace(reference, tag="").familiar)
+        _drop_unnamed(work, name)
+    elif work.engine.image_id(name) in ours:
         work.engine.remove_image(name)
     _drop_nameless(work)
     now = work.engine.image_id(name)
@@ -96,6 +100,16 @@ def _drop_nameless(work: Work) -> None:
             work.engine.remove_image(id)
         if not work.engine.image_id(id):
             work.changes.drop(_STEP, id)
+
+
+def _drop_unnamed(work: Work, name: str) -> None:
+    """An image that was loaded by its digest alone; what people gave a name to is theirs."""
+    start = f"{_UNNAMED}{name} "
+    for noted in [what for what in work.changes.of(_STEP) if what.startswith(start)]:
+        id = noted.removeprefix(start)
+        if work.engine.is_nameless(id):
+            work.engine.remove_image(id)
+        work.changes.drop(_STEP, noted)
 
 
 def _tagged(reference: Reference) -> str:

@@ -69,9 +69,9 @@ def find_missing(
 
 
 def _lacking(stock: Stock, need: ImageNeed) -> tuple[Platform, ...]:
-    entry = stock.wanted.images.get(str(need.reference))
+    entry = stock.wanted.find(need.reference)
     if entry is None:
         return need.platforms
     if not entry.omitted and len(entry.platforms) == 1:
         return ()  # of an image for one platform BuildKit takes that one
-    return tuple(one for one in need.platforms if str(one) not in entry.platforms)
+    return tuple(one for one in need.platforms if not entry.serves(one))

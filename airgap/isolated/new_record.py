@@ -7,9 +7,9 @@ they were installed is lost, and where nothing in storage tells, what was rolled
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from airgap.bundle.contents import Contents, ImageEntry
+from airgap.bundle.contents import Contents
 from airgap.bundle.media import Media
 from airgap.bundle.verify import Signed, read_signed
 from airgap.errors import AirgapError, TrustError
@@ -17,6 +17,7 @@ from airgap.isolated import receipts
 from airgap.isolated.receipts import Receipt
 from airgap.isolated.state import State
 from airgap.store import layout
+from airgap.store.tags import tags_of
 from airgap.trust.keys import PublicKey
 
 
@@ -101,26 +102,24 @@ def _standing(state: State, kept: Sequence[Contents]) -> list[Contents]:
     """Those that count: not pruned, as they are linked, nor rolled back, as their tags say."""
     standing: list[Contents] = []
     for contents in reversed(kept):
-        later = {image.name for one in standing for image in one.images}
-        own = [image for image in contents.images if image.name not in later]
+        later = {tag for one in standing for tag in tags_of(one.images)}
+        own = {tag: one for tag, one in tags_of(contents.images).items() if tag not in later}
         if not _is_pruned(state, contents) and not _is_rolled_back(state, own, kept):
             standing.insert(0, contents)
     return standing
 
 
-def _is_rolled_back(state: State, own: Sequence[ImageEntry], kept: Sequence[Contents]) -> bool:
-    """Where bundles differ about a tag, it is as others have it, and never as these images do."""
-    digests = {image.name: image.digest for image in own if image.reference.tag}
+def _is_rolled_back(state: State, own: Mapping[str, str], kept: Sequence[Contents]) -> bool:
+    """Where bundles differ about a tag, it is as others have it, and never as this one does."""
     others = [
-        image
+        (tag, digest)
         for contents in kept
-        for image in contents.images
-        if image.digest != digests.get(image.name, image.digest)
+        for tag, digest in tags_of(contents.images).items()
+        if digest != own.get(tag, digest)
     ]
-    names = {image.name for image in others}
-    if any(state.mirror.is_tagged(image) for image in own if image.name in names):
+    if any(state.mirror.tag(tag) == own[tag] for tag, _ in others):
         return False
-    return any(state.mirror.is_tagged(image) for image in others)
+    return any(state.mirror.tag(tag) == digest for tag, digest in others)
 
 
 def _is_pruned(state: State, contents: Contents) -> bool:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from airgap.bundle.contents import canonical
+from airgap.disk import read_regular
 from airgap.errors import IntegrityError, UsageError
 from airgap.isolated.state import write_file
 from airgap.limits import LIMITS
@@ -82,6 +83,11 @@ def write_node_file(path: Path, file: NodeFile) -> None:
     Raises:
         HostError: It cannot be written.
     """
+    write_file(path, to_bytes(file), 0o600)
+
+
+def to_bytes(file: NodeFile) -> bytes:
+    """Return the one form that a node file has."""
     document: dict[str, object] = {
         "airgap-node": _FORMAT,
         "name": file.name,
@@ -95,7 +101,7 @@ def write_node_file(path: Path, file: NodeFile) -> None:
             "certificate": file.port.server.certificate.decode(),
             "key": file.port.server.key.decode(),
         }
-    write_file(path, canonical(document), 0o600)
+    return canonical(document)
 
 
 def read_node_file(path: Path) -> NodeFile:
@@ -105,8 +111,7 @@ def read_node_file(path: Path) -> NodeFile:
         UsageError: It is none, or is broken or over; says how.
     """
     try:
-        with path.open("rb") as opened:
-            data = opened.read(LIMITS.node_bytes + 1)
+        data = read_regular(path, LIMITS.node_bytes + 1)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     try:
@@ -143,7 +148,12 @@ def parse_node_file(data: bytes, now: datetime) -> NodeFile:
         # A loopback would stand in for this host's own; any other name might be anybody's.
         if is_loopback(address) or not is_server(address) or not is_authority_of(authority, host):
             raise UsageError(f"its authority cannot vouch for {address}")
-    return NodeFile(name, registries, authority, _port(document, now))
+    if authority and not registries:
+        raise UsageError("it has an authority, and names no registry")
+    file = NodeFile(name, registries, authority, _port(document, now))
+    if to_bytes(file) != data:
+        raise UsageError("it is not in the form that airgap node add writes")
+    return file
 
 
 def _document(data: bytes) -> dict[str, str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from airgap.bundle.framing import manifests_of
 from airgap.errors import AirgapError
 from airgap.isolated.stock import Stock
 from airgap.limits import LIMITS
 from airgap.oci.manifest import Index
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
+from airgap.oci.tree import image_for
 
 
 def triggers(stock: Stock, reference: Reference, platform: Platform) -> Sequence[str]:
@@ -19,13 +19,13 @@ def triggers(stock: Stock, reference: Reference, platform: Platform) -> Sequence
 
     None if the image is not there, or cannot be read: the build itself will say why.
     """
-    entry = stock.wanted.images.get(str(reference))
+    entry = stock.wanted.find(reference)
     if entry is None:
         return ()
     try:
         documents = stock.mirror.documents(entry)
         top = documents[entry.digest]
-        manifest = manifests_of(top, documents).get(platform) if isinstance(top, Index) else top
+        manifest = image_for(entry.digest, documents, platform) if isinstance(top, Index) else top
         if manifest is None:
             return ()
         body = stock.mirror.small_blob(manifest.config.digest, LIMITS.config_bytes)

@@ -7,73 +7,53 @@ import os
 import shlex
 import shutil
 import socket
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from airgap.bundle.archive import Archive
-from airgap.bundle.contents import README_NAME, TOOL_NAME, parse_time
-from airgap.bundle.framing import manifests_of
-from airgap.bundle.media import Media
+from airgap.bundle.contents import parse_time
 from airgap.bundle.replay_tar import ReplayTar
-from airgap.bundle.verify import Signed, read_file
 from airgap.disk import existing
 from airgap.errors import HostError, SpaceError, UsageError
 from airgap.isolated import containers
+from airgap.isolated.answers import answers_in
 from airgap.isolated.host import User, is_root, last_lines
 from airgap.isolated.listening import local_ip
 from airgap.isolated.receipts import known_from
-from airgap.isolated.registry_mirror import check_reached, kept_here
-from airgap.isolated.step import Step, Work
+from airgap.isolated.registry_mirror import check_reached, kept_as, kept_here
+from airgap.isolated.step import OpenBundle, Step, Work
 from airgap.isolated.steps.push import check_tags
-from airgap.limits import LIMITS, MIB
-from airgap.oci.manifest import Index, Manifest
+from airgap.limits import MIB
+from airgap.oci.manifest import blobs_of
 from airgap.oci.platform import native_platform
+from airgap.oci.tree import documents_of
 from airgap.progress import format_bytes
-from airgap.replay.carried import check_maps
+from airgap.replay.readable import Documents
 from airgap.store.seed import missing_blobs, needed_by
 from airgap.trust import policy
 from airgap.trust.policy import Known
-
-Documents = Mapping[str, Manifest | Index]
 
 _SPARE_BYTES = 64 * MIB
 # Docker keeps its images unpacked, and for a while packed as well.
 _UNPACKED = 4
 
 
-def check_bundle(media: Media, signed: Signed, archive: Archive, replay: ReplayTar) -> Documents:
-    """The bundle is whole but for its blobs, which are hashed when they are written.
-
-    Returns:
-        Digest to manifest or index, of all that it carries.
-
-    Raises:
-        IntegrityError: Something is damaged, or breaks a rule of the format.
-    """
-    read_file(media, signed.contents, README_NAME, LIMITS.response_bytes)
-    read_file(media, signed.contents, TOOL_NAME, LIMITS.tool_bytes)
-    documents = archive.documents()
-    archive.check_framing(documents)
-    replay.check_framing()
-    check_maps(replay)
-    return documents
-
-
 def check_policy(
-    signed: Signed, history: Sequence[Known], *, is_gone: bool, allow_older: bool
+    bundle: OpenBundle, history: Sequence[Known], *, is_gone: bool, allow_older: bool
 ) -> None:
     """The bundle has not expired and brings nothing back that was replaced.
 
     Raises:
         TrustError: It is refused.
     """
-    contents = signed.contents
+    contents, now = bundle.signed.contents, datetime.now(UTC)
     expires = parse_time(contents.expires) if contents.expires else None
-    policy.check_expiry(expires, datetime.now(UTC), history)
+    policy.check_created(parse_time(contents.created), now, history)
+    policy.check_expiry(expires, now, history)
     policy.check_rollback(
-        known_from(contents, signed.digest),
+        known_from(contents, bundle.signed.digest, answers_in(bundle.replay)),
         history,
         is_gone=is_gone,
         allow_older=allow_older,
@@ -99,7 +79,7 @@ def check_host(work: Work, steps: Sequence[Step]) -> None:
     for step in steps:
         for role in step.roles:
             image = work.wanted.role(role)
-            if str(native_platform()) not in image.platforms:
+            if not image.serves(native_platform()):
                 raise HostError(
                     f"{image.reference.familiar} is carried for {', '.join(image.platforms)}, "
                     f"and this host is {native_platform()}",
@@ -125,7 +105,8 @@ def check_space(
         SpaceError: One cannot; nothing was changed.
     """
     brought = archive.contents.images
-    kept = needed_by([image for image in kept_here(work) if image in brought], documents)
+    own = {kept_as(image) for image in kept_here(work)}
+    kept = needed_by([image for image in brought if kept_as(image) in own], documents)
     missing = [one for one in missing_blobs(work.state.mirror, archive) if one.digest in kept]
     missing += missing_blobs(work.state.replay, replay)
     needed = {work.state.root: sum(blob.size for blob in missing) + _SPARE_BYTES}
@@ -186,8 +167,8 @@ def _to_load(work: Work, documents: Documents) -> int:
     for image in images:
         top = documents.get(image.digest)
         if top is not None and not work.engine.image_id(image.reference.familiar):
-            carried = manifests_of(top, documents).values() if isinstance(top, Index) else [top]
-            size += sum(blob.size for manifest in carried for blob in manifest.blobs)
+            part = documents_of(image.digest, documents)
+            size += sum(blob.size for blob in blobs_of(part).values())
     return size
 
 

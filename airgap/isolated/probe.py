@@ -75,10 +75,9 @@ def _this_host(work: Work) -> Iterator[list[str]]:
 
 def _base(work: Work, platforms: Sequence[Platform]) -> str:
     """An image of the mirror that is there for all platforms, else none at all."""
-    wanted = {str(platform) for platform in platforms}
 
     def fits(image: ImageEntry) -> bool:
-        return "base" in image.roles and wanted <= set(image.platforms)
+        return "base" in image.roles and all(map(image.serves, platforms))
 
     found = next((image for image in work.wanted.images.values() if fits(image)), None)
     return found.reference.familiar if found else "scratch"

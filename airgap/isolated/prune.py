@@ -66,7 +66,7 @@ def plan_prune(state: State, keep: int) -> Plan:
     with foreseen("prune"):
         return Plan(
             [receipt for receipt, one in zip(standing, bundles, strict=True) if one in gone],
-            sorted(before.images.keys() - after.images.keys()),
+            sorted(image.name for name, image in before.images.items() if name not in after.images),
             surplus(
                 state.mirror,
                 whole,

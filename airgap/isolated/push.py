@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, CancelledError, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from airgap.errors import UpstreamError
 from airgap.oci.digest import digest_of
 from airgap.oci.manifest import Descriptor, Index, Manifest, blobs_of, index_of_carried
 from airgap.oci.push import Blob, PushClient, RefusedError, Way
+from airgap.oci.tree import documents_of, heights
 from airgap.progress import Progress
 
 _CONNECTIONS = 4
@@ -38,17 +39,25 @@ class Target:
         image: The image.
         repository: Its path there.
         body: The bytes of its index or manifest.
-        children: Of an index, those that are carried.
-        blobs: Configs and layers.
-        left_out: How many manifests the index names that are not carried.
+        levels: Of an index, the manifests and indexes below it that are carried: first those
+            that name no others, then those that name only what came before.
+        blobs: Configs, layers, and entries of indexes that are blobs.
+        left_out: How many entries its indexes name that are not carried.
+        rewritten: Digest to bytes of the indexes below it that are other than upstream.
     """
 
     image: ImageEntry
     repository: str
     body: bytes
-    children: tuple[Descriptor, ...]
+    levels: tuple[tuple[Descriptor, ...], ...]
     blobs: tuple[Descriptor, ...]
     left_out: int
+    rewritten: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def children(self) -> tuple[Descriptor, ...]:
+        """All manifests and indexes below it that are carried."""
+        return tuple(child for level in self.levels for child in level)
 
     @property
     def digest(self) -> str:
@@ -86,6 +95,7 @@ def plan(
     repository: str,
     *,
     rewrite: bool,
+    read: Read | None = None,
 ) -> Target:
     """What a registry is to hold of an image.
 
@@ -94,21 +104,68 @@ def plan(
         documents: Digest to manifest or index, of all that is carried of it.
         body: The bytes of its index or manifest.
         repository: Its path in the registry.
-        rewrite: An index is to name nothing that is not carried.
+        rewrite: Its indexes are to name nothing that is not carried.
+        read: Gives the bytes of indexes below it, which are read only to be rewritten.
     """
-    top = documents[image.digest]
-    named = top.manifests if isinstance(top, Index) else ()
-    children = tuple({one.digest: one for one in named if one.digest in documents}.values())
-    if rewrite and isinstance(top, Index):
-        body = index_of_carried(body, documents.keys())
+    part = documents_of(image.digest, documents)
+    blobs = tuple(blobs_of(part).values())
+    left_out = sum(len(_lacking(one, part)) for one in part.values())
+    moved: dict[str, bytes] = {}
+    if rewrite and left_out:
+        moved = _rewritten(part, {image.digest: body}, read or (lambda _: ()))
     return Target(
         image,
         repository,
-        body,
-        children,
-        tuple(blobs_of(documents).values()),
-        0 if rewrite else sum(one.digest not in documents for one in named),
+        moved.get(image.digest, body),
+        _levels(image.digest, part, moved),
+        blobs,
+        0 if rewrite else left_out,
+        {digest_of(new): new for old, new in moved.items() if old != image.digest},
     )
+
+
+def _lacking(document: Manifest | Index, documents: Mapping[str, Manifest | Index]) -> list[str]:
+    """The digests of what an index names and nobody has brought; of a manifest nothing lacks."""
+    if not isinstance(document, Index):
+        return []
+    held = {*documents, *(blob.digest for blob in document.blobs)}
+    return [entry.digest for entry in document.manifests if entry.digest not in held]
+
+
+def _rewritten(
+    documents: Mapping[str, Manifest | Index], bodies: Mapping[str, bytes], read: Read
+) -> dict[str, bytes]:
+    """Digest to new bytes, of the indexes that name what is not carried or another such index."""
+    moved: dict[str, bytes] = {}
+    for digest, document in reversed(list(documents.items())):
+        if not isinstance(document, Index):
+            continue
+        lacks = _lacking(document, documents)
+        if lacks or any(entry.digest in moved for entry in document.manifests):
+            body = bodies.get(digest) or b"".join(bytes(chunk) for chunk in read(digest))
+            kept = {entry.digest for entry in document.manifests}.difference(lacks)
+            moved[digest] = index_of_carried(body, kept, moved)
+    return moved
+
+
+def _levels(
+    digest: str, documents: Mapping[str, Manifest | Index], moved: Mapping[str, bytes]
+) -> tuple[tuple[Descriptor, ...], ...]:
+    """The documents below an image as its registry gets them; see `Target`."""
+    named = {
+        entry.digest: entry
+        for document in documents.values()
+        for entry in (document.manifests if isinstance(document, Index) else ())
+    }
+    found: dict[int, list[Descriptor]] = {}
+    for one, height in heights(documents).items():
+        if one != digest:
+            new = moved.get(one)
+            about = replace(named[one], media_type=documents[one].media_type)
+            if new is not None:
+                about = replace(about, digest=digest_of(new), size=len(new))
+            found.setdefault(height, []).append(about)
+    return tuple(tuple(reversed(found[height])) for height in sorted(found))
 
 
 def check_tags(targets: Sequence[Target]) -> None:
@@ -119,8 +176,9 @@ def check_tags(targets: Sequence[Target]) -> None:
     """
     first: dict[tuple[str, str], Target] = {}
     for target in targets:
-        other = first.setdefault((target.repository, target.image.reference.tag), target)
-        if target.image.reference.tag and other.image.digest != target.image.digest:
+        tag = target.image.reference.own_tag
+        other = first.setdefault((target.repository, tag), target)
+        if tag and other.image.digest != target.image.digest:
             raise broken(
                 f"{other.image.name} and {target.image.name} would both be {target.repository}"
             )
@@ -148,7 +206,7 @@ def served(client: PushClient, targets: Sequence[Target]) -> list[Served]:
     """
 
     def look(target: Target) -> Served:
-        name = target.image.reference.tag
+        name = target.image.reference.own_tag
         tag = client.served(target.repository, name) if name else ""
         digests = {target.digest, *(one.digest for one in target.children)} - {tag}
         whole = all(client.served(target.repository, digest) == digest for digest in digests)
@@ -240,10 +298,13 @@ class Push:
                 placed.repositories.setdefault(target.repository)
         largest_first = sorted(places.values(), key=lambda placed: -placed.blob.size)
         tallies = self._each(self._push_blob, largest_first)
-        children = {
-            (one.repository, child.digest): child for one in targets for child in one.children
-        }
-        self._each(self._push_child, list(children.items()))
+        for number in range(max((len(target.levels) for target in targets), default=0)):
+            children = {
+                (target.repository, child.digest): (child, target)
+                for target in targets
+                for child in (target.levels[number] if number < len(target.levels) else ())
+            }
+            self._each(self._push_child, list(children.items()))
         self._each(self._push_top, targets)
         return sum(tallies, Tally())
 
@@ -260,25 +321,20 @@ class Push:
             tally += _counted(way, blob.size)
         return tally
 
-    def _push_child(self, item: tuple[tuple[str, str], Descriptor]) -> None:
-        (repository, digest), child = item
+    def _push_child(self, item: tuple[tuple[str, str], tuple[Descriptor, Target]]) -> None:
+        (repository, digest), (child, target) = item
         if self._client.served(repository, digest) != digest:
-            body = b"".join(bytes(chunk) for chunk in self._chunks(digest)())
-            self._client.manifest(repository, digest, child.media_type, body)
+            new = target.rewritten.get(digest)
+            body = new or b"".join(bytes(chunk) for chunk in self._chunks(digest)())
+            self._put_document(target, digest, child.media_type, body)
 
     def _push_top(self, target: Target) -> None:
-        if self._client.served(target.repository, target.digest) == target.digest:
-            return
-        try:
-            self._put(target, target.digest)
-        except RefusedError as error:
-            if target.left_out and error.status in _SPARSE:
-                raise _refuses_sparse(self._client.server, target, error) from error
-            raise
+        if self._client.served(target.repository, target.digest) != target.digest:
+            self._put_document(target, target.digest, target.image.media_type, target.body)
 
     def _tag(self, item: tuple[Target, str]) -> None:
         target, before = item
-        tag = target.image.reference.tag
+        tag = target.image.reference.own_tag
         now = self._client.served(target.repository, tag)
         if now == target.digest:
             return
@@ -289,12 +345,17 @@ class Push:
                 remedy="give the same command again",
             )
         try:
-            self._put(target, tag)
+            self._client.manifest(target.repository, tag, target.image.media_type, target.body)
         except RefusedError as error:
             raise _refuses_tag(self._client.server, target, before, error) from error
 
-    def _put(self, target: Target, name: str) -> None:
-        self._client.manifest(target.repository, name, target.image.media_type, target.body)
+    def _put_document(self, target: Target, digest: str, media_type: str, body: bytes) -> None:
+        try:
+            self._client.manifest(target.repository, digest, media_type, body)
+        except RefusedError as error:
+            if target.left_out and error.status in _SPARSE:
+                raise _refuses_sparse(self._client.server, target, error) from error
+            raise
 
     def _chunks(self, digest: str) -> Callable[[], Iterator[bytes | memoryview]]:
         def chunks() -> Iterator[bytes | memoryview]:
@@ -347,7 +408,7 @@ def _unseen(_count: int) -> None:
 
 def _refuses_sparse(server: str, target: Target, error: RefusedError) -> UpstreamError:
     image = target.image
-    left_out = ", ".join(image.omitted) or f"{target.left_out} manifests"
+    left_out = ", ".join(image.omitted) or f"{target.left_out} entries"
     return UpstreamError(
         f"{server} does not take the index of {image.reference.familiar}, whose bundle leaves out "
         f"{left_out} ({error.said})",

@@ -19,6 +19,7 @@ from airgap import __version__
 from airgap.bundle.checksums import CHECKSUMS_NAME, SIGNATURE_NAME, checksums
 from airgap.bundle.contents import (
     CONTENTS_NAME,
+    TOOL_NAME,
     Contents,
     canonical,
     format_time,
@@ -27,8 +28,10 @@ from airgap.bundle.contents import (
 )
 from airgap.bundle.verify import Signed
 from airgap.errors import AirgapError, TrustError
+from airgap.isolated.answers import Answers, keep_answers, kept_answers
 from airgap.isolated.host import User
 from airgap.isolated.state import State, write_file
+from airgap.store.tags import tags_of
 from airgap.trust.policy import Known
 
 Verified = Literal["signature", "signature, --allow-older", "signature kept here"]
@@ -99,6 +102,7 @@ def write_receipt(
     action: Action,
     signed: Signed | None = None,
     verified: Verified = "signature",
+    answers: Answers | None = None,
 ) -> None:
     """Adds a receipt; for a bundle also keeps its contents and signature.
 
@@ -107,12 +111,15 @@ def write_receipt(
         action: What was done.
         signed: The bundle, unless it is an uninstall.
         verified: How the bundle was.
+        answers: To what was requested, to be kept; None if they are kept already.
     """
     receipt = _new(state, action)
     if not _newest(state) and not receipt.previous:
         write_file(state.receipts / _NEWEST, b"")  # before there is a bundle: see `are_gone`
     if signed is not None:
         _keep_bundle(state, signed)
+        if answers is not None:
+            keep_answers(state, signed.contents, answers)
         receipt = replace(
             receipt,
             bundle=signed.contents.identity,
@@ -156,23 +163,33 @@ def history(state: State, receipts: Sequence[Receipt]) -> list[Known]:
     Raises:
         TrustError: A bundle's kept contents are missing or changed.
     """
+    standing = {receipt.digest for receipt in standing_receipts(receipts)}
     known = []
     for receipt in receipts:
         if receipt.action == "begun":
             contents = _kept_contents(state, receipt)
-            known.append(known_from(contents, receipt.digest))
+            one = known_from(contents, receipt.digest, kept_answers(state, contents))
+            known.append(replace(one, stands=receipt.digest in standing))
     return known
 
 
-def known_from(contents: Contents, digest: str) -> Known:
-    """What the rollback rules need to know of a bundle."""
-    tags = {image.name: image.digest for image in contents.images if image.reference.tag}
+def known_from(contents: Contents, digest: str, answers: Answers) -> Known:
+    """What the rollback rules need to know of a bundle.
+
+    Args:
+        contents: Its contents.
+        digest: Of its `SHA256SUMS`.
+        answers: To what was requested.
+    """
+    tags = tags_of(contents.images)
     # These replace what an earlier bundle brought, whatever tag the image has.
     for image in contents.images:
         tags |= {f"the {role}": image.digest for role in image.roles if role != "base"}
     tags |= {f"the recording {one.name}": one.digest for one in contents.recordings}
     created = parse_time(contents.created)
-    return Known(contents.name, contents.serial, created, digest, tags)
+    tool = next(file for file in contents.files if file.name == TOOL_NAME)
+    parts = {f"airgap {contents.tool}": tool.sha256, **answers}
+    return Known(contents.name, contents.serial, created, digest, tags, parts)
 
 
 def installed(

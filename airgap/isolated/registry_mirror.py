@@ -15,7 +15,7 @@ from pathlib import Path
 from airgap.builder.registry_server import RegistryServer
 from airgap.bundle.contents import ImageEntry
 from airgap.disk import read_given
-from airgap.errors import UsageError
+from airgap.errors import IntegrityError, UsageError
 from airgap.isolated import loaded
 from airgap.isolated.state import HostSettings, State, write_file
 from airgap.isolated.step import Work, foreseen
@@ -29,7 +29,8 @@ from airgap.oci.reference import Reference
 from airgap.oci.registries import Registries, RegistryConfig, is_loopback, is_server
 from airgap.oci.registry import RegistryClient
 from airgap.oci.session import host_ca
-from airgap.store.layout import mirror_host, mirror_repositories
+from airgap.store.layout import mirror_host, mirror_name, mirror_repositories
+from airgap.trust.certificates import all_certificates
 
 # Seconds for which a look at the registry waits for an answer, and bears failures.
 _LOOK_SECONDS = 10.0
@@ -128,22 +129,20 @@ def choose(
 
 
 def read_ca(path: Path) -> bytes:
-    """A file with certificates of authorities.
+    """Return the certificates in a file, and nothing else of it.
 
     Raises:
-        UsageError: It cannot be read, or holds none.
+        UsageError: It cannot be read, or holds none, or text that readers could read differently.
     """
-    from cryptography import x509
-
     data = read_given(path, LIMITS.ca_bytes)
     try:
-        x509.load_pem_x509_certificates(data)
-    except ValueError as error:
+        return all_certificates(data)
+    except IntegrityError as error:
+        form = "" if b"-----BEGIN" in data else "-inform DER "
         raise UsageError(
-            f"{path} holds no certificate in PEM form",
-            remedy="convert it: openssl x509 -inform DER -in FILE -out FILE.pem",
+            f"{path} holds no certificate in PEM form, or holds more than certificates",
+            remedy=f"convert it: openssl x509 {form}-in FILE -out FILE.pem",
         ) from error
-    return data
 
 
 @contextmanager
@@ -202,6 +201,11 @@ def kept_here(work: Work) -> list[ImageEntry]:
     return list(dict.fromkeys(roles + in_docker))
 
 
+def kept_as(image: ImageEntry) -> tuple[str, str]:
+    """What tells an image from others in the mirror: its name there, and its digest."""
+    return mirror_name(image.reference), image.digest
+
+
 def check_reached(work: Work) -> None:
     """The registry that was named answers, and to these credentials.
 
@@ -245,7 +249,7 @@ def fetch(work: Work, mirror: RegistryMirror, image: ImageEntry) -> None:
         client.close()
     with foreseen("fetch"):
         store.link_image(image, documents)
-        store.tag_images([image])
+        store.set_tags(dict.fromkeys(work.wanted.tags_of(image), image.digest))
 
 
 def _fetch_blob(

@@ -4,7 +4,7 @@ Whoever installs a newer bundle there moves tags, and no other host is to move t
 being told so. A tag may be moved
 
 - from what this host has set there, or an install has found as it wanted it: both are noted;
-- by a bundle that comes, from what any bundle of this host had under that name;
+- by a bundle that comes, from what any bundle of this host had under that tag;
 - wherever the operator says so, for the images of the bundle.
 """
 
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from airgap.bundle.contents import ImageEntry, canonical
 from airgap.isolated.state import State, write_file
+from airgap.store.tags import tags_of
 from airgap.trust.policy import Known
 
 _FILE = "registry-tags.json"
@@ -26,7 +27,8 @@ class Moves:
     """What a bundle that comes does to tags.
 
     Attributes:
-        meant: Name of each of its images to the digests that its tag may be moved from.
+        meant: Each tag that it sets, as `REPOSITORY:TAG` in the mirror, to the digests that it may
+            be moved from.
         always: They are moved whatever they mean.
         required: Each of them has to be moved, or nothing is.
     """
@@ -44,19 +46,16 @@ class Moves:
         always: bool = False,
         required: bool = False,
     ) -> Moves:
-        """Those of a bundle's images, from what bundles had under their names before."""
+        """Those of a bundle's images, from what bundles had under the same tags before."""
         meant = {
-            image.name: frozenset(
-                [image.digest]
-                + [known.tags[image.name] for known in history if image.name in known.tags]
-            )
-            for image in images
+            tag: frozenset([digest] + [known.tags[tag] for known in history if tag in known.tags])
+            for tag, digest in tags_of(images).items()
         }
         return cls(meant, always, required)
 
-    def allow(self, name: str, digest: str) -> bool:
-        """Whether the tag of an image may be moved from what it means."""
-        return name in self.meant and (self.always or digest in self.meant[name])
+    def allow(self, tag: str, digest: str) -> bool:
+        """Whether a tag, `REPOSITORY:TAG` in the mirror, may be moved from a digest."""
+        return tag in self.meant and (self.always or digest in self.meant[tag])
 
 
 def noted_tags(state: State) -> dict[str, list[str]]:

@@ -20,16 +20,18 @@ import errno
 import fcntl
 import json
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from airgap.bundle.contents import canonical
-from airgap.disk import write_whole
+from airgap.disk import read_regular, write_whole
 from airgap.errors import HostError, SpaceError, is_full
+from airgap.ownership import changeable_by_others, open_locked
 from airgap.store.store import Store
+
+_LOCK_BYTES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class State:
         self.secrets = root / "secrets"
         self.nodes = root / "nodes"
         self.joined = root / "joined"
+        self._lock = root / "lock"
 
     @property
     def scratch(self) -> Path:
@@ -116,18 +119,16 @@ class State:
             return
         try:
             self.root.mkdir(mode=0o755, parents=True, exist_ok=True)
-            _check_safe(self.root)
-            file = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            check_safe(self.root)
+            file = open_locked(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise HostError(
+                f"this host is being changed by {self._holder() or 'another command'}",
+                remedy="wait until it has ended",
+            ) from error
         except OSError as error:
             raise not_writable(self.root, error) from error
         with os.fdopen(file, "r+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise HostError(
-                    f"this host is being changed by {lock.read(200) or 'another command'}",
-                    remedy="wait until it has ended",
-                ) from error
             lock.truncate(0)
             lock.write(f"{command}, process {os.getpid()}")
             lock.flush()
@@ -135,6 +136,12 @@ class State:
                 yield
             finally:
                 lock.truncate(0)
+
+    def _holder(self) -> str:
+        """What the command that holds the lock said of itself."""
+        with suppress(OSError):
+            return read_regular(self._lock, _LOCK_BYTES).decode("ascii", "replace")
+        return ""
 
     def check_writable(self) -> None:
         """This user may change the state, so that a command does not change other things first.
@@ -261,21 +268,19 @@ def not_writable(path: Path, error: OSError) -> HostError | SpaceError:
     )
 
 
-def _check_safe(root: Path) -> None:
-    """As root: nobody else may change the folder, or put another in its place.
+def check_safe(root: Path) -> None:
+    """Nobody but root and this user may change the folder, or put another in its place.
 
     Raises:
-        HostError: Somebody can.
+        HostError: Somebody can, or it cannot be told.
     """
-    if os.geteuid() != 0:
-        return
-    for folder in (root, *root.resolve().parents):
-        status = folder.stat()
-        open_to_all = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        sticky = status.st_mode & stat.S_ISVTX and folder != root
-        if status.st_uid != 0 or (open_to_all and not sticky):
-            raise HostError(
-                f"others than root can write to {folder}",
-                meaning="What root does to this host must not be theirs to change.",
-                remedy="choose another folder with --root DIR",
-            )
+    try:
+        part = changeable_by_others(root)
+    except OSError as error:
+        raise HostError(f"cannot look at {root}: {error.strerror}") from error
+    if part is not None:
+        raise HostError(
+            f"other users can change {part}",
+            meaning=f"What airgap keeps in {root} decides what it does to this host.",
+            remedy="choose another folder with --root DIR",
+        )

@@ -11,7 +11,6 @@ from typing import ClassVar
 from airgap.builder.engine import Engine
 from airgap.bundle.archive import Archive
 from airgap.bundle.contents import ImageEntry
-from airgap.bundle.framing import manifests_of
 from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import Signed
@@ -22,6 +21,7 @@ from airgap.isolated.state import Changes, HostSettings, State
 from airgap.isolated.wanted import Wanted
 from airgap.oci.manifest import Index, Manifest
 from airgap.oci.platform import Platform
+from airgap.oci.tree import image_for
 from airgap.progress import Progress
 
 
@@ -127,8 +127,8 @@ class Work:
         manifests = [one for one in documents.values() if isinstance(one, Manifest)]
         top = documents[image.digest]
         if platform is not None and isinstance(top, Index):
-            carried = manifests_of(top, documents)
-            manifests = [carried[platform]] if platform in carried else []
+            found = image_for(image.digest, documents, platform)
+            manifests = [found] if found else []
         return {*documents, *(manifest.config.digest for manifest in manifests)}
 
     def engine_id(self, image: ImageEntry, platform: Platform | None) -> str:
@@ -139,7 +139,7 @@ class Work:
             platform: As for `engine_ids`.
         """
         ids = self.engine_ids(image, platform)
-        names = [image.reference.familiar] if image.reference.tag else sorted(ids)
+        names = [image.reference.familiar] if image.reference.own_tag else sorted(ids)
         return next((id for name in names if (id := self.engine.image_id(name)) in ids), "")
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from airgap.bundle.contents import TOOL_NAME, Contents, FileEntry, ImageEntry, RecordingEntry
 from airgap.errors import HostError, NotFoundError
 from airgap.oci.platform import Platform, parse_platform
-from airgap.oci.reference import parse_reference
+from airgap.oci.reference import Reference, parse_reference
+from airgap.store.layout import mirror_name, mirror_repositories, mirror_tags
+from airgap.store.tags import tags_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,34 +18,44 @@ class Wanted:
     """The sum of the installed bundles; of two that say different things the later one counts.
 
     Attributes:
-        images: Name to image.
+        images: Name in the mirror (see `mirror_name`) to image, with the platforms that any bundle
+            has of its digest.
         roles: Role to the image that has it.
-        tool: The program that the last bundle brought, and its version.
-        recordings: Name to recording, in the order of their install.
+        tool: The newest program that a bundle has, and its version.
+        recordings: Name to recording, in the order in which their bundles were made.
+        tags: `REPOSITORY:TAG` in the mirror to the digest that it means.
+        recorded: Name of each recording to when its bundle was made.
     """
 
     images: Mapping[str, ImageEntry]
     roles: Mapping[str, ImageEntry]
     tool: tuple[FileEntry, str] | None
     recordings: Mapping[str, RecordingEntry]
+    tags: Mapping[str, str] = field(default_factory=dict)
+    recorded: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, bundles: Sequence[Contents]) -> Wanted:
         """What bundles, in the order of their install, come to."""
         images: dict[str, ImageEntry] = {}
+        tags: dict[str, str] = {}
         roles: dict[str, ImageEntry] = {}
-        recordings: dict[str, RecordingEntry] = {}
-        tool = None
+        brought: dict[tuple[str, str], list[ImageEntry]] = {}
         for contents in bundles:
+            tags |= tags_of(contents.images)
             for image in contents.images:
-                images[image.name] = image
+                images[mirror_name(image.reference)] = image
                 roles |= dict.fromkeys(image.roles, image)
-            for recording in contents.recordings:
-                recordings.pop(recording.name, None)
-                recordings[recording.name] = recording
-            file = next(file for file in contents.files if file.name == TOOL_NAME)
-            tool = (file, contents.tool)
-        return cls(images, roles, tool, recordings)
+                brought.setdefault(_place(image), []).append(image)
+        recordings = _recordings(bundles)
+        return cls(
+            {name: _united(image, brought[_place(image)]) for name, image in images.items()},
+            {role: _united(image, brought[_place(image)]) for role, image in roles.items()},
+            _newest_tool(bundles),
+            {name: recording for name, (_, recording) in recordings.items()},
+            tags,
+            {name: created for name, (created, _) in recordings.items()},
+        )
 
     @property
     def hosts(self) -> list[str]:
@@ -65,9 +77,25 @@ class Wanted:
             )
         return self.roles[role]
 
+    def tags_of(self, image: ImageEntry) -> list[str]:
+        """The tags of an image that mean it; another name may have set one of them since."""
+        own = mirror_tags(image.reference)
+        return [tag for tag in own if self.tags.get(tag) == image.digest]
+
+    def find(self, reference: Reference) -> ImageEntry | None:
+        """The image that a reference means; None if no bundle has it.
+
+        What is named by its digest is found whichever tag it has.
+        """
+        found = self.images.get(mirror_name(reference))
+        if found is not None or not reference.digest:
+            return found
+        place = (mirror_repositories(reference)[0], reference.digest)
+        return next((image for image in self.images.values() if _place(image) == place), None)
+
     def has(self, name: str) -> bool:
         """Whether a bundle brought the image that people mean by a name."""
-        return str(parse_reference(name)) in self.images
+        return self.find(parse_reference(name)) is not None
 
     def image(self, name: str) -> ImageEntry:
         """The image that people mean by a name.
@@ -76,13 +104,14 @@ class Wanted:
             NotFoundError: No bundle brought it.
             UsageError: That is no image reference.
         """
-        full = str(parse_reference(name))
-        if not self.has(name):
+        reference = parse_reference(name)
+        found = self.find(reference)
+        if found is None:
             raise NotFoundError(
-                f"no installed bundle has the image {full}",
+                f"no installed bundle has the image {reference}",
                 remedy="see what is there: airgap status --json",
             )
-        return self.images[full]
+        return found
 
     def emulated(self, native: Platform) -> list[Platform]:
         """The Linux platforms that people build for and the host cannot run by itself.
@@ -100,6 +129,49 @@ class Wanted:
             for platform in platforms
             if platform.os == "linux" and not _runs(native, platform)
         )
+
+
+def _place(image: ImageEntry) -> tuple[str, str]:
+    """Where the mirror keeps an image: repository and digest."""
+    return mirror_repositories(image.reference)[0], image.digest
+
+
+def _united(image: ImageEntry, same: Sequence[ImageEntry]) -> ImageEntry:
+    """An image with all that bundles have of its digest: platforms, and whether builds use it."""
+    platforms = dict.fromkeys(platform for one in same for platform in one.platforms)
+    omitted = [platform for platform in image.omitted if platform not in platforms]
+    is_base = any("base" in one.roles for one in same) and "base" not in image.roles
+    roles = (*image.roles, "base") if is_base else image.roles
+    return replace(image, platforms=tuple(platforms), omitted=tuple(omitted), roles=roles)
+
+
+def _newest_tool(bundles: Sequence[Contents]) -> tuple[FileEntry, str] | None:
+    """The program of the highest version; of several the one of the bundle that was made last."""
+    ordered = sorted(bundles, key=lambda one: one.created)
+    newest = max(reversed(ordered), key=lambda one: version_numbers(one.tool), default=None)
+    if newest is None:
+        return None
+    return next(file for file in newest.files if file.name == TOOL_NAME), newest.tool
+
+
+def version_numbers(version: str) -> tuple[int, ...]:
+    """The numbers of a version, to compare it: `1.2.3` comes to 1, 2 and 3."""
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())
+
+
+def _recordings(bundles: Sequence[Contents]) -> dict[str, tuple[str, RecordingEntry]]:
+    """Of one name the last that was installed, in the order in which their bundles were made.
+
+    Each comes with when its bundle was made.
+
+    That order decides which of several answers to one request counts.
+    """
+    found: dict[str, tuple[str, RecordingEntry]] = {}
+    for contents in bundles:
+        for recording in contents.recordings:
+            found.pop(recording.name, None)
+            found[recording.name] = (contents.created, recording)
+    return dict(sorted(found.items(), key=lambda item: item[1][0]))
 
 
 def _runs(native: Platform, platform: Platform) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from airgap.errors import IntegrityError
 from airgap.limits import LIMITS
-from airgap.oci.digest import is_digest
+from airgap.oci.digest import digest_of, is_digest
 from airgap.oci.platform import Platform
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -23,6 +23,8 @@ DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 INDEX_TYPES = (OCI_INDEX, DOCKER_INDEX)
 MANIFEST_TYPES = (OCI_MANIFEST, DOCKER_MANIFEST)
+SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
+"""How the media types of Docker's old manifests begin."""
 
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9!#$&^_.+-]{1,127}")
 # How BuildKit marks attestations in an index (docs/attestations/attestation-storage.md).
@@ -40,6 +42,7 @@ class Descriptor:
         size: Of the content, in bytes.
         platform: For an index's children, if stated.
         annotations: Name to value.
+        urls: Other addresses of the content, which engines ask first.
     """
 
     media_type: str
@@ -47,6 +50,7 @@ class Descriptor:
     size: int
     platform: Platform | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
+    urls: tuple[str, ...] = ()
 
     @property
     def attests(self) -> str | None:
@@ -59,11 +63,23 @@ class Descriptor:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """An image manifest: its config and layers, in order."""
+    """The manifest of an image or of another artifact.
+
+    Attributes:
+        media_type: Its own.
+        config: Of the image.
+        layers: In order.
+        artifact_type: What it is, where it says so.
+        subject: The digest of the manifest that it is about; empty if it is about none.
+        platform: What its config states, where somebody has read that: see `tree`.
+    """
 
     media_type: str
     config: Descriptor
     layers: tuple[Descriptor, ...]
+    artifact_type: str = ""
+    subject: str = ""
+    platform: Platform | None = None
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
@@ -73,89 +89,133 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An image index (Docker: manifest list)."""
+    """An image index (Docker: manifest list).
+
+    Attributes:
+        media_type: Its own.
+        manifests: Its entries, which may be of any type.
+        blobs: Those entries that are carried and are neither manifests nor indexes: see `tree`.
+    """
 
     media_type: str
     manifests: tuple[Descriptor, ...]
-
-    @property
-    def platforms(self) -> tuple[Platform, ...]:
-        """Those that it has an image for, whether carried or not."""
-        stated = (child.platform for child in self.manifests if child.attests is None)
-        return tuple(dict.fromkeys(one for one in stated if one and one.os != "unknown"))
+    blobs: tuple[Descriptor, ...] = ()
 
 
 def parse(body: bytes, media_type: str, what: str) -> Manifest | Index:
     """Reads the bytes of a manifest or an index.
 
+    What the bytes say of their own type holds: registries serve them by it. An index must not be
+    read as an image there, nor an image as an index (CVE-2021-41190).
+
     Args:
         body: The bytes, their digest already checked.
-        media_type: As the registry or the descriptor states it; the body's own must agree.
+        media_type: As the registry or the descriptor states it.
         what: The name to use in errors.
 
     Raises:
-        IntegrityError: The bytes are not a manifest or index of that type, or pass a limit.
+        IntegrityError: The bytes are not a manifest or index of that kind, or pass a limit.
     """
     document = load_json(body, what, LIMITS.manifest_bytes)
     stated = document.get("mediaType", media_type)
-    if stated != media_type:
+    if _kind(stated) is None or _kind(stated) != _kind(media_type):
         raise _broken(what, f"says it is {_shown(stated)} and was served as {media_type!r}")
-    if media_type in INDEX_TYPES:
-        _refuse_fields(document, ("config", "layers"), media_type, what)
+    if stated in INDEX_TYPES:
+        _refuse_fields(document, ("config", "layers"), stated, what)
         entries = _list(document, "manifests", what)
-        return Index(media_type, tuple(_descriptor(entry, what) for entry in entries))
-    if media_type in MANIFEST_TYPES:
-        _refuse_fields(document, ("manifests",), media_type, what)
-        layers = _list(document, "layers", what)
-        return Manifest(
-            media_type,
-            _descriptor(document.get("config"), what),
-            tuple(_descriptor(layer, what) for layer in layers),
-        )
-    raise _broken(what, f"is of the media type {media_type!r}, which is none of image or index")
+        return Index(stated, tuple(_descriptor(entry, what) for entry in entries))
+    _refuse_fields(document, ("manifests",), stated, what)
+    layers = _list(document, "layers", what)
+    artifact, subject = document.get("artifactType") or "", document.get("subject")
+    if not isinstance(artifact, str):
+        raise _broken(what, "has an artifactType that is not text")
+    return Manifest(
+        stated,
+        _descriptor(document.get("config"), what),
+        tuple(_descriptor(layer, what) for layer in layers),
+        artifact,
+        _descriptor(subject, what).digest if subject else "",
+    )
+
+
+def is_index(media_type: str) -> bool:
+    """Whether it is an index's media type."""
+    return media_type in INDEX_TYPES
+
+
+def is_document(media_type: str) -> bool:
+    """Whether it is the media type of a manifest or an index: all else is fetched as a blob."""
+    return media_type in INDEX_TYPES + MANIFEST_TYPES
+
+
+def sniffed_type(body: bytes) -> str:
+    """The media type of a manifest or index that a registry served without one.
+
+    Returns:
+        What the document says, or what its fields show; empty if it is neither.
+    """
+    try:
+        document = load_json(body, "", LIMITS.manifest_bytes)
+    except IntegrityError:
+        return ""
+    stated = document.get("mediaType")
+    if isinstance(stated, str):
+        return stated
+    if document.get("schemaVersion") == 1:
+        return SCHEMA_1
+    if "manifests" in document:
+        return OCI_INDEX
+    return OCI_MANIFEST if {"config", "layers"} <= document.keys() else ""
+
+
+def _kind(media_type: object) -> str | None:
+    if media_type in INDEX_TYPES:
+        return "index"
+    return "manifest" if media_type in MANIFEST_TYPES else None
 
 
 def blobs_of(documents: Mapping[str, Manifest | Index]) -> dict[str, Descriptor]:
-    """Digest to descriptor, of all configs and layers of some manifests.
+    """Digest to descriptor, of all configs, layers and other blobs of manifests and indexes.
 
     Args:
-        documents: Digest to manifest, or to index, which has none.
+        documents: Digest to manifest or index.
     """
-    return {
-        blob.digest: blob
-        for document in documents.values()
-        if isinstance(document, Manifest)
-        for blob in document.blobs
-    }
+    return {blob.digest: blob for document in documents.values() for blob in document.blobs}
 
 
-def index_of_carried(body: bytes, carried: Collection[str]) -> bytes:
+def index_of_carried(
+    body: bytes, carried: Collection[str], moved: Mapping[str, bytes] | None = None
+) -> bytes:
     """An index with those entries alone whose manifests are carried; the same for the same input.
 
     Args:
         body: The bytes of the index as it was served, already read by `parse`.
         carried: Digests of the manifests that are there.
+        moved: Digest to the new bytes of an entry that is an index and has others now.
 
     Returns:
         The bytes as they were if nothing is missing; else others, with another digest.
     """
     document = json.loads(body)
-    kept = [entry for entry in document["manifests"] if entry["digest"] in carried]
+    kept = [
+        {**entry, "digest": digest_of(new), "size": len(new)}
+        if (new := (moved or {}).get(entry["digest"]))
+        else entry
+        for entry in document["manifests"]
+        if entry["digest"] in carried
+    ]
     if kept == document["manifests"]:
         return body
     return json.dumps({**document, "manifests": kept}, separators=(",", ":")).encode()
 
 
-def config_platform(body: bytes, what: str) -> Platform:
-    """The platform that an image config states (OCI image spec `config.md`).
+def config_platform(body: bytes, what: str) -> Platform | None:
+    """The platform that an image config states (OCI image spec `config.md`), if it does.
 
     Raises:
         IntegrityError: The bytes are not an image config.
     """
-    platform = _platform(load_json(body, what, LIMITS.config_bytes), what)
-    if platform is None:
-        raise _broken(what, "states no platform")
-    return platform
+    return _platform(load_json(body, what, LIMITS.config_bytes), what)
 
 
 def load_json(body: bytes, what: str, limit: int) -> dict[str, Any]:
@@ -232,18 +292,24 @@ def _descriptor(entry: object, what: str) -> Descriptor:
     if stated is not None and not isinstance(stated, dict):
         raise _broken(what, "has a platform that is not an object")
     platform = _platform(stated, what) if stated else None
-    return Descriptor(media_type, digest, size, platform, annotations)
+    urls = entry.get("urls") or []
+    if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
+        raise _broken(what, "has urls that are not a list of text")
+    return Descriptor(media_type, digest, size, platform, annotations, tuple(urls))
 
 
 def _platform(fields: dict[str, Any], what: str) -> Platform | None:
-    """The platform in an object's fields; None if they are absent, null or empty."""
-    values = [fields.get(key) for key in ("os", "architecture", "variant")]
+    """The platform in an object's fields; None where it states no architecture."""
+    values = [fields.get(key) for key in ("os", "architecture", "variant", "os.version")]
     parts = ["" if value is None else value for value in values]
-    if not all(isinstance(part, str) for part in parts):
+    features = fields.get("os.features") or []
+    texts = [*parts, *features] if isinstance(features, list) else [None]
+    if not all(isinstance(text, str) for text in texts):
         raise _broken(what, "has a platform whose fields are not text")
-    platform = Platform.of(*parts)
-    if not platform.os and not platform.architecture:
+    os, architecture, variant, version = parts
+    if not architecture:
         return None
+    platform = Platform.of(os, architecture, variant, version, tuple(features))
     if not platform.is_well_formed:
         raise _broken(what, f"has the platform {_shown(str(platform))}")
     return platform

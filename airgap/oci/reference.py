@@ -64,6 +64,11 @@ class Reference:
         return path if "/" in official else official
 
     @property
+    def own_tag(self) -> str:
+        """The tag that an image of this name gets; empty with a digest, which alone names it."""
+        return "" if self.digest else self.tag
+
+    @property
     def target(self) -> str:
         """What a registry is asked for: the digest where there is one, else the tag."""
         return self.digest or self.tag

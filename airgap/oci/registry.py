@@ -11,7 +11,7 @@ from typing import TypeVar
 import requests
 from requests.adapters import HTTPAdapter
 
-from airgap.errors import AirgapError, IntegrityError, UpstreamError
+from airgap.errors import AirgapError, IntegrityError, NotFoundError, UpstreamError
 from airgap.limits import LIMITS
 from airgap.oci import failures
 from airgap.oci.attempts import Attempts, TemporaryError, of_all, persist
@@ -19,7 +19,14 @@ from airgap.oci.blob_reader import BlobReader, read_document, read_words, starts
 from airgap.oci.connection import Connection
 from airgap.oci.credentials import Credentials
 from airgap.oci.digest import digest_of
-from airgap.oci.manifest import INDEX_TYPES, MANIFEST_TYPES, Descriptor
+from airgap.oci.manifest import (
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    SCHEMA_1,
+    Descriptor,
+    is_document,
+    sniffed_type,
+)
 from airgap.oci.reference import Reference
 from airgap.oci.registries import Endpoint, Registries
 from airgap.oci.session import NewAdapter
@@ -174,12 +181,8 @@ class RegistryClient:
                 self.rate_limits[endpoint.name] = left
             what = f"the manifest of {reference}"
             body = read_document(response, what, LIMITS.manifest_bytes, self._timeout)
-        if media_type not in (*INDEX_TYPES, *MANIFEST_TYPES):
-            raise UpstreamError(
-                f"{endpoint.name} answered {media_type or 'no type'!r} for {reference}",
-                meaning="That is no image manifest that can be carried: an image in a format "
-                "from before 2016, or a proxy's login page.",
-            )
+        if not is_document(media_type):
+            media_type = _own_type(endpoint, reference, media_type, body)
         if len(body) > LIMITS.manifest_bytes:
             raise IntegrityError(f"the manifest of {reference} is larger than 4 MiB")
         digest = digest_of(body)
@@ -234,6 +237,34 @@ class RegistryClient:
             return response
         words = read_words(response, self._timeout)
         raise failures.bad_status(endpoint, response, path, words)
+
+
+def _own_type(endpoint: Endpoint, reference: Reference, served: str, body: bytes) -> str:
+    """The media type of a document that was served as something else, such as plain JSON.
+
+    Raises:
+        NotFoundError: It is a manifest of a kind that cannot be carried.
+        UpstreamError: It is no manifest.
+    """
+    own = sniffed_type(body)
+    if is_document(own):
+        return own
+    if own.startswith(SCHEMA_1) or served.startswith(SCHEMA_1):
+        raise NotFoundError(
+            f"{reference} is an image in Docker's format of before 2016 (schema 1)",
+            meaning="Docker and BuildKit no longer read that format.",
+            remedy="have somebody push the image again with a current Docker, or leave it out",
+        )
+    if own:
+        raise NotFoundError(
+            f"{reference} is not an image: its manifest is of the type {own[:200]!r}",
+            meaning="A bundle includes images, and what their indexes name.",
+            remedy="leave it out, and copy it with the tool that made it",
+        )
+    raise UpstreamError(
+        f"{endpoint.name} answered {served or 'no type'!r} for {reference}",
+        meaning="That is no manifest. A proxy's login page may have answered.",
+    )
 
 
 def _check_length(endpoint: Endpoint, response: requests.Response, what: str, size: int) -> None:

@@ -15,7 +15,6 @@ import fcntl
 import os
 import re
 import shlex
-import stat
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from airgap.disk import write_whole
+from airgap.disk import read_regular, write_whole
 from airgap.errors import HostError, SpaceError, UsageError, is_full
 from airgap.limits import LIMITS
 from airgap.oci.platform import Platform, parse_platform
@@ -184,12 +183,7 @@ def _read(path: Path, flags: int = 0) -> bytes:
     Raises:
         OSError: It cannot be read, or is no file.
     """
-    # A pipe that nobody writes to would be waited for without the flag.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(0, "it is not a file")
-        return file.read(LIMITS.request_bytes + 1)
+    return read_regular(path, LIMITS.request_bytes + 1, flags)
 
 
 def _parse(data: bytes, path: str) -> RequestFile:

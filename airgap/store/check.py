@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from airgap.bundle import framing
 from airgap.bundle.contents import ImageEntry
 from airgap.oci.manifest import Index, Manifest
+from airgap.oci.tree import carried_platforms
 from airgap.progress import Progress
 from airgap.store import layout
 from airgap.store.store import Store
@@ -17,7 +17,9 @@ from airgap.store.store import Store
 _WORKERS = 4
 
 
-def problem_with(store: Store, image: ImageEntry, *, whole: bool = True) -> str:
+def problem_with(
+    store: Store, image: ImageEntry, *, whole: bool = True, tags: Collection[str] | None = None
+) -> str:
     """What is missing of an image, in a few words; empty if nothing is.
 
     Sizes are compared; blobs are not hashed again.
@@ -26,12 +28,13 @@ def problem_with(store: Store, image: ImageEntry, *, whole: bool = True) -> str:
         store: The store.
         image: The image.
         whole: Its tag and layers are to be here too, and not only its manifests and configs.
+        tags: Those of its tags that count, as `REPOSITORY:TAG`; all of them if None.
 
     Raises:
         NotFoundError: Its manifest is not here.
         IntegrityError: A manifest was damaged on this disk.
     """
-    if whole and not store.is_tagged(image):
+    if whole and not store.is_tagged(image, tags):
         return f"{image.reference.familiar} is not in the mirror"
     return lack_of(store, image, whole=whole)
 
@@ -42,12 +45,12 @@ def lack_of(store: Store, image: ImageEntry, *, whole: bool = True) -> str:
     documents = store.documents(image)
     top = documents[image.digest]
     if isinstance(top, Index):
-        held = {str(platform) for platform in framing.manifests_of(top, documents)}
+        held = carried_platforms(image.digest, documents)
         if missing := [platform for platform in image.platforms if platform not in held]:
             return f"{name} lacks {missing[0]}"
     for document in documents.values():
-        blobs = document.blobs if isinstance(document, Manifest) else ()
-        for blob in blobs if whole else blobs[:1]:
+        configs = document.blobs[:1] if isinstance(document, Manifest) else ()
+        for blob in document.blobs if whole else configs:
             if not store.has_blob(blob.digest, blob.size):
                 return f"{name} lacks {blob.digest}"
     return ""

@@ -9,6 +9,7 @@ from airgap.bundle import framing
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import NotFoundError
 from airgap.oci.manifest import Index, Manifest, blobs_of
+from airgap.oci.tree import carried_platforms
 from airgap.store.store import Store
 
 
@@ -30,7 +31,7 @@ def export(
     documents = store.documents(image)
     _check_whole(image, documents)
     sizes = {digest: store.blob_size(digest) for digest in (*documents, *blobs_of(documents))}
-    named = replace(image, name=name or image.name)
+    named = replace(image, name=name or _name(image))
     head = framing.head([named], documents, sizes, host_platforms, mtime=0)
     blobs = framing.place_blobs(len(head), sizes.items())
     frame = framing.pieces(head, blobs, mtime=0)
@@ -41,11 +42,17 @@ def export(
     yield next(frame).data
 
 
+def _name(image: ImageEntry) -> str:
+    """Its own name, without a tag beside a digest: an engine would move that tag."""
+    reference = image.reference
+    return str(replace(reference, tag=reference.own_tag))
+
+
 def _check_whole(image: ImageEntry, documents: Mapping[str, Manifest | Index]) -> None:
     top = documents[image.digest]
     if isinstance(top, Index):
-        held = {str(platform) for platform in framing.manifests_of(top, documents)}
-        if missing := set(image.platforms) - held:
+        held = carried_platforms(image.digest, documents)
+        if missing := set(image.platforms).difference(held):
             raise NotFoundError(
                 f"the mirror's storage lacks {image.name} for {', '.join(sorted(missing))}",
                 remedy="bring it again from its bundle: airgap install DIR --repair",

@@ -68,5 +68,23 @@ def mirror_repositories(reference: Reference) -> tuple[str, ...]:
     return (prefixed,)
 
 
+def mirror_tags(reference: Reference) -> tuple[str, ...]:
+    """Each tag that an image of this name has in the mirror, as `REPOSITORY:TAG`.
+
+    A name with a digest sets no tag.
+    """
+    tag = reference.own_tag
+    return tuple(f"{name}:{tag}" for name in mirror_repositories(reference)) if tag else ()
+
+
+def mirror_name(reference: Reference) -> str:
+    """The one name of an image in the mirror: `REPOSITORY:TAG`, or `REPOSITORY@DIGEST`.
+
+    Names that lead to one place there have the same: `DOCKER.IO/a/b:1` and `docker.io/a/b:1`.
+    """
+    end = f":{reference.own_tag}" if reference.own_tag else f"@{reference.digest}"
+    return mirror_repositories(reference)[0] + end
+
+
 def _repository(repository: str) -> Path:
     return REPOSITORIES / repository

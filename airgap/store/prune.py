@@ -105,7 +105,7 @@ def _kept(store: Store, images: Sequence[ImageEntry]) -> tuple[dict[Path, set[st
         for repository in layout.mirror_repositories(image.reference):
             own = [(layout.layer_link(repository, digest), digest) for digest in layers]
             own += [(layout.revision_link(repository, digest), digest) for digest in documents]
-            if tag := image.reference.tag:
+            if tag := image.reference.own_tag:
                 own.append((layout.tag_index_link(repository, tag, image.digest), image.digest))
                 own.append((layout.tag_link(repository, tag), image.digest))
             for path, digest in own:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from threading import Event
 
-from airgap.bundle.archive import Archive, documents_of
-from airgap.bundle.contents import BlobEntry, Contents, ImageEntry, broken
+from airgap.bundle.archive import Archive
+from airgap.bundle.contents import BlobEntry, Contents, ImageEntry
 from airgap.bundle.joined_tar import JoinedTar
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.errors import HostError, SpaceError, is_full
 from airgap.oci.manifest import Index, Manifest, blobs_of
+from airgap.oci.tree import documents_of
 from airgap.progress import Progress
-from airgap.store.layout import mirror_repositories
 from airgap.store.store import Store
+from airgap.store.tags import check_tag_collisions, tags_of
 
 _WORKERS = 4
 # Images whose links wait to be synced together.
@@ -32,7 +33,7 @@ def seed(
     archive: Archive,
     progress: Progress,
     images: Sequence[ImageEntry] | None = None,
-    tagged: Set[ImageEntry] | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> None:
     """Brings images of the bundle into the store.
 
@@ -41,7 +42,8 @@ def seed(
         archive: The bundle.
         progress: Sees the bytes that are written.
         images: Those that are wanted; all of them if not given.
-        tagged: Those of them that get their tags; all of them if not given.
+        tags: `REPOSITORY:TAG` to digest, of each tag that is set; those of the images if not
+            given.
 
     Raises:
         IntegrityError: A blob or the framing is damaged, or two images would have one tag in
@@ -49,7 +51,7 @@ def seed(
         HostError: The medium cannot be read, or the store not written.
         SpaceError: The disk is full; finished blobs stay.
     """
-    _check_tags(archive.contents.images)
+    check_tag_collisions(archive.contents.images)
     documents = archive.documents()
     archive.check_framing(documents)
     wanted = archive.contents.images if images is None else images
@@ -63,7 +65,7 @@ def seed(
             store.link_image(image, documents_of(image.digest, documents))
             if number % _LINKED_AT_ONCE == 0:
                 store.sync()
-        store.tag_images([image for image in wanted if tagged is None or image in tagged])
+        store.set_tags(tags_of(wanted) if tags is None else tags)
 
 
 def seed_documents(store: Store, archive: Archive, images: Sequence[ImageEntry]) -> None:
@@ -159,18 +161,6 @@ def _write_all(store: Store, tar: JoinedTar, blobs: list[BlobEntry], progress: P
                 pool.shutdown(cancel_futures=True)
         for future in failed:
             future.result()
-
-
-def _check_tags(images: Sequence[ImageEntry]) -> None:
-    """The mirror's paths can say less than names: `HOST/x` and `docker.io/HOST/x` are one."""
-    wanted: dict[tuple[str, str], ImageEntry] = {}
-    for image in images:
-        for repository in mirror_repositories(image.reference):
-            first = wanted.setdefault((repository, image.reference.tag), image)
-            if image.reference.tag and first.digest != image.digest:
-                raise broken(
-                    f"{first.name} and {image.name} would both be {repository} in the mirror"
-                )
 
 
 @contextmanager

@@ -12,9 +12,10 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -25,8 +26,10 @@ from airgap.errors import IntegrityError, NotFoundError
 from airgap.limits import LIMITS, MIB
 from airgap.oci import manifest
 from airgap.oci.digest import hex_of
-from airgap.oci.manifest import Index, Manifest
+from airgap.oci.manifest import Descriptor, Index, Manifest, is_document
+from airgap.oci.tree import read_tree
 from airgap.store import layout
+from airgap.store.tags import tags_of
 
 # So much new is worth telling the kernel of.
 _BEGIN_BYTES = 8 * MIB
@@ -149,9 +152,12 @@ class Store:
             IntegrityError: One was damaged on this disk.
         """
         repository = layout.mirror_repositories(image.reference)[0]
-        return self._reached(
-            image, lambda digest: bool(self._read_link(layout.revision_link(repository, digest)))
-        )
+
+        def is_linked(entry: Descriptor) -> bool:
+            link = layout.revision_link if is_document(entry.media_type) else layout.layer_link
+            return bool(self._read_link(link(repository, entry.digest)))
+
+        return self._reached(image, is_linked)
 
     def carried(self, image: ImageEntry, digests: Container[str]) -> dict[str, Manifest | Index]:
         """Digest to manifest or index, of all that the image reaches and a bundle has.
@@ -164,7 +170,7 @@ class Store:
             NotFoundError: One is not here.
             IntegrityError: One was damaged on this disk.
         """
-        return self._reached(image, digests.__contains__)
+        return self._reached(image, lambda entry: entry.digest in digests)
 
     def link_image(self, image: ImageEntry, documents: Mapping[str, Manifest | Index]) -> None:
         """Makes an image readable by digest through its repositories.
@@ -196,12 +202,15 @@ class Store:
 
     def tag_images(self, images: Sequence[ImageEntry]) -> None:
         """Publishes images, linked before, under their tags."""
+        self.set_tags(tags_of(images))
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Sets tags, each `REPOSITORY:TAG` to the digest of an image that was linked before."""
         links: dict[Path, str] = {}
-        for image in images:
-            tag = image.reference.tag
-            for repository in layout.mirror_repositories(image.reference) if tag else ():
-                self._link(layout.tag_index_link(repository, tag, image.digest), image.digest)
-                links[layout.tag_link(repository, tag)] = image.digest
+        for name, digest in tags.items():
+            repository, _, tag = name.rpartition(":")
+            self._link(layout.tag_index_link(repository, tag, digest), digest)
+            links[layout.tag_link(repository, tag)] = digest
         self.sync()
         with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
             # Each lasts before it takes the place of one that must never be lost.
@@ -227,30 +236,30 @@ class Store:
         repository = layout.mirror_repositories(image.reference)[0]
         return self._read_link(layout.revision_link(repository, image.digest)) == image.digest
 
-    def is_tagged(self, image: ImageEntry) -> bool:
-        """Whether the image's name means its digest here (by revision where it has no tag)."""
-        tag = image.reference.tag
+    def tag(self, name: str) -> str:
+        """The digest that a tag, `REPOSITORY:TAG`, means here; empty if there is no such tag."""
+        repository, _, tag = name.rpartition(":")
+        return self._read_link(layout.tag_link(repository, tag))
+
+    def is_tagged(self, image: ImageEntry, tags: Collection[str] | None = None) -> bool:
+        """Whether the image's name means its digest here (by revision where it sets no tag).
+
+        Args:
+            image: The image.
+            tags: Those of its tags that count, as `REPOSITORY:TAG`; all of them if None.
+        """
+        wanted = layout.mirror_tags(image.reference) if tags is None else tags
+        if wanted:
+            return all(self.tag(name) == image.digest for name in wanted)
         return all(
-            self._read_link(
-                layout.tag_link(repository, tag)
-                if tag
-                else layout.revision_link(repository, image.digest)
-            )
-            == image.digest
+            self._read_link(layout.revision_link(repository, image.digest)) == image.digest
             for repository in layout.mirror_repositories(image.reference)
         )
 
     def _reached(
-        self, image: ImageEntry, is_carried: Callable[[str], bool]
+        self, image: ImageEntry, is_carried: Callable[[Descriptor], bool]
     ) -> dict[str, Manifest | Index]:
-        body = self.small_blob(image.digest, LIMITS.manifest_bytes)
-        top = manifest.parse(body, image.media_type, image.name)
-        found: dict[str, Manifest | Index] = {image.digest: top}
-        for child in top.manifests if isinstance(top, Index) else ():
-            if child.media_type in manifest.MANIFEST_TYPES and is_carried(child.digest):
-                body = self.small_blob(child.digest, LIMITS.manifest_bytes)
-                found[child.digest] = manifest.parse(body, child.media_type, image.name)
-        return found
+        return read_tree(image.digest, image.media_type, image.name, _Stored(self, is_carried))
 
     def _open(self, digest: str) -> BinaryIO:
         try:
@@ -282,6 +291,23 @@ class Store:
     def _sync_later(self, relative: Path) -> None:
         """Remembers a file and all folders down to it: a rename lasts when its folder is synced."""
         self._unsynced |= dict.fromkeys(self.root / path for path in (relative, *relative.parents))
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What a store holds of an image: see `tree.Holder`."""
+
+    store: Store
+    has: Callable[[Descriptor], bool]
+
+    def document(self, digest: str) -> bytes:
+        return self.store.small_blob(digest, LIMITS.manifest_bytes)
+
+    def config(self, config: Descriptor) -> bytes | None:
+        """A config that is missing or damaged states nothing: who needs it finds that out."""
+        with suppress(NotFoundError, IntegrityError):
+            return self.store.small_blob(config.digest, LIMITS.config_bytes)
+        return None
 
 
 class NewBlob:

@@ -4,7 +4,8 @@ This text is the tool's `__main__.py`. Pure Python parts are imported from the z
 ones must be files, so they are unpacked once, below the folder that holds airgap's state.
 
 It runs before any part is in place, so it uses the standard library alone, and only syntax that
-older Pythons can read: they are to say what they lack, not to fail on an annotation.
+older Pythons can read: they are to say what they lack, not to fail on an annotation. Once the host
+is known to be served, it asks `airgap.ownership`, which needs no more.
 """
 
 import errno
@@ -37,11 +38,12 @@ class BootError(Exception):
 def main() -> None:
     """Makes the parts importable and runs airgap's command line."""
     pyz = Path(__file__).parent.resolve()
+    # The check of the folder allows no extra files, so Python must not add its caches.
+    sys.dont_write_bytecode = True
+    sys.path[0:1] = [str(pyz / "lib")]
     try:
         folder = native_folder(pyz)
-        # The check of the folder allows no extra files, so Python must not add its caches.
-        sys.dont_write_bytecode = True
-        sys.path[0:1] = [str(pyz / "lib"), str(folder)]
+        sys.path.insert(1, str(folder))
         import_native_part(folder)
     except BootError as error:
         print(f"airgap: {error}", file=sys.stderr)
@@ -56,7 +58,8 @@ def native_folder(pyz: Path) -> Path:
     """The folder with this host's native parts, unpacked and checked.
 
     Raises:
-        BootError: this Python or host is not served, or the folder cannot be written.
+        BootError: this Python or host is not served, or the folder cannot be written, or others
+            could change it.
     """
     native_json = zipimporter(str(pyz)).get_data("native.json")
     native = json.loads(native_json)
@@ -71,6 +74,7 @@ def native_folder(pyz: Path) -> Path:
 
     folder = state_root(sys.argv[1:]) / "tool" / name
     try:
+        make_safe(folder.parent)
         if not is_intact(folder, files, owners=[0, os.geteuid()]):
             unpack(pyz, platform, files, folder)
     except OSError as error:
@@ -165,6 +169,39 @@ def is_private(path: Path, owners: "list[int]") -> bool:
     return kept and status.st_uid in owners and not writable_by_others
 
 
+def make_safe(tool: Path) -> None:
+    """Makes the folder of the tool's parts, which nobody else can change or replace.
+
+    Raises:
+        BootError: others can.
+        OSError: the folder cannot be made.
+    """
+    check_safe(tool)
+    umask = os.umask(0o022)
+    try:
+        tool.mkdir(parents=True, exist_ok=True)
+    finally:
+        os.umask(umask)
+    check_safe(tool)  # somebody may have been quicker, in a folder like /tmp
+
+
+def check_safe(tool: Path) -> None:
+    """Checks the folder and all that is passed on the way to it.
+
+    Raises:
+        BootError: others can change or replace it.
+        OSError: a part cannot be looked at.
+    """
+    from airgap.ownership import changeable_by_others
+
+    part = changeable_by_others(tool)
+    if part is not None:
+        raise BootError(
+            f"other users can change {part}, so the tool's parts are not safe in {tool}; "
+            "name another folder with --root DIR"
+        )
+
+
 def unpack(pyz: Path, platform: str, files: "dict[str, str]", folder: Path) -> None:
     """Writes the native parts to `folder`, which appears only when it is complete.
 
@@ -172,6 +209,8 @@ def unpack(pyz: Path, platform: str, files: "dict[str, str]", folder: Path) -> N
         BootError: the zip is damaged, or others could change the parts.
         OSError: the folder cannot be written.
     """
+    from airgap.ownership import open_locked
+
     tool = folder.parent
     owners = [0, os.geteuid()]
     umask = os.umask(0o022)
@@ -182,8 +221,7 @@ def unpack(pyz: Path, platform: str, files: "dict[str, str]", folder: Path) -> N
                 f"{tool} belongs to another user or others can write to it, so the tool's parts "
                 "are not safe there; name another folder with --root DIR"
             )
-        with (tool / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with os.fdopen(open_locked(tool / "lock", fcntl.LOCK_EX)):
             if is_intact(folder, files, owners):
                 return  # another start of the tool was quicker
             unfinished = tool / "unfinished"

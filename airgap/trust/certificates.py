@@ -13,13 +13,16 @@ from enum import Enum
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from airgap.errors import IntegrityError
+from airgap.trust import pem
+from airgap.trust.keys import PrivateKey, load_pkcs8
 
+_LABEL = "CERTIFICATE"
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 # Clocks of machines without a network differ.
 _EARLIER = timedelta(days=1)
@@ -151,6 +154,19 @@ def belong_together(certified: Certified) -> bool:
     return certificate.public_key() == key.public_key()
 
 
+def all_certificates(data: bytes) -> bytes:
+    """Return the certificates in a file that may hold several, in the one form that we write.
+
+    Raises:
+        IntegrityError: The file holds none, or text that readers could read differently.
+    """
+    try:
+        found = [x509.load_der_x509_certificate(der) for der in pem.certificates(data)]
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise IntegrityError("these are not certificates in PEM form, and nothing else") from error
+    return b"".join(pem.write(_LABEL, _der(one)) for one in found)
+
+
 def _begin(
     name: str, key: ec.EllipticCurvePrivateKey, now: datetime, days: int
 ) -> x509.CertificateBuilder:
@@ -172,29 +188,28 @@ def _finish(
     issuer_key: ec.EllipticCurvePrivateKey,
 ) -> Certified:
     certificate = builder.sign(issuer_key, hashes.SHA256())
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    return Certified(certificate.public_bytes(serialization.Encoding.PEM), private)
+    return Certified(pem.write(_LABEL, _der(certificate)), PrivateKey("", key).pem(None))
 
 
 def _load(certified: Certified) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     try:
-        key = serialization.load_pem_private_key(certified.key, password=None)
-    except (ValueError, TypeError) as error:
+        key = load_pkcs8(certified.key)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise IntegrityError("the key of a certificate cannot be read") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise IntegrityError("the key of a certificate is of another kind")
     return _certificate(certified.certificate), key
 
 
-def _certificate(pem: bytes) -> x509.Certificate:
+def _certificate(data: bytes) -> x509.Certificate:
     try:
-        return x509.load_pem_x509_certificate(pem)
-    except ValueError as error:
-        raise IntegrityError("that is no certificate") from error
+        return pem.load(data, _LABEL, x509.load_der_x509_certificate, _der)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise IntegrityError("it is not one certificate in PEM form, and nothing else") from error
+
+
+def _der(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.DER)
 
 
 def _extension(certificate: bytes, kind: type[_Extension]) -> _Extension | None:
@@ -202,6 +217,8 @@ def _extension(certificate: bytes, kind: type[_Extension]) -> _Extension | None:
         return _certificate(certificate).extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
         return None
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise IntegrityError("the extensions of a certificate cannot be read") from error
 
 
 def _named(name: str) -> x509.Name:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
+import stat
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from airgap.disk import write_whole
 from airgap.errors import HostError, TrustError, UsageError, unreadable
+from airgap.limits import LIMITS
+from airgap.ownership import changeable_by_others
 from airgap.trust.keys import PublicKey, load_public
 
+# The whole of one, or a part on one of several media.
+_OF_A_BUNDLE = re.compile(r"bundle\.json|SHA256SUMS(\.sig)?|(images|replay)\.tar(\..*)?", re.I)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -19,10 +25,14 @@ def trusted_keys(folder: Path) -> tuple[PublicKey, ...]:
     """All keys in the folder, by name; none if there is no folder.
 
     Raises:
-        TrustError: One of them is malformed or weak, or the folder cannot be read.
+        TrustError: One of them is malformed or weak, or the folder cannot be read, or others than
+            root and this user can change it or a key in it.
     """
     try:
+        _check_safe(folder)
         paths = sorted(path for path in folder.iterdir() if path.suffix == ".pub")
+        for path in paths:
+            _check_safe(path)
     except FileNotFoundError:
         return ()
     except OSError as error:
@@ -30,14 +40,35 @@ def trusted_keys(folder: Path) -> tuple[PublicKey, ...]:
     return tuple(load_public(path) for path in paths)
 
 
+def _check_safe(path: Path) -> None:
+    """Nobody but root and this user may change a key, or put one there.
+
+    Raises:
+        TrustError: Somebody can.
+        OSError: A part of the path cannot be looked at.
+    """
+    part = changeable_by_others(path)
+    if part is not None:
+        raise TrustError(
+            f"other users can change {part}",
+            meaning=f"Somebody else may have chosen what {path} holds.",
+            remedy="compare the fingerprints of all keys there with those that came another way, "
+            f"then: chown root {part}; chmod go-w {part}"
+            if os.geteuid() == 0
+            else "name another folder with --trust-dir, or a key with --trust",
+        )
+
+
 def add_key(folder: Path, source: Path, name: str = "") -> PublicKey:
     """Takes a public key into the folder.
 
     Raises:
-        TrustError: The key is malformed or weak, or the name has another key already.
+        TrustError: The key is malformed or weak, or came with a bundle, or the name has another
+            key already, or others can change the folder.
         UsageError: The name cannot be a file's name.
         HostError: The folder cannot be written to.
     """
+    refuse_key_with_any_bundle(source)
     key = load_public(source)
     name = name or source.stem
     if not _NAME.fullmatch(name):
@@ -50,6 +81,7 @@ def add_key(folder: Path, source: Path, name: str = "") -> PublicKey:
         )
     try:
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _check_safe(folder)  # somebody may have been quicker, in a folder like /tmp
         write_whole(folder / f"{name}.pub", key.pem())
     except OSError as error:
         raise HostError(
@@ -89,11 +121,11 @@ def refuse_key_in(bundle_folders: Iterable[Path], key: Path) -> None:
     """Trust never comes from the medium: refuses a key inside a bundle's folder.
 
     Raises:
-        TrustError: `key` lies there.
+        TrustError: `key` is inside one, or cannot be read.
     """
     resolved = _resolved(key)
     for folder in bundle_folders:
-        if resolved.is_relative_to(_resolved(folder)):
+        if resolved.is_relative_to(_real(folder)):
             raise _from_medium(key)
 
 
@@ -101,15 +133,10 @@ def refuse_key_on_medium(bundle_folders: Sequence[Path], key: Path) -> None:
     """Refuses a key in a bundle's folder, or on its mount if that is not the root file system.
 
     Raises:
-        TrustError: `key` lies there, or cannot be read.
+        TrustError: `key` is there, or cannot be read.
         HostError: A folder cannot be read.
     """
     refuse_key_in(bundle_folders, key)
-    try:
-        device = _resolved(key).stat().st_dev
-        root = os.stat("/").st_dev  # noqa: PTH116 - a plain number is wanted
-    except OSError as error:
-        raise TrustError(f"cannot read {error.filename}: {error.strerror}") from error
     media = set()
     for folder in bundle_folders:
         try:
@@ -118,18 +145,98 @@ def refuse_key_on_medium(bundle_folders: Sequence[Path], key: Path) -> None:
             continue  # somebody else's error to tell
         except OSError as error:
             raise unreadable(str(folder), error) from error
-    if device in media and device != root:
+    if _mount(_resolved(key)).stat().st_dev in media - {_root_device()}:
         raise _from_medium(key)
 
 
-def _resolved(path: Path) -> Path:
+def refuse_key_with_any_bundle(key: Path) -> None:
+    """Refuses a key inside or beside a bundle, or on a mount that has one.
+
+    The file systems of `/` and of this user's home are no such mounts: bundles are copied there.
+
+    Raises:
+        TrustError: `key` is there, or cannot be read.
+    """
+    mount = _mount(_resolved(key))
+    beside = any(_is_bundle(folder) for folder in _resolved(key).parents)
+    if beside or (mount.stat().st_dev not in _own_devices() and _has_bundle(mount)):
+        raise _from_medium(key)
+
+
+def _is_bundle(folder: Path) -> bool:
+    """Whether a folder has what only bundles have, in whatever case a medium keeps names."""
+    try:
+        return any(_OF_A_BUNDLE.fullmatch(path.name) for path in folder.iterdir())
+    except OSError:
+        return False
+
+
+def _has_bundle(mount: Path) -> bool:
+    """Whether a bundle is on the mount itself, within the first folders of it."""
+    device = mount.stat().st_dev
+    waiting = [mount]
+    for folder in waiting:  # it grows
+        if _is_bundle(folder):
+            return True
+        if len(waiting) < LIMITS.searched_folders:
+            waiting += _folders(folder, device)
+    return False
+
+
+def _folders(folder: Path, device: int) -> list[Path]:
+    try:
+        return [
+            path
+            for path in folder.iterdir()
+            if stat.S_ISDIR((status := path.lstat()).st_mode) and status.st_dev == device
+        ]
+    except OSError:
+        return []
+
+
+def _resolved(key: Path) -> Path:
+    """Where a key really is.
+
+    Raises:
+        TrustError: There is no such file, or it cannot be looked at.
+    """
+    try:
+        return key.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "too many links"
+        raise TrustError(f"cannot read the key {key}: {reason}") from error
+
+
+def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
+
+
+def _mount(path: Path) -> Path:
+    """The folder where the file system is mounted that a file is on.
+
+    That of its folder counts: with an overlay, files have devices of their own.
+    """
+    folder = path if path.is_dir() else path.parent
+    device = folder.stat().st_dev
+    return [one for one in (folder, *folder.parents) if one.stat().st_dev == device][-1]
+
+
+def _own_devices() -> set[int]:
+    """The file systems that are this host's for sure."""
+    found = {_root_device()}
+    with suppress(KeyError, OSError):
+        found.add(Path(pwd.getpwuid(os.geteuid()).pw_dir).stat().st_dev)
+    return found
+
+
+def _root_device() -> int:
+    return os.stat("/").st_dev  # noqa: PTH116 - a plain number is wanted
 
 
 def _from_medium(key: Path) -> TrustError:
     return TrustError(
-        f"the key {key} lies on the medium that it would vouch for",
+        f"the key {key} is on the medium of a bundle that it would prove genuine",
         meaning="Whoever changed the bundle could have put it there.",
-        remedy="compare its fingerprint with one that came another way, copy it to this host, "
+        remedy="compare its fingerprint with one that came another way, copy it to /root, "
         "then: airgap trust add FILE",
     )

@@ -8,14 +8,19 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 
+from airgap.disk import read_regular
 from airgap.errors import CredentialsError, TrustError, UsageError
 from airgap.limits import LIMITS
+from airgap.trust import pem
 from airgap.trust.pkcs8 import encrypted_pem
 
 ALGORITHMS = ("ecdsa-p256", "ed25519")
@@ -33,6 +38,7 @@ _SMALL_ORDER = frozenset(
         "ee" + "ff" * 30 + "7f",
     )
 )
+_PUBLIC, _PRIVATE, _ENCRYPTED = "PUBLIC KEY", "PRIVATE KEY", "ENCRYPTED PRIVATE KEY"
 _Private = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 _Public = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
@@ -52,10 +58,7 @@ class PublicKey:
     @property
     def fingerprint(self) -> str:
         """`sha256:HEX` of the SPKI DER, as openssl and sha256sum compute it."""
-        der = self.key.public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        return f"sha256:{hashlib.sha256(der).hexdigest()}"
+        return f"sha256:{hashlib.sha256(_spki(self.key)).hexdigest()}"
 
     @property
     def algorithm(self) -> str:
@@ -64,9 +67,7 @@ class PublicKey:
 
     def pem(self) -> bytes:
         """SPKI PEM."""
-        return self.key.public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
+        return pem.write(_PUBLIC, _spki(self.key))
 
     def signed(self, data: bytes, signature: bytes) -> bool:
         """Whether `signature` over `data` was made with this key's private half."""
@@ -108,15 +109,35 @@ class PrivateKey:
             UsageError: The passphrase is empty, which would be none.
         """
         if passphrase is None:
-            return self._pkcs8(serialization.Encoding.PEM)
+            return pem.write(_PRIVATE, pkcs8(self.key))
         if not passphrase:
             raise UsageError("the passphrase is empty", remedy="give one, or ask for none")
-        return encrypted_pem(self._pkcs8(serialization.Encoding.DER), passphrase)
+        return encrypted_pem(pkcs8(self.key), passphrase)
 
-    def _pkcs8(self, encoding: serialization.Encoding) -> bytes:
-        return self.key.private_bytes(
-            encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+
+def load_pkcs8(data: bytes) -> PrivateKeyTypes:
+    """Return the private key in a PEM file that is not encrypted.
+
+    Raises:
+        ValueError: The file is anything else.
+        UnsupportedAlgorithm: The key is of a kind that cannot be used here.
+    """
+    return pem.load(data, _PRIVATE, partial(load_der_private_key, password=None), pkcs8)
+
+
+def pkcs8(key: PrivateKeyTypes) -> bytes:
+    """Return a private key as PKCS#8 in DER, not encrypted."""
+    return key.private_bytes(
+        serialization.Encoding.DER,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def _spki(key: PublicKeyTypes) -> bytes:
+    return key.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
 
 
 def _deterministic_ecdsa() -> ec.ECDSA:
@@ -182,7 +203,7 @@ def is_encrypted(path: Path) -> bool:
     Raises:
         UsageError: It cannot be read.
     """
-    return b"BEGIN ENCRYPTED PRIVATE KEY" in _read(path, UsageError)
+    return _needs_passphrase(_read(path, UsageError))
 
 
 def load_private(path: Path, passphrase: bytes | None) -> PrivateKey:
@@ -193,14 +214,12 @@ def load_private(path: Path, passphrase: bytes | None) -> PrivateKey:
         CredentialsError: The passphrase is wrong or missing.
     """
     data = _read(path, UsageError)
-    encrypted = b"BEGIN ENCRYPTED PRIVATE KEY" in data
     try:
-        key = serialization.load_pem_private_key(data, passphrase if encrypted else None)
+        key = _open(path, data, passphrase) if _needs_passphrase(data) else load_pkcs8(data)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        if encrypted:
-            raise CredentialsError(f"the passphrase for {path} is wrong or missing") from error
         raise UsageError(
-            f"{path} is not a PKCS#8 PEM private key", remedy="make one: airgap keygen NAME"
+            f"{path} is not a PKCS#8 PEM private key, or holds more than that",
+            remedy="make one: airgap keygen NAME",
         ) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) or not _strong(
         key.public_key()
@@ -220,10 +239,11 @@ def load_public(path: Path) -> PublicKey:
     """
     data = _read(path, TrustError)
     try:
-        key = serialization.load_pem_public_key(data)
-    except (ValueError, UnsupportedAlgorithm) as error:
+        key = pem.load(data, _PUBLIC, load_der_public_key, _spki)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise TrustError(
-            f"{path} is not a public key in PEM form",
+            f"{path} is not a public key in PEM form, or holds more than that",
+            meaning="Other programs could find another key in it than airgap does.",
             remedy="give the .pub file that airgap keygen wrote",
         ) from error
     if not isinstance(key, ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey) or not _strong(
@@ -231,6 +251,18 @@ def load_public(path: Path) -> PublicKey:
     ):
         raise TrustError(f"{path} is neither an ECDSA P-256 nor a sound Ed25519 key")
     return PublicKey(path.stem, key)
+
+
+def _needs_passphrase(data: bytes) -> bool:
+    return data.startswith(f"-----BEGIN {_ENCRYPTED}-----".encode())
+
+
+def _open(path: Path, data: bytes, passphrase: bytes | None) -> PrivateKeyTypes:
+    der = pem.decode(data, _ENCRYPTED)
+    try:
+        return load_der_private_key(der, passphrase)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise CredentialsError(f"the passphrase for {path} is wrong or missing") from error
 
 
 def _strong(key: _Public) -> bool:
@@ -242,8 +274,7 @@ def _strong(key: _Public) -> bool:
 
 def _read(path: Path, error_type: type[UsageError | TrustError]) -> bytes:
     try:
-        with path.open("rb") as file:
-            data = file.read(LIMITS.key_bytes + 1)
+        data = read_regular(path, LIMITS.key_bytes + 1)
     except OSError as error:
         raise error_type(f"cannot read the key {path}: {error.strerror}") from error
     if len(data) > LIMITS.key_bytes:

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import base64
 import secrets
-import textwrap
 
 from cryptography.hazmat.primitives import padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from airgap.trust import pem
 
 # What openssl uses, and the most that it reads: it allows scrypt no more than 32 MiB.
 _COST, _BLOCK_SIZE, _PARALLEL = 2**14, 8, 1
@@ -42,9 +42,7 @@ def encrypted_pem(der: bytes, passphrase: bytes) -> bytes:
     derivation = _sequence(_SCRYPT, _sequence(_der(_OCTETS, salt), *numbers))
     cipher = _sequence(_AES256_CBC, _der(_OCTETS, iv))
     algorithm = _sequence(_PBES2, _sequence(derivation, cipher))
-    text = base64.b64encode(_sequence(algorithm, _der(_OCTETS, hidden))).decode()
-    lines = ["-----BEGIN ENCRYPTED PRIVATE KEY-----", *textwrap.wrap(text, 64)]
-    return "\n".join([*lines, "-----END ENCRYPTED PRIVATE KEY-----", ""]).encode()
+    return pem.write("ENCRYPTED PRIVATE KEY", _sequence(algorithm, _der(_OCTETS, hidden)))
 
 
 def _sequence(*parts: bytes) -> bytes:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 
 from airgap.errors import TrustError
+from airgap.limits import LIMITS
 from airgap.trust.keys import PublicKey
 
 
@@ -20,8 +21,11 @@ class Known:
         serial: Its serial.
         created: When it was made.
         digest: Of its `SHA256SUMS`.
-        tags: Fully qualified reference to digest, for each image of it; likewise `the builder`
-            and the other roles, and `the recording NAME`.
+        tags: What the bundle that was installed last decides: each tag as the mirror has it, to
+            its digest; likewise `the builder` and the other roles, and `the recording NAME`.
+        parts: What the bundle that was made last decides, whenever it was installed: `airgap
+            VERSION`, and `the answer to URL` of each requested URL, to a hash of it.
+        stands: Whether it is part of what the host has now.
     """
 
     name: str
@@ -29,6 +33,8 @@ class Known:
     created: datetime
     digest: str
     tags: Mapping[str, str]
+    parts: Mapping[str, str] = field(default_factory=dict)
+    stands: bool = True
 
 
 def signers(
@@ -82,6 +88,28 @@ def check_expiry(expires: datetime | None, now: datetime, history: Sequence[Know
         )
 
 
+def check_created(created: datetime, now: datetime, history: Sequence[Known]) -> None:
+    """Refuses a bundle that says it was made in the future.
+
+    Every later bundle with a right date would count as older. A clock that is behind bundles of
+    this host, or was never set, says nothing about that.
+
+    Raises:
+        TrustError: The date is more than `LIMITS.ahead_seconds` after the clock.
+    """
+    floor = datetime.fromtimestamp(LIMITS.clock_seconds, UTC)
+    is_set = now >= max([floor, *(known.created for known in history)])
+    if is_set and created > now + timedelta(seconds=LIMITS.ahead_seconds):
+        raise TrustError(
+            f"the bundle was made on {created:%Y-%m-%d %H:%M} UTC, and the clock of this host says "
+            f"{now:%Y-%m-%d %H:%M} UTC",
+            meaning="One of the two clocks is wrong. If the bundle's is, every later bundle would "
+            "count as older than this one.",
+            remedy="set the clock of this host (date -s), or make the bundle again on a "
+            "workstation with the right time",
+        )
+
+
 def check_rollback(
     candidate: Known, history: Sequence[Known], *, is_gone: bool, allow_older: bool
 ) -> None:
@@ -114,22 +142,40 @@ def check_rollback(
             meaning="It cannot be told whether this bundle is older than what is there.",
             remedy="if that is all right: --allow-older",
         )
-    _check_tags(candidate, history)
+    check_tag_rollback(candidate, history)
+    _check_parts(candidate, history)
 
 
-def _check_tags(candidate: Known, history: Sequence[Known]) -> None:
+def check_tag_rollback(candidate: Known, history: Sequence[Known]) -> None:
     """No tag may move to a bundle that was made before the one that set it."""
     for reference, digest in candidate.tags.items():
         setter = _setter(reference, history)
         if setter is None or setter.tags[reference] == digest:
             continue
         if candidate.created < setter.created:
-            raise TrustError(
-                f"{reference} would go back to an older state: it was set by "
-                f"{setter.name} {setter.serial} of {setter.created:%Y-%m-%d %H:%M}, and this "
-                f"bundle is of {candidate.created:%Y-%m-%d %H:%M}",
-                remedy="if that is what you want: --allow-older",
-            )
+            raise _goes_back(reference, setter, candidate)
+
+
+def _check_parts(candidate: Known, history: Sequence[Known]) -> None:
+    """No part may come back that a newer bundle has replaced, and that is not here any more.
+
+    Where a newer bundle is here, its part counts, and the older one changes nothing.
+    """
+    newer = [known for known in history if known.created > candidate.created]
+    for part, value in candidate.parts.items():
+        having = [known for known in newer if part in known.parts]
+        others = [known for known in having if known.parts[part] != value]
+        if others and not any(known.stands for known in having):
+            raise _goes_back(part, max(others, key=lambda known: known.created), candidate)
+
+
+def _goes_back(what: str, setter: Known, candidate: Known) -> TrustError:
+    return TrustError(
+        f"{what} would go back to an older state: it was set by "
+        f"{setter.name} {setter.serial} of {setter.created:%Y-%m-%d %H:%M}, and this "
+        f"bundle is of {candidate.created:%Y-%m-%d %H:%M}",
+        remedy="if that is what you want: --allow-older",
+    )
 
 
 def _setter(reference: str, history: Sequence[Known]) -> Known | None:

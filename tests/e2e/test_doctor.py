@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from airgap.bundle.contents import format_time
 from airgap.errors import ExitCode
 from tests import forge
 from tests.e2e.conftest import started
@@ -13,7 +15,6 @@ from tests.lab import binfmt, journey
 from tests.lab.host import IsolatedHost
 
 STATE = "/var/lib/airgap"
-LATER = "2199-01-01T00:00:00Z"
 BREAKAGES = {
     "emulator": "echo -1 > /proc/sys/fs/binfmt_misc/airgap-arm64",
     "emulator: a reboot": "echo -1 > /proc/sys/fs/binfmt_misc/status",
@@ -154,7 +155,8 @@ def test_a_port_that_somebody_took_is_named_with_its_owner(installed: IsolatedHo
 def test_a_clock_that_is_behind_is_named(installed: IsolatedHost) -> None:
     key = forge.new_key()
     images = [forge.indexed("docker.io/site/later:1")]
-    forge.make_bundle(installed.path("/srv/later"), key, images=images, created=LATER)
+    created = format_time(datetime.now(UTC) + timedelta(hours=12))
+    forge.make_bundle(installed.path("/srv/later"), key, images=images, created=created)
     installed.path("/srv/later.pub").write_bytes(key.public.pem())
     seed = ["--trust", "/srv/later.pub", "--only", "seed"]
     installed.run(["airgap", "install", "/srv/later", *seed])

@@ -76,7 +76,7 @@ class Recording:
         """What recording and rehearsing could leave behind."""
         run = self.station.run
         caches = Path(self.station.environment["XDG_CACHE_HOME"]) / "airgap"
-        kept = ("tool", "wheels")  # of use for the next bundle
+        kept = ("tool", "wheels", "workshop.lock")  # of use for the next bundle
         return {
             "containers": run(["docker", "ps", "-aq"]).stdout,
             "networks": run(["docker", "network", "ls", "-q"]).stdout,

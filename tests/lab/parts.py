@@ -91,6 +91,7 @@ PARTS = {
         Part("containerd", _CONTAINERD, "cmd/containerd-shim-runc-v2"),
         Part("containerd", _CONTAINERD, "cmd/ctr"),
         Part("containerd", _CONTAINERD, "./cripull"),
+        Part("containerd", _CONTAINERD, "./platforms"),
         Part("moby", _MOBY, "cmd/dockerd", f"{_MOBY}/dockerversion.Version"),
         Part("moby", _MOBY, "cmd/docker-proxy"),
         Part("buildx", _BUILDX, "cmd/buildx", f"{_BUILDX}/version.Version"),

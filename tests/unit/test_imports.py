@@ -29,6 +29,7 @@ LAYERS = (
     ("airgap.disk",),
     ("airgap.errors",),
     ("airgap.limits",),
+    ("airgap.ownership",),
     ("airgap",),
 )
 # The tool's __main__ hands over to the command line; whoever imports it does not run that.

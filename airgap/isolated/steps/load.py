@@ -49,7 +49,7 @@ def bring_image(work: Work, image: ImageEntry, platform: Platform | None) -> Non
         HostError: As for `load_image`.
         NotFoundError: No bundle brought it for that platform.
     """
-    if platform is not None and str(platform) not in image.platforms:
+    if platform is not None and not image.serves(platform):
         name = image.reference.familiar
         raise NotFoundError(
             f"no installed bundle has {name} for {platform}",
@@ -75,7 +75,8 @@ def load_image(work: Work, image: ImageEntry, platform: Platform | None) -> None
     """
     name = image.reference.familiar
     mirror = RegistryMirror.of(work.settings)
-    if mirror is not None and problem_with(work.state.mirror, image):
+    tags = work.wanted.tags_of(image)
+    if mirror is not None and problem_with(work.state.mirror, image, tags=tags):
         fetch(work, mirror, image)
     had = work.engine.image_platform(name)
     loaded.note(work, image)

@@ -24,8 +24,10 @@ class MirrorStep(Step):
         if not finding.well:
             return finding
         for image in work.wanted.images.values():
-            target = image.reference.tag or image.digest
+            tags = work.wanted.tags_of(image)
             for repository in mirror_repositories(image.reference):
+                own = image.reference.own_tag
+                target = own if f"{repository}:{own}" in tags else image.digest
                 served = served_digest(work.settings.mirror, repository, target)
                 if served != image.digest:
                     name = image.reference.familiar

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 
-from airgap.bundle.archive import documents_of
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import HostError, NotFoundError, TrustError
 from airgap.isolated import registry_mirror
@@ -15,7 +14,9 @@ from airgap.isolated.registry_mirror import RegistryMirror
 from airgap.isolated.registry_tags import note_tags, noted_tags
 from airgap.isolated.step import Finding, Step, Work
 from airgap.oci.manifest import Index, Manifest
+from airgap.oci.tree import documents_of
 from airgap.progress import format_bytes
+from airgap.store.layout import mirror_name
 
 _FEW = 3
 
@@ -101,7 +102,7 @@ def _look(work: Work, mirror: RegistryMirror) -> _Look:
         found = served(client, targets)
     look = _Look([], [], [], [])
     for target, seen in zip(targets, found, strict=True):
-        moves = bool(target.image.reference.tag) and seen.tag != target.digest
+        moves = bool(target.image.reference.own_tag) and seen.tag != target.digest
         if moves and not _may_move(work, target, seen.tag, noted.get(_tag_of(mirror, target), [])):
             look.foreign.append(target)
             moves = False
@@ -115,17 +116,18 @@ def _may_move(work: Work, target: Target, tag: str, noted: Sequence[str]) -> boo
     """Whether a tag is there not at all, or may be moved from what it means."""
     if not tag or tag in noted:
         return True
-    return work.moves is not None and work.moves.allow(target.image.name, tag)
+    return work.moves is not None and work.moves.allow(mirror_name(target.image.reference), tag)
 
 
 def _note(work: Work, mirror: RegistryMirror, tags: Iterable[tuple[Target, Sequence[str]]]) -> None:
     """Notes what tags of images mean."""
     if work.state.writable:
-        note_tags(work.state, {_tag_of(mirror, one): digests for one, digests in tags})
+        own = {_tag_of(mirror, one): each for one, each in tags if one.image.reference.own_tag}
+        note_tags(work.state, own)
 
 
 def _tag_of(mirror: RegistryMirror, target: Target) -> str:
-    return f"{mirror.server}/{target.repository}:{target.image.reference.tag}"
+    return f"{mirror.server}/{target.repository}:{target.image.reference.own_tag}"
 
 
 def check_tags(work: Work) -> None:
@@ -140,7 +142,8 @@ def check_tags(work: Work) -> None:
     if mirror is None or moves is None or not moves.required:
         return
     foreign = _look(work, mirror).foreign
-    if refused := [target for target in foreign if target.image.name in moves.meant]:
+    meant = moves.meant
+    if refused := [one for one in foreign if mirror_name(one.image.reference) in meant]:
         raise TrustError(
             f"{mirror} has other images than this bundle, and than this host has set, for "
             f"{len(refused)} tags: {_names(refused)}",
@@ -163,6 +166,7 @@ def _target(work: Work, mirror: RegistryMirror, image: ImageEntry) -> Target:
         b"".join(bytes(chunk) for chunk in _read(work, image.digest)),
         mirror.repository(image),
         rewrite=work.settings.rewrite_indexes,
+        read=lambda digest: _read(work, digest),
     )
 
 
@@ -171,7 +175,7 @@ def _documents(work: Work, image: ImageEntry) -> Mapping[str, Manifest | Index]:
     found: dict[str, Manifest | Index] = {}
     with suppress(NotFoundError):
         found |= work.state.mirror.documents(image)
-    if work.bundle is not None and image in work.bundle.signed.contents.images:
+    if work.bundle is not None and image.digest in work.bundle.documents:
         found |= documents_of(image.digest, work.bundle.documents)
     if not found:
         raise HostError(

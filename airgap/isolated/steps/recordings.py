@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from pathlib import Path
 
 from airgap.errors import AirgapError
+from airgap.isolated.host import docker_group, is_root
 from airgap.isolated.step import Finding, Step, Work
 from airgap.replay.carried import problem_with
 from airgap.store.seed import seed_replay
+
+_MODE = 0o750
 
 
 class RecordingsStep(Step):
@@ -17,7 +22,9 @@ class RecordingsStep(Step):
     needs_docker = False
 
     def check(self, work: Work) -> Finding:
-        """Every map, and every blob that it names, is there in full."""
+        """Every map, and every blob that it names, is there in full, and not for everybody."""
+        if not _is_kept_from_others(work.state.replay.root):
+            return Finding(False, f"{work.state.replay.root} is not for users of Docker alone")
         recordings = work.wanted.recordings.values()
         for recording in recordings:
             try:
@@ -30,6 +37,7 @@ class RecordingsStep(Step):
 
     def apply(self, work: Work) -> None:
         """Reads each blob once from the medium, and writes it as its hash is computed."""
+        _keep_from_others(work.state.replay.root)
         if work.bundle is not None:
             seed_replay(work.state.replay, work.bundle.replay, work.progress)
 
@@ -37,3 +45,21 @@ class RecordingsStep(Step):
         """Deletes the recordings' storage."""
         if work.state.replay.root.exists():
             shutil.rmtree(work.state.replay.root)
+
+
+def _keep_from_others(folder: Path) -> None:
+    """What builds have downloaded is for those who may build here: root and the group of Docker."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if is_root():
+        os.chown(folder, -1, docker_group())
+    folder.chmod(_MODE if is_root() else 0o700)
+
+
+def _is_kept_from_others(folder: Path) -> bool:
+    try:
+        status = folder.stat()
+    except FileNotFoundError:
+        return True
+    # Where Docker's socket is not there, nobody can tell its group.
+    known = is_root() and docker_group() != os.getegid()
+    return not status.st_mode & ~_MODE & 0o777 and (not known or status.st_gid == docker_group())

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import AirgapError
-from airgap.isolated.registry_mirror import fetch, kept_here, known_mirrors
+from airgap.isolated.registry_mirror import fetch, kept_as, kept_here, known_mirrors
 from airgap.isolated.step import Finding, OpenBundle, Step, Work
 from airgap.store.check import lack_of, problem_with
 from airgap.store.seed import seed, seed_documents
@@ -46,9 +46,10 @@ class SeedStep(Step):
             for mirror in mirrors:
                 if _problem(work, image):
                     fetch(work, mirror, image)
-        brought = set(work.bundle.signed.contents.images if work.bundle else ())
-        others = [image for image in kept if image not in brought and _problem(work, image)]
-        store.tag_images([image for image in others if _link(work, image)])
+        others = [image for image in kept if _problem(work, image)]
+        whole = [image for image in others if _link(work, image)]
+        tags = work.wanted.tags_of
+        store.set_tags({tag: image.digest for image in whole for tag in tags(image)})
 
     def undo(self, work: Work) -> None:
         """Deletes the mirror's storage."""
@@ -58,12 +59,17 @@ class SeedStep(Step):
 
 def bring(work: Work, bundle: OpenBundle) -> None:
     """Brings the images of a bundle. Tags that a newer bundle has moved are left alone."""
-    archive, store, kept = bundle.archive, work.state.mirror, set(kept_here(work))
+    archive, store, wanted = bundle.archive, work.state.mirror, work.wanted
+    kept = {kept_as(image) for image in kept_here(work)}
     brought = archive.contents.images
-    elsewhere = set(brought) - kept if work.settings.registry_mirror else set()
+    elsewhere = [image for image in brought if kept_as(image) not in kept]
+    if not work.settings.registry_mirror:
+        elsewhere = []
     whole = [image for image in brought if image not in elsewhere]
-    seed(store, archive, work.progress, whole, kept)
-    seed_documents(store, archive, [image for image in brought if image in elsewhere])
+    own = [image for image in whole if kept_as(image) in kept]
+    tags = {tag: image.digest for image in own for tag in wanted.tags_of(image)}
+    seed(store, archive, work.progress, whole, tags)
+    seed_documents(store, archive, elsewhere)
 
 
 def _link(work: Work, image: ImageEntry) -> bool:
@@ -78,6 +84,7 @@ def _link(work: Work, image: ImageEntry) -> bool:
 def _problem(work: Work, image: ImageEntry, *, whole: bool = True) -> str:
     """What is missing of an image; empty if nothing is."""
     try:
-        return problem_with(work.state.mirror, image, whole=whole)
+        tags = work.wanted.tags_of(image)
+        return problem_with(work.state.mirror, image, whole=whole, tags=tags)
     except AirgapError as error:
         return error.message

@@ -15,7 +15,8 @@ from airgap.bundle.contents import TOOL_NAME, FileEntry
 from airgap.bundle.verify import read_file
 from airgap.errors import HostError, IntegrityError
 from airgap.isolated.state import write_file
-from airgap.isolated.step import Finding, Step, Work
+from airgap.isolated.step import Finding, OpenBundle, Step, Work
+from airgap.isolated.wanted import version_numbers
 from airgap.limits import LIMITS
 from airgap.oci.platform import native_platform
 from airgap.tool import boot
@@ -47,7 +48,10 @@ class ToolStep(Step):
             return Finding(True, f"{_COMMAND} was installed in another way, and is kept")
         file, version = work.wanted.tool
         installed = _installed_version()
-        is_older = _number(installed) < _number(version)
+        if work.bundle is not None and _brought(work.bundle) != file:
+            # What a newer bundle brought counts; this one has it not.
+            return Finding(bool(installed), f"airgap {installed or 'does not start'}")
+        is_older = version_numbers(installed) < version_numbers(version)
         if is_older or (installed == version and not _is_whole(work, file)):
             return Finding(False, f"airgap {installed or 'that does not start'} is installed")
         return Finding(True, f"airgap {installed}")
@@ -74,6 +78,11 @@ class ToolStep(Step):
             _COMMAND.unlink()
         if str(FOLDER) in changed and FOLDER.exists():
             shutil.rmtree(FOLDER)
+
+
+def _brought(bundle: OpenBundle) -> FileEntry:
+    """The tool of a bundle."""
+    return next(file for file in bundle.signed.contents.files if file.name == TOOL_NAME)
 
 
 def _is_whole(work: Work, file: FileEntry) -> bool:
@@ -128,10 +137,6 @@ def _text(path: Path) -> str:
         return path.read_text()
     except (OSError, ValueError):
         return ""
-
-
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def _sha256(path: Path) -> str:

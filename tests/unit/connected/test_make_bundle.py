@@ -15,10 +15,14 @@ from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import listed_names, read_signed, verify_all
 from airgap.connected.fetch import Pace
 from airgap.connected.make_bundle import Draft, Record, Target, plan_bundle, write_bundle
+from airgap.connected.plan import make_plan
 from airgap.connected.replay_tar import Recorded
-from airgap.errors import BuildError, UsageError
+from airgap.connected.resolve import ResolvedImage
+from airgap.errors import BuildError, IntegrityError, UsageError
 from airgap.limits import LIMITS
 from airgap.oci.credentials import Credentials
+from airgap.oci.digest import digest_of
+from airgap.oci.manifest import OCI_MANIFEST, Manifest
 from airgap.oci.platform import Platform
 from airgap.oci.registries import Registries
 from airgap.oci.registry import RegistryClient
@@ -134,3 +138,61 @@ def test_a_map_that_no_reader_would_take_is_refused(tmp_path: Path, key: Private
     sizes = {**usual.blobs, usual.entries[0].digest: LIMITS.recording_bytes + 1}
     with pytest.raises(UsageError, match="bytes in the map of one recording"):
         write(tmp_path / "out", key, lambda _archive: replace(usual, blobs=sizes))
+
+
+@pytest.mark.parametrize("until", ["1969-12-31T23:59:59Z", "0999-01-01T00:00:00Z", "tomorrow"])
+def test_what_no_reader_takes_is_not_signed(tmp_path: Path, key: PrivateKey, until: str) -> None:
+    output = tmp_path / "out"
+    with pytest.raises(IntegrityError, match=r"cannot be installed: .*until cannot be"):
+        write(output, key, recording(tmp_path, forge.recorded(until=until)))
+    assert not (output / "SHA256SUMS").exists()
+    assert not (output / "SHA256SUMS.sig").exists()
+    write(output, key, recording(tmp_path, forge.recorded()))
+
+
+def test_what_the_disk_has_changed_is_not_signed(tmp_path: Path, key: PrivateKey) -> None:
+    output = tmp_path / "out"
+
+    def record(_archive: Archive) -> Recorded:
+        tar = bytearray((output / "images.tar").read_bytes())
+        tar[0] ^= 1
+        (output / "images.tar").write_bytes(tar)
+        return kept(tmp_path, forge.recorded())
+
+    with pytest.raises(IntegrityError, match=r"cannot be installed: images\.tar differs"):
+        write(output, key, record)
+    assert not (output / "SHA256SUMS").exists()
+
+
+def resolved(image: forge.Image) -> ResolvedImage:
+    blobs = [
+        blob for one in image.documents.values() if isinstance(one, Manifest) for blob in one.blobs
+    ]
+    return ResolvedImage(image.entry, image.bodies, image.documents, tuple(blobs))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_wrong_size_of_what_another_image_brings_is_found_before_the_fetch(first: bool) -> None:
+    """The first leaves that platform out, so that nothing of it is asked for by this name."""
+    body, _ = forge.manifest("linux/arm64")
+    own, blobs = forge.manifest("linux/amd64")
+    entries = [
+        forge.descriptor(OCI_MANIFEST, own, platform={"os": "linux", "architecture": "amd64"}),
+        forge.descriptor(OCI_MANIFEST, body, platform={"os": "linux", "architecture": "arm64"}),
+    ]
+    fields = {"platforms": ["linux/amd64"], "omitted": ["linux/arm64"]}
+    other = resolved(forge.single("ghcr.io/org/arm:1", "linux/arm64"))
+    empty = draft_contents()
+    for wrong in (0, 1):
+        entries[1]["size"] += wrong
+        index = forge.index_of("ghcr.io/org/app:1", entries, {digest_of(own): own}, blobs, **fields)
+        images = [resolved(index), other][:: 1 if first else -1]
+        if wrong:
+            with pytest.raises(IntegrityError, match="states a wrong size for sha256:"):
+                make_plan(empty, images)
+        else:
+            make_plan(empty, images)
+
+
+def draft_contents() -> Contents:
+    return Contents("site", 1, forge.CREATED, "", "0", ("linux/amd64",), (), ())

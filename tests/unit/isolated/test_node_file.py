@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airgap.errors import IntegrityError, UsageError
+from airgap.bundle.contents import canonical
+from airgap.errors import HostError, IntegrityError, UsageError
+from airgap.isolated.joined import join, joined
 from airgap.isolated.node_file import (
     NodeFile,
     Port,
@@ -19,6 +22,7 @@ from airgap.isolated.node_file import (
     split_address,
     write_node_file,
 )
+from airgap.isolated.state import State
 from airgap.limits import LIMITS
 from airgap.trust.certificates import Purpose, issue, new_authority
 
@@ -79,14 +83,14 @@ def test_what_was_written_is_read_and_is_private(tmp_path: Path) -> None:
 def test_what_does_not_hold_is_refused(
     tmp_path: Path, key: str, value: object, message: str
 ) -> None:
-    data = json.dumps(_document(tmp_path) | {key: value}).encode()
+    data = canonical(_document(tmp_path) | {key: value})
     with pytest.raises(UsageError, match=message):
         parse_node_file(data, NOW)
 
 
 @pytest.mark.parametrize("key", ["authority", "clients", "certificate", "key"])
 def test_junk_in_place_of_a_certificate_is_refused(tmp_path: Path, key: str) -> None:
-    data = json.dumps(_document(tmp_path) | {key: "junk"}).encode()
+    data = canonical(_document(tmp_path) | {key: "junk"})
     with pytest.raises((UsageError, IntegrityError)):
         parse_node_file(data, NOW)
 
@@ -96,13 +100,86 @@ def test_an_authority_for_the_whole_world_is_refused(tmp_path: Path) -> None:
     import trustme
 
     anybody = trustme.CA().cert_pem.bytes().decode()
-    data = json.dumps(_document(tmp_path) | {"authority": anybody}).encode()
+    data = canonical(_document(tmp_path) | {"authority": anybody})
     with pytest.raises(UsageError, match="cannot vouch"):
         parse_node_file(data, NOW)
 
 
+@pytest.mark.parametrize("key", ["authority", "clients", "certificate", "key"])
+@pytest.mark.parametrize("more", ["block", "text", "crlf", "newline"])
+def test_what_is_installed_is_one_block_and_all_of_it_was_checked(
+    tmp_path: Path, key: str, more: str
+) -> None:
+    """A second authority in the file would be trusted by all that reads `/etc/ssl/certs`."""
+    import trustme
+
+    good = _document(tmp_path)[key]
+    anybody = trustme.CA().cert_pem.bytes().decode()
+    changed = {
+        "block": [good + anybody, anybody + good, good + good, good.rstrip() + anybody],
+        "text": [
+            f"x {good}",
+            f"x\n{good}",
+            f"{good}x",
+            good.replace("-----\n", "-----\nA: b\n\n", 1),
+        ],
+        "crlf": [good.replace("\n", "\r\n")],
+        "newline": [f"\n{good}", f"{good}\n", good.replace("\n", "\n\n")],
+    }
+    for text in changed[more]:
+        with pytest.raises((UsageError, IntegrityError)):
+            parse_node_file(canonical(_document(tmp_path) | {key: text}), NOW)
+
+
+def test_a_file_that_says_the_same_in_other_bytes_is_refused(tmp_path: Path) -> None:
+    document = _document(tmp_path)
+    good = canonical(document)
+    parse_node_file(good, NOW)
+    for data in (
+        json.dumps(document).encode(),
+        b" " + good,
+        good + b"\n",
+        good.rstrip(),
+        good.replace(b'"name":', b'"name":"other","name":'),
+        canonical(document | {"more": "x"}),
+        canonical(document | {"../../etc/x": "--"}),
+    ):
+        with pytest.raises(UsageError, match="not in the form that airgap node add writes"):
+            parse_node_file(data, NOW)
+
+
+def test_an_authority_for_no_registry_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="names no registry"):
+        parse_node_file(canonical(_document(tmp_path) | {"registries": []}), NOW)
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_an_authority_that_an_earlier_version_took_with_more_is_refused(
+    tmp_path: Path, more: bool
+) -> None:
+    import trustme
+
+    state = State(tmp_path)
+    join(state, NodeFile("arm", GOOD.registries, GOOD.authority, None))
+    assert joined(state) is not None
+    path = state.joined / "registry.crt"
+    if more:
+        path.write_bytes(GOOD.authority + trustme.CA().cert_pem.bytes())
+    else:
+        path.unlink()
+    with pytest.raises(HostError, match=r"registry\.crt|one certificate") as caught:
+        joined(state)
+    assert caught.value.remedy == "airgap node leave"
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "arm.node")
+    with pytest.raises(UsageError, match="it is not a regular file"):
+        read_node_file(tmp_path / "arm.node")
+
+
 def test_a_file_that_is_over_is_refused(tmp_path: Path) -> None:
-    data = json.dumps(_document(tmp_path)).encode()
+    data = canonical(_document(tmp_path))
     parse_node_file(data, NOW + timedelta(days=29))
     with pytest.raises(UsageError, match="it was over on"):
         parse_node_file(data, NOW + timedelta(days=31))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,7 @@ from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import read_signed
 from airgap.errors import IntegrityError
-from airgap.isolated import preconditions
-from airgap.isolated.host import User
+from airgap.isolated.host import User, docker_group
 from airgap.isolated.state import Changes, HostSettings, State
 from airgap.isolated.status import look
 from airgap.isolated.step import OpenBundle, Work
@@ -25,6 +26,7 @@ from airgap.isolated.steps.recordings import RecordingsStep
 from airgap.isolated.wanted import Wanted
 from airgap.oci.digest import digest_of
 from airgap.progress import Progress
+from airgap.replay.readable import check_bundle
 from airgap.store import layout
 from airgap.trust.keys import PrivateKey
 from tests import forge
@@ -46,7 +48,7 @@ def work_with(root: Path, folders: Sequence[Path], key: PrivateKey) -> Iterator[
     with ExitStack() as stack:
         archive = stack.enter_context(Archive(media, signed.contents))
         replay = stack.enter_context(ReplayTar(media, signed.contents))
-        preconditions.check_bundle(media, signed, archive, replay)
+        check_bundle(media, signed.contents, archive, replay)
         yield Work(
             state=state,
             wanted=Wanted.of([signed.contents]),
@@ -78,6 +80,28 @@ def test_they_are_brought_once_and_taken_away(tmp_path: Path, key: PrivateKey) -
         STEP.undo(work)
         assert not work.state.replay.root.exists()
         STEP.undo(work)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_only_who_may_build_can_read_what_was_recorded(
+    tmp_path: Path, key: PrivateKey, umask: int
+) -> None:
+    make_bundle(tmp_path / "bundle", key, recordings=[forge.recorded()])
+    before = os.umask(umask)
+    try:
+        with work_with(tmp_path / "state", [tmp_path / "bundle"], key) as work:
+            root = work.state.replay.root
+            STEP.apply(work)
+            status = root.stat()
+            assert stat.S_IMODE(status.st_mode) & 0o027 == 0
+            assert status.st_gid == (docker_group() if os.geteuid() == 0 else os.getegid())
+            root.chmod(0o755)  # as earlier versions made it
+            assert look(STEP, work).detail == f"{root} is not for users of Docker alone"
+            STEP.apply(replace(work, bundle=None))
+            assert stat.S_IMODE(root.stat().st_mode) & 0o027 == 0
+            assert look(STEP, work).well
+    finally:
+        os.umask(before)
 
 
 def test_a_bundle_without_recordings_changes_nothing(tmp_path: Path, key: PrivateKey) -> None:

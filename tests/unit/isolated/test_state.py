@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import fcntl
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from airgap.cli.settings import Settings
 from airgap.errors import HostError
 from airgap.isolated.state import Changes, HostSettings, State, write_file
 
@@ -57,6 +61,40 @@ def test_the_lock_of_a_killed_command_is_free(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
     with State(tmp_path).lock("airgap install"):
         pass
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o640, 0o666])
+def test_a_lock_that_others_hold_or_could_hold_blocks_nobody(tmp_path: Path, mode: int) -> None:
+    """An earlier version made the file so that every user could open and lock it."""
+    path = tmp_path / "lock"
+    path.touch()
+    path.chmod(mode)
+    with path.open() as theirs:
+        fcntl.flock(theirs, fcntl.LOCK_EX)
+        with State(tmp_path).lock("airgap install"):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_nobody_else_can_open_the_lock_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with State(tmp_path / "state").lock("airgap install"):
+            assert stat.S_IMODE((tmp_path / "state/lock").stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
+
+
+def test_a_folder_that_others_can_change_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o777)
+    for root in (tmp_path / "shared", tmp_path / "shared/state", tmp_path / "shared/a/b"):
+        with (
+            pytest.raises(HostError, match=r"other users can change .*/shared"),
+            State(root).lock("airgap install"),
+        ):
+            pass
+        with pytest.raises(HostError, match="--root"):
+            assert Settings.choose(root, None, quiet=True).root
 
 
 def test_changes_are_kept_in_order_once_each(tmp_path: Path) -> None:

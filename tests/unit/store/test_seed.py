@@ -270,10 +270,13 @@ def test_an_image_named_by_digest_alone_gets_no_tag(store: Store, seed_images: S
     assert store.documents(named.entry) == image.documents
 
 
-def test_an_image_named_by_tag_and_digest_gets_the_tag(store: Store, seed_images: Seed) -> None:
+def test_an_image_named_by_tag_and_digest_sets_no_tag(store: Store, seed_images: Seed) -> None:
     image = single("ghcr.io/org/app:1")
-    seed_images([renamed(image, f"ghcr.io/org/app:1@{image.entry.digest}")])
-    assert store.is_tagged(image.entry)
+    pinned = renamed(image, f"ghcr.io/org/app:1@{image.entry.digest}")
+    seed_images([pinned])
+    assert store.tag("ghcr.io/org/app:1") == ""
+    assert store.is_linked(image.entry)
+    assert problem_with(store, pinned.entry) == ""
 
 
 def renamed(image: Image, name: str) -> Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import stat
@@ -22,6 +23,7 @@ from airgap.tool.boot import (
     BootError,
     choose_platform,
     is_intact,
+    native_folder,
     state_root,
     unpack,
     version_of,
@@ -270,6 +272,44 @@ def test_a_folder_that_others_can_write_to_is_refused(pyz: Path, tmp_path: Path)
     with pytest.raises(BootError, match="others can write to it"):
         unpack(pyz, "linux-amd64", FILES, tool / "0123")
     assert list(tool.iterdir()) == []
+
+
+@pytest.mark.parametrize("root", ["shared", "shared/state", "shared/a/b", "link/state"])
+def test_no_folder_above_the_parts_may_be_somebodys_to_change(
+    pyz: Path, tmp_path: Path, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could be replaced between the check of the parts and their import."""
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o777)
+    (tmp_path / "link").symlink_to(tmp_path / "shared")
+    monkeypatch.setenv("AIRGAP_ROOT", str(tmp_path / root))
+    monkeypatch.setattr(sys, "argv", ["airgap.pyz", "status"])
+    monkeypatch.setattr(boot, "choose_platform", lambda *_: "linux-amd64")
+    with pytest.raises(BootError, match=r"other users can change .*/shared.*--root DIR"):
+        native_folder(pyz)
+    assert list((tmp_path / "shared").iterdir()) == []
+
+
+def test_parts_are_unpacked_where_nobody_else_can_change_them(
+    pyz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["airgap.pyz", "--root", str(tmp_path / "a/state"), "status"])
+    monkeypatch.setattr(boot, "choose_platform", lambda *_: "linux-amd64")
+    folder = native_folder(pyz)
+    assert folder.parent == tmp_path / "a/state/tool"
+    assert is_intact(folder, FILES, ME)
+
+
+def test_a_lock_that_somebody_holds_does_not_hold_up_the_tool(pyz: Path, tmp_path: Path) -> None:
+    """An earlier version made the file so that every user could open and lock it."""
+    tool = tmp_path / "tool"
+    tool.mkdir()
+    (tool / "lock").touch(0o644)
+    with (tool / "lock").open() as theirs:
+        fcntl.flock(theirs, fcntl.LOCK_EX)
+        unpack(pyz, "linux-amd64", FILES, tool / "0123")
+    assert is_intact(tool / "0123", FILES, ME)
+    assert stat.S_IMODE((tool / "lock").stat().st_mode) == 0o600
 
 
 def test_parts_are_not_writable_by_others_whatever_the_umask(pyz: Path, tmp_path: Path) -> None:

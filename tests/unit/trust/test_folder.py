@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -118,16 +119,19 @@ def test_with_the_last_key_the_folder_goes_and_nothing_of_others(tmp_path: Path)
 def test_a_key_in_the_bundle_is_refused(tmp_path: Path) -> None:
     medium = tmp_path / "medium"
     key = new_pub(medium / "keys/site.pub")
+    (medium / "tool").mkdir()
     (tmp_path / "link.pub").symlink_to(key)
     for path in (key, medium / "tool/../keys/site.pub", tmp_path / "link.pub"):
-        with pytest.raises(TrustError, match="lies on the medium that it would vouch for"):
+        with pytest.raises(
+            TrustError, match="is on the medium of a bundle that it would prove genuine"
+        ):
             refuse_key_in([tmp_path / "other", medium], path)
 
 
 def test_a_key_in_a_bundle_given_by_a_link_is_refused(tmp_path: Path) -> None:
     key = new_pub(tmp_path / "medium/site.pub")
     (tmp_path / "usb").symlink_to(tmp_path / "medium")
-    with pytest.raises(TrustError, match="lies on the medium"):
+    with pytest.raises(TrustError, match="is on the medium"):
         refuse_key_in([tmp_path / "usb"], key)
 
 
@@ -147,9 +151,144 @@ def test_a_key_on_the_bundles_own_mount_is_refused(tmp_path: Path) -> None:
     with TemporaryDirectory(dir="/dev/shm") as name:  # another mount than that of /
         medium = Path(name)
         (medium / "bundle").mkdir()
-        with pytest.raises(TrustError, match="lies on the medium"):
+        with pytest.raises(TrustError, match="is on the medium"):
             refuse_key_on_medium([medium / "bundle"], new_pub(medium / "site.pub"))
         refuse_key_on_medium([medium / "bundle"], new_pub(tmp_path / "site.pub"))
+
+
+@pytest.mark.parametrize(
+    "marker", ["bundle.json", "SHA256SUMS", "SHA256SUMS.SIG", "images.tar.002"]
+)
+@pytest.mark.parametrize("place", ["site.pub", "tool/site.pub", "a/b/c/site.pub"])
+def test_a_key_inside_or_beside_any_bundle_is_not_added(
+    tmp_path: Path, place: str, marker: str
+) -> None:
+    key = new_pub(tmp_path / "bundle" / place)
+    (tmp_path / "bundle" / marker).touch()
+    (tmp_path / "link.pub").symlink_to(key)
+    (tmp_path / "usb").symlink_to(tmp_path / "bundle")
+    for path in (key, tmp_path / "link.pub", tmp_path / "usb" / place):
+        with pytest.raises(TrustError, match="is on the medium") as caught:
+            add_key(tmp_path / "trust", path)
+        assert "airgap trust add" in caught.value.remedy
+    assert not (tmp_path / "trust").exists()
+
+
+@pytest.mark.parametrize("bundle", ["", "airgap", "a/b/c/d", ".hidden"])
+def test_a_key_on_a_mount_with_a_bundle_is_not_added(tmp_path: Path, bundle: str) -> None:
+    with TemporaryDirectory(dir="/dev/shm") as name:  # another mount than that of /
+        medium = Path(name)
+        key = new_pub(medium / "keys/site.pub")
+        add_key(tmp_path / "trust", key)  # a drive with nothing but the key
+        (medium / bundle).mkdir(parents=True, exist_ok=True)
+        (medium / bundle / "bundle.json").touch()
+        with pytest.raises(TrustError, match="is on the medium"):
+            add_key(tmp_path / "trust", key, "other")
+        (tmp_path / "copy.pub").write_bytes(key.read_bytes())
+        add_key(tmp_path / "trust", tmp_path / "copy.pub")
+
+
+def test_a_key_that_is_missing_is_told_as_missing_wherever_it_should_be(tmp_path: Path) -> None:
+    (tmp_path / "bundle.json").touch()
+    missing = tmp_path / "absent.pub"
+    for refuse in (
+        lambda: refuse_key_in([tmp_path], missing),
+        lambda: refuse_key_on_medium([tmp_path], missing),
+        lambda: add_key(tmp_path / "trust", missing),
+    ):
+        with pytest.raises(TrustError, match="No such file or directory"):
+            refuse()
+
+
+def test_a_link_that_leads_nowhere_is_told(tmp_path: Path) -> None:
+    (tmp_path / "loop.pub").symlink_to(tmp_path / "loop.pub")
+    with pytest.raises(TrustError, match="cannot read the key"):
+        add_key(tmp_path / "trust", tmp_path / "loop.pub")
+
+
+def open_folder(trust: Path) -> None:
+    trust.chmod(0o777)
+
+
+def open_to_a_group(trust: Path) -> None:
+    trust.chmod(0o775)
+    os.chown(trust, -1, OTHER)
+
+
+def open_with_sticky_bit(trust: Path) -> None:
+    trust.chmod(0o1777)
+
+
+def open_the_folder_above(trust: Path) -> None:
+    trust.parent.chmod(0o777)
+
+
+def open_a_key(trust: Path) -> None:
+    (trust / "site.pub").chmod(0o666)
+
+
+def give_a_key_away(trust: Path) -> None:
+    os.chown(trust / "site.pub", OTHER, -1)
+
+
+def give_the_folder_away(trust: Path) -> None:
+    os.chown(trust, OTHER, -1)
+
+
+def give_the_folder_above_away(trust: Path) -> None:
+    os.chown(trust.parent, OTHER, -1)
+
+
+def link_a_key_to_somebodys(trust: Path) -> None:
+    theirs = trust.parents[1] / "theirs"
+    theirs.mkdir()
+    (trust / "site.pub").rename(theirs / "site.pub")
+    os.chown(theirs, OTHER, OTHER)
+    (trust / "site.pub").symlink_to(theirs / "site.pub")
+
+
+def link_the_folder_to_somebodys(trust: Path) -> None:
+    theirs = trust.parents[1] / "theirs"
+    trust.rename(theirs)
+    os.chown(theirs, OTHER, OTHER)
+    trust.symlink_to(theirs)
+
+
+OTHER = 65534
+LOOSE = [
+    open_folder,
+    open_to_a_group,
+    open_with_sticky_bit,
+    open_the_folder_above,
+    open_a_key,
+    give_a_key_away,
+    give_the_folder_away,
+    give_the_folder_above_away,
+    link_a_key_to_somebodys,
+    link_the_folder_to_somebodys,
+]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+@pytest.mark.parametrize("loosen", LOOSE)
+def test_keys_that_somebody_else_could_have_put_there_are_not_trusted(
+    tmp_path: Path, loosen: Callable[[Path], None]
+) -> None:
+    trust = tmp_path / "airgap/trust"
+    add_key(trust, new_pub(tmp_path / "site.pub"))
+    loosen(trust)
+    with pytest.raises(TrustError, match="other users can change"):
+        trusted_keys(trust)
+    with pytest.raises(TrustError, match="other users can change"):
+        add_key(trust, new_pub(tmp_path / "more.pub"))
+    assert not (trust / "more.pub").exists()
+
+
+def test_a_pipe_in_the_folder_is_not_waited_for(tmp_path: Path) -> None:
+    add_key(tmp_path / "trust", new_pub(tmp_path / "site.pub"))
+    os.mkfifo(tmp_path / "trust/pipe.pub")
+    with pytest.raises(TrustError, match="it is not a regular file"):
+        trusted_keys(tmp_path / "trust")
 
 
 def test_a_key_that_is_gone_is_told(tmp_path: Path) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import stat
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import (
+    decode_dss_signature,
+    encode_dss_signature,
+)
 
 from airgap.errors import AirgapError, CredentialsError, TrustError, UsageError
 from airgap.trust.keys import (
@@ -155,6 +160,46 @@ def test_a_signature_is_of_one_key_and_one_text(algorithm: str) -> None:
     assert not generate("site", algorithm).public.signed(DATA, signature)
 
 
+def _integers(*values: bytes) -> bytes:
+    parts = b"".join(bytes([2, len(value)]) + value for value in values)
+    return bytes([0x30, len(parts)]) + parts
+
+
+def odd_signatures(good: bytes) -> Iterator[bytes]:
+    """Signatures that say the same as a good one of ECDSA in other bytes, or nearly so."""
+    r, s = (number.to_bytes(33, "big") for number in decode_dss_signature(good))
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    yield from (good + tail for tail in (b"", b"\0", b"\n", b"\r\n", b" ", good, bytes(1000)))
+    yield from (head + good for head in (b"\0", b"\n", b" "))
+    yield _integers(r, s)  # zeros in front that DER does not have
+    yield _integers(r.lstrip(b"\0"), s.lstrip(b"\0"))  # may be negative
+    yield encode_dss_signature(int.from_bytes(r, "big"), order - int.from_bytes(s, "big"))
+    yield encode_dss_signature(int.from_bytes(r, "big") + order, int.from_bytes(s, "big"))
+    yield good[:1] + b"\x81" + good[1:]  # BER's long form of the length
+    yield good[:1] + b"\x80" + good[2:] + b"\0\0"  # BER's indefinite length
+    yield base64.b64encode(good)
+    yield from (encode_dss_signature(*pair) for pair in [(0, 0), (1, 1), (0, 1), (1, 0)])
+
+
+def test_a_signature_that_is_accepted_is_accepted_by_openssl(tmp_path: Path) -> None:
+    key = generate("site", "ecdsa-p256")
+    signed_files(tmp_path, key)
+    accepted = []
+    for number, signature in enumerate(odd_signatures(key.sign(DATA))):
+        if key.public.signed(DATA, signature):
+            (tmp_path / "data.sig").write_bytes(signature)
+            openssl_check(tmp_path, "ecdsa-p256")
+            accepted.append(number)
+    assert 0 in accepted
+    assert not {*range(1, 10)} & {*accepted}, "bytes before or after a signature"
+
+
+@pytest.mark.parametrize("tail", [b"\0", b"\n", bytes(64)])
+def test_bytes_after_a_signature_of_ed25519_are_refused(tail: bytes) -> None:
+    key = generate("site", "ed25519")
+    assert not key.public.signed(DATA, key.sign(DATA) + tail)
+
+
 @pytest.mark.parametrize("kind", OTHER_KEYS)
 def test_other_kinds_of_key_are_refused(tmp_path: Path, kind: str) -> None:
     private, public = openssl_pair(tmp_path, OTHER_KEYS[kind])
@@ -196,6 +241,14 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
         load_public(path)
     with pytest.raises(UsageError, match="too large to be a key"):
         load_private(path, None)
+
+
+def test_a_pipe_is_no_key_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "site.pub")
+    with pytest.raises(TrustError, match="it is not a regular file"):
+        load_public(tmp_path / "site.pub")
+    with pytest.raises(UsageError, match="it is not a regular file"):
+        load_private(tmp_path / "site.pub", None)
 
 
 @pytest.mark.parametrize("name", ["absent", ""])
@@ -312,14 +365,6 @@ def test_a_fingerprint_is_what_openssl_and_sha256sum_compute(tmp_path: Path) -> 
     _, public = write_new_pair(generate("site", ALGORITHMS[0]), tmp_path / "site", None)
     der = openssl("pkey", "-pubin", "-in", public, "-outform", "DER")
     assert load_public(public).fingerprint == f"sha256:{hashlib.sha256(der).hexdigest()}"
-
-
-def test_a_compressed_point_is_the_same_key(tmp_path: Path) -> None:
-    private, public = openssl_pair(tmp_path, OPENSSL_KEYS["ecdsa-p256"])
-    short = tmp_path / "short.pub"
-    openssl("ec", "-in", private, "-pubout", "-conv_form", "compressed", "-out", short)
-    assert short.read_bytes() != public.read_bytes()
-    assert load_public(short).fingerprint == load_public(public).fingerprint
 
 
 def test_the_default_is_p256() -> None:
