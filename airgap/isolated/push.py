@@ -15,6 +15,7 @@ from typing import TypeVar
 from airgap.bundle.contents import ImageEntry, broken
 from airgap.errors import UpstreamError
 from airgap.oci.digest import digest_of
+from airgap.oci.failures import if_too_deep
 from airgap.oci.manifest import Descriptor, Index, Manifest, blobs_of, index_of_carried
 from airgap.oci.push import Blob, PushClient, RefusedError, Way
 from airgap.oci.tree import documents_of, heights
@@ -448,6 +449,6 @@ def _lacks(server: str, missing: Sequence[str]) -> UpstreamError:
         meaning="Some registries want repositories, or the project above them, to be created "
         "first. Nothing was pushed.",
         remedy="create each of them there (Amazon ECR: aws ecr create-repository "
-        "--repository-name NAME; Harbor: the project is the first name); then run the same "
-        "command again",
+        "--repository-name NAME; Harbor: the project is the first name), then run the same "
+        f"command again{if_too_deep(missing[0])}",
     )

@@ -193,6 +193,7 @@ def refused(
             "There are no credentials for it here, they are wrong, or that account may not do it."
         )
         remedy = f"docker login {endpoint.name} (with sudo if airgap runs with sudo)"
+        remedy += if_too_deep(endpoint.repository)
     if denied:
         meaning = "That account may not read it, or a rule of the registry forbids it."
     if scheme:
@@ -201,6 +202,20 @@ def refused(
         f"{endpoint.name} refuses {endpoint.repository}",
         meaning=words.with_meaning(meaning),
         remedy=remedy,
+    )
+
+
+def if_too_deep(repository: str) -> str:
+    """What else to do for a push, if a path may be too deep for the registry; or nothing.
+
+    GitLab takes two names below a project, and answers for others as for a wrong account.
+    """
+    _, *inside = repository.split("/")
+    if not any("." in name for name in inside[:-2]):
+        return ""
+    return (
+        "; where paths may not be so deep (GitLab: two names below a project): airgap install "
+        "DIR --registry-layout flat"
     )
 
 

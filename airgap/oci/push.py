@@ -440,6 +440,8 @@ class PushClient:
             return failures.refusal(message, response, words)
         meaning, remedy = _EXPLAINED.get(status, ("", ""))
         remedy = remedy.format(server=self.server)
+        if status in (_FORBIDDEN, _NOT_FOUND):
+            remedy = (remedy + failures.if_too_deep(repository)).removeprefix("; ")
         return RefusedError(message, status, words, meaning=meaning, remedy=remedy)
 
 

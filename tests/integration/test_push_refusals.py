@@ -7,8 +7,9 @@ ECR, Google Artifact Registry and Docker Hub.
 from __future__ import annotations
 
 import json
+import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -46,11 +47,14 @@ class Here:
         forge.make_bundle(folder, self._key, images=images, serial=serial)
         return folder
 
-    def push(self, fault: Fault | None = None, bundle: Path | None = None) -> Outcome:
+    def push(
+        self, fault: Fault | None = None, bundle: Path | None = None, options: Sequence[str] = ()
+    ) -> Outcome:
         self.proxy.fault, self.proxy.requests = fault, []
         return airgap(
             "--root", self._folder / "state", "install", bundle or self.old, "--only", "push",
-            "--trust", self._folder / "site.pub", "--registry", self.proxy.address,
+            "--trust", self._folder / "site.pub",
+            *(options or ("--registry", self.proxy.address)),
         )  # fmt: skip
 
     def check_whole(self) -> None:
@@ -239,3 +243,35 @@ def test_a_registry_without_head_is_asked_with_get(status: int, here: Here) -> N
     outcome = here.push(no_head)
     assert outcome.code == 0, outcome.err
     assert "pushed" not in outcome.err
+
+
+def too_deep(exchange: Exchange) -> bool:
+    """As GitLab answers: below a project, a path may have two names."""
+    path = exchange.request_seen.path.removeprefix("/v2/")
+    repository = re.split("/(?:blobs|manifests)/", path)[0]
+    if repository.count("/") <= 3:
+        return False
+    body = b'{"errors": [{"code": "DENIED", "message": "requested access is denied"}]}'
+    exchange.rfile.read(int(exchange.request_seen.headers.get("content-length", 0)))
+    exchange.answer(403, {}, b"" if exchange.request_seen.method == "HEAD" else body)
+    return True
+
+
+def test_a_registry_that_limits_depth_gets_paths_without_upstream_hosts(here: Here) -> None:
+    project = f"{here.proxy.address}/group/project"
+    outcome = here.push(too_deep, options=["--registry", project])
+    assert outcome.code == ExitCode.UPSTREAM
+    assert "requested access is denied" in outcome.err
+    assert "--registry-layout flat" in outcome.err
+    flat = ["--registry", project, "--registry-layout", "flat"]
+    outcome = here.push(too_deep, options=flat)
+    assert outcome.code == 0, outcome.err
+    for name in _NAMES:
+        path = name.partition("/")[2]
+        there = f"{here.upstream.address}/group/project/{path}"
+        run([program("crane"), "validate", "--remote", there])
+    # The layout is kept, as the registry is; a newer bundle moves the tags there.
+    outcome = here.push(too_deep, here.new, options=["--registry", project])
+    assert outcome.code == 0, outcome.err
+    assert here.tags()
+    assert not list(here.upstream.storage.rglob("repositories/group/project/docker.io"))
