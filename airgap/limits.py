@@ -33,9 +33,11 @@ class Limits:
     response_bytes: int = 1 * MIB
     redirect_bytes: int = 64 * KIB
     challenge_characters: int = 4 * KIB
+    challenge_headers: int = 16
     header_characters: int = 80
     head_lines: int = 1_000
     head_bytes: int = 256 * KIB
+    words_characters: int = 300
     config_bytes: int = 8 * MIB
     json_depth: int = 32
     json_values: int = 2_500_000

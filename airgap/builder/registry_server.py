@@ -17,14 +17,16 @@ class RegistryServer:
         ca: PEM file with the authority that vouches for it, under the path at which the engine
             reads it; empty for those that the engine knows.
         prefix: Path below which it holds the mirror; empty for none.
+        flat: The names of upstream hosts are no part of the mirror's paths.
     """
 
     address: str
     http: bool = False
     ca: str = ""
     prefix: str = ""
+    flat: bool = False
 
     def mirrored(self, host: str) -> str:
         """Where the mirror in it holds the repositories of an upstream host, with the address."""
-        parts = (self.address, self.prefix, mirror_host(host))
+        parts = (self.address, self.prefix, "" if self.flat else mirror_host(host))
         return "/".join(part for part in parts if part)

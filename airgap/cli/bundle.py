@@ -180,7 +180,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     )
     with (
         settings.progress() as progress,
-        registry_client(registries, timeout, retry_for, progress) as client,
+        registry_client(registries, timeout, retry_for, progress, asked) as client,
         fixed.explained() if fixed else nullcontext(),
     ):
         if fixed and fixed.is_over:

@@ -63,6 +63,14 @@ from airgap.errors import UsageError
     help="Push the images to this registry, which serves them in place of a mirror on this host.",
 )
 @click.option(
+    "--registry-layout",
+    "layout",
+    type=click.Choice(["nested", "flat"]),
+    default=None,
+    help="Where --registry holds images: PREFIX/HOST/REPOSITORY, or flat: PREFIX/REPOSITORY, for "
+    "registries that limit how deep paths are, such as GitLab [default: nested].",
+)
+@click.option(
     "--ca",
     type=click.Path(path_type=Path),
     help="PEM file with the authority that vouches for --registry, if this host knows it not.",
@@ -117,6 +125,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     listen: str | None,
     site_registry: tuple[str, ...],
     registry: str,
+    layout: str | None,
     ca: Path | None,
     rewrite: bool | None,
     own_mirror: bool,
@@ -179,6 +188,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
         settings=choose(
             replace(state.settings(), **given),  # type: ignore[arg-type]
             registry,
+            layout or "",
             own_mirror=own_mirror,
             rewrite=rewrite,
         ),

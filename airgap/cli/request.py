@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from airgap.progress import Progress
 
 _NOTHING = RequestFile()
+_CONNECTIONS = 10
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
 wanted_argument = click.argument("wanted", metavar="[SPEC.toml…] [IMAGE…]", nargs=-1)
@@ -141,20 +142,38 @@ def read_deadline(expires: datetime | None) -> datetime | None:
 
 @contextmanager
 def registry_client(
-    registries: Path | None, timeout: float, retry_for: float, progress: Progress
+    registries: Path | None,
+    timeout: float,
+    retry_for: float,
+    progress: Progress,
+    asked: RequestFile = _NOTHING,
 ) -> Iterator[RegistryClient]:
     """What asks registries, as the options say; closed at the end.
+
+    Args:
+        registries: The file of registries, if there is one.
+        timeout: Seconds to wait for a connection, and for each piece of an answer.
+        retry_for: Seconds for which failures are retried while nothing comes.
+        progress: Sees what is waited out.
+        asked: What request files ask for: of this, only public addresses are connected to.
 
     Raises:
         UsageError: The file of registries is not one.
     """
+    from airgap.connected.addresses import REFUSED, PublicAdapter
     from airgap.oci.credentials import Credentials
     from airgap.oci.registries import Registries, load_registries
     from airgap.oci.registry import RegistryClient
 
     config = load_registries(registries) if registries else Registries()
     client = RegistryClient(
-        config, Credentials(), timeout=timeout, retry_for=retry_for, say=progress.message
+        config,
+        Credentials(),
+        timeout=timeout,
+        retry_for=retry_for,
+        say=progress.message,
+        foreign={image.reference.name for image in asked.images},
+        public=lambda: PublicAdapter(REFUSED, _CONNECTIONS),
     )
     with closing(client):
         yield client

@@ -144,6 +144,7 @@ def _resolve(
             raise RefusedAddressError(
                 f"{what} is no public address",
                 meaning="Request files bring what is public; this is of one network or host alone.",
+                remedy="take what leads there out of the request file",
             )
     return texts
 

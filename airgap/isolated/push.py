@@ -15,12 +15,15 @@ from typing import TypeVar
 from airgap.bundle.contents import ImageEntry, broken
 from airgap.errors import UpstreamError
 from airgap.oci.digest import digest_of
+from airgap.oci.failures import if_too_deep
 from airgap.oci.manifest import Descriptor, Index, Manifest, blobs_of, index_of_carried
 from airgap.oci.push import Blob, PushClient, RefusedError, Way
 from airgap.oci.tree import documents_of, heights
 from airgap.progress import Progress
 
 _CONNECTIONS = 4
+# How registries refuse an index that names what they lack.
+_SPARSE = (400, 404, 422)
 _GRACE_SECONDS = 2.0
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -260,6 +263,7 @@ class Push:
         self._progress.start("pushing", sum(sizes.values()))
         sparse = sorted((one for one in targets if one.left_out), key=lambda one: one.size)
         try:
+            self._check_repositories(targets, tagged)
             # So that a refusal of such indexes comes before much has gone out.
             tally = self._push(sparse[:1]) + self._push(
                 [target for target in targets if target not in sparse[:1]]
@@ -270,6 +274,21 @@ class Push:
             self._pool.shutdown(wait=False)
             self._client.close()
         return tally
+
+    def _check_repositories(
+        self, targets: Sequence[Target], tagged: Sequence[tuple[Target, str]]
+    ) -> None:
+        """Has the registry make the repositories that it may lack, before anything is sent.
+
+        Raises:
+            UpstreamError: It does not make them; all of them are named.
+        """
+        known = {*self._known.values(), *(one.repository for one, before in tagged if before)}
+        unknown = sorted({target.repository for target in targets} - known)
+        takes = self._each(self._client.takes, unknown)
+        missing = [name for name, there in zip(unknown, takes, strict=True) if not there]
+        if missing:
+            raise _lacks(self._client.server, missing)
 
     def _push(self, targets: Sequence[Target]) -> Tally:
         """Everything but the tags."""
@@ -312,7 +331,7 @@ class Push:
 
     def _push_top(self, target: Target) -> None:
         if self._client.served(target.repository, target.digest) != target.digest:
-            self._put(target, target.digest)
+            self._put_document(target, target.digest, target.image.media_type, target.body)
 
     def _tag(self, item: tuple[Target, str]) -> None:
         target, before = item
@@ -326,16 +345,16 @@ class Push:
                 meaning="It may be newer, and was left alone.",
                 remedy="give the same command again",
             )
-        self._put(target, tag)
-
-    def _put(self, target: Target, name: str) -> None:
-        self._put_document(target, name, target.image.media_type, target.body)
-
-    def _put_document(self, target: Target, name: str, media_type: str, body: bytes) -> None:
         try:
-            self._client.manifest(target.repository, name, media_type, body)
+            self._client.manifest(target.repository, tag, target.image.media_type, target.body)
         except RefusedError as error:
-            if target.left_out:
+            raise _refuses_tag(self._client.server, target, before, error) from error
+
+    def _put_document(self, target: Target, digest: str, media_type: str, body: bytes) -> None:
+        try:
+            self._client.manifest(target.repository, digest, media_type, body)
+        except RefusedError as error:
+            if target.left_out and error.status in _SPARSE:
                 raise _refuses_sparse(self._client.server, target, error) from error
             raise
 
@@ -393,9 +412,43 @@ def _refuses_sparse(server: str, target: Target, error: RefusedError) -> Upstrea
     left_out = ", ".join(image.omitted) or f"{target.left_out} entries"
     return UpstreamError(
         f"{server} does not take the index of {image.reference.familiar}, whose bundle leaves out "
-        f"{left_out} ({error.code or error.message})",
-        meaning="This registry wants all that an index names. No tag was changed.",
+        f"{left_out} ({error.said})",
+        meaning=error.words.with_meaning(
+            "This registry wants all that an index names. No tag was changed."
+        ),
         remedy="make the bundle with --all-platforms; or have indexes rewritten, to other digests: "
-        "airgap install DIR --rewrite-indexes; or, on distribution 3, set "
-        "validation.manifests.indexes.platforms to none",
+        "airgap install DIR --rewrite-indexes; or have the registry take them: on distribution 3, "
+        "set validation.manifests.indexes.platforms to none; on olareg, give --api-sparse-index",
+    )
+
+
+def _refuses_tag(server: str, target: Target, before: str, error: RefusedError) -> UpstreamError:
+    """The error for a tag that a registry does not let us set, when all else is there."""
+    tag = target.image.reference.tag
+    name = f"{target.repository}:{tag}"
+    there = f"The image is there under its digest, {target.digest}."
+    if not before:
+        return UpstreamError(
+            f"{server} does not take the tag {name} ({error.said})",
+            meaning=error.words.with_meaning(there),
+            remedy=f"ask who runs {server} which tags it takes from this account",
+        )
+    return UpstreamError(
+        f"{server} does not let the tag {name} be moved ({error.said})",
+        meaning=error.words.with_meaning(f"The tag means {before} there. {there}"),
+        remedy=f"if a rule makes tags immutable in {server}: exempt this one, or delete the tag "
+        "there; then run the same command again",
+    )
+
+
+def _lacks(server: str, missing: Sequence[str]) -> UpstreamError:
+    """The error for repositories that a registry does not have, and does not make."""
+    names = "\n  ".join(missing)
+    return UpstreamError(
+        f"{server} lacks {len(missing)} repositories, and does not create them:\n  {names}",
+        meaning="Some registries want repositories, or the project above them, to be created "
+        "first. Nothing was pushed.",
+        remedy="create each of them there (Amazon ECR: aws ecr create-repository "
+        "--repository-name NAME; Harbor: the project is the first name), then run the same "
+        f"command again{if_too_deep(missing[0])}",
     )

@@ -6,7 +6,7 @@ Credentials are those of who runs `airgap`, as Docker keeps them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -36,6 +36,8 @@ from airgap.trust.certificates import all_certificates
 _LOOK_SECONDS = 10.0
 # What Docker itself must have before anything can be had from a registry.
 _DOCKERS_OWN = ("registry", "builder", "emulator", "buildx")
+# Ends the name of a registry whose paths are without the names of upstream hosts.
+_FLAT = "#flat"
 STEP = "push"
 """The step whose changes are the registries that have held the mirror of this host."""
 
@@ -48,11 +50,14 @@ class RegistryMirror:
         server: `HOST[:PORT]`.
         prefix: Path below which it holds them; empty for none.
         ca: A PEM file with the authority that vouches for it; None for those of this host.
+        flat: An image is at PREFIX/REPOSITORY, without the name of its upstream host: some
+            registries take only so many names below a project.
     """
 
     server: str
     prefix: str
     ca: Path | None
+    flat: bool = False
 
     @classmethod
     def of(cls, settings: HostSettings) -> RegistryMirror | None:
@@ -64,9 +69,9 @@ class RegistryMirror:
 
     @classmethod
     def called(cls, name: str, ca: Path | None) -> RegistryMirror:
-        """The one that people call `HOST[:PORT][/PREFIX]`."""
-        server, _, prefix = name.partition("/")
-        return cls(server, prefix, ca)
+        """The one that settings call `HOST[:PORT][/PREFIX]`, and `#flat` if that is its layout."""
+        server, _, prefix = name.removesuffix(_FLAT).partition("/")
+        return cls(server, prefix, ca, name.endswith(_FLAT))
 
     def __str__(self) -> str:
         """`HOST[:PORT][/PREFIX]`."""
@@ -74,10 +79,11 @@ class RegistryMirror:
 
     def as_engines_reach_it(self) -> RegistryServer:
         """The same, for the configuration of engines on this host."""
+        server = RegistryServer(self.server, prefix=self.prefix, flat=self.flat)
         if self.ca is None and is_loopback(self.server):
-            return RegistryServer(self.server, http=True, prefix=self.prefix)
+            return replace(server, http=True)
         # An engine in a container has a list of its own, which lacks what this host was given.
-        return RegistryServer(self.server, ca=str(self.ca or host_ca() or ""), prefix=self.prefix)
+        return replace(server, ca=str(self.ca or host_ca() or ""))
 
     def pusher(self, pause: Callable[[float], object], say: Callable[[str], object]) -> PushClient:
         """What pushes to it, with patience."""
@@ -96,17 +102,25 @@ class RegistryMirror:
 
     def repository(self, image: ImageEntry) -> str:
         """Where it holds an image."""
-        return f"{self.prefix}/{mirror_repositories(image.reference)[0]}".lstrip("/")
+        nested = mirror_repositories(image.reference)[0]
+        path = image.reference.repository if self.flat else nested
+        return f"{self.prefix}/{path}".lstrip("/")
 
 
 def choose(
-    settings: HostSettings, registry: str, *, own_mirror: bool, rewrite: bool | None
+    settings: HostSettings,
+    registry: str,
+    layout: str = "",
+    *,
+    own_mirror: bool,
+    rewrite: bool | None,
 ) -> HostSettings:
     """The settings with what the operator says of registries.
 
     Args:
         settings: What else is chosen, and was before.
         registry: `HOST[:PORT][/PREFIX]`; empty to leave it as it was.
+        layout: `flat` or `nested`; empty to leave it as it was.
         own_mirror: The mirror is to be on this host.
         rewrite: Whether indexes are rewritten; None to leave that as it was.
 
@@ -120,11 +134,17 @@ def choose(
             f"{registry[:200]!r} is not a registry: write HOST[:PORT][/PREFIX]",
             remedy="for example: --registry harbor.example.internal/mirror",
         )
-    if own_mirror or registry not in ("", settings.registry_mirror):
-        # Neither the authority nor the choice was made for another one.
+    before = settings.registry_mirror.removesuffix(_FLAT)
+    if layout and (own_mirror or not (registry or before)):
+        raise UsageError("--registry-layout is that of a registry", remedy="name it: --registry")
+    if own_mirror or registry not in ("", before):
+        # Neither the authority nor the choices were made for another one.
         settings = replace(
             settings, registry_mirror=registry, registry_mirror_ca="", rewrite_indexes=False
         )
+    if layout:
+        name = (registry or before) + (_FLAT if layout == "flat" else "")
+        settings = replace(settings, registry_mirror=name)
     return settings if rewrite is None else replace(settings, rewrite_indexes=rewrite)
 
 
@@ -187,7 +207,7 @@ def known_mirrors(work: Work) -> list[RegistryMirror]:
 
 
 def _ca_path(state: State, name: str) -> Path:
-    return state.config / f"{mirror_host(name.partition('/')[0])}.crt"
+    return state.config / f"{mirror_host(name.removesuffix(_FLAT).partition('/')[0])}.crt"
 
 
 def kept_here(work: Work) -> list[ImageEntry]:
@@ -207,17 +227,37 @@ def kept_as(image: ImageEntry) -> tuple[str, str]:
 
 
 def check_reached(work: Work) -> None:
-    """The registry that was named answers, and to these credentials.
+    """The registry that was named answers, and to these credentials; its paths tell images apart.
 
     Raises:
+        UsageError: Its layout gives repositories of two upstream hosts one path.
         CredentialsError: They are missing or wrong.
         UpstreamError: It is unreachable, or refuses.
     """
     mirror = RegistryMirror.of(work.settings)
     image = next(iter(work.wanted.images.values()), None)
     if mirror is not None and image is not None:
+        _check_paths(mirror, work.wanted.images.values())
         with mirror.looking() as client:
             client.served(mirror.repository(image), image.digest)
+
+
+def _check_paths(mirror: RegistryMirror, images: Iterable[ImageEntry]) -> None:
+    """Refuses a flat layout in which a name could mean the image of another upstream host.
+
+    Raises:
+        UsageError: Two hosts have a repository of the same name.
+    """
+    first: dict[str, str] = {}
+    for image in images if mirror.flat else ():
+        path, nested = mirror.repository(image), mirror_repositories(image.reference)[0]
+        if (other := first.setdefault(path, nested)) != nested:
+            raise UsageError(
+                f"{other} and {nested} would both be {path} in {mirror.server}",
+                meaning="A flat layout leaves the names of upstream hosts out.",
+                remedy="--registry-layout nested, if that registry takes such paths; or leave one "
+                "of them out of the bundle",
+            )
 
 
 def fetch(work: Work, mirror: RegistryMirror, image: ImageEntry) -> None:

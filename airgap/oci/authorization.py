@@ -7,22 +7,25 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from threading import Lock
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 
-from airgap.errors import IntegrityError, UpstreamError
+from airgap.errors import CredentialsError, IntegrityError, UpstreamError
 from airgap.limits import LIMITS
-from airgap.oci.blob_reader import read_document
+from airgap.oci.blob_reader import read_document, read_words
+from airgap.oci.challenges import Challenge, challenges_of
 from airgap.oci.credentials import Credential, Credentials
-from airgap.oci.failures import refusal, refused
+from airgap.oci.failures import no_token_server, refusal, refused
 from airgap.oci.manifest import load_json
 from airgap.oci.registries import Endpoint
 
 _TOKEN = re.compile(r"[!-~]+")
-_PARAMETER = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]+))')
+# A path, or an address with a scheme: what is neither is no address of a token server.
+_ADDRESS = re.compile(r"/|[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class Authorization:
@@ -45,95 +48,160 @@ class Authorization:
     def header(self, endpoint: Endpoint) -> Mapping[str, str]:
         """What to send; nothing while the server has not asked for anything."""
         with self._lock:
-            known = self._headers.get((endpoint.server, endpoint.repository))
+            known = self._headers.get(_key(endpoint))
         return {"Authorization": known} if known else {}
 
-    def answer(self, endpoint: Endpoint, challenge: str, session: requests.Session) -> None:
-        """Answers a 401 with its `WWW-Authenticate` value.
+    def answer(
+        self, endpoint: Endpoint, response: requests.Response, session: requests.Session
+    ) -> None:
+        """Answer a 401 by one of its challenges: a token, or else the credentials themselves.
+
+        Args:
+            endpoint: Who sent it. A server to which a registry redirects gets no credentials.
+            response: The 401, its body not read yet; it is closed.
+            session: Asks the token server.
 
         Raises:
             CredentialsError: There are no credentials, or they were refused.
             UpstreamError: The token server does not answer as it should.
         """
-        # Finding parameters in a long one would take long.
-        scheme, _, rest = challenge[: LIMITS.challenge_characters].partition(" ")
-        credential = self._credentials.find(endpoint.name)
-        if scheme.lower() == "bearer":
-            found = _PARAMETER.findall(rest)
-            values = {key.lower(): quoted or bare for key, quoted, bare in found}
-            header = f"Bearer {self._token(endpoint, values, credential, session)}"
-        elif scheme.lower() == "basic" and credential is not None:
-            header = _basic(credential)
+        challenges = challenges_of(response)
+        words = read_words(response, self._timeout)
+        credential = None if endpoint.sent_by else self._credentials.find(endpoint.name)
+        login = _Login(endpoint, credential, session, self._timeout, bool(self._actions))
+        schemes = [challenge.scheme for challenge in challenges]
+        has_password = credential is not None and credential.password
+        basic = _basic(credential) if credential and has_password and "basic" in schemes else ""
+        bearers = [challenge for challenge in challenges if challenge.scheme == "bearer"]
+        usable = [one for one in bearers if login.realm(one, response.url)]
+        if bearers and credential and credential.registry_token:
+            header = f"Bearer {credential.registry_token}"
+        elif usable:
+            try:
+                token = login.token(usable[0], response.url, self._scopes(endpoint, usable[0]))
+            except CredentialsError:
+                if not basic:
+                    raise
+                header = basic
+            else:
+                header = f"Bearer {token}"
+        elif basic:
+            header = basic
+        elif bearers:
+            raise no_token_server(endpoint, bearers[0].get("realm"))
         else:
-            raise refused(endpoint)
+            unknown = "" if "basic" in schemes else ", ".join(schemes)
+            raise refused(endpoint, words, scheme=unknown, pushing=bool(self._actions))
         with self._lock:
-            self._headers[(endpoint.server, endpoint.repository)] = header
+            self._headers[_key(endpoint)] = header
 
-    def _token(
-        self,
-        endpoint: Endpoint,
-        values: Mapping[str, str],
-        credential: Credential | None,
-        session: requests.Session,
-    ) -> str:
-        if credential is not None and credential.registry_token:
-            return credential.registry_token
-        realm = values.get("realm", "")
-        schemes = ("https", "http") if endpoint.http or endpoint.is_loopback else ("https",)
-        if _scheme(realm) not in schemes:
-            raise UpstreamError(
-                f"{endpoint.name} sends to a token server that is not HTTPS",
-                meaning="Credentials are not sent over an open connection.",
-            )
-        scopes = values.get("scope", f"repository:{endpoint.repository}:pull").split()
+    def _scopes(self, endpoint: Endpoint, challenge: Challenge) -> list[str]:
+        """What a token is to allow, each thing once."""
+        default = [f"repository:{endpoint.repository}:pull"]
+        scopes = challenge.get("scope").split() or default
         if self._actions:
             scopes.append(f"repository:{endpoint.repository}:{self._actions}")
-        scopes = list(dict.fromkeys(scopes))
-        fields = {"service": values.get("service", ""), "scope": " ".join(scopes)}
+        return list(dict.fromkeys(scopes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Login:
+    """How tokens are fetched for an endpoint.
+
+    Attributes:
+        endpoint: Who wants them.
+        credential: What they are fetched with; None for nothing.
+        session: Asks.
+        timeout: Seconds to wait for a token server.
+        pushing: They are for a push.
+    """
+
+    endpoint: Endpoint
+    credential: Credential | None
+    session: requests.Session
+    timeout: float
+    pushing: bool
+
+    def realm(self, challenge: Challenge, asked: str) -> str:
+        """Return the address of a challenge's token server; empty if it may not be asked.
+
+        Args:
+            challenge: One for `bearer`.
+            asked: The address that sent it: a token server may be given as a path there.
+        """
+        open_too = self.endpoint.http or self.endpoint.is_loopback
+        stated = challenge.get("realm")
+        try:
+            address = urljoin(asked, stated) if _ADDRESS.match(stated) else ""
+            parts = urlsplit(address)
+        except ValueError:
+            return ""
+        allowed = parts.scheme == "https" or (open_too and parts.scheme == "http")
+        return address if allowed and parts.hostname else ""
+
+    def token(self, challenge: Challenge, asked: str, scopes: Sequence[str]) -> str:
+        """Fetch a token.
+
+        Args:
+            challenge: What asks for it.
+            asked: The address that sent the challenge.
+            scopes: What the token is to allow.
+
+        Raises:
+            CredentialsError: The token server refuses.
+            UpstreamError: It does not answer as it should.
+        """
+        server = f"the token server of {self.endpoint.name}"
+        service = challenge.get("service")
+        fields = {"service": service} if service else {}
+        with self._response(self.realm(challenge, asked), fields, scopes) as response:
+            if response.status_code == requests.codes.ok:
+                return _read_token(server, response, self.timeout)
+            words = read_words(response, self.timeout)
+            if response.status_code in (400, 401, 403):
+                raise refused(self.endpoint, words, pushing=self.pushing)
+            raise refusal(f"{server} answered {response.status_code}", response, words)
+
+    def _response(
+        self, realm: str, fields: Mapping[str, str], scopes: Sequence[str]
+    ) -> requests.Response:
+        credential = self.credential
         if credential is not None and credential.identity_token:
-            form = fields | {
+            form = {
+                **fields,
+                "scope": " ".join(scopes),
                 "grant_type": "refresh_token",
                 "refresh_token": credential.identity_token,
                 "client_id": "airgap",
             }
             # Followed, a redirect would carry the identity token anywhere.
-            response = session.post(
-                realm, data=form, stream=True, timeout=self._timeout, allow_redirects=False
+            return self.session.post(
+                realm, data=form, stream=True, timeout=self.timeout, allow_redirects=False
             )
-        else:
-            headers = {"Authorization": _basic(credential)} if credential else {}
-            # Several scopes are several parameters here, and one with spaces above (token spec).
-            asked = {**fields, "scope": scopes}
-            response = session.get(
-                realm, params=asked, headers=headers, stream=True, timeout=self._timeout
-            )
-        with response:
-            if response.status_code in (400, 401, 403):
-                raise refused(endpoint)
-            if response.status_code != requests.codes.ok:
-                server = f"the token server of {endpoint.name}"
-                raise refusal(f"{server} answered {response.status_code}", response)
-            return _read_token(endpoint, response, self._timeout)
+        headers = {"Authorization": _basic(credential)} if credential else {}
+        # Several scopes are several parameters here, and one with spaces above (token spec).
+        asked = {**fields, "scope": list(scopes)}
+        return self.session.get(
+            realm, params=asked, headers=headers, stream=True, timeout=self.timeout
+        )
 
 
-def _read_token(endpoint: Endpoint, response: requests.Response, timeout: float) -> str:
-    server = f"the token server of {endpoint.name}"
+def _read_token(server: str, response: requests.Response, timeout: float) -> str:
     body = read_document(response, f"the answer of {server}", LIMITS.response_bytes, timeout)
     try:
         document = load_json(body, "its answer", LIMITS.response_bytes)
     except IntegrityError as error:
         raise UpstreamError(f"{server} gave no token: {error.message}") from error
-    token = document.get("token") or document.get("access_token")
-    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-        raise UpstreamError(f"{server} gave no token")
-    return token
+    # The second is OAuth's name; a server may send both, and one of them empty.
+    for token in (document.get("token"), document.get("access_token")):
+        if isinstance(token, str) and _TOKEN.fullmatch(token):
+            return token
+    raise UpstreamError(f"{server} gave no token")
 
 
-def _scheme(url: str) -> str:
-    try:
-        return urlsplit(url).scheme
-    except ValueError:
-        return ""
+def _key(endpoint: Endpoint) -> tuple[str, str]:
+    """For what a header is kept: what a server gets by a redirect is never what it gets else."""
+    return (f"{endpoint.sent_by}>{endpoint.server}", endpoint.repository)
 
 
 def _basic(credential: Credential) -> str:

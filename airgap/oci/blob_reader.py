@@ -8,9 +8,11 @@ from contextlib import suppress
 import requests
 from urllib3.exceptions import HTTPError
 
-from airgap.limits import MIB
+from airgap.errors import AirgapError
+from airgap.limits import LIMITS, MIB
 from airgap.oci import failures
 from airgap.oci.speed import Speed
+from airgap.oci.words import Words, words_in
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 
@@ -92,6 +94,23 @@ def read_document(response: requests.Response, what: str, limit: int, timeout: f
     except (HTTPError, OSError) as error:
         raise failures.broke_off(what, error) from error
     return bytes(body)
+
+
+def read_words(response: requests.Response, timeout: float) -> Words:
+    """Read what a response says; an unreadable one says nothing.
+
+    The response is read to its end, so that its connection can be used again, and closed.
+
+    Args:
+        response: The response; its body was not read yet.
+        timeout: Seconds to wait for each piece of it.
+    """
+    with response:
+        try:
+            body = read_document(response, "an answer", LIMITS.response_bytes, timeout)
+        except AirgapError:
+            return Words()
+    return words_in(body, response.headers.get("Content-Type", ""))
 
 
 def starts_at(response: requests.Response, start: int, size: int) -> bool:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from airgap.oci import failures
 from airgap.oci.authorization import Authorization
 from airgap.oci.credentials import Credentials
 from airgap.oci.registries import Endpoint
-from airgap.oci.session import new_session
+from airgap.oci.session import NewAdapter, is_same_server, new_session
 
 _UNAUTHORISED = 401
+# A registry and two servers behind it may each want a token, and know the last one no more.
+_MOST_ANSWERS = 6
+_PATH = re.compile(r"/v2/(.+)/(?:manifests|blobs)/[^/]+")
+_NO_AUTHORITIES: Mapping[str, Path] = {}
 
 
 class Body(Protocol):
@@ -35,10 +44,21 @@ class Connection:
         credentials: Where user names and passwords come from.
         timeout: Seconds to wait for a connection, and for each piece of an answer.
         actions: What tokens are to allow beyond what a registry asks for; see `Authorization`.
+        authorities: `HOST[:PORT]` to its CA file, of servers to which a registry may send.
+        public: Makes what connects for endpoints that are to be public.
     """
 
-    def __init__(self, credentials: Credentials, timeout: float = 30, actions: str = "") -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        timeout: float = 30,
+        actions: str = "",
+        *,
+        authorities: Mapping[str, Path] = _NO_AUTHORITIES,
+        public: NewAdapter = HTTPAdapter,
+    ) -> None:
         self.timeout = timeout
+        self._authorities, self._public = authorities, public
         self._authorization = Authorization(credentials, timeout=timeout, actions=actions)
         self._schemes: dict[str, str] = {}
         self._answered: set[str] = set()
@@ -65,7 +85,10 @@ class Connection:
         redirects: bool = True,
         patience: float = 0,
     ) -> requests.Response:
-        """A response of whatever status, its body not read yet; a 401 is answered once.
+        """A response of whatever status, its body not read yet; a server's 401 is answered once.
+
+        A server to which the endpoint redirects is another one: it gets a token of its own, fetched
+        without credentials, and is then asked itself.
 
         Args:
             method: Of the request.
@@ -81,27 +104,40 @@ class Connection:
             UpstreamError: There is no answer.
         """
 
-        def send() -> requests.Response:
+        def send(place: Endpoint, address: str) -> requests.Response:
             return self._send(
                 method,
-                endpoint,
-                url,
-                headers={**headers, **self._authorization.header(endpoint)},
+                place,
+                address,
+                headers={**headers, **self._authorization.header(place)},
                 data=body,
                 timeout=(self.timeout, max(self.timeout, patience)),
                 allow_redirects=redirects,
             )
 
-        response = send()
-        if response.status_code == _UNAUTHORISED:
-            challenge = response.headers.get("WWW-Authenticate", "")
-            response.close()
-            try:
-                self._authorization.answer(endpoint, challenge, self._session(endpoint))
-            except (requests.RequestException, HTTPError, ValueError) as error:
-                raise failures.unreachable(endpoint, error, answered=True) from error
-            response = send()
+        place, address, answered = endpoint, url, set[Endpoint]()
+        response = send(place, address)
+        for _ in range(_MOST_ANSWERS):
+            if response.status_code != _UNAUTHORISED:
+                break
+            if is_same_server(address, response.url):
+                if place in answered:
+                    break
+                answered.add(place)
+                self._answer(place, response)
+            else:
+                place, address = _redirected(endpoint, response.url), response.url
+                if not self._authorization.header(place):
+                    continue
+                response.close()
+            response = send(place, address)
         return response
+
+    def _answer(self, place: Endpoint, response: requests.Response) -> None:
+        try:
+            self._authorization.answer(place, response, self._session(place))
+        except (requests.RequestException, HTTPError, ValueError) as error:
+            raise failures.unreachable(place, error, answered=True) from error
 
     def _send(
         self,
@@ -128,7 +164,7 @@ class Connection:
 
     def _answering_scheme(self, endpoint: Endpoint) -> str:
         try:
-            with new_session(endpoint) as session:
+            with self._new_session(endpoint) as session:
                 url = f"https://{endpoint.server}/v2/"
                 session.get(url, timeout=self.timeout, stream=True).close()
         except requests.exceptions.SSLError as error:
@@ -144,9 +180,28 @@ class Connection:
     def _session(self, endpoint: Endpoint) -> requests.Session:
         """This thread's session for an endpoint's way of connecting."""
         sessions = self._local.__dict__.setdefault("sessions", {})
-        key = (endpoint.is_loopback, endpoint.ca)
+        key = replace(endpoint, repository="")
         if key not in sessions:
-            sessions[key] = new_session(endpoint)
+            sessions[key] = self._new_session(endpoint)
             self._sessions.append(sessions[key])
         session: requests.Session = sessions[key]
         return session
+
+    def _new_session(self, endpoint: Endpoint) -> requests.Session:
+        adapter = self._public if endpoint.public else HTTPAdapter
+        return new_session(endpoint, self._authorities, adapter)
+
+
+def _redirected(endpoint: Endpoint, url: str) -> Endpoint:
+    """The server of a URL to which an endpoint redirects, as an endpoint."""
+    parts = urlsplit(url)
+    server = parts.netloc.rpartition("@")[2]
+    path = _PATH.fullmatch(parts.path)
+    return replace(
+        endpoint,
+        name=server,
+        server=server,
+        repository=path[1] if path else endpoint.repository,
+        http=parts.scheme == "http",
+        sent_by=endpoint.name,
+    )

@@ -21,9 +21,13 @@ from airgap.limits import LIMITS
 from airgap.oci.attempts import TemporaryError
 from airgap.oci.reference import Reference
 from airgap.oci.registries import Endpoint
+from airgap.oci.words import Words, shown
 
 _NOT_FOUND, _UNAUTHORISED, _FORBIDDEN, _TOO_MANY = 404, 401, 403, 429
 _REQUEST_TIMEOUT, _SERVER_ERRORS = 408, 500
+# Not implemented, the version of HTTP, the storage is full: a later request gets the same.
+_LASTING_SERVER_ERRORS = (501, 505, 507)
+_NO_WORDS = Words()
 _RATE_HEADERS = ("ratelimit-limit", "ratelimit-remaining")
 
 
@@ -66,7 +70,7 @@ def unreachable(endpoint: Endpoint, error: Exception, *, answered: bool) -> Airg
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         section = asked if elsewhere else endpoint.name
         return UpstreamError(
-            f"the TLS certificate of {who.rstrip(',')} is not trusted",
+            f"the TLS certificate of {who} is not trusted",
             remedy=f'name its CA: [registry."{section}"] ca = "FILE" with --registries',
         )
     if isinstance(error, TooManyRedirects):
@@ -98,51 +102,143 @@ def _asked(error: Exception) -> str:
         return ""
 
 
-def bad_status(endpoint: Endpoint, response: requests.Response, path: str) -> AirgapError:
-    """The error for an answer with a status that is not wanted."""
+def scheme_of(url: str) -> str:
+    """The scheme of a URL in lower case; empty if the URL has none, or is none."""
+    try:
+        return urlsplit(url).scheme
+    except ValueError:
+        return ""
+
+
+def bad_status(
+    endpoint: Endpoint, response: requests.Response, path: str, words: Words = _NO_WORDS
+) -> AirgapError:
+    """The error for an answer with a status that is not wanted.
+
+    Args:
+        endpoint: Who was asked.
+        response: The answer.
+        path: What was asked for, in the endpoint's repository.
+        words: What the answer says.
+    """
     status = response.status_code
     kind, _, target = path.partition("/")
     if status == _NOT_FOUND:
         return NotFoundError(
             f"{endpoint.name} has no {kind[:-1]} {target} in {endpoint.repository}",
+            meaning=words.sentence,
             remedy="check name and tag",
         )
     if status in (_UNAUTHORISED, _FORBIDDEN):
-        return refused(endpoint)
-    return refusal(f"{endpoint.name} answered {status} for {endpoint.repository}", response)
+        return refused(endpoint, words, denied=status == _FORBIDDEN)
+    what = f"{status} {words.code}".rstrip()
+    return refusal(f"{endpoint.name} answered {what} for {endpoint.repository}", response, words)
 
 
-def refusal(message: str, response: requests.Response) -> UpstreamError:
+def refusal(message: str, response: requests.Response, words: Words = _NO_WORDS) -> UpstreamError:
     """The error for a status that says nothing of names or credentials.
 
     Args:
         message: Who answered what.
         response: The answer, with what it says of when to come again.
+        words: What it says beside that.
     """
     status = response.status_code
-    if not _is_temporary(status):
-        return UpstreamError(message)
+    if not is_temporary(status):
+        return UpstreamError(message, meaning=words.sentence)
     return TemporaryError(
         message,
         kind=f"answered {status}",
-        meaning=_limits(response),
+        meaning=words.with_meaning(_limits(response)),
         remedy="give the same command again later: what was fetched is kept",
         retry_after=_retry_after(response),
         overload=status == _TOO_MANY,
     )
 
 
-def _is_temporary(status: int) -> bool:
+def is_temporary(status: int) -> bool:
     """Whether the same request may well succeed later."""
+    if status in _LASTING_SERVER_ERRORS:
+        return False
     return status in (_TOO_MANY, _REQUEST_TIMEOUT) or status >= _SERVER_ERRORS
 
 
-def refused(endpoint: Endpoint) -> CredentialsError:
-    """The error for a server that refuses what it was asked with."""
+def refused(
+    endpoint: Endpoint,
+    words: Words = _NO_WORDS,
+    *,
+    denied: bool = False,
+    scheme: str = "",
+    pushing: bool = False,
+) -> CredentialsError:
+    """The error for a server that refuses what it was asked with.
+
+    Args:
+        endpoint: Who was asked.
+        words: What it says.
+        denied: It knows who asks (403), and does not want them to log in (401).
+        scheme: The way to log in that it asks for, if it is none that we know.
+        pushing: It was to take something, and not to give it.
+    """
+    if endpoint.sent_by:
+        return CredentialsError(
+            f"{endpoint.name}, where {endpoint.sent_by} sends to, refuses {endpoint.repository}",
+            meaning=words.with_meaning("No credentials are sent where a registry redirects to."),
+            remedy=f"name the image as that registry does: {endpoint.name}/{endpoint.repository}",
+        )
+    meaning = "The repository does not exist, is private, or the credentials are wrong."
+    remedy = f"check the name; if it is private: docker login {endpoint.name}"
+    if pushing:
+        meaning = (
+            "There are no credentials for it here, they are wrong, or that account may not do it."
+        )
+        remedy = f"docker login {endpoint.name} (with sudo if airgap runs with sudo)"
+        remedy += if_too_deep(endpoint.repository)
+    if denied:
+        meaning = "That account may not read it, or a rule of the registry forbids it."
+    if scheme:
+        meaning = f"It wants to be asked by {shown(scheme)}, and airgap knows Basic and Bearer."
     return CredentialsError(
         f"{endpoint.name} refuses {endpoint.repository}",
-        meaning="The repository does not exist, is private, or the credentials are wrong.",
-        remedy=f"check the name; if it is private: docker login {endpoint.name}",
+        meaning=words.with_meaning(meaning),
+        remedy=remedy,
+    )
+
+
+def if_too_deep(repository: str) -> str:
+    """What else to do for a push, if a path may be too deep for the registry; or nothing.
+
+    GitLab takes two names below a project, and answers for others as for a wrong account.
+    """
+    _, *inside = repository.split("/")
+    if not any("." in name for name in inside[:-2]):
+        return ""
+    return (
+        "; where paths may not be so deep (GitLab: two names below a project): airgap install "
+        "DIR --registry-layout flat"
+    )
+
+
+def no_token_server(endpoint: Endpoint, realm: str) -> UpstreamError:
+    """The error for a challenge whose token server cannot be asked.
+
+    Args:
+        endpoint: Who sent the challenge.
+        realm: The address of the token server, as it stands there.
+    """
+    if scheme_of(realm) == "http":
+        return UpstreamError(
+            f"{endpoint.name} sends to a token server that is not HTTPS: {shown(realm)!r}",
+            meaning="Credentials are not sent over an open connection. Often a proxy before the "
+            "registry ends TLS, and the registry does not know that its address is https://.",
+            remedy="have the registry state https:// as its own address: its external URL (Harbor: "
+            "external_url), or the header X-Forwarded-Proto: https from the proxy before it",
+        )
+    named = f"the token server {shown(realm)!r}" if realm else "no token server"
+    return UpstreamError(
+        f"{endpoint.name} wants a token, and names {named}",
+        meaning="A token server that is not HTTPS is not asked. The registry, or something before "
+        "it, is faulty.",
     )
 
 

@@ -12,26 +12,48 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import requests
 
-from airgap.errors import AirgapError, CredentialsError, IntegrityError, UpstreamError
+from airgap.errors import AirgapError, IntegrityError, UpstreamError
 from airgap.limits import KIB, LIMITS
 from airgap.oci import failures
 from airgap.oci.attempts import WRONG_TRIES, Attempts, TemporaryError, persist
-from airgap.oci.blob_reader import read_document
+from airgap.oci.blob_reader import read_document, read_words
 from airgap.oci.connection import Body, Connection
 from airgap.oci.credentials import Credentials
 from airgap.oci.digest import digest_of
-from airgap.oci.manifest import INDEX_TYPES, MANIFEST_TYPES, load_json
+from airgap.oci.manifest import INDEX_TYPES, MANIFEST_TYPES
 from airgap.oci.registries import Endpoint
+from airgap.oci.words import Words
 
 _ACCEPT = {"Accept": ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))}
 _OK, _CREATED, _ACCEPTED, _NO_CONTENT = 200, 201, 202, 204
 # A registry whose storage is elsewhere sends there, for what it has (distribution's `redirect`).
 _REDIRECTS = (301, 302, 303, 307, 308)
-_UNAUTHORISED, _FORBIDDEN, _NOT_FOUND, _NOT_ALLOWED, _TOO_LARGE = 401, 403, 404, 405, 413
+_UNAUTHORISED, _FORBIDDEN, _NOT_FOUND, _NOT_ALLOWED = 401, 403, 404, 405
+_TOO_LARGE, _UNSUPPORTED_TYPE, _NOT_IMPLEMENTED, _FULL = 413, 415, 501, 507
+# What it says of a way to ask, and not of what is asked for.
+_WRONG_WAY = (_NOT_ALLOWED, _NOT_IMPLEMENTED)
 _RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
-_CODE = re.compile(r"[A-Z_]{1,40}")
 # What it says of uploads that have to begin anew.
 _LOST = ("DIGEST_INVALID", "BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID", "RANGE_INVALID")
+_MORE_ROOM = "ask who runs {server} for more room, then run the same command again"
+_ELSEWHERE = "It sends elsewhere, and nothing is pushed to another server."
+# What a status means for what was pushed, and what to do.
+_EXPLAINED = {
+    _FORBIDDEN: (
+        "This account may not do it, or a rule or a quota of the registry forbids it.",
+        "ask who runs {server}; with another account: docker login {server} (with sudo if airgap "
+        "runs with sudo)",
+    ),
+    _NOT_ALLOWED: ("It takes no pushes: it is read-only, or a cache.", ""),
+    _NOT_FOUND: ("It may have no such project yet; some registries want it made first.", ""),
+    _TOO_LARGE: (
+        "A quota is used up, or something before it limits how large uploads may be (nginx: "
+        "client_max_body_size).",
+        _MORE_ROOM,
+    ),
+    _FULL: ("Its storage is full, or a quota is used up.", _MORE_ROOM),
+    **dict.fromkeys(_REDIRECTS, (_ELSEWHERE, "")),
+}
 # Seconds for which a registry may store and hash what it was sent before it answers.
 _DIGESTION_SECONDS = 600.0
 # Patience begins anew when so much more of a blob went out than ever before.
@@ -50,12 +72,20 @@ class RefusedError(UpstreamError):
     """A registry does not take what was pushed.
 
     Attributes:
-        code: Of the distribution spec, "Error Codes"; empty if it states none.
+        status: Of its response.
+        words: What it says.
     """
 
-    def __init__(self, message: str, code: str, *, meaning: str = "") -> None:
-        super().__init__(message, meaning=meaning)
-        self.code = code
+    def __init__(
+        self, message: str, status: int, words: Words, *, meaning: str = "", remedy: str = ""
+    ) -> None:
+        super().__init__(message, meaning=words.with_meaning(meaning), remedy=remedy)
+        self.status, self.words = status, words
+
+    @property
+    def said(self) -> str:
+        """Its status and code, such as `412 DENIED`."""
+        return f"{self.status} {self.words.code}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +131,7 @@ class PushClient:
         self._ca = ca
         self._connection = Connection(credentials, timeout, actions="pull,push")
         self._retry_for, self._pause, self._say = retry_for, pause, say
+        self._resumes, self._in_one = True, False
 
     def close(self) -> None:
         """Closes all connections."""
@@ -117,11 +148,16 @@ class PushClient:
 
         def ask() -> str:
             response = self._send("HEAD", repository, path, headers=_ACCEPT)
-            self._expect(response, repository, _OK, _NOT_FOUND)
+            words = read_words(response, self._timeout)
             if response.status_code == _NOT_FOUND:
                 return ""
-            # Not all registries say it.
-            stated = response.headers.get("Docker-Content-Digest") or self._digest(repository, path)
+            if failures.is_temporary(response.status_code):
+                raise self._refused(response, repository, words)
+            stated = ""
+            if response.status_code == _OK:
+                stated = response.headers.get("Docker-Content-Digest", "")
+            # Not all registries say it, or know HEAD; and a refusal has words only for a GET.
+            stated = stated or self._digest(repository, path)
             return stated[: LIMITS.header_characters]
 
         return persist(ask, self.attempts())
@@ -139,9 +175,36 @@ class PushClient:
             headers = {"Content-Type": media_type}
             path = f"manifests/{target}"
             response = self._send("PUT", repository, path, headers=headers, body=body)
-            self._expect(response, repository, _CREATED, _OK, _ACCEPTED)
+            try:
+                self._expect(response, repository, _CREATED, _OK, _ACCEPTED)
+            except RefusedError as error:
+                raise _of_type(error, self.server, media_type) from error
 
         persist(put, self.attempts())
+
+    def takes(self, repository: str) -> bool:
+        """Return whether a repository is there, or is made by the first push to it.
+
+        An upload is begun, and given up.
+
+        Raises:
+            RefusedError: The registry takes no pushes.
+            CredentialsError: Credentials are missing or wrong.
+            UpstreamError: The registry is unreachable, or refuses.
+        """
+
+        def begin() -> bool:
+            response = self._send("POST", repository, "blobs/uploads/")
+            self._expect(response, repository, _ACCEPTED, _CREATED, _NOT_FOUND)
+            if response.status_code == _ACCEPTED:
+                # Whatever it answers: an upload that stays is removed by the registry some day.
+                read_words(
+                    self._send("DELETE", repository, self._location(response)),
+                    self._connection.timeout,
+                )
+            return response.status_code != _NOT_FOUND
+
+        return persist(begin, self.attempts())
 
     def blob(self, repository: str, blob: Blob, source: str, sent: Callable[[int], object]) -> Way:
         """Brings a blob into a repository, from where a broken upload ended, if the registry can.
@@ -170,6 +233,8 @@ class PushClient:
                 upload.url = ""
                 if wrong == WRONG_TRIES:
                     raise
+            except _WrongWayError:
+                upload.url = ""
 
     def attempts(self) -> Attempts:
         """The tries of one piece of work, with this client's patience."""
@@ -185,39 +250,46 @@ class PushClient:
                 upload.reached(upload.blob.size)
                 return Way.MOUNTED
         try:
+            if self._in_one:
+                self._finish(repository, upload, _Rest(upload, attempts))
+                return Way.PUSHED
             if upload.start < upload.blob.size:
                 self._append(repository, upload, attempts)
             self._finish(repository, upload)
         except RefusedError as error:
-            if error.code in _LOST:
+            if error.words.code in _LOST:
                 raise _LostError(
                     f"{self.server} has not received {upload.blob.digest} as it was sent",
-                    meaning=f"It says {error.code}, and the bytes are right here. The registry, "
-                    "or something before it, is faulty.",
+                    meaning=f"It says {error.words.code}, and the bytes are right here. The "
+                    "registry, or something before it, is faulty.",
                 ) from error
             raise
         return Way.PUSHED
 
     def _digest(self, repository: str, path: str) -> str:
-        """Of the bytes of a manifest, as they come."""
+        """Of the bytes of a manifest, as they come; empty if there is none.
+
+        Raises:
+            AirgapError: The registry refuses.
+        """
         with self._send("GET", repository, path, headers=_ACCEPT) as response:
             if response.status_code != _OK:
+                self._expect(response, repository, _NOT_FOUND)
                 return ""
-            timeout = self._connection.timeout
-            body = read_document(response, "a manifest", LIMITS.manifest_bytes, timeout)
+            body = read_document(response, "a manifest", LIMITS.manifest_bytes, self._timeout)
         return digest_of(body)
 
     def _has(self, repository: str, digest: str) -> bool:
         response = self._send("HEAD", repository, f"blobs/{digest}")
-        self._expect(response, repository, _OK, _NOT_FOUND, *_REDIRECTS)
-        return response.status_code != _NOT_FOUND
+        self._expect(response, repository, _OK, _NOT_FOUND, *_REDIRECTS, *_WRONG_WAY)
+        return response.status_code not in (_NOT_FOUND, *_WRONG_WAY)
 
     def _begin(self, repository: str, upload: _Upload, source: str) -> bool:
         """Begins an upload; whether the registry has taken the blob from `source` instead."""
         query = f"?mount={upload.blob.digest}&from={quote(source)}" if source else ""
         response = self._send("POST", repository, f"blobs/uploads/{query}")
         if source and response.status_code not in (_ACCEPTED, _CREATED):
-            self._body_of(response)
+            read_words(response, self._timeout)
             response = self._send("POST", repository, "blobs/uploads/")
         self._expect(response, repository, _ACCEPTED, _CREATED)
         if response.status_code == _CREATED:
@@ -227,11 +299,11 @@ class PushClient:
 
     def _resume(self, repository: str, upload: _Upload) -> None:
         """Finds out how much of a broken upload has arrived; it begins anew where that is lost."""
-        if not upload.url:
+        if not upload.url or not self._resumes:
+            upload.url = ""
             return
         response = self._send("GET", repository, upload.url)
-        self._body_of(response)
-        refused = self._refused(response, repository, "")
+        refused = self._refused(response, repository, read_words(response, self._timeout))
         if isinstance(refused, TemporaryError):
             raise refused
         upload.url = ""
@@ -249,15 +321,40 @@ class PushClient:
             headers["Content-Range"] = f"{upload.start}-{upload.blob.size - 1}"
         body = _Rest(upload, attempts)
         response = self._send("PATCH", repository, upload.url, headers=headers, body=body)
-        self._expect(response, repository, _ACCEPTED, _NO_CONTENT, _CREATED)
+        try:
+            self._expect(response, repository, _ACCEPTED, _NO_CONTENT, _CREATED)
+        except RefusedError as error:
+            self._check_way(upload, error)
+            raise
         upload.is_sent = True
         upload.continues(self._location(response), upload.blob.size)
 
-    def _finish(self, repository: str, upload: _Upload) -> None:
+    def _check_way(self, upload: _Upload, error: RefusedError) -> None:
+        """Finds another way where a registry does not take bytes in the way that they came.
+
+        A registry may tell how much has arrived, and not take the rest; or take a blob only in one
+        request, with the end of its upload. Then all uploads to it do without that.
+
+        Raises:
+            _WrongWayError: There is another way; the blob begins anew.
+        """
+        if error.status == _FORBIDDEN:
+            return
+        if not upload.start:
+            if error.status in (_TOO_LARGE, _FULL) or error.words.code in _LOST:
+                return
+            self._in_one = True
+        self._resumes = False
+        raise _WrongWayError(error.message) from error
+
+    def _finish(self, repository: str, upload: _Upload, body: _Rest | None = None) -> None:
+        """Ends an upload, with all bytes of the blob where they did not go before."""
         joint = "&" if urlsplit(upload.url).query else "?"
         url = f"{upload.url}{joint}digest={quote(upload.blob.digest)}"
-        response = self._send("PUT", repository, url)
+        headers = {"Content-Type": "application/octet-stream"} if body else {}
+        response = self._send("PUT", repository, url, headers=headers, body=body)
         self._expect(response, repository, _CREATED, _NO_CONTENT)
+        upload.is_sent = True
 
     def _location(self, response: requests.Response) -> str:
         """Where an upload goes on: always at the registry that was named.
@@ -298,7 +395,7 @@ class PushClient:
             headers: Further ones.
             body: What is sent.
         """
-        endpoint = Endpoint(self.server, self.server, repository, ca=self._ca)
+        endpoint = self._endpoint(repository)
         try:
             url = target if "://" in target else self._connection.url(endpoint, target)
             response = self._connection.send(
@@ -310,13 +407,18 @@ class PushClient:
                 redirects=False,
                 patience=_DIGESTION_SECONDS if method in ("PATCH", "PUT") else 0,
             )
-        except CredentialsError as error:
-            raise self._no_account(repository) from error
         except UpstreamError as error:
             if "certificate" in error.message:
-                error.remedy = "name the authority that vouches for it: --ca FILE"
+                error.remedy = "name its CA: --ca FILE, which may hold several certificates"
             raise
         return response
+
+    def _endpoint(self, repository: str) -> Endpoint:
+        return Endpoint(self.server, self.server, repository, ca=self._ca)
+
+    @property
+    def _timeout(self) -> float:
+        return self._connection.timeout
 
     def _expect(self, response: requests.Response, repository: str, *statuses: int) -> None:
         """Ends an exchange whose answer says nothing further.
@@ -324,60 +426,48 @@ class PushClient:
         Raises:
             AirgapError: Its status is none of those.
         """
-        body = self._body_of(response)
+        words = read_words(response, self._timeout)
         if response.status_code not in statuses:
-            raise self._refused(response, repository, _error_code(body))
+            raise self._refused(response, repository, words)
 
-    def _body_of(self, response: requests.Response) -> bytes:
-        """What little a registry says; read to its end, so that the connection is used again."""
-        with response:
-            try:
-                timeout = self._connection.timeout
-                return read_document(response, "an answer", LIMITS.response_bytes, timeout)
-            except TemporaryError:
-                return b""  # its status was there before
-
-    def _refused(self, response: requests.Response, repository: str, code: str) -> AirgapError:
+    def _refused(self, response: requests.Response, repository: str, words: Words) -> AirgapError:
         status = response.status_code
-        if status in (_UNAUTHORISED, _FORBIDDEN):
-            return self._no_account(repository)
-        what = f"{status} {code}".rstrip()
+        if status == _UNAUTHORISED:
+            return failures.refused(self._endpoint(repository), words, pushing=True)
+        what = f"{status} {words.code}".rstrip()
         message = f"{self.server} answered {what} for {repository}"
-        if isinstance(failures.refusal(message, response), TemporaryError):
-            return failures.refusal(message, response)
-        meaning = ""
-        if status == _NOT_ALLOWED:
-            meaning = "It takes no pushes: it is read-only, or a cache."
-        elif status == _NOT_FOUND:
-            meaning = "It may have no such project yet; some registries want it made first."
-        elif status == _TOO_LARGE:
-            meaning = (
-                "Something before it limits how large uploads may be (nginx: client_max_body_size)."
-            )
-        elif status in _REDIRECTS:
-            meaning = "It sends elsewhere, and nothing is pushed to another server."
-        return RefusedError(message, code, meaning=meaning)
-
-    def _no_account(self, repository: str) -> CredentialsError:
-        return CredentialsError(
-            f"{self.server} refuses {repository}",
-            meaning="There are no credentials for it here, they are wrong, or that account may "
-            "not do it.",
-            remedy=f"docker login {self.server} (with sudo if airgap runs with sudo)",
-        )
+        if failures.is_temporary(status):
+            return failures.refusal(message, response, words)
+        meaning, remedy = _EXPLAINED.get(status, ("", ""))
+        remedy = remedy.format(server=self.server)
+        if status in (_FORBIDDEN, _NOT_FOUND):
+            remedy = (remedy + failures.if_too_deep(repository)).removeprefix("; ")
+        return RefusedError(message, status, words, meaning=meaning, remedy=remedy)
 
 
-def _error_code(body: bytes) -> str:
-    """The first code in an answer (distribution spec, "Error Codes"); empty if there is none."""
-    try:
-        code = str(load_json(body, "an error", LIMITS.response_bytes)["errors"][0]["code"])
-    except (AirgapError, KeyError, IndexError, TypeError):
-        return ""
-    return code if _CODE.fullmatch(code) else ""
+def _of_type(error: RefusedError, server: str, media_type: str) -> RefusedError:
+    """The error for a manifest, whose type a registry may not know."""
+    if error.status != _UNSUPPORTED_TYPE:
+        return error
+    docker = "vnd.docker." in media_type
+    kind = "images of Docker's media types" if docker else "manifests of the type"
+    return RefusedError(
+        error.message,
+        error.status,
+        error.words,
+        meaning=f"It does not take {kind} ({media_type}).",
+        remedy='have it take them; zot: "http": {"compat": ["docker2s2"]} in its configuration'
+        if docker
+        else f"have {server} take them, or push to a registry that does",
+    )
 
 
 class _LostError(IntegrityError):
     """An upload came to nothing at the registry."""
+
+
+class _WrongWayError(Exception):
+    """A registry does not take a blob in the way that was tried, and perhaps in another."""
 
 
 class _Upload:

@@ -7,7 +7,7 @@
 
     [registry."harbor.example.internal"]
     http = true           # plain HTTP
-    ca = "site-ca.pem"    # checked against this file alone; relative to the TOML file
+    ca = "site-ca.pem"    # trusted beside the system's CAs; relative to the TOML file
 
 A mirror reads its own section, keyed by host and port without a path, as in buildkitd.toml.
 """
@@ -62,7 +62,10 @@ class Endpoint:
         server: Host and port to connect to.
         repository: The repository's path there.
         http: Plain HTTP was asked for.
-        ca: A CA file for this server alone.
+        ca: A CA file for requests to this server and to where it sends, beside the system's.
+        public: Only public addresses are connected to: others than the user named it.
+        sent_by: The registry that redirects here; empty if nobody does. Such a server gets no
+            credentials.
     """
 
     name: str
@@ -70,6 +73,8 @@ class Endpoint:
     repository: str
     http: bool = False
     ca: Path | None = None
+    public: bool = False
+    sent_by: str = ""
 
     @property
     def is_loopback(self) -> bool:
@@ -90,6 +95,15 @@ class Registries:
             return [self._prefixed(section.replace, reference.repository)]
         mirrors = [self._prefixed(mirror, reference.repository) for mirror in section.mirrors]
         return [*mirrors, self._endpoint(reference.host, reference.repository)]
+
+    @property
+    def authorities(self) -> dict[str, Path]:
+        """The server of each section to its CA file, for those that have one."""
+        return {
+            _API_HOSTS.get(host, host): section.ca
+            for host, section in self.sections.items()
+            if section.ca
+        }
 
     def _prefixed(self, mirror: str, repository: str) -> Endpoint:
         host, _, prefix = mirror.partition("/")

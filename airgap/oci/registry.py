@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import TypeVar
 
 import requests
+from requests.adapters import HTTPAdapter
 
 from airgap.errors import AirgapError, IntegrityError, NotFoundError, UpstreamError
 from airgap.limits import LIMITS
 from airgap.oci import failures
 from airgap.oci.attempts import Attempts, TemporaryError, of_all, persist
-from airgap.oci.blob_reader import BlobReader, read_document, starts_at
+from airgap.oci.blob_reader import BlobReader, read_document, read_words, starts_at
 from airgap.oci.connection import Connection
 from airgap.oci.credentials import Credentials
 from airgap.oci.digest import digest_of
@@ -27,6 +29,7 @@ from airgap.oci.manifest import (
 )
 from airgap.oci.reference import Reference
 from airgap.oci.registries import Endpoint, Registries
+from airgap.oci.session import NewAdapter
 from airgap.oci.speed import LEAST_BESIDE_OTHERS, LEAST_BYTES_PER_SECOND, Speed
 
 _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
@@ -45,9 +48,13 @@ class RegistryClient:
         timeout: Seconds to wait for a connection, and for each piece of an answer.
         retry_for: Seconds for which failures are borne while nothing comes.
         say: Is told of failures that are waited out.
+        foreign: Names of images, without tag and digest, that somebody else than the user asks for.
+            Of their registries, and of what these send to, only public addresses are connected to,
+            unless the file of registries names another place for them.
+        public: Makes what connects to public addresses alone.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the first two have defaults
         self,
         registries: Registries,
         credentials: Credentials,
@@ -55,9 +62,13 @@ class RegistryClient:
         timeout: float = 30,
         retry_for: float = 300,
         say: Callable[[str], object] = lambda _: None,
+        foreign: Collection[str] = (),
+        public: NewAdapter = HTTPAdapter,
     ) -> None:
-        self._registries = registries
-        self._connection = Connection(credentials, timeout)
+        self._registries, self._foreign = registries, foreign
+        self._connection = Connection(
+            credentials, timeout, authorities=registries.authorities, public=public
+        )
         self._timeout = timeout
         self._retry_for = retry_for
         self._say = say
@@ -187,7 +198,7 @@ class RegistryClient:
         Raises:
             AirgapError: None had it; see `of_all`.
         """
-        endpoints = self._registries.endpoints(reference)
+        endpoints = self._endpoints(reference)
         failed: dict[Endpoint, AirgapError] = {}
         for endpoint in sorted(endpoints, key=self._avoided_for):
             try:
@@ -197,6 +208,16 @@ class RegistryClient:
                 if isinstance(error, TemporaryError):
                     self.avoid(endpoint.server)
         raise of_all([failed[endpoint] for endpoint in endpoints])
+
+    def _endpoints(self, reference: Reference) -> list[Endpoint]:
+        """The places to ask for a reference, in order."""
+        endpoints = self._registries.endpoints(reference)
+        if reference.name not in self._foreign:
+            return endpoints
+        return [
+            replace(one, public=one.name == reference.host and not (one.http or one.ca))
+            for one in endpoints
+        ]
 
     def _avoided_for(self, endpoint: Endpoint) -> float:
         """Seconds for which a server is still asked after the others."""
@@ -214,8 +235,8 @@ class RegistryClient:
         response = self._connection.send("GET", endpoint, url, headers)
         if response.status_code in accepted:
             return response
-        response.close()
-        raise failures.bad_status(endpoint, response, path)
+        words = read_words(response, self._timeout)
+        raise failures.bad_status(endpoint, response, path, words)
 
 
 def _own_type(endpoint: Endpoint, reference: Reference, served: str, body: bytes) -> str:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import DEFAULT_POOLSIZE, HTTPAdapter
 from urllib3.exceptions import HTTPError
+from urllib3.util.ssl_ import create_urllib3_context
 
 from airgap import __version__
+from airgap.errors import UpstreamError, UsageError
 from airgap.limits import LIMITS
 from airgap.oci.bounded_head import BoundedAdapter
 from airgap.oci.registries import Endpoint
+from airgap.oci.words import shown
 
 # Where distributions keep the system's CA certificates.
 _CA_BUNDLES = (
@@ -22,43 +31,123 @@ _CA_BUNDLES = (
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
+_NO_AUTHORITIES: Mapping[str, Path] = {}
+
+NewAdapter = Callable[[], HTTPAdapter]
+"""Makes what connects to servers for a session."""
 
 
-def new_session(endpoint: Endpoint) -> requests.Session:
-    """A session for an endpoint's way of connecting. It tries once: callers have patience."""
-    session = _Session(endpoint.ca)
+def new_session(
+    endpoint: Endpoint,
+    authorities: Mapping[str, Path] = _NO_AUTHORITIES,
+    new_adapter: NewAdapter = HTTPAdapter,
+) -> requests.Session:
+    """A session for an endpoint's way of connecting. It tries once: callers have patience.
+
+    The system's CAs are trusted, and beside them the CA file of the endpoint, also for where it
+    sends: to its storage, or to its token server. Such a server may have a CA file of its own.
+
+    Args:
+        endpoint: Who is asked.
+        authorities: `HOST[:PORT]` to its CA file, of servers to which the endpoint may send.
+        new_adapter: Makes what connects to servers.
+
+    Raises:
+        UsageError: A CA file holds no certificate.
+    """
+    session = _Session(endpoint)
     # A callable that adds nothing: else requests would put ~/.netrc over our header.
     session.auth = lambda request: request
     session.headers.update({"User-Agent": f"airgap/{__version__}", "Accept-Encoding": "identity"})
     if endpoint.is_loopback:
         session.trust_env = False
+    own = [endpoint.ca] if endpoint.ca else []
+    session.mount("http://", new_adapter())
+    session.mount("https://", _trusting(new_adapter(), own))
+    for server, ca in authorities.items():
+        # With the slash: without it, this would be for servers whose names only begin so.
+        session.mount(f"https://{server}/", _trusting(new_adapter(), [*own, ca]))
     return session
+
+
+def _trusting(adapter: HTTPAdapter, authorities: list[Path]) -> HTTPAdapter:
+    """Have an adapter trust CA files, beside those that requests gives it, also through a proxy.
+
+    Raises:
+        UsageError: A file holds no certificate.
+    """
+    if not authorities:
+        return adapter
+    context = create_urllib3_context()
+    for path in authorities:
+        try:
+            context.load_verify_locations(path)
+        except OSError as error:  # ssl.SSLError is one
+            raise UsageError(
+                f"{path} holds no certificate in PEM form",
+                remedy="convert it: openssl x509 -inform DER -in FILE -out FILE.pem",
+            ) from error
+    adapter.init_poolmanager(DEFAULT_POOLSIZE, DEFAULT_POOLSIZE, ssl_context=context)
+    through_proxy = partial(adapter.proxy_manager_for, ssl_context=context)
+    adapter.proxy_manager_for = through_proxy  # type: ignore[method-assign]
+    return adapter
 
 
 class _Session(requests.Session):
     """Does without what requests would take from the user's environment in place of ours."""
 
-    def __init__(self, ca: Path | None) -> None:
+    def __init__(self, endpoint: Endpoint) -> None:
         super().__init__()
-        self._ca = ca
+        self._endpoint = endpoint
         self.hooks["response"] = [_cut_short]
         for scheme in ("http://", "https://"):
             self.mount(scheme, BoundedAdapter())
         self.verify = str(system_ca() or "") or True
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # noqa: ANN401
-        """An endpoint's own CA file holds, whatever REQUESTS_CA_BUNDLE says."""
-        if self._ca:
-            kwargs["verify"] = str(self._ca)
+        """Sends to this machine only if that was asked for: no other server sends there.
+
+        Raises:
+            UpstreamError: The request came from elsewhere, and is for this machine.
+        """
+        host = urlsplit(str(request.url)).hostname or ""
+        there = self._endpoint
+        if there.server and not there.is_loopback and _is_this_machine(host):
+            raise UpstreamError(
+                f"{there.server} sends to {shown(host)}, which is this machine",
+                meaning="A registry elsewhere has nothing here. Nothing was asked there.",
+            )
         return super().send(request, **kwargs)
 
     def rebuild_auth(
         self, prepared_request: requests.PreparedRequest, response: requests.Response
     ) -> None:
         """A redirect to another server goes without our header, and none goes with ~/.netrc's."""
-        old, new = str(response.request.url), str(prepared_request.url)
-        if self.should_strip_auth(old, new):  # type: ignore[no-untyped-call]
+        if not is_same_server(str(response.request.url), str(prepared_request.url)):
             prepared_request.headers.pop("Authorization", None)
+
+
+def is_same_server(asked: str, answered: str) -> bool:
+    """Whether what is for the server of one URL may be sent to another one.
+
+    This is what is asked of every redirect: its credentials follow only where this holds, and only
+    then a challenge is answered with them.
+    """
+    rule = requests.sessions.SessionRedirectMixin()
+    return not rule.should_strip_auth(asked, answered)  # type: ignore[no-untyped-call]
+
+
+def _is_this_machine(host: str) -> bool:
+    """Whether a host is loopback as it is written, in any form that the C library takes."""
+    if f".{host.rstrip('.')}".lower().endswith(".localhost"):  # RFC 6761, 6.3
+        return True
+    try:
+        found = socket.getaddrinfo(host, 0, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        return False  # a name
+    address = ip_address(str(found[0][4][0]).partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return bool(mapped.is_loopback or mapped.is_unspecified)
 
 
 def _cut_short(response: requests.Response, *_: object, **__: object) -> None:

@@ -212,6 +212,28 @@ def test_images_of_all_hosts_are_pulled(
         assert any(digest in done.stdout + done.stderr for digest in digests)
 
 
+@pytest.fixture(scope="module", params=["team/mirror", ""], ids=["path", "root"])
+def flat(request: pytest.FixtureRequest, layer: LayerMaker) -> Iterator[Served]:
+    """Without the names of upstream hosts, as GitLab takes it."""
+    with Upstream(writable=True) as registry:
+        server = RegistryServer(registry.address, http=True, prefix=request.param, flat=True)
+        digests = {}
+        for name in (APP, OLD):
+            repository = f"{server.prefix}/{name.partition('/')[2]}".lstrip("/")
+            digests[name] = _publish(registry, repository, layer("flat"))
+        yield Served(Mirror([server], ["ghcr.io"]), digests)
+
+
+@pytest.mark.parametrize("name", ["buildkit", "containerd 2", "docker", "podman", "k3s"])
+def test_images_are_pulled_by_their_usual_names_from_a_flat_mirror(
+    name: str, engines: EngineRoot, flat: Served
+) -> None:
+    for image, digests in flat.digests.items():
+        done = _pull(engines, PULLERS[name], flat.mirror, f"{image}:1")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert any(digest in done.stdout + done.stderr for digest in digests)
+
+
 @pytest.mark.parametrize("name", PULLERS)
 def test_the_second_address_is_asked_where_the_first_is_dead(
     name: str, engines: EngineRoot, plain: Served

@@ -21,6 +21,7 @@ class Tokens:
         account: User and password that get a token; without them anybody does.
         uses: After so many requests a token is no good any more.
         pushing: Requests that change something need the right to push.
+        realm: The token server as the challenge names it; its whole address if not given.
     """
 
     def __init__(
@@ -29,10 +30,12 @@ class Tokens:
         uses: int = 1 << 30,
         *,
         pushing: bool = False,
+        realm: str = "",
     ) -> None:
         self._account = account
         self._uses = uses
         self._pushing = pushing
+        self._realm = realm
         self._left: dict[str, int] = {}
         self._lock = threading.Lock()
         self.scopes: list[str] = []
@@ -45,8 +48,8 @@ class Tokens:
         scope = self._scope(exchange.request_seen)
         if self._is_good(exchange.request_seen.headers.get("authorization", ""), scope):
             return False
-        realm = f'realm="http://{exchange.server.proxy.address}/token"'
-        asked = f'Bearer {realm},service="lab",scope="{scope}"'
+        realm = self._realm or f"http://{exchange.server.proxy.address}/token"
+        asked = f'Bearer realm="{realm}",service="lab",scope="{scope}"'
         exchange.answer(401, {"WWW-Authenticate": asked})
         return True
 

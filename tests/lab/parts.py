@@ -31,6 +31,7 @@ class Part:
         version_variable: What the linker sets to the version, if the program prints it.
         static_cgo: Needs C code, linked statically (runc with seccomp).
         binary: The program's file name, if it is not the package's last element.
+        tags: Go's build tags.
     """
 
     family: str
@@ -39,6 +40,7 @@ class Part:
     version_variable: str = ""
     static_cgo: bool = False
     binary: str = ""
+    tags: str = ""
 
     @property
     def name(self) -> str:
@@ -106,6 +108,9 @@ PARTS = {
         ),
         Part("oras", "oras.land/oras", "cmd/oras"),
         Part("regctl", "github.com/regclient/regclient", "cmd/regctl"),
+        Part("olareg", "github.com/olareg/olareg", "cmd/olareg"),
+        Part("zot", "zotregistry.io/zot", "cmd/zot", tags="containers_image_openpgp"),
+        Part("gitea", "gitea.dev", "", binary="gitea"),
     )
 }
 
@@ -180,7 +185,7 @@ def _flags(part: Part) -> list[str]:
     linker = ["-s", "-w"]
     if part.version_variable:
         linker.append(f"-X {part.version_variable}={_shown_version(part)}")
-    tags = []
+    tags = ["-tags", part.tags] if part.tags else []
     if part.static_cgo:
         linker.append("-extldflags -static")
         tags = ["-tags", "seccomp netgo osusergo"]

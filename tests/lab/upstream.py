@@ -67,7 +67,7 @@ class Upstream(Resource):
         self._account = htpasswd
         self._tls = tls
         self._version, self._sparse = version, sparse
-        self.address = f"127.0.0.1:{_free_port()}"
+        self.address = f"127.0.0.1:{free_port()}"
         self.ca_file: Path | None = self._folder / "ca.pem" if tls else None
         self.log = self._folder / "log"
 
@@ -193,7 +193,8 @@ def _program(version: Version) -> Path:
     return program("registry")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

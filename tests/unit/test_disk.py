@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from airgap.disk import check_writable, copy_theirs, existing, sync, write_theirs, write_whole
-from airgap.disk import existing, sync, write_whole
 from tests.refusing import run_refusing
 
 
@@ -157,6 +156,8 @@ def test_what_can_be_written_or_made_is_writable_and_nothing_is_changed(tmp_path
 def test_a_place_that_is_read_only_is_not_writable() -> None:
     with pytest.raises(OSError, match=r"Read-only|denied"):
         check_writable(Path("/proc/version/../sys/kernel/none"))
+
+
 # What FAT, exFAT, NTFS, shares and FUSE answer where they have no modes, or sync no folders.
 REFUSED = [
     (call, number)
@@ -164,9 +165,12 @@ REFUSED = [
     for number in (errno.EPERM, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)
     if (call, number) != ("fsync", errno.EPERM)
 ]
+
+
 @pytest.mark.parametrize(("call", "number"), REFUSED)
 def test_a_bundle_is_made_where_a_file_system_cannot_do_what_is_worth_nothing_there(
     call: str, number: int, tmp_path: Path
+) -> None:
     done = run_refusing(
         call,
         number,
@@ -183,8 +187,11 @@ def test_a_bundle_is_made_where_a_file_system_cannot_do_what_is_worth_nothing_th
         verify_all(media, read_signed(media, [key.public]).contents, Progress())
         """,
         tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     assert "bundle.json" in {path.name for path in (tmp_path / "bundle").iterdir()}
+
+
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
 def test_a_bundle_is_made_where_a_file_system_has_no_locks(number: int, tmp_path: Path) -> None:
     done = run_refusing(
@@ -197,7 +204,10 @@ def test_a_bundle_is_made_where_a_file_system_has_no_locks(number: int, tmp_path
         write(Path("bundle"), new_key(), None)
         """,
         tmp_path,
+    )
     assert done.returncode == 0, done.stderr
+
+
 def test_a_disk_that_fails_is_not_taken_for_one_that_cannot(tmp_path: Path) -> None:
     program = """
         from pathlib import Path
@@ -207,6 +217,8 @@ def test_a_disk_that_fails_is_not_taken_for_one_that_cannot(tmp_path: Path) -> N
     for call in ("fchmod", "fsync"):
         assert "OSError" in run_refusing(call, errno.EIO, program, tmp_path).stderr
         assert list(tmp_path.iterdir()) == []
+
+
 def test_a_private_file_is_private_also_where_modes_cannot_be_set(tmp_path: Path) -> None:
     done = run_refusing(
         "fchmod",
@@ -217,5 +229,6 @@ def test_a_private_file_is_private_also_where_modes_cannot_be_set(tmp_path: Path
         write_whole(Path("file"), b"secret", 0o600)
         """,
         tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o600

@@ -56,13 +56,13 @@ def _registries_yaml(mirror: Mirror, authorities: str) -> str:
     servers = [first, *(server for server in others if server.prefix == first.prefix)]
     lines = ["mirrors:"]
     for host in mirror.upstreams:
-        path = first.mirrored(host).removeprefix(f"{first.address}/")
+        path = first.mirrored(host).removeprefix(first.address).lstrip("/")
         lines += [
             f"  {_text(host)}:",
             "    endpoint:",
             *(f"      - {_text(endpoint(server))}" for server in servers),
             "    rewrite:",
-            f"      {_text('^(.*)$')}: {_text(f'{path}/$1')}",
+            f"      {_text('^(.*)$')}: {_text(f'{path}/$1'.lstrip('/'))}",
         ]
     with_authority = [server for server in mirror.all_servers if server.ca]
     if with_authority:

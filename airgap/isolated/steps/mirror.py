@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airgap.isolated import containers
+from airgap.isolated.registry_mirror import RegistryMirror
 from airgap.isolated.registry_probe import served_digest, wait_until_served
 from airgap.isolated.step import Finding, Step, Work
 from airgap.store.layout import mirror_repositories
@@ -19,7 +20,7 @@ class MirrorStep(Step):
         if work.settings.registry_mirror:
             if work.engine.is_ours(containers.MIRROR):
                 return Finding(False, f"{containers.MIRROR} is still there")
-            return Finding(True, f"{work.settings.registry_mirror} is the mirror")
+            return Finding(True, f"{RegistryMirror.of(work.settings)} is the mirror")
         finding = containers.check_container(work, containers.mirror_spec(work))
         if not finding.well:
             return finding

@@ -91,7 +91,8 @@ class PushStep(Step):
     def undo(self, work: Work) -> None:
         """Says what stays: the registry is not this host's."""
         for name in work.changes.of(self.name):
-            work.progress.message(f"left as they are: the images in {name}")
+            mirror = RegistryMirror.called(name, None)
+            work.progress.message(f"left as they are: the images in {mirror}")
 
 
 def _look(work: Work, mirror: RegistryMirror) -> _Look:

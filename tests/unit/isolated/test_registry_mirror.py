@@ -233,3 +233,56 @@ def test_two_images_with_one_name_in_the_registry_are_refused() -> None:
     with pytest.raises(Exception, match="would both be x"):
         check_tags(targets)
     check_tags(targets[:1] * 2)
+
+
+FLAT = HostSettings(registry_mirror=f"{HARBOR}#flat")
+
+
+def test_a_flat_layout_has_no_upstream_hosts_in_its_paths() -> None:
+    mirror = RegistryMirror.of(FLAT)
+    assert mirror is not None
+    assert str(mirror) == HARBOR
+    for name, path in {"alpine:1": "library/alpine", "ghcr.io/org/app:1": "org/app"}.items():
+        assert mirror.repository(forge.single(name).entry) == f"mirror/{path}"
+    server = mirror.as_engines_reach_it()
+    assert {server.mirrored(host) for host in ("docker.io", "ghcr.io")} == {HARBOR}
+
+
+def test_a_flat_registry_may_have_no_path() -> None:
+    mirror = RegistryMirror.called("registry.example#flat", None)
+    assert mirror.repository(forge.single("alpine:1").entry) == "library/alpine"
+    assert mirror.as_engines_reach_it().mirrored("docker.io") == "registry.example"
+
+
+@pytest.mark.parametrize(
+    ("before", "registry", "layout", "after"),
+    [
+        ("", "a.example/x", "flat", "a.example/x#flat"),
+        ("", "a.example/x", "nested", "a.example/x"),
+        ("a.example/x#flat", "", "", "a.example/x#flat"),
+        ("a.example/x#flat", "a.example/x", "", "a.example/x#flat"),
+        ("a.example/x#flat", "b.example/x", "", "b.example/x"),
+        ("a.example/x#flat", "", "nested", "a.example/x"),
+        ("a.example/x", "", "flat", "a.example/x#flat"),
+    ],
+)
+def test_a_layout_is_kept_for_its_registry_alone(
+    before: str, registry: str, layout: str, after: str
+) -> None:
+    settings = HostSettings(registry_mirror=before, registry_mirror_ca="/ca")
+    chosen = choose(settings, registry, layout, own_mirror=False, rewrite=None)
+    assert chosen.registry_mirror == after
+    same = registry in ("", before.removesuffix("#flat"))
+    assert chosen.registry_mirror_ca == ("/ca" if same else "")
+
+
+def test_a_layout_is_that_of_a_registry() -> None:
+    for own in (False, True):
+        with pytest.raises(UsageError, match="--registry-layout"):
+            choose(HostSettings(), "", "flat", own_mirror=own, rewrite=None)
+
+
+def test_two_hosts_are_not_mixed_in_a_flat_layout(tmp_path: Path) -> None:
+    images = [forge.single(f"{host}/x/y:{host}", texts=[host]) for host in ("docker.io", "ghcr.io")]
+    with pytest.raises(UsageError, match="would both be mirror/x/y"):
+        registry_mirror.check_reached(work_with(tmp_path / "a", *images, settings=FLAT))

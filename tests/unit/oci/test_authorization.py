@@ -6,6 +6,7 @@ import base64
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -81,8 +82,21 @@ def answer(
     with requests.Session() as session:
         session.mount("https://", server)
         session.mount("http://", server)
-        authorization.answer(place, challenge, session)
+        authorization.answer(place, refusal(challenge, place=place), session)
     return authorization.header(place)["Authorization"]
+
+
+def refusal(*challenges: str, place: Endpoint = PLACE, body: bytes = b"") -> requests.Response:
+    """A 401 of `place` with a header for each challenge."""
+    headers = HTTPHeaderDict()
+    for challenge in challenges:
+        headers.add("WWW-Authenticate", challenge)
+    raw = HTTPResponse(io.BytesIO(body), headers, 401, preload_content=False)
+    response = requests.Response()
+    response.raw, response.status_code = raw, 401
+    response.headers.update(headers)
+    response.url = f"https://{place.server}/v2/{place.repository}/manifests/1"
+    return response
 
 
 def test_nothing_is_sent_before_a_server_asks(tmp_path: Path) -> None:
@@ -175,11 +189,22 @@ def test_basic_sends_the_credentials_themselves(tmp_path: Path) -> None:
     assert server.asked == []
 
 
-@pytest.mark.parametrize("challenge", ["", "Basic", 'Basic realm="site"', "Negotiate", "Digest x"])
-def test_without_a_fitting_credential_the_server_refuses(challenge: str) -> None:
+@pytest.mark.parametrize(
+    ("challenge", "unknown"),
+    [
+        ("", ""),
+        ("Basic", ""),
+        ('Basic realm="site"', ""),
+        ("Negotiate", "negotiate"),
+        ("Digest x", "digest"),
+        ('NTLM, Digest realm="x", nonce="y"', "ntlm, digest"),
+    ],
+)
+def test_without_a_fitting_credential_the_server_refuses(challenge: str, unknown: str) -> None:
     with pytest.raises(CredentialsError) as caught:
         answer(TokenServer(), challenge)
-    assert str(caught.value) == str(refused(PLACE))
+    assert str(caught.value) == str(refused(PLACE, scheme=unknown))
+    assert unknown in caught.value.meaning
     assert caught.value.message == "a.internal refuses team/app"
     assert "docker login a.internal" in caught.value.remedy
 
@@ -206,6 +231,7 @@ def test_a_token_server_with_another_status_is_an_upstream_error(status: int) ->
         b'{"token": 1}',
         b'{"token": ""}',
         b'{"token": "a b"}',
+        b'{"token": null, "access_token": ""}',
         b'{"token": "a\\r\\nHost: b"}',
         '{"token": "é"}'.encode(),
         TOKEN.ljust(LIMITS.response_bytes + 1),
@@ -214,6 +240,19 @@ def test_a_token_server_with_another_status_is_an_upstream_error(status: int) ->
 def test_an_answer_without_a_usable_token_is_an_upstream_error(body: bytes) -> None:
     with pytest.raises(UpstreamError, match=r"token server of a\.internal gave no token"):
         answer(TokenServer(body))
+
+
+@pytest.mark.parametrize("other", [b'""', b"null", b"1", b'"a b"'])
+def test_either_name_of_the_token_counts(other: bytes) -> None:
+    body = b'{"token": %s, "access_token": "short-lived", "expires_in": 60}' % other
+    assert answer(TokenServer(body)) == "Bearer short-lived"
+
+
+def test_the_words_of_a_token_server_are_told() -> None:
+    body = b'{"details": "incorrect username\x1b[31m or password"}'
+    with pytest.raises(CredentialsError, match="incorrect username") as caught:
+        answer(TokenServer(body.replace(b"\x1b", b"\\u001b"), status=401))
+    assert "\x1b" not in str(caught.value)
 
 
 def test_an_answer_may_be_as_long_as_the_limit() -> None:
@@ -229,15 +268,117 @@ def test_an_answer_that_breaks_off_is_an_upstream_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "realm",
-    ["", "http://auth.internal/token", "ftp://auth.internal/", "/token", "https//x", "https://[x"],
+    ("realm", "told"),
+    [
+        ("", "names no token server"),
+        ("http://auth.internal/token", "X-Forwarded-Proto: https"),
+        ("http://a.internal/token", "a token server that is not HTTPS: 'http://a.internal/token'"),
+        ("ftp://auth.internal/", "names the token server 'ftp://auth.internal/'"),
+        ("https//x", "names the token server 'https//x'"),
+        ("https://[x", "names the token server 'https://[x'"),
+        ("file:///etc/passwd", "names the token server"),
+    ],
 )
-def test_credentials_go_to_no_token_server_that_is_not_https(tmp_path: Path, realm: str) -> None:
+def test_credentials_go_to_no_token_server_that_is_not_https(
+    tmp_path: Path, realm: str, told: str
+) -> None:
     log_in(tmp_path, auth=basic("ann:secret"))
     server = TokenServer()
-    with pytest.raises(UpstreamError, match="a token server that is not HTTPS"):
+    with pytest.raises(UpstreamError) as caught:
         answer(server, f'Bearer realm="{realm}"')
+    assert told in str(caught.value)
     assert server.asked == []
+
+
+@pytest.mark.parametrize("realm", ["/token", "//a.internal/token"])
+def test_a_token_server_may_be_a_path_of_the_registry(realm: str) -> None:
+    server = TokenServer()
+    assert answer(server, f'Bearer realm="{realm}",service="site"') == "Bearer short-lived"
+    assert str(server.asked[0].url).startswith("https://a.internal/token?service=site")
+
+
+def test_a_token_server_may_have_a_query_and_no_service() -> None:
+    server = TokenServer()
+    answer(server, 'Bearer realm="https://auth.internal/token?account=x",service=""')
+    assert server.query == {"account": ["x"], "scope": ["repository:team/app:pull"]}
+    assert "service" not in str(server.asked[0].url)
+
+
+BEARER = 'Bearer realm="https://auth.internal/token",service="site"'
+NO_REALM = 'Bearer service="site"'
+
+
+@pytest.mark.parametrize(
+    ("challenges", "kind"),
+    [
+        ([BEARER, 'Basic realm="Gitea Container Registry"'], "Bearer"),
+        (['Basic realm="Gitea"', BEARER], "Bearer"),
+        ([f'Basic realm="a, b", {BEARER}'], "Bearer"),
+        ([f"{BEARER}, Negotiate"], "Bearer"),
+        ([f"{NO_REALM}, {BEARER}"], "Bearer"),
+        ([NO_REALM, 'Basic realm="x"'], "Basic"),
+        (["Negotiate", 'Basic realm="x"'], "Basic"),
+        (['Negotiate, Basic realm="x"'], "Basic"),
+        (["Negotiate YIIB==, NTLM", 'BASIC realm="x \\"quoted\\", Bearer realm=y"'], "Basic"),
+    ],
+)
+def test_of_several_challenges_the_one_that_can_be_answered_is(
+    tmp_path: Path, challenges: list[str], kind: str
+) -> None:
+    log_in(tmp_path, auth=basic("ann:secret"))
+    server = TokenServer()
+    authorization = Authorization(Credentials())
+    with requests.Session() as session:
+        session.mount("https://", server)
+        authorization.answer(PLACE, refusal(*challenges), session)
+    sent = authorization.header(PLACE)["Authorization"]
+    wanted = "Bearer short-lived" if kind == "Bearer" else f"Basic {basic('ann:secret')}"
+    assert sent == wanted
+    if kind == "Bearer":
+        assert urlsplit(str(server.asked[0].url)).netloc == "auth.internal"
+        assert server.query["service"] == ["site"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.permutations([BEARER, 'Basic realm="a \\"b\\", Bearer c"', "Negotiate", "NTLM abc=="]),
+    st.lists(st.booleans(), min_size=3, max_size=3),
+)
+def test_the_order_and_the_headers_of_challenges_do_not_matter(
+    challenges: list[str], joined: list[bool]
+) -> None:
+    headers = [challenges[0]]
+    for challenge, joins in zip(challenges[1:], joined, strict=True):
+        if joins:
+            headers[-1] += f", {challenge}"
+        else:
+            headers.append(challenge)
+    server = TokenServer()
+    authorization = Authorization(Credentials())
+    with requests.Session() as session:
+        session.mount("https://", server)
+        authorization.answer(PLACE, refusal(*headers), session)
+    assert authorization.header(PLACE) == {"Authorization": "Bearer short-lived"}
+    assert server.query == {"service": ["site"], "scope": ["repository:team/app:pull"]}
+
+
+def test_a_token_server_that_refuses_leaves_the_other_way(tmp_path: Path) -> None:
+    log_in(tmp_path, auth=basic("ann:secret"))
+    authorization = Authorization(Credentials())
+    with requests.Session() as session:
+        session.mount("https://", TokenServer(status=401))
+        authorization.answer(PLACE, refusal(BEARER, 'Basic realm="x"'), session)
+    assert authorization.header(PLACE) == {"Authorization": f"Basic {basic('ann:secret')}"}
+
+
+def test_a_server_behind_a_redirect_gets_no_credentials(tmp_path: Path) -> None:
+    log_in(tmp_path, auth=basic("ann:secret"))
+    place = replace(PLACE, sent_by="b.internal")
+    server = TokenServer()
+    assert answer(server, CHALLENGE, place) == "Bearer short-lived"
+    assert "Authorization" not in server.asked[0].headers
+    with pytest.raises(CredentialsError, match=r"a\.internal, where b\.internal sends to, refuses"):
+        answer(server, 'Basic realm="x"', place)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +397,7 @@ def test_a_token_is_kept_for_one_repository_of_one_server() -> None:
     authorization = Authorization(Credentials())
     with requests.Session() as session:
         session.mount("https://", TokenServer())
-        authorization.answer(PLACE, CHALLENGE, session)
+        authorization.answer(PLACE, refusal(CHALLENGE), session)
     assert authorization.header(PLACE) == {"Authorization": "Bearer short-lived"}
     for other in (
         Endpoint("a.internal", "a.internal", "team/other"),

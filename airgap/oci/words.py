@@ -1,0 +1,93 @@
+"""What a registry says of its refusal, cut and fit to be shown.
+
+Registries answer with a list of errors (distribution spec, "Error Codes"), token servers also with
+the form of OAuth 2 (RFC 6749, 5.2), and what is before them with forms of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from airgap.errors import AirgapError
+from airgap.limits import LIMITS
+from airgap.oci.manifest import load_json
+
+_CODE = re.compile(r"[A-Z_]{1,40}")
+_TEXT_KEYS = ("error_description", "message", "details", "detail", "error")
+_MOST_ERRORS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a server says of its refusal.
+
+    Attributes:
+        code: The first code of its errors, such as `DENIED`; empty if it states none.
+        text: Its sentence; empty if it has none.
+    """
+
+    code: str = ""
+    text: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The text as a sentence of ours; empty if there is no text."""
+        return f'It says: "{self.text}".' if self.text else ""
+
+    def with_meaning(self, meaning: str) -> str:
+        """Return the sentence, and then what we say."""
+        return f"{self.sentence} {meaning}".strip()
+
+
+def words_in(body: bytes, media_type: str = "") -> Words:
+    """Return what the body of a response says.
+
+    Args:
+        body: All its bytes.
+        media_type: The response's `Content-Type`; only plain text is shown as it is.
+    """
+    try:
+        document = load_json(body, "an answer", LIMITS.response_bytes)
+    except AirgapError:
+        plain = media_type.partition(";")[0].strip().lower() == "text/plain"
+        return Words(text=shown(body.decode("utf-8", "replace")) if plain else "")
+    errors = document.get("errors")
+    entries = [one for one in errors if isinstance(one, dict)] if isinstance(errors, list) else []
+    texts = dict.fromkeys(text for one in entries[:_MOST_ERRORS] if (text := _text_of(one)))
+    code = str(entries[0].get("code", "")) if entries else ""
+    text = "; ".join(texts) or next(_strings(document), "")
+    return Words(code if _CODE.fullmatch(code) else "", shown(text))
+
+
+def shown(text: str) -> str:
+    """Return the text on one line, without what a terminal could obey, and not longer than we show.
+
+    Args:
+        text: Whatever a server sent.
+    """
+    # What was cut here is longer than what is shown, unless it is nearly all white space.
+    words = " ".join(text[: 4 * LIMITS.words_characters].split())
+    safe = "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in words)
+    if len(safe) <= LIMITS.words_characters:
+        return safe.rstrip(".")
+    return f"{safe[: LIMITS.words_characters]}…"
+
+
+def _text_of(error: dict[str, Any]) -> str:
+    """The message of one error, with its detail if that is a text or a few names and values."""
+    message, detail = error.get("message"), error.get("detail")
+    if isinstance(detail, dict):
+        scalars = (str, int)
+        pairs = [f"{key}: {value}" for key, value in detail.items() if isinstance(value, scalars)]
+        detail = ", ".join(pairs)
+    text = message if isinstance(message, str) else ""
+    if isinstance(detail, str) and detail and detail not in text:
+        text = f"{text} ({detail})" if text else detail
+    return text
+
+
+def _strings(document: dict[str, Any]) -> Iterator[str]:
+    return (value for key in _TEXT_KEYS if isinstance(value := document.get(key), str) and value)
