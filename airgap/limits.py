@@ -16,7 +16,10 @@ class Limits:
     `manifest_bytes` is the size that registries must accept at least (OCI distribution spec,
     "Pushing Manifests"); larger manifests cannot be relied on to exist.
     `header_characters` are those of a header that is shown to people. `pattern_steps` bound the
-    work for one pattern in a Dockerfile's variables.
+    work for one pattern in a Dockerfile's variables. `answer_header_bytes` are those of all headers
+    of a recorded answer, `response_room_bytes` what it needs at most in a recording, `notes` what a
+    build is told of at most, and `replay_strangers` the connections whose client has not shown that
+    it is a build.
     """
 
     manifest_bytes: int = 4 * MIB
@@ -53,6 +56,12 @@ class Limits:
     response_headers: int = 64
     url_characters: int = 32 * KIB
     request_bytes: int = 16 * MIB
+    answer_header_bytes: int = 64 * KIB
+    response_room_bytes: int = 256 * KIB
+    notes: int = 10_000
+    notes_bytes: int = 4 * MIB
+    replay_connections: int = 512
+    replay_strangers: int = 256
 
 
 LIMITS = Limits()
