@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -34,18 +35,19 @@ class Told:
     misses: tuple[Asked, ...]
     refused: tuple[Note, ...]
     errors: tuple[Note, ...]
+    unlisted: int = 0
 
 
 class LastingServer:
     """The server, as its build knows it.
 
     Attributes:
-        address: `HOST:PORT` that it listens on.
+        base: `HOST:PORT/airgap-TOKEN`: what the URLs that it answers begin with.
     """
 
-    def __init__(self, process: Connection, address: str) -> None:
+    def __init__(self, process: Connection, base: str) -> None:
         self._process = process
-        self.address = address
+        self.base = base
 
     def told(self) -> Told:
         """What was noted, when the build is over; to be asked once.
@@ -65,12 +67,15 @@ class LastingServer:
 
 
 @contextmanager
-def lasting_server(replay: Replay, address: str, folder: Path) -> Iterator[LastingServer]:
+def lasting_server(
+    replay: Replay, address: str, token: str, folder: Path
+) -> Iterator[LastingServer]:
     """Serves until the context is left, and longer while there are other builds.
 
     Args:
         replay: Answers.
         address: The IPv4 address to listen on.
+        token: The part of the path that only the builds know.
         folder: Of all builds that may have steps in common; it is there and stays as it is.
 
     Raises:
@@ -78,7 +83,8 @@ def lasting_server(replay: Replay, address: str, folder: Path) -> Iterator[Lasti
     """
     ours, theirs = Pipe()
     with ours, theirs:
-        _detach(lambda: _serve(replay, address, folder, theirs), theirs.fileno())
+        make = partial(Server, replay, address, token=token)
+        _detach(lambda: _serve(replay, make, folder, theirs), theirs.fileno())
         theirs.close()
         try:
             listening = ours.recv()
@@ -91,17 +97,17 @@ def lasting_server(replay: Replay, address: str, folder: Path) -> Iterator[Lasti
             yield LastingServer(ours, listening)
 
 
-def _serve(replay: Replay, address: str, folder: Path, build: Connection) -> None:
+def _serve(replay: Replay, make: Callable[[], Server], folder: Path, build: Connection) -> None:
     try:
-        server = Server(replay, address)
+        server = make()
     except OSError as error:
         build.send(error)
         return
     with server:
-        build.send(server.address)
+        build.send(server.base)
         with suppress(EOFError, OSError):
             build.recv()
-        told = Told(replay.misses, replay.refused, replay.errors)
+        told = Told(replay.misses, replay.refused, replay.errors, replay.unlisted)
         fault = server.fault and "".join(traceback.format_exception(server.fault))
         with suppress(OSError):
             build.send(fault or told)

@@ -14,6 +14,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 import trustme
@@ -42,9 +43,14 @@ class Build:
     def __init__(self, recorder: Recorder, server: Server, site: Website) -> None:
         self.recorder, self.server, self.site = recorder, server, site
 
+    @property
+    def path(self) -> str:
+        """The first part of the paths that the server answers."""
+        return "/" + self.server.base.partition("/")[2]
+
     def get(self, path: str, method: str = "GET", **named: str) -> Got:
         sent = {name.replace("_", "-"): value for name, value in named.items()}
-        return get(self.server.address, f"/http/{self.site.address}{path}", sent, method)
+        return get(self.server.base, f"/http/{self.site.address}{path}", sent, method)
 
     def follow(self, path: str, **named: str) -> Got:
         """Follows redirects as curl does: credentials go to the same host alone."""
@@ -258,7 +264,7 @@ def test_a_trickle_is_passed_on_as_it_comes(store: Store) -> None:
 
     with build(store, page) as one:
         connection = http.client.HTTPConnection(one.server.address, timeout=20)
-        connection.request("GET", f"/http/{one.site.address}/a")
+        connection.request("GET", f"{one.path}/http/{one.site.address}/a")
         response = connection.getresponse()
         assert response.read(3) == b"abc"
         go_on.set()
@@ -328,7 +334,7 @@ def test_a_client_that_goes_away_does_not_end_the_download(store: Store) -> None
 
     with build(store, page) as one:
         connection = http.client.HTTPConnection(one.server.address, timeout=20)
-        connection.request("GET", f"/http/{one.site.address}/a")
+        connection.request("GET", f"{one.path}/http/{one.site.address}/a")
         assert connection.getresponse().read(10) == BODY[:10]
         connection.close()
         go_on.set()
@@ -361,9 +367,12 @@ def test_buildkit_s_own_downloads_and_mirrors_are_led_back(store: Store) -> None
     with build(store, page) as one:
         for path, target in (("/a", f"http/{one.site.address}/b"), ("/b", "https/o.example/c?x")):
             got = one.get(path, User_Agent="buildkit/v0.32")
-            assert got.headers["Location"] == f"/airgap/{target}"
+            here = f"http://h{one.path}/"
+            asked = f"{here}http/{one.site.address}{path}"
+            assert urljoin(asked, got.headers["Location"]) == here + target
+            assert one.path not in got.headers["Location"]  # a RUN step may say that it is BuildKit
             asked = f"/http/10.89.0.1:999/airgap/http/{one.site.address}{path}"
-            got = get(one.server.address, asked)
+            got = get(one.server.base, asked)
             assert got.headers["Location"] == f"http://10.89.0.1:999/airgap/{target}"
         assert one.get("/a").headers["Location"] == "b"
 
@@ -395,10 +404,10 @@ def test_git_is_refused_and_named(store: Store) -> None:
 
 def test_a_server_that_is_down_is_a_502_and_named(store: Store) -> None:
     with build(store, plain) as one:
-        got = get(one.server.address, "/http/127.0.0.1:1/a?token=" + CANARY)
+        got = get(one.server.base, "/http/127.0.0.1:1/a?token=" + CANARY)
         assert got.status == 502
         assert b"127.0.0.1:1 cannot be reached (Connection refused)" in got.body
-        got = get(one.server.address, "/http/127.0.0.1:1/a")
+        got = get(one.server.base, "/http/127.0.0.1:1/a")
         assert ["Connection refused" in note.why for note in one.recorder.failures] == [True, True]
         assert CANARY not in repr(one.recorder.failures)
         assert one.urls() == []
@@ -430,7 +439,7 @@ def test_certificates_are_checked(store: Store, tmp_path: Path) -> None:
             issuer.cert_pem.write_to_path(str(file))
             recorder = Recorder(store, upstream_session(file))
             with Server(recorder) as server:
-                got = get(server.address, f"/https/{site.address}/a")
+                got = get(server.base, f"/https/{site.address}/a")
                 assert got.status == status
         assert b"is not trusted" in got.body
         assert site.paths == ["/a"]
@@ -443,10 +452,10 @@ def test_other_methods_are_refused(store: Store, method: str) -> None:
         assert (got.status, one.site.seen) == (405, [])
 
 
-@pytest.mark.parametrize("path", ["/", "/v2/", "/https//x", "/ftp/h/x", "*", "http://h/x"])
+@pytest.mark.parametrize("path", ["/", "/v2/", "/https//x", "/ftp/h/x", "/https/h/../x"])
 def test_other_paths_are_refused(store: Store, path: str) -> None:
     with build(store, plain) as one:
-        assert get(one.server.address, path).status == 400
+        assert get(one.server.base, path).status == 400
 
 
 def private_page(visit: Visit) -> None:
@@ -469,7 +478,7 @@ ASKING: dict[str, Callable[[Build], Got]] = {
     "token header": lambda one: one.get("/a", Private_Token=CANARY),
     "cookie": lambda one: one.get("/a", Cookie=f"session={CANARY}"),
     "query": lambda one: one.get(f"/a?x=1&access_token={CANARY}"),
-    "user": lambda one: get(one.server.address, f"/http/me:{CANARY}@{one.site.address}/a"),
+    "user": lambda one: get(one.server.base, f"/http/me:{CANARY}@{one.site.address}/a"),
     "argument in the path": lambda one: one.get(f"/x/{CANARY}/a"),
     "argument in a header": lambda one: one.get("/a", X_Any=f"x{CANARY}x"),
     "redirect": lambda one: one.follow("/to", Authorization="x"),
@@ -592,7 +601,7 @@ from airgap.replay.recorder import Recorder, upstream_session
 from airgap.replay.server import Server
 from airgap.store.store import Store
 with Server(Recorder(Store(Path(sys.argv[1])), upstream_session())) as server:
-    print(server.address, flush=True)
+    print(server.base, flush=True)
     sys.stdin.read()
 """
 
@@ -615,10 +624,11 @@ def test_a_recorder_that_is_killed_leaves_no_half_blob(store: Store) -> None:
         ) as process,
     ):
         assert process.stdout
-        address = process.stdout.readline().strip()
-        get(address, f"/http/{site.address}/whole")
+        base = process.stdout.readline().strip()
+        address, _, first = base.partition("/")
+        get(base, f"/http/{site.address}/whole")
         connection = http.client.HTTPConnection(address, timeout=20)
-        connection.request("GET", f"/http/{site.address}/half")
+        connection.request("GET", f"/{first}/http/{site.address}/half")
         assert connection.getresponse().read(5000) == BODY[:5000]
         process.send_signal(signal.SIGKILL)
         connection.close()
