@@ -66,6 +66,7 @@ class Asked:
         range: The header's value, or nothing.
         credentials: Whether it came with any: headers, cookies, user, secret parameters.
         head: Whether only the head of the answer is wanted.
+        apart: Whether its key goes by its secrets, too; see `told_apart`.
         arguments: The build's arguments, whose values are not to be shown.
     """
 
@@ -74,12 +75,19 @@ class Asked:
     range: str = ""
     credentials: bool = False
     head: bool = False
+    apart: bool = False
     arguments: Arguments = field(default=(), repr=False, compare=False)
 
     @property
     def key(self) -> str:
         """What its answer has in a recording: the hash of what makes it another answer."""
-        return _key(self.url, self.accept, self.range, self.arguments)
+        key = _key(self.url, self.accept, self.range, self.arguments)
+        return _key_apart(key, self.url) if self.apart else key
+
+    @property
+    def told_apart(self) -> Asked:
+        """The same with a key for this very URL: others may differ from it in secrets alone."""
+        return replace(self, apart=redaction.has_secrets(self.url))
 
     @property
     def shown(self) -> str:
@@ -183,6 +191,12 @@ def _key(url: str, accept: str, wanted: str, arguments: Arguments) -> str:
     secrets = redaction.secret_arguments(arguments)
     hidden = redaction.hide(redaction.without_secrets(url), secrets)
     return hashlib.sha256(canonical([hidden, accept, wanted])).hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _key_apart(key: str, url: str) -> str:
+    """A key that a secret can be compared with, at a price for who tries many."""
+    return hashlib.scrypt(url.encode(), salt=key.encode(), n=2**14, r=8, p=1, dklen=32).hex()
 
 
 def _route(path: str) -> Route | None:

@@ -6,6 +6,7 @@ whose secrets are redacted. The recorder knows them, and asks with them when the
 
 from __future__ import annotations
 
+import itertools
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
@@ -88,6 +89,8 @@ class Recorder:
         self._lock = threading.Lock()
         self._responses: dict[str, Response] = {}
         self._map_bytes = 0
+        # By key, the URL that had it first: those that differ from it in secrets have their own.
+        self._first: dict[str, str] = {}
         # With which headers a refusal was asked for: it does not stand for requests with others.
         self._refused_with: dict[str, Mapping[str, str]] = {}
         # By key, and whether it is private: it does not wait for what may be refused.
@@ -201,6 +204,8 @@ class Recorder:
         private = self._why_private(asked, sent)
         keep = self._record_authenticated or not private
         with self._lock:
+            if keep and self._first.setdefault(asked.key, asked.url) != asked.url:
+                asked = asked.told_apart
             response = self._responses.get(asked.key)
             if response and response.status in _REFUSALS and self._differs(asked, sent, private):
                 response = None
@@ -390,6 +395,20 @@ class Recorder:
             self._known_settings[server] = found
         return self._known_settings[server]
 
+    def _registered(self, base: str, shown: str, real: Route) -> tuple[str, Route]:
+        """What a build is to ask for where a redirect has secrets, as text and as it comes here.
+
+        Raises:
+            UnrecordableError: It is too long.
+        """
+        for text in _numbers(shown):
+            target = led_to(base, text)
+            if target is None:
+                break
+            if self._real.setdefault(loose(target.url), real) == real:
+                return text, target
+        raise UnrecordableError(_TOO_LARGE)
+
     def _location(self, asked: Asked, value: str, *, private: bool) -> str:
         """A redirect's target as the build is given it; what it stands for is remembered.
 
@@ -400,16 +419,22 @@ class Recorder:
         location = clean_location(value)
         shown = redaction.without_secrets(location)
         real, target = led_to(asked.url, location), led_to(asked.url, shown)
-        if real and real.user:
+        if redaction.has_user(location):
             raise UnrecordableError(_WITH_USER)
         if real and target:
             with self._lock:
                 if shown != location:
-                    self._real[loose(target.url)] = real
+                    shown, target = self._registered(asked.url, shown, real)
                 if private:
                     source = self._private.get(loose(asked.url), asked.shown)
                     self._private.setdefault(loose(target.url), source)
         return shown
+
+
+def _numbers(shown: str) -> Iterator[str]:
+    """The forms of a URL without secrets that stand for different ones with secrets."""
+    yield shown
+    yield from (redaction.numbered(shown, number) for number in itertools.count(2))
 
 
 def _pieces(response: requests.Response, what: str, size: int | None) -> Iterator[bytes]:

@@ -21,8 +21,9 @@ from airgap.replay.secret import REDACTED, is_secret_name, is_secret_value, with
 # Shorter values of build arguments are in every URL.
 _LEAST_CHARACTERS = 4
 _MOST_DECODINGS = 5
+_REDACTED = re.compile(rf"{REDACTED}(?:-[0-9]{{1,9}})?")
 _USERINFO = re.compile(r"^((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)[^/?#]*@")
-_INNER_USERINFO = re.compile(r"(//)(?!REDACTED@)[^/?#@]*:[^/?#@]*@")
+_INNER_USERINFO = re.compile(r"(//)(?!REDACTED(?:-[0-9]+)?@)[^/?#@]*:[^/?#@]*@")
 # A name and what is said of it, as in queries, forms and JSON.
 _NAMED = re.compile(r"""([^\s=&;,?/"'{}:]+)["']?\s*(?:=|(?<=["']):)\s*(?!REDACTED\b)[^\s&;,]""")
 _IN_URLS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
@@ -43,6 +44,16 @@ def without_secrets(url: str) -> str:
     path, question, query = url.partition("?")
     clean = _clean_path(path) + question + _clean_query(query) + hash_sign + _clean_query(fragment)
     return without_shapes(clean)
+
+
+def has_user(url: str) -> bool:
+    """Whether a URL, absolute or relative, has a place for user and password, be it empty."""
+    return _USERINFO.match(url) is not None
+
+
+def numbered(url: str, number: int) -> str:
+    """A URL without secrets, told apart from those that differ from it in secrets alone."""
+    return url.replace(REDACTED, f"{REDACTED}-{number}")
 
 
 def has_secrets(url: str) -> bool:
@@ -143,6 +154,8 @@ def _clean_parameter(parameter: str) -> str:
     name, equals, value = parameter.partition("=")
     if not value:
         return REDACTED if _is_shaped(name) else parameter
+    if _REDACTED.fullmatch(value):
+        return parameter
     if is_secret_name(_decodings(name)[-1]):
         return f"{name}{equals}{REDACTED}"
     first, semicolon, rest = value.partition(";")  # some servers take it for `&`

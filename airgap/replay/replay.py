@@ -82,9 +82,9 @@ class Replay:
         asked = asked.knowing(self._arguments)
         if is_git(asked):
             return refusal(self._refused.add(asked, GIT_WAY_ROUND))
-        if response := self._find(asked.key):
+        if response := self._find(asked):
             return self._present(asked, response, self._recorded)
-        whole = self._find(asked.whole().key) if asked.range else None
+        whole = self._find(asked.whole()) if asked.range else None
         if whole and whole.status == _WHOLE:
             return self._present(asked, whole, self._part)
         return self._miss(asked)
@@ -108,9 +108,11 @@ class Replay:
             reason=_MISS_REASON,
         )
 
-    def _find(self, key: str) -> Response | None:
-        found = (one.responses[key] for one in self._recordings if key in one.responses)
-        return next(found, None)
+    def _find(self, asked: Asked) -> Response | None:
+        for one in self._recordings:
+            if asked.key in one.responses:
+                return one.responses.get(asked.told_apart.key, one.responses[asked.key])
+        return None
 
     def _recorded(self, asked: Asked, response: Response) -> Answer:
         return recorded_answer(response, self._body(asked, response), self._arguments)

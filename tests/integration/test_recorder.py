@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import http.client
 import os
@@ -19,7 +20,9 @@ from urllib.parse import urljoin
 import pytest
 import trustme
 
+from airgap.limits import LIMITS
 from airgap.oci.digest import digest_of
+from airgap.replay.asked import Asked
 from airgap.replay.recorder import Recorder, upstream_session
 from airgap.replay.recording import Recording, parse_recording
 from airgap.replay.replay import Replay
@@ -568,6 +571,154 @@ def test_the_last_refusal_with_credentials_counts(store: Store) -> None:
     with build(store, page, authenticated=True) as one:
         assert [one.get("/a").status, one.get("/a", Authorization="x").status] == [401, 404]
         assert [one.status for one in one.recording().responses.values()] == [404]
+
+
+@pytest.mark.parametrize("place", ["{MY_TOKEN}", "{MY_TOKEN%}", "%7BMY_TOKEN%7D", "{VERSION}"])
+def test_a_server_cannot_name_the_value_that_it_is_to_be_told(store: Store, place: str) -> None:
+    def page(visit: Visit) -> None:
+        if visit.path == "/a":
+            visit.give(302, ("Location", f"/leak/{place}"), ("Link", f"<{place}>"))
+        else:
+            visit.give(200)
+
+    with build(store, page, MY_TOKEN=CANARY, VERSION="1.2.3.4") as one:
+        for _ in range(2):
+            one.follow("/a")
+        one.get(f"/own/{place}")
+        recording = one.recording()
+        replay = Replay(store, [recording], {"MY_TOKEN": CANARY, "VERSION": "1.2.3.4"})
+        answer = replay.answer(Asked(f"http://{one.site.address}/a"), (), "")
+        assert CANARY not in str(answer.headers)
+        assert "1.2.3.4" not in str(answer.headers)
+        assert not [path for path in one.site.paths if CANARY in path or "1.2.3.4" in path]
+        assert (one.recorder.left_out, len(recording.responses)) == ((), 3)
+
+
+def test_a_value_that_a_redirect_repeats_is_put_back(store: Store) -> None:
+    def page(visit: Visit) -> None:
+        visit.give(302, ("Location", "/v1.2.3.4/{x}"), ("Content-Location", f"/{CANARY}"))
+
+    with build(store, page, VERSION="1.2.3.4", MY_TOKEN=CANARY) as one:
+        one.get("/a")
+        recording = one.recording()
+    assert CANARY not in recording.to_bytes().decode()
+    answer = Replay(store, [recording], {"VERSION": "2.0.0"}).answer(
+        Asked(f"http://{one.site.address}/a"), (), ""
+    )
+    assert answer.headers == (("Location", "/v2.0.0/%7Bx%7D"),)
+
+
+@pytest.mark.parametrize("user", ["me:CANARY@", "me@", "@", ":@"])
+@pytest.mark.parametrize("scheme", ["http:", ""])
+def test_a_redirect_gives_no_password_to_other_requests(
+    store: Store, user: str, scheme: str
+) -> None:
+    with website(lambda visit: visit.give(403)) as victim:
+        target = f"{scheme}//{user}{victim.address}/x%2Fy"
+        with build(store, lambda visit: visit.give(302, ("Location", target))) as one:
+            got = one.get("/a")
+            assert got.status == 403
+            assert b"a user and a password" in got.body
+            assert get(one.server.base, f"/http/{victim.address}/x%2Fy").status == 403
+            assert [note.url for note in one.recorder.refused] == [f"http://{one.site.address}/a"]
+            assert one.recording().responses.keys() == {Asked(f"http://{victim.address}/x%2Fy").key}
+        ((_, path, seen),) = victim.seen
+    assert (path, "authorization" in seen) == ("/x%2Fy", False)
+
+
+def test_a_refusal_does_not_stand_for_requests_with_other_headers(store: Store) -> None:
+    def page(visit: Visit) -> None:
+        odd = visit.headers["User-Agent"] == "odd"
+        visit.give(403 if odd else 200, body=BODY)
+
+    with build(store, page) as one:
+        assert one.get("/a", User_Agent="odd").status == 403
+        assert one.get("/a", User_Agent="usual").status == 200
+        assert one.get("/a", User_Agent="odd").status == 200
+        assert [one.status for one in one.recording().responses.values()] == [200]
+
+
+def test_an_answer_to_unknown_headers_is_for_who_sent_them(store: Store) -> None:
+    def page(visit: Visit) -> None:
+        visit.give(200, body=(visit.headers["X-Host"] or "usual").encode())
+
+    with build(store, page) as one:
+        assert one.get("/a", X_Host="odd").body == b"odd"
+        assert one.get("/a", X_Forwarded_Host="odd").body == b"usual"
+        assert "x-forwarded-host" not in one.site.seen[1][2]
+        assert one.get("/a").body == b"usual"
+
+
+def test_urls_that_differ_in_a_secret_alone_have_their_own_answers(store: Store) -> None:
+    with build(
+        store, lambda visit: visit.give(200, body=visit.path.encode()), authenticated=True
+    ) as one:
+        paths = ["/a?key=first", "/a?key=second", "/a?key=first"]
+        for path in paths:
+            assert one.get(path).body == path.encode()
+        assert one.site.paths == paths[:2]
+        recording, here = one.recording(), f"http://{one.site.address}"
+    assert "second" not in recording.to_bytes().decode()
+    replay = Replay(store, [recording])
+    for key, answer in (("first", "first"), ("second", "second"), ("of another day", "first")):
+        body = replay.answer(Asked(f"{here}/a?key={key}"), (), "").body
+        assert b"".join(body) == f"/a?key={answer}".encode()
+
+
+def test_redirects_to_what_differs_in_a_secret_alone_lead_apart(store: Store) -> None:
+    def page(visit: Visit) -> None:
+        if visit.path in ("/1", "/2"):
+            visit.give(302, ("Location", f"/f?key=CANARY{visit.path[1:]}&x=1"))
+        else:
+            visit.give(200, body=visit.path.encode())
+
+    with build(store, page) as one:
+        for path in ("/1", "/2", "/1"):
+            assert one.follow(path).body == f"/f?key=CANARY{path[1:]}&x=1".encode()
+        assert one.urls() == ["/1", "/2", "/f?key=REDACTED&x=1", "/f?key=REDACTED-2&x=1"]
+        recording, here = one.recording(), f"http://{one.site.address}"
+    assert b"CANARY" not in recording.to_bytes()
+    with Server(Replay(store, [recording])) as server:
+        for number in ("1", "2"):
+            to = get(server.base, f"/{here.replace('://', '/')}/{number}").headers["Location"]
+            body = get(server.base, f"/{here.replace('://', '/')}{to}").body
+            assert body == f"/f?key=CANARY{number}&x=1".encode()
+
+
+def large(visit: Visit) -> None:
+    links = [("Link", f"</{number}{'x' * 9000}>") for number in range(10)]
+    visit.give(302, ("Location", "/" + "x" * 9000), *links)
+
+
+def test_headers_that_no_recording_holds_are_refused_at_once(store: Store) -> None:
+    with build(store, large) as one:
+        got = one.get("/a")
+        assert (got.status, b"larger than a recording holds" in got.body) == (403, True)
+        assert one.recording().responses == {}
+        assert len(one.recorder.refused) == 1
+
+
+def test_a_recording_that_is_full_says_so_to_the_build(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = dataclasses.replace(LIMITS, responses=3)
+    monkeypatch.setattr("airgap.replay.recorder.LIMITS", limits)
+    with build(store, plain) as one:
+        assert [one.get(f"/{number}").status for number in range(5)] == [200, 200, 200, 403, 403]
+        assert one.get("/0").status == 200
+        assert len(one.recording().responses) == 3
+        assert {note.why[:36] for note in one.recorder.refused} == {
+            "the recording is as large as one can"
+        }
+
+
+def test_only_who_knows_the_path_is_answered(store: Store) -> None:
+    with build(store, plain) as one:
+        guessed = f"{one.server.address}/airgap-{'0' * 32}"
+        for base in (one.server.address, f"{one.server.address}/airgap", guessed):
+            got = get(base, f"/http/{one.site.address}/a")
+            assert (got.status, got.body) == (403, b"only builds are answered here\n")
+        assert (one.site.seen, one.urls()) == ([], [])
 
 
 def test_a_disk_that_is_full_fails_the_recording(store: Store, tmp_path: Path) -> None:
