@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
 
 from airgap.errors import AirgapError
+from airgap.limits import LIMITS
 from airgap.oci.digest import digest_of
 from airgap.replay.answers import Answer, text_answer
 from airgap.replay.asked import Asked
@@ -26,6 +29,7 @@ from tests.integration.website import Visit, get, raw, website
 
 BODY = bytes(range(256)) * 4096 * 3
 ETAG = ("ETag", '"x"')
+STRANGERS = 1100
 PATH = "/https/h:443/file"
 
 
@@ -210,6 +214,53 @@ def test_clients_that_say_nothing_are_let_go(store: Store, monkeypatch: pytest.M
             assert raw(server.base, sent) == b""
 
 
+def test_idle_strangers_make_room_for_builds(served: Server) -> None:
+    host, _, port = served.address.partition(":")
+    with ExitStack() as opened:
+        builds = [opened.enter_context(closing(Client(served.base))) for _ in range(20)]
+        for build in builds:
+            assert build.get("/https/h/small") == (200, b"abc")
+        strangers = [
+            opened.enter_context(socket.create_connection((host, int(port)), timeout=20))
+            for _ in range(STRANGERS)
+        ]
+        for stranger in strangers[::2]:
+            with suppress(OSError):  # it has made room
+                stranger.sendall(b"GET /airgap/https/h/small HTTP/1.1\r\nHost: h\r\n")
+        for build in builds:
+            assert build.get("/https/h/small") == (200, b"abc")
+        assert get(served.base, PATH).body == BODY
+        assert strangers[0].recv(100) == b""
+        assert threading.active_count() < LIMITS.replay_connections
+
+
+def test_more_connections_of_builds_than_are_kept_have_answers(served: Server) -> None:
+    with ExitStack() as opened:
+        for _ in range(LIMITS.replay_connections + 50):
+            build = opened.enter_context(closing(Client(served.base)))
+            assert build.get("/https/h/small") == (200, b"abc")
+
+
+def test_a_burst_of_builds_is_answered(served: Server) -> None:
+    """As many at once as strangers are kept, each with its first request."""
+    got: list[int] = []
+    clients = [
+        threading.Thread(target=lambda: got.append(get(served.base, "/https/h/small").status))
+        for _ in range(LIMITS.replay_strangers)
+    ]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    assert got == [200] * LIMITS.replay_strangers
+
+
+def test_a_refused_request_does_not_repeat_the_secret_path(served: Server) -> None:
+    first = served.base.partition("/")[2].encode()
+    for sent in (b"GET /https/h/\xff HTTP/1.1\r\n\r\n", b"GET /x y z\r\n\r\n", b"GET /\r\n\r\n"):
+        assert first not in raw(served.base, sent)
+
+
 def test_the_port_can_be_chosen_and_is_free_again(store: Store) -> None:
     with Server(Replay(store, [])) as first:
         port = int(first.address.rpartition(":")[2])
@@ -233,6 +284,22 @@ def test_clients_that_go_away_are_no_news(
         connection.close()
     assert get(served.base, "/https/h/small").body == b"abc"
     assert capfd.readouterr() == ("", "")
+
+
+class Client:
+    """A build that keeps its connection."""
+
+    def __init__(self, base: str) -> None:
+        address, _, self._first = base.partition("/")
+        self._connection = http.client.HTTPConnection(address, timeout=30)
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        self._connection.request("GET", f"/{self._first}{path}")
+        answer = self._connection.getresponse()
+        return answer.status, answer.read()
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 GIGABYTE = 1_000_000_000
