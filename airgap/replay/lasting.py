@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import gc
 import os
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +27,11 @@ from airgap.replay.replay import Replay
 from airgap.replay.server import Server
 
 _STANDARD = 3
+# Servers hold their lock for a moment, builds as long as they last. Every user of a host can hold
+# one on a folder that they may read, so nobody waits longer than it is worth.
+_SERVER_SECONDS = 5.0
+_BUILD_SECONDS = 24 * 3600.0
+_PAUSE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,7 @@ def lasting_server(
         if isinstance(listening, OSError):
             raise HostError(f"cannot listen on {address}: {listening.strerror}")
         # Servers of other builds wait for its end, which the system sees also if this is killed.
-        with _locked(folder, fcntl.LOCK_SH):
+        with _locked(folder, fcntl.LOCK_SH, _SERVER_SECONDS):
             yield LastingServer(ours, listening)
 
 
@@ -111,7 +117,7 @@ def _serve(replay: Replay, make: Callable[[], Server], folder: Path, build: Conn
         fault = server.fault and "".join(traceback.format_exception(server.fault))
         with suppress(OSError):
             build.send(fault or told)
-        with _locked(folder, fcntl.LOCK_EX):
+        with _locked(folder, fcntl.LOCK_EX, _BUILD_SECONDS):
             return
 
 
@@ -148,10 +154,21 @@ def _let_go_of_all_but(kept: int) -> None:
 
 
 @contextmanager
-def _locked(folder: Path, how: int) -> Iterator[None]:
+def _locked(folder: Path, how: int, seconds: float) -> Iterator[None]:
+    """Hold a lock of a folder, or do without it after so many seconds."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, how)
+        deadline = time.monotonic() + seconds
+        while not _is_locked(descriptor, how) and time.monotonic() < deadline:
+            time.sleep(_PAUSE)
         yield
     finally:
         os.close(descriptor)
+
+
+def _is_locked(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -125,6 +126,23 @@ def test_the_server_of_a_killed_build_lasts_for_the_others(store: Store, folder:
         assert get(address)[0] == 403
         server.told()
     wait_for_the_end(address)
+
+
+@pytest.mark.parametrize("how", [fcntl.LOCK_EX, fcntl.LOCK_SH])
+def test_a_lock_of_somebody_else_stops_no_build_and_keeps_no_server(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch, how: int
+) -> None:
+    monkeypatch.setattr("airgap.replay.lasting._SERVER_SECONDS", 0.2)
+    monkeypatch.setattr("airgap.replay.lasting._BUILD_SECONDS", 0.5)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, how)
+        with serving(store, folder) as server:
+            assert get(server.base) == (200, BODY)
+            server.told()
+        wait_for_the_end(server.base)
+    finally:
+        os.close(descriptor)
 
 
 def test_a_killed_server_is_told_of(store: Store, folder: Path) -> None:
