@@ -23,9 +23,13 @@ _LEAST_CHARACTERS = 4
 _MOST_DECODINGS = 5
 _REDACTED = re.compile(rf"{REDACTED}(?:-[0-9]{{1,9}})?")
 _USERINFO = re.compile(r"^((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)[^/?#]*@")
-_INNER_USERINFO = re.compile(r"(//)(?!REDACTED(?:-[0-9]+)?@)[^/?#@]*:[^/?#@]*@")
+# No pattern may try a long text from each of its characters: others write these texts.
+_INNER_USERINFO = re.compile(r"(//)(?!REDACTED(?:-[0-9]+)?@)(?=[^/?#@:]*:)[^/?#@]*@")
 # A name and what is said of it, as in queries, forms and JSON.
-_NAMED = re.compile(r"""([^\s=&;,?/"'{}:]+)["']?\s*(?:=|(?<=["']):)\s*(?!REDACTED\b)[^\s&;,]""")
+_BETWEEN = r"""\s=&;,?/"'{}:"""
+_NAMED = re.compile(
+    rf"""(?<![^{_BETWEEN}])([^{_BETWEEN}]+)(?:["']?=|["']:)(?!\s?REDACTED\b)\s?[^\s&;,]"""
+)
 _IN_URLS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
 _PLACE = r"\{[A-Za-z_][A-Za-z0-9_]*%?\}"
 
@@ -143,25 +147,31 @@ def _clean_segment(segment: str) -> str:
     first, semicolon, rest = segment.partition(";")
     if any(map(is_secret_value, _decodings(first)[1:])):
         first = REDACTED
-    return _clean_parameter(first) + semicolon + (_clean_segment(rest) if rest else "")
+    return _clean_parameters(first) + semicolon + _clean_parameters(rest)
 
 
 def _clean_query(query: str) -> str:
-    return "&".join(_clean_parameter(one) for one in query.split("&"))
+    return "&".join(_clean_parameters(one) for one in query.split("&"))
 
 
-def _clean_parameter(parameter: str) -> str:
-    name, equals, value = parameter.partition("=")
-    if not value:
-        return REDACTED if _is_shaped(name) else parameter
-    if _REDACTED.fullmatch(value):
-        return parameter
-    if is_secret_name(_decodings(name)[-1]):
-        return f"{name}{equals}{REDACTED}"
-    first, semicolon, rest = value.partition(";")  # some servers take it for `&`
-    if holds_secrets(first):
-        first = REDACTED
-    return f"{name}{equals}{first}{semicolon}{_clean_parameter(rest)}"
+def _clean_parameters(text: str) -> str:
+    """One parameter, or several, as some servers take `;` for `&`; a secret one hides the rest."""
+    cleaned = []
+    for parameter in text.split(";"):
+        name, equals, value = parameter.partition("=")
+        if not value:
+            cleaned.append(REDACTED if _is_shaped(name) else parameter)
+        elif _REDACTED.fullmatch(value) or not _is_secret(name, value):
+            cleaned.append(parameter)
+        else:
+            cleaned.append(f"{name}{equals}{REDACTED}")
+            if is_secret_name(_decodings(name)[-1]):
+                break
+    return ";".join(cleaned)
+
+
+def _is_secret(name: str, value: str) -> bool:
+    return is_secret_name(_decodings(name)[-1]) or holds_secrets(value)
 
 
 def _is_shaped(text: str) -> bool:

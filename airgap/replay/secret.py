@@ -39,7 +39,7 @@ _SHAPES = re.compile(
     | rubygems_[0-9a-f]{32,} | cio[A-Za-z0-9]{32} | oy2[a-z0-9]{43} | dckr_[a-z]+_[A-Za-z0-9_-]{16,}
     | eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)*
     | A(?:KIA|SIA|ROA|IDA)[A-Z0-9]{12,} | AIza[A-Za-z0-9_-]{30,} | ya29\.[A-Za-z0-9_-]{16,}
-    | xox[a-z](?:-[A-Za-z0-9]+)*-[A-Za-z0-9]{8,} | xapp-[A-Za-z0-9-]{16,}
+    | xox[a-z]-[A-Za-z0-9-]{10,} | xapp-[A-Za-z0-9-]{16,}
     | hf_[A-Za-z0-9]{16,} | sk-(?:[a-z0-9]{2,12}-){0,2}[A-Za-z0-9_]{16,}
     | [rs]k_(?:live|test)_[A-Za-z0-9]{10,} | AKCp[A-Za-z0-9]{10,} | cmVmd[A-Za-z0-9]{10,}
     | hv[sb]\.[A-Za-z0-9_-]{16,} | do[a-z]_v1_[0-9a-f]{32,} | glsa_[A-Za-z0-9_]{16,}
