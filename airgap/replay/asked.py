@@ -48,6 +48,7 @@ UPWARD = rf"[^?#]*{_SEPARATOR}{_DOTS}(?:{_SEPARATOR}|[?#]|{_encoded(';')}|%(?:25
 Servers may take `/airgap-TOKEN/https/../../PATH` for `/PATH`. Case does not count.
 """
 
+_HERE = re.compile(r"(?:/\.)+(?=/)")
 _UPWARD = re.compile(UPWARD, re.IGNORECASE)
 _MIRROR = re.compile(rf"/{PREFIX}(?=/https?/)")
 _PORTS = {"http": 80, "https": 443}
@@ -199,12 +200,20 @@ def _key_apart(key: str, url: str) -> str:
     return hashlib.scrypt(url.encode(), salt=key.encode(), n=2**14, r=8, p=1, dklen=32).hex()
 
 
+def _without_here(rest: str) -> str:
+    """A path and query without `/./`, with which apt names a folder, as BuildKit is told to ask."""
+    path, question, query = rest.partition("?")
+    return _HERE.sub("", path) + question + query
+
+
 def _route(path: str) -> Route | None:
     match = _PATH.fullmatch(path)
-    if match is None or len(path) > LIMITS.url_characters or _UPWARD.match(path):
+    if match is None or len(path) > LIMITS.url_characters:
         return None
     scheme, host = match["scheme"], match["host"].lower()
-    rest = redaction.without_places(match["rest"] or "/")
+    rest = redaction.without_places(_without_here(match["rest"] or "/"))
+    if _UPWARD.match(f"/{host}{rest}"):
+        return None
     port = int(match["port"] or _PORTS[scheme])
     if not 0 < port <= _MOST_PORTS:
         return None
