@@ -20,7 +20,10 @@ class Limits:
     `index_depth` are the levels of indexes above an image's manifests, and `documents` the indexes
     and manifests of one image, which have `documents_bytes` in all.
     `header_characters` are those of a header that is shown to people. `pattern_steps` bound the
-    work for one pattern in a Dockerfile's variables.
+    work for one pattern in a Dockerfile's variables. `answer_header_bytes` are those of all headers
+    of a recorded answer, `response_room_bytes` what it needs at most in a recording, `notes` what a
+    build is told of at most, and `replay_strangers` the connections whose client has not shown that
+    it is a build.
     """
 
     ahead_seconds: int = 24 * 60 * 60
@@ -68,6 +71,12 @@ class Limits:
     response_headers: int = 64
     url_characters: int = 32 * KIB
     request_bytes: int = 16 * MIB
+    answer_header_bytes: int = 64 * KIB
+    response_room_bytes: int = 256 * KIB
+    notes: int = 10_000
+    notes_bytes: int = 4 * MIB
+    replay_connections: int = 512
+    replay_strangers: int = 256
 
 
 LIMITS = Limits()

@@ -71,7 +71,7 @@ def _build(order: dict[str, Any], answerer: Answerer, *, any_date: bool) -> None
     builder = Builder(buildx, _ADDRESS, order["started"])
     arguments = BuildArguments.parse(order["arguments"])
     with open_source(arguments) as source, Server(answerer, builder.address) as server:
-        way_out = WayOut(server.address, kept_ca(builder, _PLATFORM), any_date)
+        way_out = WayOut(server.base, kept_ca(builder, _PLATFORM), any_date)
         status = build(source, buildx, way_out)
     if status != 0:
         sys.exit(status)

@@ -17,7 +17,7 @@ from airgap.builder.policy import source_policy
 from airgap.builder.source import BuildSource
 from airgap.replay.asked import PREFIX, Asked, read_path
 from airgap.replay.dockerfile import is_foreign, is_outdated, with_settings, without_syntax
-from airgap.replay.redaction import Arguments, arguments_of, hide
+from airgap.replay.redaction import Arguments, arguments_of, mask
 from airgap.replay.settings import settings, without_settings
 
 POLICY_VARIABLE = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"
@@ -29,12 +29,12 @@ class WayOut:
     """What the RUN steps of a build reach.
 
     Attributes:
-        address: `HOST:PORT` of the server, as the builder reaches it.
+        base: `HOST:PORT/airgap-TOKEN` of the server, as the builder reaches it.
         ca: Of the builder's proxy network.
         any_date: Whether apt shall take release files that have expired meanwhile.
     """
 
-    address: str
+    base: str
     ca: Certificate
     any_date: bool
 
@@ -58,11 +58,11 @@ def build(source: BuildSource, buildx: Buildx, way_out: WayOut) -> int:
         return buildx.build(
             [f"--file={file}", *secrets, *arguments],
             policy,
-            partial(shown, way_out.address, arguments_of(source.arguments.build_args())),
+            partial(shown, way_out.base, arguments_of(source.arguments.build_args())),
         )
 
 
-def shown(address: str, arguments: Arguments, line: str) -> str:
+def shown(base: str, arguments: Arguments, line: str) -> str:
     """A line of buildx's as people are to see it.
 
     BuildKit and buildx tell what was asked for through the proxy (`logProxyRequests` in BuildKit's
@@ -70,16 +70,18 @@ def shown(address: str, arguments: Arguments, line: str) -> str:
     RUN steps with the settings that they are given.
 
     Args:
-        address: `HOST:PORT` of our server.
+        base: `HOST:PORT/airgap-TOKEN` of our server.
         arguments: The build's, whose values are not shown.
         line: As it was said.
     """
+    address, _, first = base.partition("/")
     host = re.escape(address.partition(":")[0])
-    return re.sub(
-        rf"http://{host}:[0-9]+(/{PREFIX}/\S+?)(?=:?(?:\s|$))",
+    told = re.sub(
+        rf"http://{host}:[0-9]+/{PREFIX}-[0-9a-f]+(/\S+?)(?=:?(?:\s|$))",
         lambda match: _asked(match[1], arguments),
-        hide(without_settings(line), arguments),
+        without_settings(line),
     )
+    return mask(told.replace(first, PREFIX), arguments)
 
 
 def _asked(path: str, arguments: Arguments) -> str:
@@ -101,7 +103,7 @@ def _folder(source: BuildSource, way_out: WayOut) -> Iterator[Path]:
         (folder / source.name).write_text(text, "utf-8", newline="")
         for suffix, data in source.beside.items():
             (folder / f"{source.name}{suffix}").write_bytes(data)
-        (folder / "policy.json").write_text(source_policy(way_out.address))
+        (folder / "policy.json").write_text(source_policy(way_out.base))
         (folder / "run").mkdir()
         for setting in told:
             (folder / "run" / setting.id).write_bytes(setting.content)

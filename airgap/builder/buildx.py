@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -138,3 +140,13 @@ class Builder:
     buildx: Buildx
     address: str
     started: str = ""
+
+    @property
+    def token(self) -> str:
+        """The part of the paths of servers that only builds on this builder know.
+
+        They may have steps in common, so that they need the same one; see `source_policy`.
+        """
+        if not self.started:
+            return secrets.token_hex(16)
+        return hashlib.sha256(f"path {self.started}".encode()).hexdigest()[:32]

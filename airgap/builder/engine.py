@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import secrets
 import shlex
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,6 +29,9 @@ SPEC_LABEL = "airgap.spec"
 
 ROOT_LABEL = "airgap.root"
 """On every container of ours: the folder of the state that it belongs to."""
+
+SECRET_LABEL = "airgap.secret"  # noqa: S105 - its name
+"""On every container that runs for long: what only those know who may use Docker."""
 
 _READER = "airgap-reader"
 
@@ -290,7 +294,11 @@ class Engine:
                 userns_mode="host",
                 init=True,
                 restart_policy=None if spec.temporary else {"Name": "always"},
-                labels={SPEC_LABEL: spec.digest, ROOT_LABEL: self._root},
+                labels={
+                    SPEC_LABEL: spec.digest,
+                    ROOT_LABEL: self._root,
+                    SECRET_LABEL: secrets.token_hex(16),
+                },
             )
             try:
                 container.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from airgap.builder.engine import SECRET_LABEL
 from airgap.errors import HostError
 
 INSTANCE = "airgap"
@@ -194,13 +196,19 @@ def selected(run: Runner) -> str:
 def started(container: str) -> str:
     """What tells this start of a builder's container from all others; empty if it cannot be told.
 
-    It is asked for as this process, as builds are.
+    It is asked for as this process, as builds are. Only those know it who may use Docker.
     """
-    command = ["docker", "inspect", "--format", "{{.Id}} {{.State.StartedAt}}", container]
+    secret = f'{{{{index .Config.Labels "{SECRET_LABEL}"}}}}'
+    shown = f"{{{{.Id}}}} {{{{.State.StartedAt}}}} {secret}"
     with suppress(OSError):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["docker", "inspect", "--format", shown, container],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode == 0:
-            return done.stdout.strip()
+            return hashlib.sha256(done.stdout.encode()).hexdigest()
     return ""
 
 

@@ -7,7 +7,7 @@ import os
 import click
 
 from airgap.cli.settings import Settings, pass_settings
-from airgap.spec.request_file import DEFAULT_PATH, RequestedUrl, RequestFile, add_to_request
+from airgap.spec.request_file import DEFAULT_PATH, add_to_request
 
 
 @click.command(name="serve")
@@ -37,7 +37,7 @@ def command(settings: Settings, recording: str, build_args: tuple[str, ...]) -> 
     Example:
       airgap serve --recording app
     """
-    from airgap.isolated.build import of_this_host
+    from airgap.isolated.build import of_this_host, requested_urls
     from airgap.isolated.host import User
     from airgap.isolated.serve import serve
     from airgap.isolated.state import State
@@ -50,13 +50,12 @@ def command(settings: Settings, recording: str, build_args: tuple[str, ...]) -> 
 
     def missed(asked: Asked) -> None:
         click.echo(f"not in the recording: {asked.shown}", err=True)
-        url = RequestedUrl(asked.shown, asked.accept, asked.range)
-        add_to_request(DEFAULT_PATH, RequestFile(urls=(url,)))
+        add_to_request(DEFAULT_PATH, requested_urls([asked]))
 
     with settings.progress() as progress:
         work = standing_work(State(settings.root), User.behind_this_process(), progress)
         try:
             args = read_args(build_args, os.environ)
-            serve(of_this_host(work)[0], recording, args, ready, missed)
+            serve(*of_this_host(work), recording, args, ready, missed)
         except KeyboardInterrupt:
             click.echo("ended")

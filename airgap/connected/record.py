@@ -20,7 +20,7 @@ from airgap.builder.proxy_ca import proxy_ca
 from airgap.builder.source import BuildSource, open_source
 from airgap.builder.workshop import ROLES, Material, open_workshop
 from airgap.bundle.archive import Archive
-from airgap.bundle.contents import format_time
+from airgap.bundle.contents import format_time, is_time
 from airgap.connected.replay_tar import Recorded
 from airgap.errors import BuildError, HostError, UsageError
 from airgap.limits import LIMITS
@@ -188,7 +188,7 @@ def _record_one(
         Server(recorder, builder.address) as server,
     ):
         ca = proxy_ca(builder.buildx, native_platform())
-        status = build(source, builder.buildx, WayOut(server.address, ca, any_date=False))
+        status = build(source, builder.buildx, WayOut(server.base, ca, any_date=False))
     if status != 0:
         raise _failed(recording, recorder)
     return _recorded(recording, source, recorder, answers, progress)
@@ -206,7 +206,7 @@ def _recorded(
     progress.message(
         f"recorded {recording.name}: {len(found.responses)} answers, {format_bytes(size)}"
     )
-    for note in recorder.left_out:
+    for note in (*recorder.left_out, *recorder.refused):
         progress.message(f"not recorded: {note.url}: {note.why}")
     return Recorded.of(
         found,
@@ -235,12 +235,12 @@ def until(recording: Recording, answers: Store) -> str:
     Empty if there is no such limit.
     """
     moments = [
-        moment
+        format_time(moment)
         for one in recording.responses.values()
         if _RELEASE_FILE.search(one.url) and one.size <= LIMITS.config_bytes
         for moment in _valid_until(answers.small_blob(one.digest, LIMITS.config_bytes))
     ]
-    return format_time(min(moments)) if moments else ""
+    return min(filter(is_time, moments), default="")
 
 
 def _valid_until(release: bytes) -> Iterable[datetime]:
@@ -248,7 +248,7 @@ def _valid_until(release: bytes) -> Iterable[datetime]:
     found = _VALID_UNTIL.search(release)
     try:
         moment = parsedate_to_datetime(found[1].decode("ascii")) if found else None
-    except ValueError:
+        if moment is not None:
+            yield moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):  # no date, or none that there is
         return
-    if moment is not None:
-        yield moment.replace(tzinfo=moment.tzinfo or UTC)

@@ -34,10 +34,12 @@ from airgap.replay.carried import load_recording
 from airgap.replay.dockerfile import needs
 from airgap.replay.lasting import lasting_server
 from airgap.replay.replay import Replay
+from airgap.replay.secret import without_shapes
 from airgap.spec.request_file import RequestedImage, RequestedUrl, RequestFile
 from airgap.spec.stages import BuildOptions
 
 _LOOPBACK = "127.0.0.1"
+_SHOWN = 100
 
 
 def of_this_host(work: Work) -> tuple[Stock, Builder]:
@@ -65,10 +67,12 @@ class Built:
     Attributes:
         missed: What its RUN steps asked for and no recording has, though the build went on.
         emulated: Its emulated steps, the slowest first.
+        unlisted: How much more they asked for, when there was too much to list.
     """
 
     missed: Sequence[Asked]
     emulated: Sequence[EmulatedStep]
+    unlisted: int = 0
 
 
 class NotHereError(NotFoundError):
@@ -90,7 +94,10 @@ class MissedError(BuildError):
     """
 
     def __init__(self, message: str, missed: Sequence[Asked], notes: Sequence[str]) -> None:
-        lines = [*(f"{asked.shown} is not in the recording" for asked in missed), *notes]
+        lines = [f"{asked.shown} is not in the recording" for asked in missed[:_SHOWN]]
+        if len(missed) > _SHOWN:
+            lines.append(f"{len(missed) - _SHOWN} more are not in the recording")
+        lines += notes
         super().__init__(message, meaning="\n  ".join(lines) or "buildx says why, above.")
         self.missed = missed
 
@@ -127,22 +134,24 @@ def build(stock: Stock, builder: Builder, source: BuildSource, recording: str) -
     replay = Replay(stock.replay, recordings, options.args)
     with (
         _shared(stock) as shared,
-        lasting_server(replay, builder.address, shared) as server,
+        lasting_server(replay, builder.address, builder.token, shared) as server,
         _metadata(source.arguments) as (arguments, metadata),
     ):
         ca = kept_ca(builder, native_platform())
-        way_out = WayOut(server.address, ca, any_date=True)
+        way_out = WayOut(server.base, ca, any_date=True)
         bare = source.with_arguments(_without_provenance(arguments))
         status = run_build(bare, builder.buildx, way_out)
         told, ref = server.told(), _ref(metadata)
     if status != 0:
         notes = [f"{note.url}: {note.why}" for note in (*told.refused, *told.errors)]
+        if told.unlisted:
+            notes.append(f"{told.unlisted} more requests had no answer, and are not listed")
         notes += [hint.sentence for hint in found.hints]
         raise MissedError(f"the build failed (buildx: {status})", told.misses, notes)
     slow: Sequence[EmulatedStep] = ()
     if ref and may_emulate(found, options):
         slow = emulated_steps(builder.buildx, ref, native_platform(), options.platforms)
-    return Built(told.misses, slow)
+    return Built(told.misses, slow, told.unlisted)
 
 
 @contextmanager
@@ -174,8 +183,13 @@ def requested(error: NotHereError | MissedError) -> RequestFile:
 
 def requested_urls(missed: Sequence[Asked]) -> RequestFile:
     """What no recording had, to be asked for."""
-    urls = [RequestedUrl(asked.shown, asked.accept, asked.range) for asked in missed]
-    return RequestFile((), tuple(urls))
+    return RequestFile(
+        (),
+        tuple(
+            RequestedUrl(one.shown, without_shapes(one.accept), without_shapes(one.range))
+            for one in missed
+        ),
+    )
 
 
 def choose(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from airgap.builder.buildx import Builder
 from airgap.builder.policy import source_policy
 from airgap.errors import HostError
 from airgap.isolated.build import choose
@@ -18,7 +20,6 @@ from airgap.replay.carried import load_recording
 from airgap.replay.replay import Replay
 from airgap.replay.server import Server
 
-_LOOPBACK = "127.0.0.1"
 _SECONDS = 0.2
 
 
@@ -29,6 +30,7 @@ def policy_path() -> Path:
 
 def serve(
     stock: Stock,
+    builder: Builder,
     recording: str,
     args: Mapping[str, str],
     ready: Callable[[str], None],
@@ -38,6 +40,7 @@ def serve(
 
     Args:
         stock: What there is.
+        builder: Builds.
         recording: Which one; empty for the only one.
         args: The build arguments of the builds.
         ready: Is given the name of the recording when builds can begin.
@@ -52,9 +55,9 @@ def serve(
     chosen = choose(stock.wanted.recordings, recording, "")
     recordings = [load_recording(stock.replay, entry) for entry in chosen]
     replay = Replay(stock.replay, recordings, args)
-    with Server(replay, _LOOPBACK) as server:
+    with Server(replay, builder.address, token=builder.token) as server:
         path = policy_path()
-        _write(path, source_policy(server.address))
+        _write(path, source_policy(server.base))
         try:
             ready(chosen[0].name if chosen else "")
             _tell(replay, missed)
@@ -81,7 +84,9 @@ def _tell(replay: Replay, missed: Callable[[Asked], None]) -> None:
 def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x") as file:
+        # It says where the server is to be asked: nobody else may read that.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
             file.write(text)
     except FileExistsError as error:
         raise HostError(

@@ -6,11 +6,13 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
+from airgap.limits import LIMITS
 from airgap.replay.asked import Asked
 from airgap.replay.headers import Headers
 
+_Item = TypeVar("_Item")
 _GIT = re.compile(r"/info/refs\?(?:.*&)?service=git-(?:upload|receive)-pack(?:&|$)")
 _FORBIDDEN = 403
 GIT_WAY_ROUND = (
@@ -82,12 +84,53 @@ def refusal(note: Note) -> Answer:
     return text_answer(_FORBIDDEN, f"{note.url}: {note.why}")
 
 
-class Notes:
-    """Notes by the key of what was asked, each once, in the order of the first; thread-safe."""
+class Listed(Generic[_Item]):
+    """Items by key, in the order of the first, and no more than people can use; thread-safe.
+
+    Attributes:
+        unlisted: How many came when there were too many already.
+    """
 
     def __init__(self) -> None:
-        self._notes: dict[str, Note] = {}
+        self._items: dict[str, tuple[_Item, int]] = {}
+        self._bytes = self.unlisted = 0
         self._lock = threading.Lock()
+
+    def put(self, key: str, item: _Item, size: int) -> None:
+        """Lists an item, for the one that had its key.
+
+        Args:
+            key: Of the item.
+            item: What is listed.
+            size: How many characters it has.
+        """
+        with self._lock:
+            _, before = self._items.get(key, (None, 0))
+            more = self._bytes + size - before
+            if len(self._items) - (key in self._items) >= LIMITS.notes or more > LIMITS.notes_bytes:
+                self.unlisted += 1
+                return
+            self._items[key] = (item, size)
+            self._bytes = more
+
+    def drop(self, key: str) -> None:
+        """Takes an item out, if it is listed."""
+        with self._lock:
+            _, size = self._items.pop(key, (None, 0))
+            self._bytes -= size
+
+    @property
+    def all(self) -> tuple[_Item, ...]:
+        """Those that there are now."""
+        with self._lock:
+            return tuple(item for item, _ in self._items.values())
+
+
+class Notes:
+    """Notes by the key of what was asked; see `Listed`."""
+
+    def __init__(self) -> None:
+        self._notes = Listed[Note]()
 
     def add(self, asked: Asked, why: str, url: str = "") -> Note:
         """Notes something; what was noted of the same before gives way.
@@ -98,17 +141,14 @@ class Notes:
             url: What to show of its URL, if that is not `asked.shown`.
         """
         note = Note(url or asked.shown, why)
-        with self._lock:
-            self._notes[asked.key] = note
+        self._notes.put(asked.key, note, len(note.url) + len(note.why))
         return note
 
     def drop(self, asked: Asked) -> None:
         """Forgets what was noted of it."""
-        with self._lock:
-            self._notes.pop(asked.key, None)
+        self._notes.drop(asked.key)
 
     @property
     def all(self) -> tuple[Note, ...]:
         """Those that there are now."""
-        with self._lock:
-            return tuple(self._notes.values())
+        return self._notes.all

@@ -1,15 +1,16 @@
 """What a build asks for, and how its URL comes in the path of a request.
 
-BuildKit's proxy is told to ask `http://SERVER/airgap/https/HOST:443/PATH?QUERY` in place of
-`https://HOST/PATH?QUERY`; a server understands it without `/airgap`, too. A build tool that cannot
-be told to use a proxy, such as a JVM's, is told that a mirror is at
+BuildKit's proxy is told to ask `http://SERVER/airgap-TOKEN/https/HOST:443/PATH?QUERY` for
+`https://HOST/PATH?QUERY`. The server answers only who knows the token; see `own_path`. A build
+tool that cannot be told to use a proxy, such as a JVM's, is told that a mirror is at
 `http://PROXY/airgap/https/HOST/`; what it asks there arrives as
-`/airgap/http/PROXY/airgap/https/HOST/PATH`.
+`/airgap-TOKEN/http/PROXY/airgap/https/HOST/PATH`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -26,8 +27,29 @@ _PATH = re.compile(
     r"(?P<rest>[/?][!-~]*)?"
 )
 PREFIX = "airgap"
-"""The first part of the paths of servers, by which builds know those of other builds."""
+"""The first part of the paths of a mirror, and before `-TOKEN` of the paths of a server."""
 
+
+def _encoded(character: str) -> str:
+    """A pattern for a character, plain or percent-encoded as often as one likes."""
+    percent = "%(?:25)*"
+    digits = [
+        "|".join((one, *(f"{percent}{ord(form):x}" for form in dict.fromkeys(one + one.upper()))))
+        for one in f"{ord(character):02x}"
+    ]
+    return rf"{re.escape(character)}|{percent}(?:{digits[0]})(?:{digits[1]})"
+
+
+_SEPARATOR = f"(?:{_encoded('/')}|{_encoded(chr(92))}|%c0%af)"
+_DOTS = f"(?:{_encoded('.')}|%c0%ae){{1,2}}"
+UPWARD = rf"[^?#]*{_SEPARATOR}{_DOTS}(?:{_SEPARATOR}|[?#]|{_encoded(';')}|%(?:25)*00|$)"
+"""A pattern, for Go and Python, for URLs whose path has a dot segment in any encoding.
+
+Servers may take `/airgap-TOKEN/https/../../PATH` for `/PATH`. Case does not count.
+"""
+
+_HERE = re.compile(r"(?:/\.)+(?=/)")
+_UPWARD = re.compile(UPWARD, re.IGNORECASE)
 _MIRROR = re.compile(rf"/{PREFIX}(?=/https?/)")
 _PORTS = {"http": 80, "https": 443}
 _MOST_PORTS = 65535
@@ -45,6 +67,7 @@ class Asked:
         range: The header's value, or nothing.
         credentials: Whether it came with any: headers, cookies, user, secret parameters.
         head: Whether only the head of the answer is wanted.
+        apart: Whether its key goes by its secrets, too; see `told_apart`.
         arguments: The build's arguments, whose values are not to be shown.
     """
 
@@ -53,12 +76,19 @@ class Asked:
     range: str = ""
     credentials: bool = False
     head: bool = False
+    apart: bool = False
     arguments: Arguments = field(default=(), repr=False, compare=False)
 
     @property
     def key(self) -> str:
         """What its answer has in a recording: the hash of what makes it another answer."""
-        return _key(self.url, self.accept, self.range, self.arguments)
+        key = _key(self.url, self.accept, self.range, self.arguments)
+        return _key_apart(key, self.url) if self.apart else key
+
+    @property
+    def told_apart(self) -> Asked:
+        """The same with a key for this very URL: others may differ from it in secrets alone."""
+        return replace(self, apart=redaction.has_secrets(self.url))
 
     @property
     def shown(self) -> str:
@@ -69,6 +99,11 @@ class Asked:
     def host(self) -> str:
         """`https://HOST[:PORT]`."""
         return "/".join(self.url.split("/", 3)[:3])
+
+    @property
+    def size(self) -> int:
+        """How many characters it has."""
+        return len(self.url) + len(self.accept) + len(self.range)
 
     def whole(self) -> Asked:
         """The same without a range."""
@@ -95,10 +130,22 @@ class Route:
     back: str = ""
 
 
+def base_of(address: str, token: str) -> str:
+    """What the URLs that a server answers begin with: `HOST:PORT/airgap-TOKEN`."""
+    return f"{address}/{PREFIX}-{token}"
+
+
+def own_path(path: str, token: str) -> str | None:
+    """The path of a request without the part that only builds know, or None if it is another."""
+    first, slash, rest = path.removeprefix("/").partition("/")
+    expected = f"{PREFIX}-{token}"
+    known = hmac.compare_digest(first.encode(errors="replace"), expected.encode())
+    return slash + rest if known else None
+
+
 def read_path(path: str) -> Route | None:
-    """What the path of a request means, or nothing if it is of neither form."""
-    own = _MIRROR.match(path)
-    outer = _route(path[own.end() :] if own else path)
+    """What `own_path` of a request means, or nothing if it is of neither form."""
+    outer = _route(path)
     if outer is None or not outer.url.startswith("http:"):
         return outer
     server, slash, rest = outer.url.removeprefix("http://").partition("/")
@@ -131,7 +178,8 @@ def loose(url: str) -> str:
 
 def clean_location(value: str) -> str:
     """A Location header as clients understand it: in ASCII, without a fragment."""
-    return quote(value.strip().encode("latin-1", "replace"), safe=_VISIBLE).partition("#")[0]
+    clean = quote(value.strip().encode("latin-1", "replace"), safe=_VISIBLE).partition("#")[0]
+    return redaction.without_places(clean)
 
 
 def path_of(url: str) -> str:
@@ -146,11 +194,26 @@ def _key(url: str, accept: str, wanted: str, arguments: Arguments) -> str:
     return hashlib.sha256(canonical([hidden, accept, wanted])).hexdigest()
 
 
+@lru_cache(maxsize=1024)
+def _key_apart(key: str, url: str) -> str:
+    """A key that a secret can be compared with, at a price for who tries many."""
+    return hashlib.scrypt(url.encode(), salt=key.encode(), n=2**14, r=8, p=1, dklen=32).hex()
+
+
+def _without_here(rest: str) -> str:
+    """A path and query without `/./`, with which apt names a folder, as BuildKit is told to ask."""
+    path, question, query = rest.partition("?")
+    return _HERE.sub("", path) + question + query
+
+
 def _route(path: str) -> Route | None:
     match = _PATH.fullmatch(path)
     if match is None or len(path) > LIMITS.url_characters:
         return None
-    scheme, host, rest = match["scheme"], match["host"].lower(), match["rest"] or "/"
+    scheme, host = match["scheme"], match["host"].lower()
+    rest = redaction.without_places(_without_here(match["rest"] or "/"))
+    if _UPWARD.match(f"/{host}{rest}"):
+        return None
     port = int(match["port"] or _PORTS[scheme])
     if not 0 < port <= _MOST_PORTS:
         return None

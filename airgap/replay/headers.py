@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 
 from airgap.limits import LIMITS
 from airgap.replay import redaction
+from airgap.replay.unrecordable import UnrecordableError
 
 Headers = tuple[tuple[str, str], ...]
 """Names and values, in order."""
@@ -32,13 +34,29 @@ _NOT_PASSED_ON = re.compile(
     host | connection | keep-alive | proxy-.* | te | trailer | transfer-encoding | upgrade | expect
     | content-length | content-type | accept-encoding
     | if-(?:none-match|modified-since|match|unmodified-since|range)
+    | forwarded | x-forwarded-.* | via | max-forwards
     """,
     re.VERBOSE,
 )
-# In the names of headers, in lower case and without `-` and `_`.
-_CREDENTIALS = re.compile(
-    "authorization|cookie|token|apikey|secret|password|credential|accesskey|signature|jwt"
-    "|^xauth|^npmotp$|^xjfrogartapi$|^xgoogapi"
+# Of a request. What is known to prove nothing, as clients and package managers send it by
+# themselves: every other header is taken for a credential.
+_PLAIN = re.compile(
+    """
+    accept | accept-(?:charset|encoding|language|ranges) | user-agent | host | range | date
+    | cache-control | cache-store | pragma | expires | connection | keep-alive | proxy-connection
+    | te | trailer | transfer-encoding | upgrade | upgrade-insecure-requests | expect | priority
+    | content-length | content-type | dnt | referer | origin | save-data
+    | if-(?:none-match|modified-since|match|unmodified-since|range)
+    | forwarded | x-forwarded-(?:for|host|port|proto|server) | via | max-forwards
+    | x-requested-with | x-request-id | x-correlation-id | x-amzn-trace-id | traceparent
+    | tracestate | sec-fetch-(?:dest|mode|site|user) | sec-gpc | sec-ch-ua(?:-[a-z-]+)?
+    | npm-(?:auth-type|command|scope|session|in-ci) | pacote-(?:integrity|pkg-id|req-type|version)
+    | disable-module-fetch | cargo-protocol | x-cargo-index
+    | x-nuget-(?:client-version|session-id) | x-terraform-(?:version|get)
+    | x-pub-(?:os|command|environment|reason|session-id) | julia-(?:pkg-protocol|version|system)
+    | x-zypp-(?:anonymousid|distributionflavor) | want-(?:repr-)?digest | x-gemfile-source
+    """,
+    re.VERBOSE,
 )
 _VALUE = re.compile(r"[\t -~\x80-\xff]*")
 _LINKED = re.compile(r"<([^>]*)>")
@@ -50,9 +68,10 @@ def value_of(headers: Headers, name: str) -> str:
 
 
 def are_credentials(headers: Headers) -> bool:
-    """Whether a request proves by a header who asks."""
+    """Whether a request may prove by a header who asks."""
     return any(
-        value and _CREDENTIALS.search(re.sub("[-_]", "", name.lower())) for name, value in headers
+        value and (not _PLAIN.fullmatch(name.lower()) or redaction.holds_secrets(value))
+        for name, value in headers
     )
 
 
@@ -68,9 +87,25 @@ def passed_on(headers: Headers) -> dict[str, str]:
 
 
 def kept(headers: Iterable[tuple[str, str]]) -> Headers:
-    """The headers of an answer that clients are given, now and at replay."""
-    fitting = [one for one in headers if is_kept(*one) and not _links_to_secrets(*one)]
-    return tuple(fitting[: LIMITS.response_headers])
+    """The headers of an answer that clients are given, now and at replay.
+
+    Raises:
+        UnrecordableError: They are more than a recording holds.
+    """
+    named = [one for one in headers if _KEPT.fullmatch(one[0]) and not _links_to_secrets(*one)]
+    fitting = tuple(one for one in named if is_kept(*one))[: LIMITS.response_headers]
+    whole = [one for one in named if one[0].lower() == "location"]
+    if not set(whole) <= set(fitting) or size_of(fitting) > LIMITS.answer_header_bytes:
+        raise UnrecordableError(
+            "the headers of its answer are larger than a recording holds: download it from "
+            "elsewhere, or COPY it from the build context"
+        )
+    return fitting
+
+
+def size_of(headers: Headers) -> int:
+    """How many bytes headers need in a recording, at most."""
+    return sum(len(json.dumps(one)) for one in headers)
 
 
 def is_kept(name: str, value: str) -> bool:

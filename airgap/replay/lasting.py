@@ -10,10 +10,12 @@ from __future__ import annotations
 import fcntl
 import gc
 import os
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,6 +27,11 @@ from airgap.replay.replay import Replay
 from airgap.replay.server import Server
 
 _STANDARD = 3
+# Servers hold their lock for a moment, builds as long as they last. Every user of a host can hold
+# one on a folder that they may read, so nobody waits longer than it is worth.
+_SERVER_SECONDS = 5.0
+_BUILD_SECONDS = 24 * 3600.0
+_PAUSE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +41,19 @@ class Told:
     misses: tuple[Asked, ...]
     refused: tuple[Note, ...]
     errors: tuple[Note, ...]
+    unlisted: int = 0
 
 
 class LastingServer:
     """The server, as its build knows it.
 
     Attributes:
-        address: `HOST:PORT` that it listens on.
+        base: `HOST:PORT/airgap-TOKEN`: what the URLs that it answers begin with.
     """
 
-    def __init__(self, process: Connection, address: str) -> None:
+    def __init__(self, process: Connection, base: str) -> None:
         self._process = process
-        self.address = address
+        self.base = base
 
     def told(self) -> Told:
         """What was noted, when the build is over; to be asked once.
@@ -65,12 +73,15 @@ class LastingServer:
 
 
 @contextmanager
-def lasting_server(replay: Replay, address: str, folder: Path) -> Iterator[LastingServer]:
+def lasting_server(
+    replay: Replay, address: str, token: str, folder: Path
+) -> Iterator[LastingServer]:
     """Serves until the context is left, and longer while there are other builds.
 
     Args:
         replay: Answers.
         address: The IPv4 address to listen on.
+        token: The part of the path that only the builds know.
         folder: Of all builds that may have steps in common; it is there and stays as it is.
 
     Raises:
@@ -78,7 +89,8 @@ def lasting_server(replay: Replay, address: str, folder: Path) -> Iterator[Lasti
     """
     ours, theirs = Pipe()
     with ours, theirs:
-        _detach(lambda: _serve(replay, address, folder, theirs), theirs.fileno())
+        make = partial(Server, replay, address, token=token)
+        _detach(lambda: _serve(replay, make, folder, theirs), theirs.fileno())
         theirs.close()
         try:
             listening = ours.recv()
@@ -87,25 +99,25 @@ def lasting_server(replay: Replay, address: str, folder: Path) -> Iterator[Lasti
         if isinstance(listening, OSError):
             raise HostError(f"cannot listen on {address}: {listening.strerror}")
         # Servers of other builds wait for its end, which the system sees also if this is killed.
-        with _locked(folder, fcntl.LOCK_SH):
+        with _locked(folder, fcntl.LOCK_SH, _SERVER_SECONDS):
             yield LastingServer(ours, listening)
 
 
-def _serve(replay: Replay, address: str, folder: Path, build: Connection) -> None:
+def _serve(replay: Replay, make: Callable[[], Server], folder: Path, build: Connection) -> None:
     try:
-        server = Server(replay, address)
+        server = make()
     except OSError as error:
         build.send(error)
         return
     with server:
-        build.send(server.address)
+        build.send(server.base)
         with suppress(EOFError, OSError):
             build.recv()
-        told = Told(replay.misses, replay.refused, replay.errors)
+        told = Told(replay.misses, replay.refused, replay.errors, replay.unlisted)
         fault = server.fault and "".join(traceback.format_exception(server.fault))
         with suppress(OSError):
             build.send(fault or told)
-        with _locked(folder, fcntl.LOCK_EX):
+        with _locked(folder, fcntl.LOCK_EX, _BUILD_SECONDS):
             return
 
 
@@ -142,10 +154,21 @@ def _let_go_of_all_but(kept: int) -> None:
 
 
 @contextmanager
-def _locked(folder: Path, how: int) -> Iterator[None]:
+def _locked(folder: Path, how: int, seconds: float) -> Iterator[None]:
+    """Hold a lock of a folder, or do without it after so many seconds."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, how)
+        deadline = time.monotonic() + seconds
+        while not _is_locked(descriptor, how) and time.monotonic() < deadline:
+            time.sleep(_PAUSE)
         yield
     finally:
         os.close(descriptor)
+
+
+def _is_locked(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -6,6 +6,7 @@ whose secrets are redacted. The recorder knows them, and asks with them when the
 
 from __future__ import annotations
 
+import itertools
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +21,7 @@ from requests.exceptions import ProxyError, RequestException, SSLError
 from urllib3.exceptions import HTTPError
 
 from airgap.errors import AirgapError, HostError, SpaceError, UpstreamError, is_full
-from airgap.limits import MIB
+from airgap.limits import LIMITS, MIB
 from airgap.oci import failures
 from airgap.oci.attempts import Attempts, TemporaryError, persist
 from airgap.oci.bounded_head import BoundedAdapter
@@ -31,8 +32,9 @@ from airgap.replay.answers import GIT_WAY_ROUND, Answer, Note, Notes, is_git, re
 from airgap.replay.asked import Asked, Route, clean_location, led_to, loose
 from airgap.replay.download import Download, Upstream
 from airgap.replay.headers import Headers
-from airgap.replay.recording import Recording, Response, lasts
+from airgap.replay.recording import Recording, Response, is_valid, lasts, size_of
 from airgap.replay.replay import recorded_answer
+from airgap.replay.unrecordable import UnrecordableError
 from airgap.store.store import NewBlob, Store
 
 # Seconds: to connect, and between two pieces.
@@ -46,6 +48,12 @@ _CONNECTIONS = 64
 _REDIRECTS = range(300, 400)
 _REFUSALS = range(400, 500)
 _MOST_REDIRECTS = 20
+_FULL = "the recording is as large as one can be: record the build as several ones, by target"
+_TOO_LARGE = "its URL or its headers are larger than a recording holds"
+_WITH_USER = (
+    "it redirects to a URL with a user and a password, which a recording cannot hold: "
+    "download that URL itself, with credentials of your own"
+)
 
 
 def upstream_session(ca: Path | None = None) -> requests.Session:
@@ -80,6 +88,11 @@ class Recorder:
         self._arguments = redaction.arguments_of(arguments or {})
         self._lock = threading.Lock()
         self._responses: dict[str, Response] = {}
+        self._map_bytes = 0
+        # By key, the URL that had it first: those that differ from it in secrets have their own.
+        self._first: dict[str, str] = {}
+        # With which headers a refusal was asked for: it does not stand for requests with others.
+        self._refused_with: dict[str, Mapping[str, str]] = {}
         # By key, and whether it is private: it does not wait for what may be refused.
         self._downloads: dict[tuple[str, bool], Download] = {}
         # What credentials opened and is left out: a refusal without them does not stand for it.
@@ -176,12 +189,28 @@ class Recorder:
         asked = asked.knowing(self._arguments)
         if is_git(asked):
             return refusal(self._refused.add(asked, GIT_WAY_ROUND))
+        try:
+            return self._answer(asked, sent, user)
+        except UnrecordableError as error:
+            return refusal(self._refused.add(asked, error.message))
+
+    def _answer(self, asked: Asked, sent: Headers, user: str) -> Answer:
+        """What is recorded, or what the server behind answers.
+
+        Raises:
+            UnrecordableError: It cannot be recorded.
+            AirgapError: It cannot be reached.
+        """
         private = self._why_private(asked, sent)
         keep = self._record_authenticated or not private
         with self._lock:
+            if keep and self._first.setdefault(asked.key, asked.url) != asked.url:
+                asked = asked.told_apart
             response = self._responses.get(asked.key)
-            if response and private and response.status in _REFUSALS:
-                response = None  # credentials may open what was refused without
+            if response and response.status in _REFUSALS and self._differs(asked, sent, private):
+                response = None
+            if keep and not response and self._is_full:
+                raise UnrecordableError(_FULL)
             join = keep and not response
             download = self._joined(asked, sent, user, bool(private)) if join else None
         if response:
@@ -190,6 +219,17 @@ class Recorder:
         if download:
             return download.answer(head=asked.head)
         return self._pass_on(asked, sent, user, private)
+
+    def _differs(self, asked: Asked, sent: Headers, private: str) -> bool:
+        """Whether what was refused may be answered to this request. Needs the lock."""
+        # Credentials may open what was refused without.
+        return bool(private) or self._refused_with.get(asked.key) != headers.passed_on(sent)
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether no answer fits any more. Needs the lock."""
+        many = len(self._responses) >= LIMITS.responses
+        return many or self._map_bytes >= LIMITS.recording_bytes - LIMITS.response_room_bytes
 
     def _why_private(self, asked: Asked, sent: Headers) -> str:
         """Why an answer may be for this build alone, or nothing."""
@@ -208,14 +248,15 @@ class Recorder:
         """
         with self._lock:
             self._opened.add(asked.key)
-            self._responses.pop(asked.key, None)  # a refusal, without the credentials
+            self._remove(asked.key)  # a refusal, without the credentials
         # The path of what a private redirect leads to may itself be the secret.
         url = f"{asked.host}/..." if loose(asked.url) in self._private else ""
         self._left_out.add(asked, why, url)
         try:
             upstream = self._ask(asked, sent, user, private=True)
         except AirgapError as error:
-            self._failures.add(asked, error.message, url)
+            if not isinstance(error, UnrecordableError):
+                self._failures.add(asked, error.message, url)
             raise
         return Answer(
             upstream.status, upstream.headers, upstream.pieces, upstream.size, close=upstream.close
@@ -228,7 +269,7 @@ class Recorder:
             download = self._downloads[asked.key, private] = Download(
                 partial(self._ask, asked, sent, user, private=private),
                 self._store,
-                partial(self._finish, asked, private),
+                partial(self._finish, asked, private, headers.passed_on(sent)),
                 partial(self._ended, asked, private),
             )
         download.join()
@@ -236,32 +277,64 @@ class Recorder:
 
     def _ended(self, asked: Asked, private: bool, failure: BaseException | None) -> None:
         """Notes what there is to note of a download, before its clients see its end."""
-        if isinstance(failure, AirgapError):
+        if isinstance(failure, UnrecordableError):
+            self._refused.add(asked, failure.message)
+        elif isinstance(failure, AirgapError):
             self._failures.add(asked, failure.message)
         elif isinstance(failure, OSError):
             self._disk = failure
         with self._lock:
             del self._downloads[asked.key, private]
 
-    def _finish(self, asked: Asked, private: bool, upstream: Upstream, blob: NewBlob) -> None:
-        """Keeps an answer that came whole, if it is worth keeping."""
+    def _finish(
+        self,
+        asked: Asked,
+        private: bool,
+        passed: Mapping[str, str],
+        upstream: Upstream,
+        blob: NewBlob,
+    ) -> None:
+        """Keeps an answer that came whole, if it is worth keeping.
+
+        Raises:
+            UnrecordableError: The recording has no room for it.
+        """
         if not lasts(upstream.status):
             self._failures.add(asked, f"the server answered {upstream.status}")
             return
         digest, size = blob.publish()
-        named = tuple(
-            (name, redaction.hide(value, self._arguments) if _is_location(name) else value)
-            for name, value in upstream.headers
-        )
+        named = self._without_arguments(upstream.headers)
         response = Response(asked.key, asked.shown, upstream.status, named, digest, size)
+        if not is_valid(response):
+            raise UnrecordableError(_TOO_LARGE)
         with self._lock:
+            if self._is_full:
+                raise UnrecordableError(_FULL)
             known = self._responses.get(asked.key)
             weak = upstream.status in _REFUSALS and not private
             if weak and (known or asked.key in self._opened):
                 return
+            self._remove(asked.key)
             self._responses[asked.key] = response
+            self._map_bytes += size_of(response)
+            if weak:
+                self._refused_with[asked.key] = passed
         self._failures.drop(asked)
         self._left_out.drop(asked)
+
+    def _remove(self, key: str) -> None:
+        """Forget an answer, if there is one. Needs the lock."""
+        if known := self._responses.pop(key, None):
+            self._map_bytes -= size_of(known)
+
+    def _without_arguments(self, named: Headers) -> Headers:
+        """The headers as they are kept: names for arguments, and nothing with secret ones."""
+        secret = redaction.secret_arguments(self._arguments)
+        return tuple(
+            (name, redaction.hide(value, self._arguments) if _is_location(name) else value)
+            for name, value in named
+            if _is_location(name) or not redaction.used_in(value, secret)
+        )
 
     def _ask(self, asked: Asked, sent: Headers, user: str, *, private: bool) -> Upstream:
         """Asks the server behind, again for a while if it cannot be reached.
@@ -276,10 +349,11 @@ class Recorder:
             named.setdefault("authorization", f"Basic {proof}")
         work = partial(self._try, asked.host, real.url, named)
         response = persist(work, Attempts(_RETRY_FOR))
-        kept = tuple(
-            (name, self._location(asked, value, private=private) if _is_location(name) else value)
-            for name, value in headers.kept(response.raw.headers.items())
-        )
+        try:
+            kept = self._kept(asked, response, private=private)
+        except UnrecordableError:
+            response.close()
+            raise
         if response.status_code in _REDIRECTS and any(_is_location(name) for name, _ in kept):
             # Nobody reads the body of a redirect, and it names the target with all its secrets.
             response.close()
@@ -287,6 +361,17 @@ class Recorder:
         size = response.raw.length_remaining  # none if it is not stated
         pieces = _pieces(response, asked.host, size)
         return Upstream(response.status_code, kept, size, pieces, response.close)
+
+    def _kept(self, asked: Asked, response: requests.Response, *, private: bool) -> Headers:
+        """The headers that clients are given of an answer.
+
+        Raises:
+            UnrecordableError: They are too large, or lead to a URL with a password.
+        """
+        return tuple(
+            (name, self._location(asked, value, private=private) if _is_location(name) else value)
+            for name, value in headers.kept(response.raw.headers.items())
+        )
 
     def _try(self, host: str, url: str, named: Mapping[str, str]) -> requests.Response:
         # Prepared in parts: the URL stays as it was asked, as signatures may be made of it, and the
@@ -310,19 +395,46 @@ class Recorder:
             self._known_settings[server] = found
         return self._known_settings[server]
 
+    def _registered(self, base: str, shown: str, real: Route) -> tuple[str, Route]:
+        """What a build is to ask for where a redirect has secrets, as text and as it comes here.
+
+        Raises:
+            UnrecordableError: It is too long.
+        """
+        for text in _numbers(shown):
+            target = led_to(base, text)
+            if target is None:
+                break
+            if self._real.setdefault(loose(target.url), real) == real:
+                return text, target
+        raise UnrecordableError(_TOO_LARGE)
+
     def _location(self, asked: Asked, value: str, *, private: bool) -> str:
-        """A redirect's target as the build is given it; what it stands for is remembered."""
+        """A redirect's target as the build is given it; what it stands for is remembered.
+
+        Raises:
+            UnrecordableError: It has a user and a password. Without them it is the URL of
+                something else, which others may ask for: they must not be sent for these.
+        """
         location = clean_location(value)
         shown = redaction.without_secrets(location)
         real, target = led_to(asked.url, location), led_to(asked.url, shown)
+        if redaction.has_user(location):
+            raise UnrecordableError(_WITH_USER)
         if real and target:
             with self._lock:
                 if shown != location:
-                    self._real[loose(target.url)] = real
+                    shown, target = self._registered(asked.url, shown, real)
                 if private:
                     source = self._private.get(loose(asked.url), asked.shown)
                     self._private.setdefault(loose(target.url), source)
         return shown
+
+
+def _numbers(shown: str) -> Iterator[str]:
+    """The forms of a URL without secrets that stand for different ones with secrets."""
+    yield shown
+    yield from (redaction.numbered(shown, number) for number in itertools.count(2))
 
 
 def _pieces(response: requests.Response, what: str, size: int | None) -> Iterator[bytes]:

@@ -62,6 +62,19 @@ class Recording:
         return canonical({"responses": ordered})
 
 
+def size_of(response: Response) -> int:
+    """How many bytes a response needs in a map, at most."""
+    return len(Recording({response.key: response}).to_bytes())
+
+
+def is_valid(response: Response) -> bool:
+    """Whether a map may have a response: readers refuse all of a map that has another."""
+    fields = {name: getattr(response, name) for name in _FIELDS}
+    fields["headers"] = [list(one) for one in response.headers]
+    fits = all(accept(fields[name]) for name, accept in _FIELDS.items())
+    return fits and size_of(response) <= LIMITS.response_room_bytes
+
+
 def lasts(status: int) -> bool:
     """Whether an answer of this status is worth keeping: a failure of the moment is not."""
     return _FIRST_STATUS <= status < _SERVER_ERRORS and status not in _PASSING

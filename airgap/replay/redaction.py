@@ -1,34 +1,35 @@
 """What must not be seen: secrets in URLs, and the values of build arguments.
 
-A secret parameter of a query keeps its name, and its value becomes `REDACTED`. Keys of recordings
-are made of such URLs, so that a build that follows a recorded redirect, in which the secret is
-redacted, asks for what was recorded. The value of a build argument becomes `{NAME}`, or `{NAME%}`
-where it stood percent-encoded, and can be put back from the arguments of another build.
+A secret parameter of a query keeps its name, and its value becomes `REDACTED`; so does what has the
+shape of a secret anywhere. Keys of recordings are made of such URLs, so that a build that follows a
+recorded redirect, in which the secret is redacted, asks for what was recorded.
+
+The value of a build argument becomes `{NAME}`, or `{NAME%}` where it stood percent-encoded, and can
+be put back from the arguments of another build. Servers write URLs too, and must not name what they
+want to be told: braces of theirs are percent-encoded first, so that each place is one of ours.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from urllib.parse import quote, unquote, unquote_plus
 
-REDACTED = "REDACTED"
+from airgap.replay.secret import REDACTED, is_secret_name, is_secret_value, without_shapes
+
 # Shorter values of build arguments are in every URL.
 _LEAST_CHARACTERS = 4
-# Names in lower case, without `-`, `_` and `.`; the signed URLs of the large object stores
-# (AWS Signature Version 4 and 2, CloudFront, Google's V4, Azure's SAS) are among them.
-_SECRET_PARAMETER = re.compile(
-    """
-    (?:access|api|auth|deploy|id|job|oauth2?|private|refresh|sas|security|user)?token
-    | (?:api|access|secret|subscription|auth)?key | (?:app|client)?secret | jwt | bearer
-    | password | passwd | pwd | passphrase | auth | authorization | credentials? | session(?:id)?
-    | sig | signature | hmac | policy | keypairid | hdnea | hdnts | awsaccesskeyid | googleaccessid
-    | xamz(?:signature|credential|securitytoken) | xgoog(?:signature|credential)
-    """,
-    re.VERBOSE,
-)
-_SECRET_ARGUMENT = re.compile(r"TOKEN|PASSWORD|PASSWD|SECRET|KEY|AUTH|CREDENTIAL", re.IGNORECASE)
+_MOST_DECODINGS = 5
+_REDACTED = re.compile(rf"{REDACTED}(?:-[0-9]{{1,9}})?")
 _USERINFO = re.compile(r"^((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)[^/?#]*@")
+# No pattern may try a long text from each of its characters: others write these texts.
+_INNER_USERINFO = re.compile(r"(//)(?!REDACTED(?:-[0-9]+)?@)(?=[^/?#@:]*:)[^/?#@]*@")
+# A name and what is said of it, as in queries, forms and JSON.
+_BETWEEN = r"""\s=&;,?/"'{}:"""
+_NAMED = re.compile(
+    rf"""(?<![^{_BETWEEN}])([^{_BETWEEN}]+)(?:["']?=|["']:)(?!\s?REDACTED\b)\s?[^\s&;,]"""
+)
 _IN_URLS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
 _PLACE = r"\{[A-Za-z_][A-Za-z0-9_]*%?\}"
 
@@ -45,7 +46,18 @@ def without_secrets(url: str) -> str:
     """The URL, absolute or relative, without user and password and with secrets redacted."""
     url, hash_sign, fragment = _USERINFO.sub(r"\1", url).partition("#")
     path, question, query = url.partition("?")
-    return path + question + _clean_query(query) + hash_sign + _clean_query(fragment)
+    clean = _clean_path(path) + question + _clean_query(query) + hash_sign + _clean_query(fragment)
+    return without_shapes(clean)
+
+
+def has_user(url: str) -> bool:
+    """Whether a URL, absolute or relative, has a place for user and password, be it empty."""
+    return _USERINFO.match(url) is not None
+
+
+def numbered(url: str, number: int) -> str:
+    """A URL without secrets, told apart from those that differ from it in secrets alone."""
+    return url.replace(REDACTED, f"{REDACTED}-{number}")
 
 
 def has_secrets(url: str) -> bool:
@@ -53,75 +65,125 @@ def has_secrets(url: str) -> bool:
     return without_secrets(url) != url
 
 
-def is_secret_name(name: str) -> bool:
-    """Whether a build argument of that name holds a secret."""
-    return _SECRET_ARGUMENT.search(name) is not None
-
-
 def secret_arguments(arguments: Arguments) -> Arguments:
-    """Those that hold secrets, to go by their names."""
-    return tuple(item for item in arguments if is_secret_name(item[0]))
+    """Those that hold secrets, to go by their names and by how their values look."""
+    return tuple(
+        (name, value)
+        for name, value in arguments
+        if is_secret_name(name) or is_secret_value(value) or has_secrets(value)
+    )
 
 
 def used_in(text: str, arguments: Arguments) -> list[str]:
     """The names of arguments whose values are in a text, plain or percent-encoded."""
-    texts = (text, unquote(text), unquote_plus(text))
+    texts = [*_decodings(text), unquote_plus(text)]
     return [name for name, value in arguments if any(value in one for one in texts)]
 
 
-def hide(text: str, arguments: Arguments) -> str:
-    """The text with placeholders for the values of arguments."""
-    places: dict[str, str] = {}
-    for name, value in arguments:
-        if _IN_URLS.fullmatch(value):
-            places.setdefault(value, f"{{{name}}}")
-        for encoded in _encodings(value):
-            places.setdefault(encoded, f"{{{name}%}}")
-    if not places:
-        return text
-    longest_first = sorted(places, key=len, reverse=True)
-    pattern = "|".join((_PLACE, *map(re.escape, longest_first)))
-    return re.sub(pattern, lambda match: places.get(match[0], match[0]), text)
+def without_places(text: str) -> str:
+    """The text of somebody else, which has no braces then: only `hide` makes places."""
+    return text.replace("{", "%7B").replace("}", "%7D")
+
+
+def hide(url: str, arguments: Arguments) -> str:
+    """A URL of somebody else with placeholders for the values of arguments."""
+    return mask(without_places(url), arguments)
+
+
+def mask(text: str, arguments: Arguments) -> str:
+    """A text for people with placeholders for the values of arguments; nothing can be put back."""
+    pattern = _values(arguments)
+    return pattern.sub(lambda match: _place(match, arguments), text) if arguments else text
 
 
 def reveal(text: str, arguments: Arguments) -> str:
-    """The text with the values of arguments in the places that `hide` left for them."""
+    """What `hide` gave, with the values of arguments in the places that it left for them."""
     values = {f"{{{name}}}": value for name, value in arguments}
     values |= {f"{{{name}%}}": quote(value, safe="") for name, value in arguments}
     return re.sub(_PLACE, lambda match: values.get(match[0], match[0]), text)
 
 
-def _encodings(value: str) -> Sequence[str]:
-    whole, parts = quote(value, safe=""), quote(value)
-    return [one for one in dict.fromkeys((whole, parts)) if one != value]
+@lru_cache(maxsize=16)
+def _values(arguments: Arguments) -> re.Pattern[str]:
+    """A pattern with a group for each argument, the longest value first."""
+    order = sorted(range(len(arguments)), key=lambda at: -len(arguments[at][1]))
+    return re.compile("|".join(f"(?P<_{at}>{_any_form(arguments[at][1])})" for at in order))
+
+
+def _any_form(value: str) -> str:
+    """A pattern for a value whose characters may each be percent-encoded."""
+    return "".join(f"(?:{'|'.join(_forms(one))})" for one in value)
+
+
+def _forms(character: str) -> Iterator[str]:
+    encoded = "".join(f"%{byte:02x}" for byte in character.encode(errors="replace"))
+    yield f"(?i:{encoded})"  # first: the character may be `%` itself
+    yield re.escape(character)
+    if character == " ":
+        yield r"\+"
+
+
+def _place(match: re.Match[str], arguments: Arguments) -> str:
+    name, value = arguments[int(str(match.lastgroup)[1:])]
+    plain = match[0] == value and _IN_URLS.fullmatch(value)
+    return f"{{{name}}}" if plain else f"{{{name}%}}"
+
+
+def _decodings(text: str) -> list[str]:
+    """The text, and what it is after each time that it is decoded."""
+    found = [text]
+    while len(found) <= _MOST_DECODINGS and (inner := unquote(found[-1])) != found[-1]:
+        found.append(inner)
+    return found
+
+
+def _clean_path(path: str) -> str:
+    """The path, in which URLs, parameters (`;name=value`) and shapes may be."""
+    clean = _INNER_USERINFO.sub(rf"\1{REDACTED}@", path)
+    return "/".join(_clean_segment(segment) for segment in clean.split("/"))
+
+
+def _clean_segment(segment: str) -> str:
+    first, semicolon, rest = segment.partition(";")
+    if any(map(is_secret_value, _decodings(first)[1:])):
+        first = REDACTED
+    return _clean_parameters(first) + semicolon + _clean_parameters(rest)
 
 
 def _clean_query(query: str) -> str:
-    return "&".join(_clean_parameter(one) for one in query.split("&"))
+    return "&".join(_clean_parameters(one) for one in query.split("&"))
 
 
-def _clean_parameter(parameter: str) -> str:
-    name, equals, value = parameter.partition("=")
-    if not value:
-        return parameter
-    if _is_secret(name) or _holds_secrets(value):
-        return f"{name}{equals}{REDACTED}"
-    if ";" in value:  # some servers take it for `&`
-        first, semicolon, rest = value.partition(";")
-        return f"{name}{equals}{first}{semicolon}{_clean_parameter(rest)}"
-    return parameter
+def _clean_parameters(text: str) -> str:
+    """One parameter, or several, as some servers take `;` for `&`; a secret one hides the rest."""
+    cleaned = []
+    for parameter in text.split(";"):
+        name, equals, value = parameter.partition("=")
+        if not value:
+            cleaned.append(REDACTED if _is_shaped(name) else parameter)
+        elif _REDACTED.fullmatch(value) or not _is_secret(name, value):
+            cleaned.append(parameter)
+        else:
+            cleaned.append(f"{name}{equals}{REDACTED}")
+            if is_secret_name(_decodings(name)[-1]):
+                break
+    return ";".join(cleaned)
 
 
-def _is_secret(name: str) -> bool:
-    plain = re.sub(r"[-_.]", "", unquote_plus(name).lower())
-    return _SECRET_PARAMETER.fullmatch(plain) is not None
+def _is_secret(name: str, value: str) -> bool:
+    return is_secret_name(_decodings(name)[-1]) or holds_secrets(value)
 
 
-def _holds_secrets(value: str) -> bool:
-    """Whether a value is itself a URL with secrets, percent-encoded."""
-    inner = unquote_plus(value)
-    if inner == value:
-        return False
-    query = inner.partition("?")[2]
-    names = (one.partition("=")[0] for one in re.split("[&;]", query) if "=" in one)
-    return _USERINFO.match(inner) is not None or any(map(_is_secret, names))
+def _is_shaped(text: str) -> bool:
+    return any(map(is_secret_value, _decodings(text)))
+
+
+def holds_secrets(value: str) -> bool:
+    """Whether a value is a secret, or a URL or document with secrets, however it is encoded."""
+    return any(
+        is_secret_value(inner)
+        or _USERINFO.match(inner) is not None
+        or _INNER_USERINFO.search(inner) is not None
+        or any(is_secret_name(found[1]) for found in _NAMED.finditer(inner))
+        for inner in (value, *_decodings(unquote_plus(value)))
+    )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from airgap.errors import AirgapError
 from airgap.replay.answers import (
     GIT_WAY_ROUND,
     Answer,
+    Listed,
     Note,
     Notes,
     is_git,
@@ -51,15 +51,18 @@ class Replay:
         self._store = store
         self._recordings = tuple(recordings)
         self._arguments = arguments_of(arguments or {})
-        self._misses: dict[str, Asked] = {}
-        self._lock = threading.Lock()
+        self._misses = Listed[Asked]()
         self._refused, self._errors = Notes(), Notes()
 
     @property
     def misses(self) -> tuple[Asked, ...]:
-        """What was asked for and is in no recording, each once, in the order of asking."""
-        with self._lock:
-            return tuple(self._misses.values())
+        """What was asked for and is in no recording, each once."""
+        return self._misses.all
+
+    @property
+    def unlisted(self) -> int:
+        """How many more were asked for, when there were too many misses to list."""
+        return self._misses.unlisted
 
     @property
     def refused(self) -> tuple[Note, ...]:
@@ -79,9 +82,9 @@ class Replay:
         asked = asked.knowing(self._arguments)
         if is_git(asked):
             return refusal(self._refused.add(asked, GIT_WAY_ROUND))
-        if response := self._find(asked.key):
+        if response := self._find(asked):
             return self._present(asked, response, self._recorded)
-        whole = self._find(asked.whole().key) if asked.range else None
+        whole = self._find(asked.whole()) if asked.range else None
         if whole and whole.status == _WHOLE:
             return self._present(asked, whole, self._part)
         return self._miss(asked)
@@ -96,8 +99,7 @@ class Replay:
         return answer(asked, response)
 
     def _miss(self, asked: Asked) -> Answer:
-        with self._lock:
-            self._misses.setdefault(asked.key, asked)
+        self._misses.put(asked.key, asked, asked.size)
         return text_answer(
             _MISS,
             f"{asked.shown} is not in the recording: record this build again where there is a "
@@ -106,9 +108,11 @@ class Replay:
             reason=_MISS_REASON,
         )
 
-    def _find(self, key: str) -> Response | None:
-        found = (one.responses[key] for one in self._recordings if key in one.responses)
-        return next(found, None)
+    def _find(self, asked: Asked) -> Response | None:
+        for one in self._recordings:
+            if asked.key in one.responses:
+                return one.responses.get(asked.told_apart.key, one.responses[asked.key])
+        return None
 
     def _recorded(self, asked: Asked, response: Response) -> Answer:
         return recorded_answer(response, self._body(asked, response), self._arguments)

@@ -1,12 +1,14 @@
 """A small HTTP server that BuildKit asks in place of the Internet, for recorder and replay alike.
 
-It understands the paths that `asked` describes, with GET and HEAD, and nothing else. Where it
-cannot finish an answer it cuts the connection, so that no client takes a part for the whole.
+It understands the paths that `asked` describes, with GET and HEAD, and nothing else. A part of
+these paths is secret, so that only builds get answers. Where it cannot finish an answer it cuts
+the connection, so that no client takes a part for the whole.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import struct
 import sys
@@ -20,9 +22,12 @@ from typing import Any, Self
 from airgap.errors import AirgapError
 from airgap.replay import headers, redaction
 from airgap.replay.answers import Answer, Answerer, text_answer
-from airgap.replay.asked import PREFIX, Asked, Route, led_to, path_of, read_path
+from airgap.replay.asked import Asked, Route, base_of, led_to, own_path, path_of, read_path
+from airgap.replay.connections import Connections
 from airgap.replay.headers import Headers
 
+# For the first request of a connection.
+_FIRST_SECONDS = 10.0
 # Longer than BuildKit keeps a connection that it does not use (Go's transport: 90 s).
 _IDLE_SECONDS = 120.0
 # A build step may take its time with what it is given, under emulation above all.
@@ -38,24 +43,30 @@ class Server:
 
     Attributes:
         address: `HOST:PORT` that it listens on.
+        base: What the URLs that it answers begin with; see `base_of`.
     """
 
-    def __init__(self, answerer: Answerer, address: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, answerer: Answerer, address: str = "127.0.0.1", port: int = 0, token: str = ""
+    ) -> None:
         """Listens; entering the context starts to answer.
 
         Args:
             answerer: Who knows the answers.
             address: The IPv4 address to listen on.
             port: The port, or 0 for any that is free.
+            token: The secret part of all paths; empty for a new one.
 
         Raises:
             OSError: The port is taken, or the address is none of this host's.
         """
-        self._server = _Listener(answerer, address, port)
+        token = token or secrets.token_hex(16)
+        self._server = _Listener(answerer, address, port, token)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name="airgap server", daemon=True
         )
         self.address = f"{address}:{self._server.server_address[1]}"
+        self.base = base_of(self.address, token)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -70,7 +81,7 @@ class Server:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
-        self._server.end_connections()
+        self._server.connections.end_all()
         if self.fault is not None:
             raise self.fault
 
@@ -84,10 +95,10 @@ class _Listener(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, answerer: Answerer, address: str, port: int) -> None:
-        self.answerer = answerer
+    def __init__(self, answerer: Answerer, address: str, port: int, token: str) -> None:
+        self.answerer, self.token = answerer, token
         self.fault: BaseException | None = None
-        self._connections: set[socket.socket] = set()
+        self.connections = Connections()
         super().__init__((address, port), _Exchange)
 
     def server_bind(self) -> None:
@@ -97,18 +108,19 @@ class _Listener(ThreadingHTTPServer):
         self.server_address = self.socket.getsockname()
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        connection, address = super().get_request()
-        self._connections.add(connection)
-        return connection, address
+        try:
+            return super().get_request()
+        except OSError:  # such as too many open files: else it would be called again at once
+            self.connections.make_room()
+            raise
+
+    def verify_request(self, request: Any, client_address: object) -> bool:  # noqa: ANN401
+        """Take a connection if there is room for it; the base class ends the others."""
+        return self.connections.admit(request)
 
     def close_request(self, request: Any) -> None:  # noqa: ANN401 - as in the base class
-        self._connections.discard(request)
+        self.connections.discard(request)
         super().close_request(request)
-
-    def end_connections(self) -> None:
-        for connection in self._connections.copy():
-            with suppress(OSError):  # it has ended by itself
-                connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Keeps what only a fault of the program can have raised, for the end."""
@@ -122,29 +134,38 @@ class _Exchange(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     default_request_version = "HTTP/1.0"  # so that every refusal has a status line
-    timeout = _IDLE_SECONDS
+    timeout = _FIRST_SECONDS
     disable_nagle_algorithm = True
     wbufsize = _PAGE
     server: _Listener
 
     def do_GET(self) -> None:
-        route = read_path(self.path)
+        path = own_path(self.path, self.server.token)
+        if path is None:
+            self._refuse(HTTPStatus.FORBIDDEN, "only builds are answered here")
+            return
+        self.server.connections.begin(self.connection)
+        self._give(path)
+        self.server.connections.end(self.connection)
+
+    do_HEAD = do_GET
+
+    def _give(self, path: str) -> None:
+        route = read_path(path)
         if route is None or not self.request_version.startswith("HTTP/1."):
-            self.send_error(HTTPStatus.BAD_REQUEST, "this is the path of nothing to download")
+            self._refuse(HTTPStatus.BAD_REQUEST, "this is the path of nothing to download")
             return
         if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
-            self.send_error(HTTPStatus.BAD_REQUEST, "a request with a body cannot be recorded")
+            self._refuse(HTTPStatus.BAD_REQUEST, "a request with a body cannot be recorded")
             return
         sent = tuple((name, str(value)) for name, value in self.headers.items())
         buildkit = headers.value_of(sent, "user-agent").startswith(_BUILDKIT)
-        back = f"/{PREFIX}/" if buildkit else route.back
+        back = _upwards(path) if buildkit else route.back
         answer = self._answer(_asked(route, sent, head=self.command == "HEAD"), sent, route.user)
         try:
             self._send(answer, _led_back(answer.headers, route.url, back))
         finally:
             answer.close()
-
-    do_HEAD = do_GET
 
     def _answer(self, asked: Asked, sent: Headers, user: str) -> Answer:
         try:
@@ -206,12 +227,17 @@ class _Exchange(BaseHTTPRequestHandler):
             os.close(self.connection.detach())
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Refuses a request, also for the base class, and ends the connection."""
+        """Refuse a request for the base class, whose messages repeat what was sent."""
         if code == HTTPStatus.NOT_IMPLEMENTED:  # what it says of methods that have no function
-            code, message = HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD can be recorded"
+            self._refuse(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD can be recorded")
+        else:
+            self._refuse(code, "this is no request for a download")
+
+    def _refuse(self, code: int, text: str) -> None:
+        """Refuse a request, and end the connection."""
         self.close_connection = True
         ends = (("Connection", "close"), ("Allow", "GET, HEAD"))
-        answer = text_answer(code, message or "this is no HTTP")
+        answer = text_answer(code, text)
         self._send(answer, (*answer.headers, *ends))
 
     def log_message(self, format: str, *args: object) -> None:
@@ -222,6 +248,14 @@ def _asked(route: Route, sent: Headers, *, head: bool) -> Asked:
     proven = bool(route.user) or headers.are_credentials(sent) or redaction.has_secrets(route.url)
     accept, wanted = headers.value_of(sent, "accept"), headers.value_of(sent, "range")
     return Asked(route.url, accept, wanted, proven, head)
+
+
+def _upwards(path: str) -> str:
+    """A relative way from the path of a request to where `https/HOST/PATH` begins.
+
+    It does not tell the client the part before, which a RUN step does not know.
+    """
+    return "../" * (path.partition("?")[0].count("/") - 1)
 
 
 def _led_back(named: Headers, base: str, back: str) -> Headers:

@@ -15,7 +15,7 @@ import fcntl
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,12 +34,15 @@ from airgap.spec import toml
 
 DEFAULT_PATH = Path("airgap-request.toml")
 
+# The first lines quote the file's name: it may need six times what a name may have.
+_NAME_CHARACTERS = 2048
+
 _Entry = TypeVar("_Entry")
 
 _URL = re.compile(r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[1-9][0-9]{0,4})?/[!-~]*")
 _VISIBLE = re.compile(r"[!-~]+")
 # What redaction leaves in the place of a secret in a query, and of a build argument's value.
-_SECRET = re.compile(r"=REDACTED(?=[&;#]|$)")
+_SECRET = re.compile(r"(?<![A-Za-z0-9])REDACTED(?![A-Za-z0-9])")
 _ARGUMENT = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)%?\}")
 _HEADER = re.compile(r"[\t -~\x80-\xff]*")
 
@@ -137,7 +140,8 @@ def add_to_request(path: Path, missing: RequestFile) -> RequestFile:
 
     Args:
         path: The file; it need not be there. A link in its place is replaced, never followed.
-        missing: What to add; URLs that no file may have are left out.
+        missing: What to add; URLs that no file may have, or for which it has no room, are left
+            out.
 
     Returns:
         What the file asks for now.
@@ -151,7 +155,8 @@ def add_to_request(path: Path, missing: RequestFile) -> RequestFile:
     try:
         with _held():
             known = _parse(_read(path, os.O_NOFOLLOW), str(path)) if _is_file(path) else None
-            asked = (known or RequestFile()).united(RequestFile(missing.images, urls))
+            asked = (known or RequestFile()).united(RequestFile(missing.images))
+            asked = asked.united(RequestFile((), tuple(_fitting(asked, urls))))
             data = asked.to_toml(path.name).encode()
             _parse(data, str(path))  # so that nothing is written that cannot be read
             write_whole(path, data)
@@ -191,6 +196,15 @@ def _read(path: Path, flags: int = 0) -> bytes:
         OSError: It cannot be read, or is no file.
     """
     return read_regular(path, LIMITS.request_bytes + 1, flags)
+
+
+def _fitting(known: RequestFile, urls: Iterable[RequestedUrl]) -> Iterator[RequestedUrl]:
+    """The URLs for which a file has room beside what it asks for already."""
+    room = LIMITS.request_bytes - len(known.to_toml("x" * _NAME_CHARACTERS).encode())
+    for url in urls:
+        room -= len(_url_text(url).encode()) + 1
+        if room >= 0:
+            yield url
 
 
 def _parse(data: bytes, path: str) -> RequestFile:

@@ -222,6 +222,12 @@ _PROBES = {
     "raw TCP to the registry": "timeout 5 bash -c 'echo > /dev/tcp/127.0.0.1/5000'",
     "raw TCP to the gateway": "timeout 5 bash -c 'echo > /dev/tcp/172.17.0.1/5001'",
     "a tunnel": "curl -fsS -m 5 -p -x $HTTP_PROXY http://127.0.0.1:5001/v2/",
+    "dot segments": "curl -fsS -m 5 --path-as-is http://127.0.0.1:5000/airgap/https/../../v2/",
+    "encoded dot segments": "curl -fsS -m 5 http://127.0.0.1:5000/airgap/https/%2e%2e/%2e%2e/v2/",
+    "writing by dot segments": (
+        "curl -fsS -m 5 --path-as-is -X POST "
+        "http://127.0.0.1:5000/airgap/https/../../v2/canary/blobs/uploads/"
+    ),
     "the proxy as a server": "curl -fsS -m 5 --noproxy '*' $HTTP_PROXY/v2/",
     "UDP": "timeout 5 bash -c 'echo > /dev/udp/198.51.100.7/53'",
 }

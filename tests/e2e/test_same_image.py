@@ -182,7 +182,7 @@ class Bench:
         arguments = BuildArguments.parse(self.arguments(context, output))
         builder = self.workshop.builder
         with open_source(arguments) as source, Server(answerer, builder.address) as server:
-            way_out = WayOut(server.address, proxy_ca(builder.buildx, _AMD64), any_date)
+            way_out = WayOut(server.base, proxy_ca(builder.buildx, _AMD64), any_date)
             assert build(source, builder.buildx, way_out) == 0
         return read_image(output)
 

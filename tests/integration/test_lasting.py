@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ from airgap.replay.replay import Replay
 from airgap.store.store import Store
 from tests.unit.replay.test_replay import BODY, URL, recorded
 
+TOKEN = "secret"
 _BUILD = """
 import sys
 from pathlib import Path
@@ -29,8 +31,8 @@ from airgap.replay.lasting import lasting_server
 from airgap.replay.replay import Replay
 from airgap.store.store import Store
 folder = Path(sys.argv[1])
-with lasting_server(Replay(Store(folder), []), "127.0.0.1", folder) as server:
-    print(server.address, flush=True)
+with lasting_server(Replay(Store(folder), []), "127.0.0.1", "secret", folder) as server:
+    print(server.base, flush=True)
     sys.stdin.read()
 """
 
@@ -45,26 +47,27 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def get(address: str, path: str = "/https/h/file") -> tuple[int, bytes]:
+def get(base: str, path: str = "/https/h/file") -> tuple[int, bytes]:
+    address, _, first = base.partition("/")
     connection = HTTPConnection(address, timeout=10)
     try:
-        connection.request("GET", path)
+        connection.request("GET", f"/{first}{path}")
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:
         connection.close()
 
 
-def wait_for_the_end(address: str) -> None:
+def wait_for_the_end(base: str) -> None:
     deadline = time.monotonic() + 10
-    host, port = address.split(":")
+    host, port = base.partition("/")[0].split(":")
     while time.monotonic() < deadline:
         try:
             socket.create_connection((host, int(port))).close()
         except ConnectionRefusedError:
             return
         time.sleep(0.02)
-    raise AssertionError(f"{address} still listens")
+    raise AssertionError(f"{base} still listens")
 
 
 @contextmanager
@@ -84,34 +87,34 @@ def other_build(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
 @contextmanager
 def serving(store: Store, folder: Path) -> Iterator[LastingServer]:
     replay = Replay(store, [recorded(store, Asked(URL), BODY)])
-    with lasting_server(replay, "127.0.0.1", folder) as server:
+    with lasting_server(replay, "127.0.0.1", TOKEN, folder) as server:
         yield server
 
 
 def test_it_answers_tells_what_it_noted_and_ends(store: Store, folder: Path) -> None:
     with serving(store, folder) as server:
-        assert get(server.address) == (200, BODY)
-        status, _ = get(server.address, "/https/h/other")
+        assert get(server.base) == (200, BODY)
+        status, _ = get(server.base, "/https/h/other")
         assert status == 403
         told = server.told()
     assert [asked.shown for asked in told.misses] == ["https://h/other"]
-    wait_for_the_end(server.address)
+    wait_for_the_end(server.base)
 
 
 def test_it_ends_though_nobody_asks_what_it_noted(store: Store, folder: Path) -> None:
     with serving(store, folder) as server:
         pass
-    wait_for_the_end(server.address)
+    wait_for_the_end(server.base)
 
 
 def test_it_lasts_until_the_last_build_has_ended(store: Store, folder: Path) -> None:
     with other_build(folder) as (other, others_address):
         with serving(store, folder) as server:
             server.told()
-        assert get(server.address) == (200, BODY)
+        assert get(server.base) == (200, BODY)
         assert get(others_address)[0] == 403
         other.communicate("", timeout=10)
-        wait_for_the_end(server.address)
+        wait_for_the_end(server.base)
         wait_for_the_end(others_address)
 
 
@@ -125,9 +128,26 @@ def test_the_server_of_a_killed_build_lasts_for_the_others(store: Store, folder:
     wait_for_the_end(address)
 
 
+@pytest.mark.parametrize("how", [fcntl.LOCK_EX, fcntl.LOCK_SH])
+def test_a_lock_of_somebody_else_stops_no_build_and_keeps_no_server(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch, how: int
+) -> None:
+    monkeypatch.setattr("airgap.replay.lasting._SERVER_SECONDS", 0.2)
+    monkeypatch.setattr("airgap.replay.lasting._BUILD_SECONDS", 0.5)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, how)
+        with serving(store, folder) as server:
+            assert get(server.base) == (200, BODY)
+            server.told()
+        wait_for_the_end(server.base)
+    finally:
+        os.close(descriptor)
+
+
 def test_a_killed_server_is_told_of(store: Store, folder: Path) -> None:
     with serving(store, folder) as server:
-        port = server.address.partition(":")[2]
+        port = server.base.partition("/")[0].partition(":")[2]
         os.kill(_listener(int(port)), signal.SIGKILL)
         with pytest.raises(HostError, match="was killed"):
             server.told()
@@ -136,7 +156,7 @@ def test_a_killed_server_is_told_of(store: Store, folder: Path) -> None:
 def test_an_address_of_another_host(store: Store, folder: Path) -> None:
     with (
         pytest.raises(HostError, match="cannot listen on"),
-        lasting_server(Replay(store, []), "192.0.2.1", folder),
+        lasting_server(Replay(store, []), "192.0.2.1", TOKEN, folder),
     ):
         pass
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import http.client
 import os
@@ -14,11 +15,14 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 import trustme
 
+from airgap.limits import LIMITS
 from airgap.oci.digest import digest_of
+from airgap.replay.asked import Asked
 from airgap.replay.recorder import Recorder, upstream_session
 from airgap.replay.recording import Recording, parse_recording
 from airgap.replay.replay import Replay
@@ -42,9 +46,14 @@ class Build:
     def __init__(self, recorder: Recorder, server: Server, site: Website) -> None:
         self.recorder, self.server, self.site = recorder, server, site
 
+    @property
+    def path(self) -> str:
+        """The first part of the paths that the server answers."""
+        return "/" + self.server.base.partition("/")[2]
+
     def get(self, path: str, method: str = "GET", **named: str) -> Got:
         sent = {name.replace("_", "-"): value for name, value in named.items()}
-        return get(self.server.address, f"/http/{self.site.address}{path}", sent, method)
+        return get(self.server.base, f"/http/{self.site.address}{path}", sent, method)
 
     def follow(self, path: str, **named: str) -> Got:
         """Follows redirects as curl does: credentials go to the same host alone."""
@@ -258,7 +267,7 @@ def test_a_trickle_is_passed_on_as_it_comes(store: Store) -> None:
 
     with build(store, page) as one:
         connection = http.client.HTTPConnection(one.server.address, timeout=20)
-        connection.request("GET", f"/http/{one.site.address}/a")
+        connection.request("GET", f"{one.path}/http/{one.site.address}/a")
         response = connection.getresponse()
         assert response.read(3) == b"abc"
         go_on.set()
@@ -328,7 +337,7 @@ def test_a_client_that_goes_away_does_not_end_the_download(store: Store) -> None
 
     with build(store, page) as one:
         connection = http.client.HTTPConnection(one.server.address, timeout=20)
-        connection.request("GET", f"/http/{one.site.address}/a")
+        connection.request("GET", f"{one.path}/http/{one.site.address}/a")
         assert connection.getresponse().read(10) == BODY[:10]
         connection.close()
         go_on.set()
@@ -361,9 +370,12 @@ def test_buildkit_s_own_downloads_and_mirrors_are_led_back(store: Store) -> None
     with build(store, page) as one:
         for path, target in (("/a", f"http/{one.site.address}/b"), ("/b", "https/o.example/c?x")):
             got = one.get(path, User_Agent="buildkit/v0.32")
-            assert got.headers["Location"] == f"/airgap/{target}"
+            here = f"http://h{one.path}/"
+            asked = f"{here}http/{one.site.address}{path}"
+            assert urljoin(asked, got.headers["Location"]) == here + target
+            assert one.path not in got.headers["Location"]  # a RUN step may say that it is BuildKit
             asked = f"/http/10.89.0.1:999/airgap/http/{one.site.address}{path}"
-            got = get(one.server.address, asked)
+            got = get(one.server.base, asked)
             assert got.headers["Location"] == f"http://10.89.0.1:999/airgap/{target}"
         assert one.get("/a").headers["Location"] == "b"
 
@@ -395,10 +407,10 @@ def test_git_is_refused_and_named(store: Store) -> None:
 
 def test_a_server_that_is_down_is_a_502_and_named(store: Store) -> None:
     with build(store, plain) as one:
-        got = get(one.server.address, "/http/127.0.0.1:1/a?token=" + CANARY)
+        got = get(one.server.base, "/http/127.0.0.1:1/a?token=" + CANARY)
         assert got.status == 502
         assert b"127.0.0.1:1 cannot be reached (Connection refused)" in got.body
-        got = get(one.server.address, "/http/127.0.0.1:1/a")
+        got = get(one.server.base, "/http/127.0.0.1:1/a")
         assert ["Connection refused" in note.why for note in one.recorder.failures] == [True, True]
         assert CANARY not in repr(one.recorder.failures)
         assert one.urls() == []
@@ -430,7 +442,7 @@ def test_certificates_are_checked(store: Store, tmp_path: Path) -> None:
             issuer.cert_pem.write_to_path(str(file))
             recorder = Recorder(store, upstream_session(file))
             with Server(recorder) as server:
-                got = get(server.address, f"/https/{site.address}/a")
+                got = get(server.base, f"/https/{site.address}/a")
                 assert got.status == status
         assert b"is not trusted" in got.body
         assert site.paths == ["/a"]
@@ -443,10 +455,10 @@ def test_other_methods_are_refused(store: Store, method: str) -> None:
         assert (got.status, one.site.seen) == (405, [])
 
 
-@pytest.mark.parametrize("path", ["/", "/v2/", "/https//x", "/ftp/h/x", "*", "http://h/x"])
+@pytest.mark.parametrize("path", ["/", "/v2/", "/https//x", "/ftp/h/x", "/https/h/../x"])
 def test_other_paths_are_refused(store: Store, path: str) -> None:
     with build(store, plain) as one:
-        assert get(one.server.address, path).status == 400
+        assert get(one.server.base, path).status == 400
 
 
 def private_page(visit: Visit) -> None:
@@ -469,7 +481,7 @@ ASKING: dict[str, Callable[[Build], Got]] = {
     "token header": lambda one: one.get("/a", Private_Token=CANARY),
     "cookie": lambda one: one.get("/a", Cookie=f"session={CANARY}"),
     "query": lambda one: one.get(f"/a?x=1&access_token={CANARY}"),
-    "user": lambda one: get(one.server.address, f"/http/me:{CANARY}@{one.site.address}/a"),
+    "user": lambda one: get(one.server.base, f"/http/me:{CANARY}@{one.site.address}/a"),
     "argument in the path": lambda one: one.get(f"/x/{CANARY}/a"),
     "argument in a header": lambda one: one.get("/a", X_Any=f"x{CANARY}x"),
     "redirect": lambda one: one.follow("/to", Authorization="x"),
@@ -561,6 +573,154 @@ def test_the_last_refusal_with_credentials_counts(store: Store) -> None:
         assert [one.status for one in one.recording().responses.values()] == [404]
 
 
+@pytest.mark.parametrize("place", ["{MY_TOKEN}", "{MY_TOKEN%}", "%7BMY_TOKEN%7D", "{VERSION}"])
+def test_a_server_cannot_name_the_value_that_it_is_to_be_told(store: Store, place: str) -> None:
+    def page(visit: Visit) -> None:
+        if visit.path == "/a":
+            visit.give(302, ("Location", f"/leak/{place}"), ("Link", f"<{place}>"))
+        else:
+            visit.give(200)
+
+    with build(store, page, MY_TOKEN=CANARY, VERSION="1.2.3.4") as one:
+        for _ in range(2):
+            one.follow("/a")
+        one.get(f"/own/{place}")
+        recording = one.recording()
+        replay = Replay(store, [recording], {"MY_TOKEN": CANARY, "VERSION": "1.2.3.4"})
+        answer = replay.answer(Asked(f"http://{one.site.address}/a"), (), "")
+        assert CANARY not in str(answer.headers)
+        assert "1.2.3.4" not in str(answer.headers)
+        assert not [path for path in one.site.paths if CANARY in path or "1.2.3.4" in path]
+        assert (one.recorder.left_out, len(recording.responses)) == ((), 3)
+
+
+def test_a_value_that_a_redirect_repeats_is_put_back(store: Store) -> None:
+    def page(visit: Visit) -> None:
+        visit.give(302, ("Location", "/v1.2.3.4/{x}"), ("Content-Location", f"/{CANARY}"))
+
+    with build(store, page, VERSION="1.2.3.4", MY_TOKEN=CANARY) as one:
+        one.get("/a")
+        recording = one.recording()
+    assert CANARY not in recording.to_bytes().decode()
+    answer = Replay(store, [recording], {"VERSION": "2.0.0"}).answer(
+        Asked(f"http://{one.site.address}/a"), (), ""
+    )
+    assert answer.headers == (("Location", "/v2.0.0/%7Bx%7D"),)
+
+
+@pytest.mark.parametrize("user", ["me:CANARY@", "me@", "@", ":@"])
+@pytest.mark.parametrize("scheme", ["http:", ""])
+def test_a_redirect_gives_no_password_to_other_requests(
+    store: Store, user: str, scheme: str
+) -> None:
+    with website(lambda visit: visit.give(403)) as victim:
+        target = f"{scheme}//{user}{victim.address}/x%2Fy"
+        with build(store, lambda visit: visit.give(302, ("Location", target))) as one:
+            got = one.get("/a")
+            assert got.status == 403
+            assert b"a user and a password" in got.body
+            assert get(one.server.base, f"/http/{victim.address}/x%2Fy").status == 403
+            assert [note.url for note in one.recorder.refused] == [f"http://{one.site.address}/a"]
+            assert one.recording().responses.keys() == {Asked(f"http://{victim.address}/x%2Fy").key}
+        ((_, path, seen),) = victim.seen
+    assert (path, "authorization" in seen) == ("/x%2Fy", False)
+
+
+def test_a_refusal_does_not_stand_for_requests_with_other_headers(store: Store) -> None:
+    def page(visit: Visit) -> None:
+        odd = visit.headers["User-Agent"] == "odd"
+        visit.give(403 if odd else 200, body=BODY)
+
+    with build(store, page) as one:
+        assert one.get("/a", User_Agent="odd").status == 403
+        assert one.get("/a", User_Agent="usual").status == 200
+        assert one.get("/a", User_Agent="odd").status == 200
+        assert [one.status for one in one.recording().responses.values()] == [200]
+
+
+def test_an_answer_to_unknown_headers_is_for_who_sent_them(store: Store) -> None:
+    def page(visit: Visit) -> None:
+        visit.give(200, body=(visit.headers["X-Host"] or "usual").encode())
+
+    with build(store, page) as one:
+        assert one.get("/a", X_Host="odd").body == b"odd"
+        assert one.get("/a", X_Forwarded_Host="odd").body == b"usual"
+        assert "x-forwarded-host" not in one.site.seen[1][2]
+        assert one.get("/a").body == b"usual"
+
+
+def test_urls_that_differ_in_a_secret_alone_have_their_own_answers(store: Store) -> None:
+    with build(
+        store, lambda visit: visit.give(200, body=visit.path.encode()), authenticated=True
+    ) as one:
+        paths = ["/a?key=first", "/a?key=second", "/a?key=first"]
+        for path in paths:
+            assert one.get(path).body == path.encode()
+        assert one.site.paths == paths[:2]
+        recording, here = one.recording(), f"http://{one.site.address}"
+    assert "second" not in recording.to_bytes().decode()
+    replay = Replay(store, [recording])
+    for key, answer in (("first", "first"), ("second", "second"), ("of another day", "first")):
+        body = replay.answer(Asked(f"{here}/a?key={key}"), (), "").body
+        assert b"".join(body) == f"/a?key={answer}".encode()
+
+
+def test_redirects_to_what_differs_in_a_secret_alone_lead_apart(store: Store) -> None:
+    def page(visit: Visit) -> None:
+        if visit.path in ("/1", "/2"):
+            visit.give(302, ("Location", f"/f?key=CANARY{visit.path[1:]}&x=1"))
+        else:
+            visit.give(200, body=visit.path.encode())
+
+    with build(store, page) as one:
+        for path in ("/1", "/2", "/1"):
+            assert one.follow(path).body == f"/f?key=CANARY{path[1:]}&x=1".encode()
+        assert one.urls() == ["/1", "/2", "/f?key=REDACTED&x=1", "/f?key=REDACTED-2&x=1"]
+        recording, here = one.recording(), f"http://{one.site.address}"
+    assert b"CANARY" not in recording.to_bytes()
+    with Server(Replay(store, [recording])) as server:
+        for number in ("1", "2"):
+            to = get(server.base, f"/{here.replace('://', '/')}/{number}").headers["Location"]
+            body = get(server.base, f"/{here.replace('://', '/')}{to}").body
+            assert body == f"/f?key=CANARY{number}&x=1".encode()
+
+
+def large(visit: Visit) -> None:
+    links = [("Link", f"</{number}{'x' * 9000}>") for number in range(10)]
+    visit.give(302, ("Location", "/" + "x" * 9000), *links)
+
+
+def test_headers_that_no_recording_holds_are_refused_at_once(store: Store) -> None:
+    with build(store, large) as one:
+        got = one.get("/a")
+        assert (got.status, b"larger than a recording holds" in got.body) == (403, True)
+        assert one.recording().responses == {}
+        assert len(one.recorder.refused) == 1
+
+
+def test_a_recording_that_is_full_says_so_to_the_build(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = dataclasses.replace(LIMITS, responses=3)
+    monkeypatch.setattr("airgap.replay.recorder.LIMITS", limits)
+    with build(store, plain) as one:
+        assert [one.get(f"/{number}").status for number in range(5)] == [200, 200, 200, 403, 403]
+        assert one.get("/0").status == 200
+        assert len(one.recording().responses) == 3
+        assert {note.why[:36] for note in one.recorder.refused} == {
+            "the recording is as large as one can"
+        }
+
+
+def test_only_who_knows_the_path_is_answered(store: Store) -> None:
+    with build(store, plain) as one:
+        guessed = f"{one.server.address}/airgap-{'0' * 32}"
+        for base in (one.server.address, f"{one.server.address}/airgap", guessed):
+            got = get(base, f"/http/{one.site.address}/a")
+            assert (got.status, got.body) == (403, b"only builds are answered here\n")
+        assert (one.site.seen, one.urls()) == ([], [])
+
+
 def test_a_disk_that_is_full_fails_the_recording(store: Store, tmp_path: Path) -> None:
     from airgap.errors import HostError
 
@@ -592,7 +752,7 @@ from airgap.replay.recorder import Recorder, upstream_session
 from airgap.replay.server import Server
 from airgap.store.store import Store
 with Server(Recorder(Store(Path(sys.argv[1])), upstream_session())) as server:
-    print(server.address, flush=True)
+    print(server.base, flush=True)
     sys.stdin.read()
 """
 
@@ -615,10 +775,11 @@ def test_a_recorder_that_is_killed_leaves_no_half_blob(store: Store) -> None:
         ) as process,
     ):
         assert process.stdout
-        address = process.stdout.readline().strip()
-        get(address, f"/http/{site.address}/whole")
+        base = process.stdout.readline().strip()
+        address, _, first = base.partition("/")
+        get(base, f"/http/{site.address}/whole")
         connection = http.client.HTTPConnection(address, timeout=20)
-        connection.request("GET", f"/http/{site.address}/half")
+        connection.request("GET", f"/{first}/http/{site.address}/half")
         assert connection.getresponse().read(5000) == BODY[:5000]
         process.send_signal(signal.SIGKILL)
         connection.close()

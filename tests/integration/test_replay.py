@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
 
 from airgap.errors import AirgapError
+from airgap.limits import LIMITS
 from airgap.oci.digest import digest_of
 from airgap.replay.answers import Answer, text_answer
 from airgap.replay.asked import Asked
@@ -26,6 +29,7 @@ from tests.integration.website import Visit, get, raw, website
 
 BODY = bytes(range(256)) * 4096 * 3
 ETAG = ("ETag", '"x"')
+STRANGERS = 1100
 PATH = "/https/h:443/file"
 
 
@@ -54,23 +58,24 @@ def served(store: Store) -> Iterator[Server]:
 def test_add_works_twice(served: Server) -> None:
     """What BuildKit's source/http/source.go asks: GET, and next time HEAD with the ETag."""
     sent = {"User-Agent": "buildkit/v0.32", "If-None-Match": '"x"', "Accept-Encoding": "gzip"}
-    assert get(served.address, PATH, {"User-Agent": "buildkit/v0.32"}).body == BODY
-    head = get(served.address, PATH, sent, "HEAD")
+    assert get(served.base, PATH, {"User-Agent": "buildkit/v0.32"}).body == BODY
+    head = get(served.base, PATH, sent, "HEAD")
     assert (head.status, head.headers["ETag"], head.body) == (200, '"x"', b"")
     assert head.headers["Content-Length"] == str(len(BODY))
-    again = get(served.address, PATH, sent)
+    again = get(served.base, PATH, sent)
     assert (again.status, again.body) == (200, BODY)
 
 
 def test_one_connection_carries_many_requests(served: Server) -> None:
-    connection = http.client.HTTPConnection(served.address, timeout=20)
+    address, _, first = served.base.partition("/")
+    connection = http.client.HTTPConnection(address, timeout=20)
     for method, path, status in (
         ("GET", "/https/h/small", 200),
         ("HEAD", "/https/h/small", 200),
         ("GET", "/https/h/missing", 403),
         ("GET", "/https/h/small", 200),
     ):
-        connection.request(method, path)
+        connection.request(method, f"/{first}{path}")
         response = connection.getresponse()
         response.read()
         assert (response.status, response.will_close) == (status, False)
@@ -78,14 +83,14 @@ def test_one_connection_carries_many_requests(served: Server) -> None:
 
 
 def test_a_miss_says_so_in_the_status_line(served: Server) -> None:
-    got = get(served.address, "/https/h/missing")
+    got = get(served.base, "/https/h/missing")
     assert (got.status, got.reason) == (403, "Not in the recording")
     assert got.headers["Airgap-Miss"] == "1"
     assert got.body.startswith(b"https://h/missing is not in the recording")
 
 
 def test_resuming_clients_get_the_rest(served: Server) -> None:
-    got = get(served.address, PATH, {"Range": "bytes=1000000-"})
+    got = get(served.base, PATH, {"Range": "bytes=1000000-"})
     assert (got.status, got.body) == (206, BODY[1_000_000:])
     assert got.headers["Content-Range"] == f"bytes 1000000-{len(BODY) - 1}/{len(BODY)}"
 
@@ -100,8 +105,8 @@ def test_damage_cuts_the_connection(store: Store, position: int, version: bytes)
     path.write_bytes(changed)
     with Server(replay) as server:
         with pytest.raises((http.client.IncompleteRead, ConnectionError)):
-            get(server.address, PATH)
-        got = raw(server.address, b"GET %b HTTP/%b\r\n\r\n" % (PATH.encode(), version))
+            get(server.base, PATH)
+        got = raw(server.base, b"GET %b HTTP/%b\r\n\r\n" % (PATH.encode(), version))
         assert len(got.partition(b"\r\n\r\n")[2]) < len(BODY)
     assert ["install DIR --repair" in error.why for error in replay.errors] == [True]
 
@@ -111,7 +116,7 @@ def test_fifty_connections_at_once(served: Server) -> None:
     for connection in opened:
         connection.connect()
     for connection in opened:
-        connection.request("GET", PATH)
+        connection.request("GET", f"/{served.base.partition('/')[2]}{PATH}")
     answers = [connection.getresponse() for connection in opened]
     assert all(answer.read() == BODY for answer in answers)
     for connection in opened:
@@ -138,12 +143,12 @@ def test_fifty_connections_at_once(served: Server) -> None:
     ],
 )
 def test_what_is_no_proper_request_is_refused(served: Server, sent: bytes, status: bytes) -> None:
-    got = raw(served.address, sent)
+    got = raw(served.base, sent)
     line = got.partition(b"\r\n")[0]
     assert b"abc" not in got
     assert line.startswith(b"HTTP/1.1 " + status) if status else not line.startswith(b"HTTP/1.1 2")
     assert got.count(b"HTTP/1.1 ") <= 1
-    assert get(served.address, "/https/h/small").body == b"abc"
+    assert get(served.base, "/https/h/small").body == b"abc"
 
 
 class Wrong:
@@ -172,19 +177,19 @@ class Wrong:
 @pytest.mark.parametrize("kind", [b"short", b"long", b"fails"])
 def test_a_body_of_another_size_never_ends_well(kind: bytes, version: bytes) -> None:
     with Server(wrong := Wrong()) as server:
-        got = raw(server.address, b"GET /https/h/%b HTTP/%b\r\n\r\n" % (kind, version))
+        got = raw(server.base, b"GET /https/h/%b HTTP/%b\r\n\r\n" % (kind, version))
         assert b"0\r\n\r\n" not in got.partition(b"\r\n\r\n")[2]
         assert wrong.closed.wait(20)
         with pytest.raises((http.client.IncompleteRead, ConnectionError)):
-            get(server.address, f"/https/h/{kind.decode()}")
+            get(server.base, f"/https/h/{kind.decode()}")
 
 
 def test_a_body_of_unknown_size_and_an_error_are_answers() -> None:
     with Server(Wrong()) as server:
-        assert get(server.address, "/https/h/open").body == b"abcd"
-        old = raw(server.address, b"GET /https/h/open HTTP/1.0\r\n\r\n")
+        assert get(server.base, "/https/h/open").body == b"abcd"
+        old = raw(server.base, b"GET /https/h/open HTTP/1.0\r\n\r\n")
         assert old.endswith(b"Connection: close\r\n\r\nabcd")
-        got = get(server.address, "/https/h/error")
+        got = get(server.base, "/https/h/error")
         assert (got.status, got.body) == (502, b"cannot\n  -> do this\n")
 
 
@@ -196,7 +201,7 @@ class Broken:
 def test_a_fault_of_the_program_is_not_swallowed(capfd: pytest.CaptureFixture[str]) -> None:
     server = Server(Broken()).__enter__()
     with pytest.raises((http.client.HTTPException, ConnectionError)):
-        get(server.address, "/https/h/x")
+        get(server.base, "/https/h/x")
     with pytest.raises(ZeroDivisionError):
         server.__exit__()
     assert capfd.readouterr().err == ""
@@ -206,7 +211,54 @@ def test_clients_that_say_nothing_are_let_go(store: Store, monkeypatch: pytest.M
     monkeypatch.setattr("airgap.replay.server._Exchange.timeout", 0.1)
     with Server(Replay(store, [])) as server:
         for sent in (b"", b"GET /https/h/x HTTP/1.1\r\nHost: h\r\n"):
-            assert raw(server.address, sent) == b""
+            assert raw(server.base, sent) == b""
+
+
+def test_idle_strangers_make_room_for_builds(served: Server) -> None:
+    host, _, port = served.address.partition(":")
+    with ExitStack() as opened:
+        builds = [opened.enter_context(closing(Client(served.base))) for _ in range(20)]
+        for build in builds:
+            assert build.get("/https/h/small") == (200, b"abc")
+        strangers = [
+            opened.enter_context(socket.create_connection((host, int(port)), timeout=20))
+            for _ in range(STRANGERS)
+        ]
+        for stranger in strangers[::2]:
+            with suppress(OSError):  # it has made room
+                stranger.sendall(b"GET /airgap/https/h/small HTTP/1.1\r\nHost: h\r\n")
+        for build in builds:
+            assert build.get("/https/h/small") == (200, b"abc")
+        assert get(served.base, PATH).body == BODY
+        assert strangers[0].recv(100) == b""
+        assert threading.active_count() < LIMITS.replay_connections
+
+
+def test_more_connections_of_builds_than_are_kept_have_answers(served: Server) -> None:
+    with ExitStack() as opened:
+        for _ in range(LIMITS.replay_connections + 50):
+            build = opened.enter_context(closing(Client(served.base)))
+            assert build.get("/https/h/small") == (200, b"abc")
+
+
+def test_a_burst_of_builds_is_answered(served: Server) -> None:
+    """As many at once as strangers are kept, each with its first request."""
+    got: list[int] = []
+    clients = [
+        threading.Thread(target=lambda: got.append(get(served.base, "/https/h/small").status))
+        for _ in range(LIMITS.replay_strangers)
+    ]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    assert got == [200] * LIMITS.replay_strangers
+
+
+def test_a_refused_request_does_not_repeat_the_secret_path(served: Server) -> None:
+    first = served.base.partition("/")[2].encode()
+    for sent in (b"GET /https/h/\xff HTTP/1.1\r\n\r\n", b"GET /x y z\r\n\r\n", b"GET /\r\n\r\n"):
+        assert first not in raw(served.base, sent)
 
 
 def test_the_port_can_be_chosen_and_is_free_again(store: Store) -> None:
@@ -218,7 +270,7 @@ def test_the_port_can_be_chosen_and_is_free_again(store: Store) -> None:
             Server(Replay(store, []), port=port)
     with Server(Replay(store, []), port=port) as second:
         assert second.address == first.address
-        assert get(second.address, "/https/h/x").status == 403
+        assert get(second.base, "/https/h/x").status == 403
     waiting.close()
 
 
@@ -227,11 +279,27 @@ def test_clients_that_go_away_are_no_news(
 ) -> None:
     for _ in range(5):
         connection = http.client.HTTPConnection(served.address, timeout=20)
-        connection.request("GET", PATH)
+        connection.request("GET", f"/{served.base.partition('/')[2]}{PATH}")
         connection.getresponse().read(10)
         connection.close()
-    assert get(served.address, "/https/h/small").body == b"abc"
+    assert get(served.base, "/https/h/small").body == b"abc"
     assert capfd.readouterr() == ("", "")
+
+
+class Client:
+    """A build that keeps its connection."""
+
+    def __init__(self, base: str) -> None:
+        address, _, self._first = base.partition("/")
+        self._connection = http.client.HTTPConnection(address, timeout=30)
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        self._connection.request("GET", f"/{self._first}{path}")
+        answer = self._connection.getresponse()
+        return answer.status, answer.read()
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 GIGABYTE = 1_000_000_000
@@ -254,11 +322,11 @@ store = Store(Path(sys.argv[1]))
 recorder = Recorder(store, upstream_session())
 with Server(recorder) as server:
     before = most()
-    say(server.address)
+    say(server.base)
 recording = recorder.recording()
 replay = Replay(store, [recording])
 with Server(replay) as server:
-    say(server.address)
+    say(server.base)
 say({"grown": most() - before, "sizes": [one.size for one in recording.responses.values()]})
 """
 
@@ -296,8 +364,9 @@ def test_a_gigabyte_streams_with_flat_memory(store: Store) -> None:
 
 def drained(server: str, path: str) -> int:
     """How many bytes an answer has."""
-    connection = http.client.HTTPConnection(server, timeout=60)
-    connection.request("GET", path)
+    address, _, first = server.partition("/")
+    connection = http.client.HTTPConnection(address, timeout=60)
+    connection.request("GET", f"/{first}{path}")
     response, count = connection.getresponse(), 0
     while piece := response.read(1 << 20):
         count += len(piece)

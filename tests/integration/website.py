@@ -111,13 +111,20 @@ def website(page: Page, tls: ssl.SSLContext | None = None) -> Iterator[Website]:
 def get(server: str, path: str, named: Mapping[str, str] | None = None, method: str = "GET") -> Got:
     """What a server answers to one request, as it is; nothing is followed or added.
 
+    Args:
+        server: `HOST:PORT`, or that and the part of the path that a recorder or replay wants.
+        path: Of the request, after that part.
+        named: Headers.
+        method: Of the request.
+
     Raises:
         http.client.HTTPException: It did not answer to the end.
         OSError: The connection broke.
     """
-    connection = http.client.HTTPConnection(server, timeout=_PATIENCE)
+    address, slash, first = server.partition("/")
+    connection = http.client.HTTPConnection(address, timeout=_PATIENCE)
     try:
-        connection.putrequest(method, path, skip_accept_encoding=True)
+        connection.putrequest(method, slash + first + path, skip_accept_encoding=True)
         for name, value in (named or {}).items():
             connection.putheader(name, value)
         connection.endheaders()
@@ -128,8 +135,10 @@ def get(server: str, path: str, named: Mapping[str, str] | None = None, method: 
 
 
 def raw(server: str, sent: bytes, most: int = 1 << 20) -> bytes:
-    """What a server sends for these bytes until it ends the connection."""
-    host, _, port = server.partition(":")
+    """What a server, as in `get`, sends for these bytes until it ends the connection."""
+    address, _, first = server.partition("/")
+    host, _, port = address.partition(":")
+    sent = sent.replace(b" /", f" /{first}/".encode(), 1) if first else sent
     got = b""
     with socket.create_connection((host, int(port)), timeout=_PATIENCE) as connection:
         connection.sendall(sent)

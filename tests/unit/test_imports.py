@@ -47,6 +47,7 @@ ALLOWED_ON_ISOLATED_HOSTS = {
     ("airgap.isolated.registry_probe", "requests"),
     ("airgap.isolated.listening", "socket"),  # it listens
     ("airgap.isolated.preconditions", "socket"),
+    ("airgap.replay.connections", "socket"),  # of those who came
     ("airgap.replay.server", "http"),  # it listens
     ("airgap.replay.server", "socket"),
 }

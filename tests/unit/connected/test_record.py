@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from airgap.bundle.contents import is_time
 from airgap.connected.record import until, with_images
 from airgap.errors import UsageError
 from airgap.oci.platform import native_platform, parse_platform
@@ -53,10 +57,21 @@ def test_a_dockerfile_that_is_none_is_named(tmp_path: Path) -> None:
         (b"Suite: a\n", ""),
         (b"Valid-Until: never\n", ""),
         (b"Valid-Until: \xff\n", ""),
+        (b"Valid-Until: Sat, 31 Dec 9999 23:59:59 -2359\n", ""),
+        (b"Valid-Until: Wed, 31 Dec 1969 23:59:59 UTC\n", ""),
+        (b"Valid-Until: Fri, 01 Jan 999 00:00:00 UTC\n", ""),
+        (b"Valid-Until: Thu, 01 Jan 1970 00:00:00 UTC\n", "1970-01-01T00:00:00Z"),
     ],
 )
 def test_until_when_apt_takes_a_recording(tmp_path: Path, release: bytes, moment: str) -> None:
     assert until(*recorded(tmp_path, {"http://a/dists/x/InRelease": release})) == moment
+
+
+@given(st.from_regex(r"\A[0-9]{1,3} (Jan|Dec) [0-9]{1,6} [0-9:]{0,9} ([+-][0-9]{1,6}|[A-Z]{3})?\Z"))
+def test_any_date_is_one_that_readers_take_or_none(text: str) -> None:
+    with TemporaryDirectory() as folder:
+        found = until(*recorded(Path(folder), {"/Release": f"Valid-Until: {text}\n".encode()}))
+    assert not found or is_time(found)
 
 
 def test_the_first_release_file_to_expire_counts_and_others_do_not(tmp_path: Path) -> None:

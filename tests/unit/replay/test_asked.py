@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from airgap.replay.asked import Asked, Route, clean_location, led_to, loose, normal_url, read_path
+from airgap.replay.asked import (
+    Asked,
+    Route,
+    base_of,
+    clean_location,
+    led_to,
+    loose,
+    normal_url,
+    own_path,
+    read_path,
+)
 
 
 @pytest.mark.parametrize(
     ("path", "url"),
     [
         ("/https/h:443/p", "https://h/p"),
-        ("/airgap/https/h:443/p", "https://h/p"),
         ("/https/H.Example/P?Q=R", "https://h.example/P?Q=R"),
         ("/http/h:80/p", "http://h/p"),
         ("/http/h:443/p", "http://h:443/p"),
@@ -21,7 +30,9 @@ from airgap.replay.asked import Asked, Route, clean_location, led_to, loose, nor
         ("/https/h", "https://h/"),
         ("/https/h?x=1", "https://h/?x=1"),
         ("/https/[::1]:443/p", "https://[::1]/p"),
-        ("/https/h//p/../q%2F", "https://h//p/../q%2F"),
+        ("/https/h//p/..q/.../q..%2F?a=/../", "https://h//p/..q/.../q..%2F?a=/../"),
+        ("/https/h/./debian/././InRelease?a=/./", "https://h/debian/InRelease?a=/./"),
+        ("/https/h/{A}%7b}?{B%}", "https://h/%7BA%7D%7b%7D?%7BB%%7D"),
     ],
 )
 def test_a_path_names_a_url(path: str, url: str) -> None:
@@ -34,7 +45,8 @@ def test_a_path_names_a_url(path: str, url: str) -> None:
         "", "/", "/v2/", "/https", "/https/", "/https//p", "/ftp/h/p", "/HTTPS/h/p", "https/h/p",
         "/https/h:0/p", "/https/h:65536/p", "/https/h:x/p", "/https/h p/", "/https/h/a b",
         "/https/h/\xe4", "/https/a%20b/", "/http:/h/", "//https/h/p", "/https/h#/x",
-        "/airgap/airgap/https/h/p", "/airgap", "/https/h/" + "a" * 40_000,
+        "/airgap/https/h/p", "/airgap", "/https/../p", "/https/h/./../p", "/https/h/.",
+        "/https/h/" + "a" * 40_000,
     ],
 )  # fmt: skip
 def test_other_paths_name_nothing(path: str) -> None:
@@ -52,6 +64,28 @@ def test_what_a_mirror_is_asked_leads_back_to_it() -> None:
     assert read_path("/http/h/airgap/https//p") is None
     # Only BuildKit's proxy, which speaks plain HTTP, is asked like that.
     assert read_path("/https/h/airgap/https/x/p") == Route("https://h/airgap/https/x/p")
+
+
+DOT = st.sampled_from([".", "%2e", "%2E", "%252e", "%25252E", "%%32e", "%2%65", "%c0%ae"])
+SLASH = st.sampled_from(["/", "\\", "%2f", "%2F", "%5C", "%252f", "%25255c", "%c0%af"])
+END = st.one_of(SLASH, st.sampled_from(["", "?x", ";x", ";/", "%3b", "%00"]))
+
+
+@given(SLASH, st.lists(DOT, min_size=1, max_size=2), END, st.text("ab/", max_size=5))
+def test_no_path_has_dot_segments_in_any_encoding(
+    slash: str, dots: list[str], end: str, more: str
+) -> None:
+    asked = f"{slash}{''.join(dots)}{end}{more if end else ''}"
+    assume("/./" not in asked)  # it means nothing
+    assert read_path(f"/https/h/a{asked}") is None
+    assert led_to("https://h/", f"https://h/a%2f..%2fb{asked}") is None
+
+
+def test_the_secret_part_of_a_path_is_known_or_not() -> None:
+    assert base_of("127.0.0.1:1", "abc") == "127.0.0.1:1/airgap-abc"
+    assert own_path("/airgap-abc/https/h/p", "abc") == "/https/h/p"
+    for other in ("/airgap-abcd/https/h/p", "/airgap/https/h/p", "/https/h/p", "", "/\xe4/", "x"):
+        assert own_path(other, "abc") is None
 
 
 def test_user_and_password_are_no_part_of_the_url() -> None:
@@ -119,6 +153,7 @@ def test_a_redirect_leads_to_a_url(location: str, url: str | None) -> None:
 
 
 def test_a_location_is_cleaned_as_clients_do_it() -> None:
+    assert clean_location("/{TOKEN}/{A%}") == "/%7BTOKEN%7D/%7BA%%7D"
     assert clean_location(" /a b\xc3\xa4?x=%20#frag ") == "/a%20b%C3%A4?x=%20"
 
 

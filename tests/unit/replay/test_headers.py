@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airgap.replay import headers
+from airgap.replay.unrecordable import UnrecordableError
 
 
 @pytest.mark.parametrize(
@@ -12,7 +13,8 @@ from airgap.replay import headers
     [
         "Authorization", "Cookie", "Proxy-Authorization", "Private-Token", "JOB-TOKEN",
         "X-Api-Key", "X-Auth-Token", "X-JFrog-Art-Api", "X-Amz-Security-Token", "X-NuGet-ApiKey",
-        "npm-otp", "X_Secret",
+        "npm-otp", "X_Secret", "Ocp-Apim-Subscription-Key", "X-Functions-Key", "X-License-Key",
+        "X-Session-Id", "X-Anything", "X-HTTP-Method-Override", "X-Original-URL",
     ],
 )  # fmt: skip
 def test_credentials_are_known_by_name(name: str) -> None:
@@ -31,10 +33,42 @@ def test_what_package_managers_always_send_is_none() -> None:
     assert not headers.are_credentials(tuple((name, "x") for name in names.split()))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("User-Agent", "x ghp_0123456789abcdefABCDEF"),
+        ("Referer", "https://h/?token=abc"),
+        ("Referer", "https://u:p@h/"),
+        ("Accept", "eyJhbGciOiJIUzI1NiJ9"),
+    ],
+)
+def test_a_secret_in_a_usual_header_is_a_credential(name: str, value: str) -> None:
+    assert headers.are_credentials(((name, value),))
+
+
+def test_what_pip_says_of_itself_is_no_secret() -> None:
+    value = 'pip/25.1 {"ci":null,"cpu":"x86_64","installer":{"name":"pip"},"python":"3.12"}'
+    assert not headers.are_credentials((("User-Agent", value),))
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        [("Location", "/" + "x" * 33_000)],
+        [("Location", "/a\r\nb")],
+        [("ETag", "x" * 30_000), ("Link", "x" * 30_000), ("Location", "/" + "x" * 30_000)],
+        [*[("ETag", str(number)) for number in range(64)], ("Location", "/x")],
+    ],
+)
+def test_headers_that_no_recording_holds_are_refused(named: list[tuple[str, str]]) -> None:
+    with pytest.raises(UnrecordableError, match="larger than a recording holds"):
+        headers.kept(named)
+
+
 def test_conditions_compression_and_the_connection_are_not_passed_on() -> None:
     names = (
         "Host Accept-Encoding If-None-Match If-Modified-Since If-Range TE Upgrade "
-        "Proxy-Authorization Content-Length Private"
+        "Proxy-Authorization Content-Length Private X-Forwarded-Host Forwarded Via"
     )
     sent = tuple((name, "x") for name in names.split())
     sent += (("Connection", "close, Private"), ("Range", "bytes=0-"), ("Accept", "a"))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from airgap.errors import IntegrityError
-from airgap.limits import MIB
+from airgap.limits import LIMITS, MIB
 from airgap.oci.digest import digest_of
-from airgap.replay.answers import Answer
+from airgap.replay.answers import Answer, Listed
 from airgap.replay.asked import Asked
 from airgap.replay.recording import Recording, Response
 from airgap.replay.replay import Replay
@@ -99,6 +99,27 @@ def test_a_range_of_another_form_brings_the_whole(store: Store, wanted: str) -> 
     replay = Replay(store, [recorded(store, Asked(URL), BODY)])
     answer, body = ask(replay, Asked(URL, range=wanted))
     assert (answer.status, body == BODY) == (200, True)
+
+
+def test_misses_are_listed_up_to_a_limit(store: Store) -> None:
+    replay = Replay(store, [])
+    for number in range(1000):
+        assert ask(replay, Asked(f"https://h/{number}/{'x' * 30_000}"))[0].status == 403
+    assert sum(asked.size for asked in replay.misses) <= LIMITS.notes_bytes
+    assert len(replay.misses) + replay.unlisted == 1000
+    assert replay.misses[0].url.startswith("https://h/0/")
+
+
+def test_a_note_that_is_replaced_or_dropped_makes_room() -> None:
+    listed = Listed[str]()
+    for number in range(LIMITS.notes):
+        listed.put(str(number), "first", 5)
+    listed.put("more", "first", 5)
+    listed.put("0", "second", 6)
+    assert (len(listed.all), listed.unlisted, listed.all[0]) == (LIMITS.notes, 1, "second")
+    listed.drop("0")
+    listed.put("more", "first", 5)
+    assert (len(listed.all), listed.unlisted) == (LIMITS.notes, 1)
 
 
 def test_a_part_that_was_recorded_is_never_the_whole(store: Store) -> None:

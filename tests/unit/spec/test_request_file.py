@@ -7,6 +7,7 @@ import os
 import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -259,6 +260,27 @@ def test_what_no_file_may_have_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "r.toml"
     odd = RequestFile((), (FILE, RequestedUrl(FILE.url, "a\nb"), RequestedUrl("nothing")))
     assert add_to_request(path, odd).urls == (FILE,)
+
+
+@pytest.mark.parametrize("accept", ["a", '"', "\\", "\t", "\xe9"])
+def test_what_a_file_has_no_room_for_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accept: str
+) -> None:
+    limits = replace(LIMITS, request_bytes=20_000)
+    monkeypatch.setattr("airgap.spec.request_file.LIMITS", limits)
+    path = tmp_path / ('"' * 100)
+    for start in range(0, 60, 20):
+        urls = [
+            RequestedUrl(f"https://a.example/{number}{{A}}", accept * number)
+            for number in range(start, start + 20)
+        ]
+        asked = add_to_request(path, RequestFile((), tuple(urls)))
+        assert load_request(path) == asked
+    assert path.stat().st_size <= limits.request_bytes
+    left_out = add_to_request(
+        path, RequestFile((), (RequestedUrl("https://a.example/", "x" * 15_000),))
+    )
+    assert left_out == asked
 
 
 def test_a_link_is_replaced_and_never_followed(tmp_path: Path) -> None:
