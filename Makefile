@@ -21,7 +21,7 @@ test-all: test
 
 # Without a network: a test that needs one is no unit test.
 unit: .venv/ready
-	unshare --net $(BIN)/pytest -q tests/unit
+	unshare --net $(BIN)/pytest -q -n 2 tests/unit
 
 integration: parts
 	$(BIN)/pytest -q -n 2 tests/integration

@@ -21,12 +21,13 @@ _FILE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @contextmanager
-def open_folder(output: Path, name: str = "") -> Iterator[int]:
+def open_folder(output: Path, name: str = "", mode: int = 0o755) -> Iterator[int]:
     """Opens a folder below a bundle's folder, and makes it if it is absent.
 
     Args:
         output: The bundle's folder.
         name: The folder, relative to `output`; empty for `output` itself, which must exist.
+        mode: Of folders that are made.
 
     Yields:
         Its descriptor.
@@ -38,7 +39,7 @@ def open_folder(output: Path, name: str = "") -> Iterator[int]:
     try:
         for part in PurePosixPath(name).parts:
             with suppress(FileExistsError):
-                os.mkdir(part, 0o755, dir_fd=opened)
+                os.mkdir(part, mode, dir_fd=opened)
             inner = _open_part(part, opened)
             os.close(opened)
             opened = inner

@@ -145,7 +145,8 @@ class Unfinished:
         with ExitStack() as stack:
             try:
                 self.output.mkdir(parents=True, exist_ok=True)
-                self._hold(stack.enter_context(open_folder(self.output, _FOLDER)))
+                # Private: another user of the workstation could otherwise hold the lock.
+                self._hold(stack.enter_context(open_folder(self.output, _FOLDER, 0o700)))
             except OSError as error:
                 raise not_written(self.output, error) from error
             known = self.load()

@@ -67,6 +67,7 @@ def test_only_the_owner_can_read_it_and_the_medium_has_nothing_of_it(
     (kept,) = state.iterdir()
     assert state.stat().st_mode & 0o777 == 0o700
     assert kept.stat().st_mode & 0o777 == 0o600
+    assert plan_of(output).parent.stat().st_mode & 0o777 == 0o700
     assert list(json.loads(plan_of(output).read_bytes())) == ["begun"]
 
 
