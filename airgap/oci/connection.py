@@ -11,11 +11,11 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from airgap.oci import failures
 from airgap.oci.authorization import Authorization
+from airgap.oci.bounded_head import BoundedAdapter
 from airgap.oci.credentials import Credentials
 from airgap.oci.registries import Endpoint
 from airgap.oci.session import NewAdapter, is_same_server, new_session
@@ -55,7 +55,7 @@ class Connection:
         actions: str = "",
         *,
         authorities: Mapping[str, Path] = _NO_AUTHORITIES,
-        public: NewAdapter = HTTPAdapter,
+        public: NewAdapter = BoundedAdapter,
     ) -> None:
         self.timeout = timeout
         self._authorities, self._public = authorities, public
@@ -188,7 +188,7 @@ class Connection:
         return session
 
     def _new_session(self, endpoint: Endpoint) -> requests.Session:
-        adapter = self._public if endpoint.public else HTTPAdapter
+        adapter = self._public if endpoint.public else BoundedAdapter
         return new_session(endpoint, self._authorities, adapter)
 
 

@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import TypeVar
 
 import requests
-from requests.adapters import HTTPAdapter
 
 from airgap.errors import AirgapError, IntegrityError, NotFoundError, UpstreamError
 from airgap.limits import LIMITS
 from airgap.oci import failures
 from airgap.oci.attempts import Attempts, TemporaryError, of_all, persist
 from airgap.oci.blob_reader import BlobReader, read_document, read_words, starts_at
+from airgap.oci.bounded_head import BoundedAdapter
 from airgap.oci.connection import Connection
 from airgap.oci.credentials import Credentials
 from airgap.oci.digest import digest_of
@@ -63,7 +63,7 @@ class RegistryClient:
         retry_for: float = 300,
         say: Callable[[str], object] = lambda _: None,
         foreign: Collection[str] = (),
-        public: NewAdapter = HTTPAdapter,
+        public: NewAdapter = BoundedAdapter,
     ) -> None:
         self._registries, self._foreign = registries, foreign
         self._connection = Connection(

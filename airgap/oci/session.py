@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import DEFAULT_POOLSIZE, HTTPAdapter
+from requests.adapters import DEFAULT_POOLSIZE
 from urllib3.exceptions import HTTPError
 from urllib3.util.ssl_ import create_urllib3_context
 
@@ -33,14 +33,14 @@ _CA_BUNDLES = (
 )
 _NO_AUTHORITIES: Mapping[str, Path] = {}
 
-NewAdapter = Callable[[], HTTPAdapter]
+NewAdapter = Callable[[], BoundedAdapter]
 """Makes what connects to servers for a session."""
 
 
 def new_session(
     endpoint: Endpoint,
     authorities: Mapping[str, Path] = _NO_AUTHORITIES,
-    new_adapter: NewAdapter = HTTPAdapter,
+    new_adapter: NewAdapter = BoundedAdapter,
 ) -> requests.Session:
     """A session for an endpoint's way of connecting. It tries once: callers have patience.
 
@@ -70,7 +70,7 @@ def new_session(
     return session
 
 
-def _trusting(adapter: HTTPAdapter, authorities: list[Path]) -> HTTPAdapter:
+def _trusting(adapter: BoundedAdapter, authorities: list[Path]) -> BoundedAdapter:
     """Have an adapter trust CA files, beside those that requests gives it, also through a proxy.
 
     Raises:
@@ -100,8 +100,6 @@ class _Session(requests.Session):
         super().__init__()
         self._endpoint = endpoint
         self.hooks["response"] = [_cut_short]
-        for scheme in ("http://", "https://"):
-            self.mount(scheme, BoundedAdapter())
         self.verify = str(system_ca() or "") or True
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # noqa: ANN401
