@@ -53,7 +53,7 @@ class ContainerSpec:
         environment: Variables.
         binds: Path on the host, or volume, to `PATH:MODE` in the container.
         ports: Port in the container to the addresses of the host where it is published.
-        privileged: All capabilities and devices.
+        privileged: All capabilities and devices; without it, no capability at all.
         host_network: The host's network in place of its own.
         network: A network of its own name, in place of the default one.
         read_only: Its root file system cannot be written to.
@@ -289,6 +289,8 @@ class Engine:
                     for port, addresses in spec.ports.items()
                 },
                 privileged=spec.privileged,
+                # Registries read and write files of root's, and need no right beyond that.
+                cap_drop=[] if spec.privileged else ["ALL"],
                 network_mode="host" if spec.host_network else spec.network or None,
                 read_only=spec.read_only,
                 userns_mode="host",

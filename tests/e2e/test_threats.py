@@ -181,3 +181,11 @@ def test_no_build_is_given_the_rights_of_the_host(host: IsolatedHost, builder: s
     done = host.run([*BUILDX, *options, context], check=False)
     assert done.returncode != 0
     assert "security.insecure is not allowed" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["airgap-mirror", "airgap-registry", "airgap-registry-tls"])
+def test_registries_have_no_capability(host: IsolatedHost, name: str) -> None:
+    pid = host.run(["docker", "inspect", "--format", "{{.State.Pid}}", name]).stdout.strip()
+    states = host.run(["cat", f"/proc/{pid}/status"]).stdout
+    found = dict(re.findall(r"^(Cap(?:Prm|Eff|Bnd)):\s*(\w+)$", states, re.MULTILINE))
+    assert found == dict.fromkeys(["CapPrm", "CapEff", "CapBnd"], "0" * 16)
