@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from airgap.builder.engine import Engine
 from airgap.errors import HostError
 from airgap.oci.manifest import INDEX_TYPES, MANIFEST_TYPES
+
+if TYPE_CHECKING:
+    import requests
 
 _SECONDS = 5
 _PATIENCE = 30.0
@@ -31,10 +35,9 @@ def wants_account(address: str, ca: str) -> bool:
     """
     import requests
 
-    with requests.Session() as session:
-        session.trust_env = False
+    with _session() as session:
         try:
-            answer = session.get(f"https://{address}/v2/", verify=ca, timeout=_SECONDS)
+            answer = session.get(f"https://{address}/v2/", verify=ca, timeout=_SECONDS, stream=True)
         except (requests.RequestException, OSError):  # the latter where there is no such file
             return False
     return bool(answer.status_code == requests.codes.unauthorized)
@@ -66,8 +69,7 @@ def _head(address: str, path: str) -> str | None:
     """The digest that a registry states for a path; None if it does not answer with 200."""
     import requests
 
-    with requests.Session() as session:
-        session.trust_env = False  # no proxy stands before loopback
+    with _session() as session:
         accept = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
         try:
             answer = session.head(
@@ -78,3 +80,16 @@ def _head(address: str, path: str) -> str | None:
     if answer.status_code != requests.codes.ok:
         return None
     return str(answer.headers.get("Docker-Content-Digest", ""))
+
+
+def _session() -> requests.Session:
+    """A session for this machine: without a proxy, whoever listens there."""
+    import requests
+
+    from airgap.oci.bounded_head import BoundedAdapter
+
+    session = requests.Session()
+    session.trust_env = False
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, BoundedAdapter())
+    return session

@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from airgap.errors import AirgapError
+from airgap.isolated import registry_probe
 from airgap.oci.attempts import TemporaryError
 from airgap.oci.blob_reader import read_document
 from airgap.oci.connection import Connection
@@ -110,6 +111,16 @@ def test_a_head_without_an_end_is_given_up(kind: str) -> None:
     pieces, seconds = HEADS[kind]
     with serving(pieces(), seconds) as address, pytest.raises(TemporaryError, match=_WHY):
         ask(address)
+
+
+@pytest.mark.parametrize("kind", ["slow headers", "many headers"])
+def test_whoever_has_the_port_of_a_registry_of_this_host_does_not_block(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_probe, "_SECONDS", _TIMEOUT)
+    pieces, seconds = HEADS[kind]
+    with serving(pieces(), seconds) as address:
+        assert not registry_probe.is_served(address)
 
 
 BODIES: dict[str, Endless] = {
