@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 @click.option(
     "--record-ca",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Certificates to trust while recording, in place of the system's.",
+    help="Certificates to trust while recording, beside the system's.",
 )
 @click.option(
     "--rehearse",

@@ -28,7 +28,7 @@ class Wish:
     Attributes:
         request: What is wanted in all.
         asked: What request files ask for.
-        ca: Certificates to trust while recording, in place of the system's.
+        ca: Certificates to trust while recording, beside the system's.
         authenticated: Keep answers to requests with credentials.
         rehearsed: Rehearse before signing.
         jobs: Connections at once.
@@ -58,12 +58,11 @@ def recording(
     from airgap.connected.record import RecordOptions, record
     from airgap.connected.requested import fetch_requested
     from airgap.rehearse.rehearse import rehearse
-    from airgap.replay.recorder import upstream_session
     from airgap.store.store import Store
 
     with workshop_folder(user_cache_path("airgap")) as folder:
-        answers, session = Store(folder / "answers"), upstream_session(wish.ca)
-        requested = fetch_requested(urls, answers, session, serial, progress, jobs=wish.jobs)
+        answers = Store(folder / "answers")
+        requested = fetch_requested(urls, answers, serial, progress, ca=wish.ca, jobs=wish.jobs)
         options = RecordOptions(wish.ca, wish.authenticated, folder)
 
         def record_all(archive: Archive) -> Recorded:

@@ -173,7 +173,7 @@ def registry_client(
         retry_for=retry_for,
         say=progress.message,
         foreign={image.reference.name for image in asked.images},
-        public=lambda: PublicAdapter(REFUSED, _CONNECTIONS),
+        public=lambda context: PublicAdapter(REFUSED, context, _CONNECTIONS),
     )
     with closing(client):
         yield client

@@ -9,6 +9,7 @@ no address but their own are refused here all the same.
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
@@ -72,12 +73,13 @@ class PublicAdapter(BoundedAdapter):
 
     Args:
         refused: Networks that are not connected to.
+        context: As for `BoundedAdapter`.
         connections: How many are kept open, of each kind.
     """
 
-    def __init__(self, refused: Networks, connections: int) -> None:
+    def __init__(self, refused: Networks, context: ssl.SSLContext | None, connections: int) -> None:
         self._refused = refused
-        super().__init__(connections, connections)
+        super().__init__(context, connections)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as there
         """Has connections without a proxy look where they go."""

@@ -47,7 +47,7 @@ class RecordOptions:
     """How builds are recorded.
 
     Attributes:
-        ca: A file with the certificates to trust, in place of the system's.
+        ca: A file with certificates to trust, beside the system's.
         keep_authenticated: Whether answers to requests with credentials are kept.
         folder: For images and answers meanwhile; see `workshop_folder`.
     """

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-
-import requests
+from pathlib import Path
 
 from airgap.connected.addresses import (
     REFUSED,
@@ -19,7 +18,7 @@ from airgap.connected.replay_tar import Recorded
 from airgap.errors import AirgapError, NotFoundError, UpstreamError, UsageError
 from airgap.progress import Progress, format_bytes
 from airgap.replay.asked import Asked
-from airgap.replay.recorder import Recorder
+from airgap.replay.recorder import Recorder, upstream_session
 from airgap.replay.redaction import has_secrets
 from airgap.spec.request_file import RequestedUrl, RequestFile
 from airgap.store.store import Store
@@ -73,10 +72,10 @@ def check_hosts(asked: RequestFile, refused: Networks = REFUSED) -> None:
 def fetch_requested(  # noqa: PLR0913 - what the work needs
     urls: Sequence[RequestedUrl],
     store: Store,
-    session: requests.Session,
     serial: int,
     progress: Progress,
     *,
+    ca: Path | None = None,
     jobs: int = 1,
     refused: Networks = REFUSED,
 ) -> Recorded:
@@ -85,9 +84,9 @@ def fetch_requested(  # noqa: PLR0913 - what the work needs
     Args:
         urls: What to fetch; those that `why_not` speaks of are left out.
         store: Where the answers are kept.
-        session: Asks; it is of no use for anything else afterwards.
         serial: Of the bundle.
         progress: Sees what happens.
+        ca: A file with other certificates to trust, beside those of the system.
         jobs: How many are fetched at once.
         refused: Networks that are not connected to.
 
@@ -101,9 +100,8 @@ def fetch_requested(  # noqa: PLR0913 - what the work needs
     wanted = [url for url in urls if not why_not(url)]
     if not wanted:
         return Recorded((), store, {})
+    session = upstream_session(ca, lambda context: PublicAdapter(refused, context, jobs))
     recorder = Recorder(store, session)
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, PublicAdapter(refused, jobs))
     progress.message(f"fetching {len(wanted)} URLs")
     pool = ThreadPoolExecutor(jobs)
     try:

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import io
 import socket
+import ssl
 import time
 from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, Any, Protocol
 
-from requests.adapters import HTTPAdapter
+from requests.adapters import DEFAULT_POOLSIZE, HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
@@ -139,19 +140,33 @@ _POOLS = {"http": _Pool, "https": _SecurePool}
 
 
 class BoundedAdapter(HTTPAdapter):
-    """Connects for a session of requests, through a proxy or not."""
+    """Connects for a session of requests, through a proxy or not.
+
+    Args:
+        context: Has certificates to trust beside those that requests gives; None for no others.
+        connections: How many are kept open, of each kind.
+    """
+
+    def __init__(
+        self, context: ssl.SSLContext | None = None, connections: int = DEFAULT_POOLSIZE
+    ) -> None:
+        self._context = context
+        super().__init__(connections, connections)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as there
         """Has connections without a proxy bound what comes."""
-        super().init_poolmanager(*args, **kwargs)
+        super().init_poolmanager(*args, **self._trusting(kwargs))
         _bind(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:  # noqa: ANN401 - as there
         """Has connections through a proxy bound what comes."""
-        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager = super().proxy_manager_for(proxy, **self._trusting(kwargs))
         if not proxy.lower().startswith("socks"):
             _bind(manager)
         return manager
+
+    def _trusting(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        return {**kwargs, "ssl_context": self._context} if self._context else kwargs
 
 
 def _bind(manager: PoolManager | ProxyManager) -> None:

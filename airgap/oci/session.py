@@ -6,14 +6,12 @@ import socket
 import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import DEFAULT_POOLSIZE
 from urllib3.exceptions import HTTPError
 from urllib3.util.ssl_ import create_urllib3_context
 
@@ -33,8 +31,8 @@ _CA_BUNDLES = (
 )
 _NO_AUTHORITIES: Mapping[str, Path] = {}
 
-NewAdapter = Callable[[], BoundedAdapter]
-"""Makes what connects to servers for a session."""
+NewAdapter = Callable[[ssl.SSLContext | None], BoundedAdapter]
+"""Makes what connects to servers for a session: with certificates to trust beside requests' own."""
 
 
 def new_session(
@@ -62,22 +60,22 @@ def new_session(
     if endpoint.is_loopback:
         session.trust_env = False
     own = [endpoint.ca] if endpoint.ca else []
-    session.mount("http://", new_adapter())
-    session.mount("https://", _trusting(new_adapter(), own))
+    session.mount("http://", new_adapter(None))
+    session.mount("https://", new_adapter(_trusting(own)))
     for server, ca in authorities.items():
         # With the slash: without it, this would be for servers whose names only begin so.
-        session.mount(f"https://{server}/", _trusting(new_adapter(), [*own, ca]))
+        session.mount(f"https://{server}/", new_adapter(_trusting([*own, ca])))
     return session
 
 
-def _trusting(adapter: BoundedAdapter, authorities: list[Path]) -> BoundedAdapter:
-    """Have an adapter trust CA files, beside those that requests gives it, also through a proxy.
+def _trusting(authorities: list[Path]) -> ssl.SSLContext | None:
+    """What trusts CA files; None without any.
 
     Raises:
         UsageError: A file holds no certificate.
     """
     if not authorities:
-        return adapter
+        return None
     context = create_urllib3_context()
     for path in authorities:
         try:
@@ -87,10 +85,7 @@ def _trusting(adapter: BoundedAdapter, authorities: list[Path]) -> BoundedAdapte
                 f"{path} holds no certificate in PEM form",
                 remedy="convert it: openssl x509 -inform DER -in FILE -out FILE.pem",
             ) from error
-    adapter.init_poolmanager(DEFAULT_POOLSIZE, DEFAULT_POOLSIZE, ssl_context=context)
-    through_proxy = partial(adapter.proxy_manager_for, ssl_context=context)
-    adapter.proxy_manager_for = through_proxy  # type: ignore[method-assign]
-    return adapter
+    return context
 
 
 class _Session(requests.Session):

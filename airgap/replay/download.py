@@ -88,6 +88,8 @@ class Download:
         if upstream is None:
             self._leave()
             raise self._error or AssertionError("it ended and said nothing")
+        if upstream.size == 0:
+            self._drive(lambda: False)  # the head is all: what is asked next must find it recorded
         # Who wants the head alone comes for the body next, or has it from another build.
         self._to_the_end |= head
         body = self._pieces()
@@ -184,6 +186,9 @@ class Download:
             size = min(MIB, self._written - position)
             piece = os.pread(self._file.fileno(), size, position)
             position += len(piece)
+            if self._upstream and position == self._upstream.size:
+                # A client takes this for the end: what it asks next must find this recorded.
+                self._has_more(position)
             yield piece
 
     def _has_more(self, position: int) -> bool:

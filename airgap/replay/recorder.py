@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any
 from urllib.parse import unquote
 
@@ -26,7 +27,7 @@ from airgap.oci import failures
 from airgap.oci.attempts import Attempts, TemporaryError, persist
 from airgap.oci.bounded_head import BoundedAdapter
 from airgap.oci.registries import Endpoint
-from airgap.oci.session import new_session
+from airgap.oci.session import NewAdapter, new_session
 from airgap.replay import headers, redaction
 from airgap.replay.answers import GIT_WAY_ROUND, Answer, Note, Notes, is_git, refusal
 from airgap.replay.asked import Asked, Route, clean_location, led_to, loose
@@ -47,6 +48,8 @@ _LAST_WAIT = 60.0
 _CONNECTIONS = 64
 _REDIRECTS = range(300, 400)
 _REFUSALS = range(400, 500)
+_Request = tuple[str, bool, tuple[tuple[str, str], ...]]
+"""A key, whether the answer is private, and the headers that the server behind sees."""
 _MOST_REDIRECTS = 20
 _FULL = "the recording is as large as one can be: record the build as several ones, by target"
 _TOO_LARGE = "its URL or its headers are larger than a recording holds"
@@ -56,13 +59,23 @@ _WITH_USER = (
 )
 
 
-def upstream_session(ca: Path | None = None) -> requests.Session:
+def _new_adapter(context: SSLContext | None) -> BoundedAdapter:
+    return BoundedAdapter(context, _CONNECTIONS)
+
+
+def upstream_session(
+    ca: Path | None = None, new_adapter: NewAdapter = _new_adapter
+) -> requests.Session:
     """A session for all servers: proxies of the environment, certificates of the system.
 
     Args:
-        ca: A file with other certificates to trust, in place of those of the system.
+        ca: A file with other certificates to trust, beside those of the system.
+        new_adapter: Makes what connects to servers.
+
+    Raises:
+        UsageError: The file holds no certificate.
     """
-    return new_session(Endpoint("", "", "", ca=ca))
+    return new_session(Endpoint("", "", "", ca=ca), new_adapter=new_adapter)
 
 
 class Recorder:
@@ -93,8 +106,8 @@ class Recorder:
         self._first: dict[str, str] = {}
         # With which headers a refusal was asked for: it does not stand for requests with others.
         self._refused_with: dict[str, Mapping[str, str]] = {}
-        # By key, and whether it is private: it does not wait for what may be refused.
-        self._downloads: dict[tuple[str, bool], Download] = {}
+        # What one request is refused another one may get, with credentials or other headers.
+        self._downloads: dict[_Request, Download] = {}
         # What credentials opened and is left out: a refusal without them does not stand for it.
         self._opened: set[str] = set()
         # Where redirects lead to, as the build asks for it: what it stands for, and whence.
@@ -104,8 +117,6 @@ class Recorder:
         self._disk: OSError | None = None
         self._left_out, self._failures, self._refused = Notes(), Notes(), Notes()
         store.drop_new_blobs()
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, BoundedAdapter(_CONNECTIONS, _CONNECTIONS))
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     @property
@@ -263,19 +274,21 @@ class Recorder:
         )
 
     def _joined(self, asked: Asked, sent: Headers, user: str, private: bool) -> Download:
-        """The download of this answer: the one that goes on, or a new one. Needs the lock."""
-        download = self._downloads.get((asked.key, private))
+        """The download of this answer: one that is under way, or a new one. Needs the lock."""
+        passed = headers.passed_on(sent)
+        request = (asked.key, private, tuple(sorted(passed.items())))
+        download = self._downloads.get(request)
         if download is None:
-            download = self._downloads[asked.key, private] = Download(
+            download = self._downloads[request] = Download(
                 partial(self._ask, asked, sent, user, private=private),
                 self._store,
-                partial(self._finish, asked, private, headers.passed_on(sent)),
-                partial(self._ended, asked, private),
+                partial(self._finish, asked, private, passed),
+                partial(self._ended, asked, request),
             )
         download.join()
         return download
 
-    def _ended(self, asked: Asked, private: bool, failure: BaseException | None) -> None:
+    def _ended(self, asked: Asked, request: _Request, failure: BaseException | None) -> None:
         """Notes what there is to note of a download, before its clients see its end."""
         if isinstance(failure, UnrecordableError):
             self._refused.add(asked, failure.message)
@@ -284,7 +297,7 @@ class Recorder:
         elif isinstance(failure, OSError):
             self._disk = failure
         with self._lock:
-            del self._downloads[asked.key, private]
+            del self._downloads[request]
 
     def _finish(
         self,
@@ -314,6 +327,8 @@ class Recorder:
             weak = upstream.status in _REFUSALS and not private
             if weak and (known or asked.key in self._opened):
                 return
+            if known and not private and known.status not in _REFUSALS:
+                return  # another request came first, with other headers
             self._remove(asked.key)
             self._responses[asked.key] = response
             self._map_bytes += size_of(response)

@@ -44,7 +44,7 @@ def session() -> requests.Session:
     session = requests.Session()
     session.trust_env = False
     for scheme in ("http://", "https://"):
-        session.mount(scheme, PublicAdapter([ip_network("127.0.0.2/32")], 1))
+        session.mount(scheme, PublicAdapter([ip_network("127.0.0.2/32")], None, 1))
     return session
 
 

@@ -626,10 +626,42 @@ def test_a_redirect_gives_no_password_to_other_requests(
     assert (path, "authorization" in seen) == ("/x%2Fy", False)
 
 
-def test_a_refusal_does_not_stand_for_requests_with_other_headers(store: Store) -> None:
+def test_a_refusal_under_way_does_not_stand_for_requests_with_other_headers(
+    store: Store,
+) -> None:
+    go_on = threading.Event()
+
     def page(visit: Visit) -> None:
         odd = visit.headers["User-Agent"] == "odd"
-        visit.give(403 if odd else 200, body=BODY)
+        visit.head(403 if odd else 200, length=6)
+        visit.wfile.write(b"abc")
+        visit.wfile.flush()
+        if odd:
+            go_on.wait(20)
+        visit.wfile.write(b"def")
+
+    with build(store, page) as one:
+        connection = http.client.HTTPConnection(one.server.address, timeout=20)
+        connection.request(
+            "GET", f"{one.path}/http/{one.site.address}/a", headers={"User-Agent": "odd"}
+        )
+        refused = connection.getresponse()
+        assert (refused.status, refused.read(3)) == (403, b"abc")
+        assert one.get("/a", User_Agent="usual").status == 200
+        go_on.set()
+        assert refused.read() == b"def"
+        connection.close()
+        assert one.get("/a", User_Agent="odd").status == 200
+        assert [one.status for one in one.recording().responses.values()] == [200]
+
+
+@pytest.mark.parametrize("body", [BODY, b""])
+def test_a_refusal_does_not_stand_for_requests_with_other_headers(
+    store: Store, body: bytes
+) -> None:
+    def page(visit: Visit) -> None:
+        odd = visit.headers["User-Agent"] == "odd"
+        visit.give(403 if odd else 200, body=body)
 
     with build(store, page) as one:
         assert one.get("/a", User_Agent="odd").status == 403

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import sys
 from collections.abc import Iterator
 from ipaddress import ip_network
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from airgap.connected.replay_tar import Recorded
 from airgap.connected.requested import fetch_requested
@@ -20,7 +22,6 @@ from airgap.oci.reference import parse_reference
 from airgap.progress import Progress
 from airgap.replay.asked import Asked
 from airgap.replay.carried import load_recording
-from airgap.replay.recorder import upstream_session
 from airgap.replay.replay import Replay
 from airgap.spec.request_file import (
     RequestedImage,
@@ -31,6 +32,7 @@ from airgap.spec.request_file import (
 from airgap.store.store import Store
 from tests.integration.command import Outcome, airgap
 from tests.integration.site import Page, Site
+from tests.integration.website import website
 from tests.lab.upstream import Upstream
 
 TOKEN = "canary-83c1f0"
@@ -38,10 +40,8 @@ TOKEN = "canary-83c1f0"
 PRIVATE = [ip_network("127.0.0.2/32")]
 
 
-def fetch(store: Store, *urls: RequestedUrl, jobs: int = 4) -> Recorded:
-    return fetch_requested(
-        urls, store, upstream_session(), 1767225600, Progress(), jobs=jobs, refused=PRIVATE
-    )
+def fetch(store: Store, *urls: RequestedUrl, jobs: int = 4, ca: Path | None = None) -> Recorded:
+    return fetch_requested(urls, store, 1767225600, Progress(), ca=ca, jobs=jobs, refused=PRIVATE)
 
 
 def replayed(recorded: Recorded, url: str, accept: str = "", part: str = "") -> tuple[int, bytes]:
@@ -62,6 +62,18 @@ def inside() -> Iterator[Site]:
     """A server that only this workstation can reach."""
     with Site({"/secret": Page(b"internal")}, "127.0.0.2") as site:
         yield site
+
+
+def test_certificates_that_are_given_are_trusted(store: Store, tmp_path: Path) -> None:
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(file))
+    with website(lambda visit: visit.give(200, body=b"all"), context) as site:
+        url = RequestedUrl(f"https://{site.address}/a")
+        with pytest.raises(UpstreamError, match="certificate"):
+            fetch(store, url)
+        assert replayed(fetch(store, url, ca=file), url.url) == (200, b"all")
 
 
 def test_what_is_fetched_is_replayed_with_all_its_redirects(store: Store) -> None:
