@@ -206,10 +206,6 @@ class Contents:
         critical = (_RECORDINGS,) if entries else ()
         return replace(self, recordings=entries, replay=tuple(replay), critical=critical)
 
-    def image_for(self, role: str) -> ImageEntry | None:
-        """The image that has `role`, if one has."""
-        return next((image for image in self.images if role in image.roles), None)
-
     def to_bytes(self) -> bytes:
         """The canonical bytes of `bundle.json`."""
         return canonical(asdict(self))

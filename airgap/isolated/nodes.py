@@ -26,7 +26,6 @@ from airgap.limits import LIMITS
 from airgap.oci.platform import native_platform, parse_platform
 from airgap.trust.certificates import Purpose, ends, issue, new_authority
 
-DAYS = 30
 _ABOUT = "node.json"
 _SSH = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9\[][A-Za-z0-9.:\]-]*")
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,7 +29,6 @@ from airgap.oci.digest import hex_of
 from airgap.oci.manifest import Descriptor, Index, Manifest, is_document
 from airgap.oci.tree import read_tree
 from airgap.store import layout
-from airgap.store.tags import tags_of
 
 # So much new is worth telling the kernel of.
 _BEGIN_BYTES = 8 * MIB
@@ -204,10 +203,6 @@ class Store:
         for digest in documents:
             self._sync_later(layout.blob_data(digest))
             self._link(layout.revision_link(repository, digest), digest)
-
-    def tag_images(self, images: Sequence[ImageEntry]) -> None:
-        """Publishes images, linked before, under their tags."""
-        self.set_tags(tags_of(images))
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Sets tags, each `REPOSITORY:TAG` to the digest of an image that was linked before."""

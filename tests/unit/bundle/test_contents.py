@@ -245,18 +245,6 @@ def test_other_names_may_not(name: str) -> None:
     assert not is_bundle_name(name)
 
 
-def test_an_image_is_found_by_its_role() -> None:
-    def entry(name: str, *roles: str) -> ImageEntry:
-        return ImageEntry(name, "sha256:" + "0" * 64, INDEX_TYPES[0], (), roles=roles)
-
-    images = (entry("x", "base"), entry("y", "registry", "builder"), entry("z", "builder"))
-    contents = Contents("a", 1, CREATED, "", "0", (), images, ())
-    found = contents.image_for("builder")
-    assert found is not None
-    assert found.name == "y"
-    assert contents.image_for("emulator") is None
-
-
 def test_only_its_volumes_are_joined_to_a_tar() -> None:
     names = ["images.tar.000", "images.tar.001", "replay.tar.000", "replay.tar.001", TOOL_NAME]
     files = [FileEntry(name, 1, "0" * 64) for name in names]

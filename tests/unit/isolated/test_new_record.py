@@ -19,6 +19,7 @@ from airgap.isolated.state import HostSettings, State
 from airgap.progress import Progress
 from airgap.store import layout
 from airgap.store.seed import seed_documents
+from airgap.store.tags import tags_of
 from tests import forge
 from tests.forge import single
 from tests.unit.isolated.test_prune import KEY, begin, bring, open_images, version
@@ -72,7 +73,7 @@ def test_what_counts_is_found_again_and_all_is_remembered(state: State, damage: 
 
 
 def test_what_was_rolled_back_stays_so(state: State) -> None:
-    state.mirror.tag_images([version(2).entry])
+    state.mirror.set_tags(tags_of([version(2).entry]))
     garbled(state)
     renew(state)
     assert standing(state) == ["site-2"]

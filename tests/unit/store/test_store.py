@@ -18,6 +18,7 @@ from airgap.oci.manifest import OCI_MANIFEST
 from airgap.store import layout
 from airgap.store.check import problem_with
 from airgap.store.store import Store
+from airgap.store.tags import tags_of
 from tests.forge import indexed, single
 from tests.unit.store.conftest import Seed
 
@@ -186,7 +187,7 @@ def test_a_tag_in_one_of_two_repositories_is_half_a_tag(store: Store, seed_image
     seed_images([image])
     (store.root / layout.tag_link("library/alpine", "3")).unlink()
     assert not store.is_tagged(image.entry)
-    store.tag_images([image.entry])
+    store.set_tags(tags_of([image.entry]))
     assert store.is_tagged(image.entry)
 
 
