@@ -75,6 +75,12 @@ def has_secrets(url: str) -> bool:
     return without_secrets(url) != url
 
 
+def header_without_secrets(value: str, arguments: Arguments) -> str:
+    """The value of a header of a request, for people: nothing of it where it has a secret."""
+    secret = holds_secrets(value) or used_in(value, secret_arguments(arguments))
+    return REDACTED if secret else value
+
+
 def secret_arguments(arguments: Arguments) -> Arguments:
     """Those that hold secrets, to go by their names and by how their values look."""
     return tuple(
