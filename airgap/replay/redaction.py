@@ -40,7 +40,8 @@ _BETWEEN = r"""\s=&;,?/"'{}:"""
 _NAMED = re.compile(
     rf"""(?<![^{_BETWEEN}])([^{_BETWEEN}]+)(?:["']?=|["']\s?:|:(?=\s))\s*(?!REDACTED\b)[^\s&;,]"""
 )
-_IN_URLS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
+_MARKS = "-._~:/?#[]@!$&'()*+,;=%"
+_IN_URLS = re.compile(rf"[A-Za-z0-9{re.escape(_MARKS)}]+")
 _PLACE = r"\{[A-Za-z_][A-Za-z0-9_]*%?\}"
 
 Arguments = tuple[tuple[str, str], ...]
@@ -114,9 +115,14 @@ def mask(text: str, arguments: Arguments) -> str:
 
 def reveal(text: str, arguments: Arguments) -> str:
     """What `hide` gave, with the values of arguments in the places that it left for them."""
-    values = {f"{{{name}}}": value for name, value in arguments}
-    values |= {f"{{{name}%}}": quote(value, safe="") for name, value in arguments}
+    values = {f"{{{name}}}": _quoted(value, _MARKS) for name, value in arguments}
+    values |= {f"{{{name}%}}": _quoted(value) for name, value in arguments}
     return re.sub(_PLACE, lambda match: values.get(match[0], match[0]), text)
+
+
+def _quoted(value: str, safe: str = "") -> str:
+    """A value for a URL; what is no UTF-8 came from a command line as the bytes that it was."""
+    return quote(value, safe=safe, errors="surrogateescape")
 
 
 @lru_cache(maxsize=16)
@@ -132,7 +138,7 @@ def _any_form(value: str) -> str:
 
 
 def _forms(character: str) -> Iterator[str]:
-    encoded = "".join(f"%{byte:02x}" for byte in character.encode(errors="replace"))
+    encoded = "".join(f"%{byte:02x}" for byte in character.encode(errors="surrogateescape"))
     yield f"(?i:{encoded})"  # first: the character may be `%` itself
     yield re.escape(character)
     if character == " ":

@@ -164,6 +164,21 @@ def test_what_is_hidden_is_put_back_from_the_arguments_of_another_build() -> Non
     assert reveal(hidden, ()) == hidden
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("a b\r\nX: y", "a%20b%0D%0AX:%20y"),
+        ("日本", "%E6%97%A5%E6%9C%AC"),
+        ("a/%2f?b=c", "a/%2f?b=c"),
+        ("ab\udcff", "ab%FF"),
+    ],
+)
+def test_what_is_put_back_is_a_url_whatever_an_argument_is(value: str, shown: str) -> None:
+    assert reveal("/v{VERSION}/", (("VERSION", value),)) == f"/v{shown}/"
+    encoded = reveal("/v{VERSION%}/", (("VERSION", value),))
+    assert unquote(encoded, errors="surrogateescape") == f"/v{value}/"
+
+
 VALUES = st.text("abcd /%1.{}:", min_size=4, max_size=8)
 NAMES = st.sampled_from(["A", "VERSION", "NAME_2"])
 ARGUMENTS = st.dictionaries(NAMES, VALUES)
