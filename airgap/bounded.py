@@ -24,7 +24,7 @@ _PART = r"""(?:"[^"\n]*+"|'[^'\n]*+'|[A-Za-z0-9_-]++)"""
 _VALUES_A_TABLE = 4
 _TABLE = re.compile(rb"\n[ \t]*+\[(?!\[)")
 # The patterns of tomllib need a hundred bytes for each digit of a number. No text has such a run.
-_MOST_DIGITS = 4_300
+_MOST_DIGITS = 65_536
 _LONG_NUMBER = re.compile(rf"(?<![0-9A-Fa-f_])[0-9A-Fa-f_]{{{_MOST_DIGITS + 1}}}")
 _DEEP_KEY = re.compile(rf"(?<![A-Za-z0-9_-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{_MOST_PARTS}}}")
 
