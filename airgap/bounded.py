@@ -20,6 +20,12 @@ _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 # A key of many parts: tomllib's time for it grows with the square of their number.
 _MOST_PARTS = 64
 _PART = r"""(?:"[^"\n]*+"|'[^'\n]*+'|[A-Za-z0-9_-]++)"""
+# What tomllib notes of each table that has a name of its own.
+_VALUES_A_TABLE = 4
+_TABLE = re.compile(rb"\n[ \t]*+\[(?!\[)")
+# The patterns of tomllib need a hundred bytes for each digit of a number. No text has such a run.
+_MOST_DIGITS = 65_536
+_LONG_NUMBER = re.compile(rf"(?<![0-9A-Fa-f_])[0-9A-Fa-f_]{{{_MOST_DIGITS + 1}}}")
 _DEEP_KEY = re.compile(rf"(?<![A-Za-z0-9_-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{_MOST_PARTS}}}")
 
 
@@ -66,9 +72,12 @@ def read_toml(body: bytes, limit: int) -> dict[str, Any]:
     """
     _check_size(body, limit)
     most = min(limit // _BYTES_A_TOML_VALUE, LIMITS.json_values)
-    if _count(body, ",[{\n") > most:
+    tables = sum(1 for _ in _TABLE.finditer(body))
+    if _count(body, ",[{\n") + _VALUES_A_TABLE * tables > most:
         raise ValueError(f"it has more than {most} values")
     text = body.decode()
+    if _LONG_NUMBER.search(text):
+        raise ValueError(f"it has a number of more than {_MOST_DIGITS} digits")
     if _DEEP_KEY.search(text):
         raise _too_deep()
     try:

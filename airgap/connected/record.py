@@ -225,7 +225,7 @@ def _failed(recording: RecordingSpec, recorder: Recorder) -> BuildError:
     return BuildError(
         f"the build of {recording.name} failed: nothing is recorded",
         meaning="\n  ".join(lines) or "The build's own messages, above, say why.",
-        remedy="mend it and give the same command again: what was fetched is kept",
+        remedy="correct it, and run the same command again: what was fetched is kept",
     )
 
 

@@ -19,7 +19,7 @@ from airgap.errors import AirgapError, NotFoundError, UpstreamError, UsageError
 from airgap.progress import Progress, format_bytes
 from airgap.replay.asked import Asked
 from airgap.replay.recorder import Recorder, upstream_session
-from airgap.replay.redaction import has_secrets
+from airgap.replay.redaction import has_secrets, holds_secrets
 from airgap.spec.request_file import RequestedUrl, RequestFile
 from airgap.store.store import Store
 
@@ -44,7 +44,8 @@ def shown(url: RequestedUrl) -> str:
 
 def why_not(url: RequestedUrl) -> str:
     """Why a URL is not fetched, or nothing if it is."""
-    return url.obstacle or (_SECRET if has_secrets(url.url) else "")
+    secret = has_secrets(url.url) or any(map(holds_secrets, (url.accept, url.range)))
+    return url.obstacle or (_SECRET if secret else "")
 
 
 def check_hosts(asked: RequestFile, refused: Networks = REFUSED) -> None:

@@ -33,8 +33,8 @@ from airgap.replay.asked import Asked
 from airgap.replay.carried import load_recording
 from airgap.replay.dockerfile import needs
 from airgap.replay.lasting import lasting_server
+from airgap.replay.redaction import header_without_secrets
 from airgap.replay.replay import Replay
-from airgap.replay.secret import without_shapes
 from airgap.spec.request_file import RequestedImage, RequestedUrl, RequestFile
 from airgap.spec.stages import BuildOptions
 
@@ -186,7 +186,11 @@ def requested_urls(missed: Sequence[Asked]) -> RequestFile:
     return RequestFile(
         (),
         tuple(
-            RequestedUrl(one.shown, without_shapes(one.accept), without_shapes(one.range))
+            RequestedUrl(
+                one.shown,
+                header_without_secrets(one.accept, one.arguments),
+                header_without_secrets(one.range, one.arguments),
+            )
             for one in missed
         ),
     )

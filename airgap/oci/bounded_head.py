@@ -14,6 +14,7 @@ import io
 import socket
 import ssl
 import time
+from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -114,6 +115,24 @@ class BoundedResponse(HTTPResponse):
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(_Opened(sock), *args, **kwargs)  # type: ignore[arg-type]
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Read the status line of the answer itself, after all that only precede it.
+
+        http.client takes any 1xx but 100 for the answer. The answer itself would then be taken for
+        that to the next request of the connection.
+
+        Raises:
+            HTTPException: The server changes to another protocol, for which nobody asked.
+        """
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if status == HTTPStatus.SWITCHING_PROTOCOLS:
+                raise HTTPException("it changes to another protocol")
+            if status >= HTTPStatus.OK:
+                return version, status, reason
+            while self.fp.readline().strip():
+                pass
 
 
 class BoundedConnection(HTTPConnection):

@@ -112,6 +112,15 @@ class _Session(requests.Session):
             )
         return super().send(request, **kwargs)
 
+    def resolve_redirects(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as there
+        """Do without the next request where redirects are not followed: nobody asks for it.
+
+        requests prepares it all the same, and fails where it cannot read the Location.
+        """
+        if kwargs.get("yield_requests"):
+            return iter(())
+        return super().resolve_redirects(*args, **kwargs)
+
     def rebuild_auth(
         self, prepared_request: requests.PreparedRequest, response: requests.Response
     ) -> None:

@@ -30,19 +30,32 @@ PREFIX = "airgap"
 """The first part of the paths of a mirror, and before `-TOKEN` of the paths of a server."""
 
 
+_PERCENT = "%(?:25)*"  # encoded as often as one likes
+
+
 def _encoded(character: str) -> str:
-    """A pattern for a character, plain or percent-encoded as often as one likes."""
-    percent = "%(?:25)*"
+    """A pattern for a character, plain or percent-encoded, in every way that a server may read."""
+    code = ord(character)
     digits = [
-        "|".join((one, *(f"{percent}{ord(form):x}" for form in dict.fromkeys(one + one.upper()))))
-        for one in f"{ord(character):02x}"
+        "|".join((one, *(f"{_PERCENT}{ord(form):x}" for form in dict.fromkeys(one + one.upper()))))
+        for one in f"{code:02x}"
     ]
-    return rf"{re.escape(character)}|{percent}(?:{digits[0]})(?:{digits[1]})"
+    last = 0x80 | code & 0x3F
+    forms = (  # UTF-8 with more bytes than it needs, and the wide form of East Asian texts
+        bytes((0xC0 | code >> 6, last)),
+        bytes((0xE0, 0x80 | code >> 6, last)),
+        bytes((0xF0, 0x80, 0x80 | code >> 6, last)),
+        chr(code + 0xFEE0).encode(),
+    )
+    ways = [re.escape(character), f"{_PERCENT}(?:{digits[0]})(?:{digits[1]})"]
+    ways += ["".join(f"{_PERCENT}{byte:02x}" for byte in form) for form in forms]
+    return "|".join((*ways, f"{_PERCENT}u(?:00{code:02x}|{code + 0xFEE0:04x})"))
 
 
-_SEPARATOR = f"(?:{_encoded('/')}|{_encoded(chr(92))}|%c0%af)"
-_DOTS = f"(?:{_encoded('.')}|%c0%ae){{1,2}}"
-UPWARD = rf"[^?#]*{_SEPARATOR}{_DOTS}(?:{_SEPARATOR}|[?#]|{_encoded(';')}|%(?:25)*00|$)"
+_SEPARATOR = f"(?:{_encoded('/')}|{_encoded(chr(92))})"
+_DOTS = f"(?:{_encoded('.')}){{1,2}}"
+_BLANK = f"{_PERCENT}(?:00|09|0a|0d|20)"
+UPWARD = rf"[^?#]*{_SEPARATOR}{_DOTS}(?:{_SEPARATOR}|[?#]|{_encoded(';')}|{_BLANK}|$)"
 """A pattern, for Go and Python, for URLs whose path has a dot segment in any encoding.
 
 Servers may take `/airgap-TOKEN/https/../../PATH` for `/PATH`. Case does not count.

@@ -24,13 +24,24 @@ _MOST_DECODINGS = 5
 _REDACTED = re.compile(rf"{REDACTED}(?:-[0-9]{{1,9}})?")
 _USERINFO = re.compile(r"^((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)[^/?#]*@")
 # No pattern may try a long text from each of its characters: others write these texts.
-_INNER_USERINFO = re.compile(r"(//)(?!REDACTED(?:-[0-9]+)?@)(?=[^/?#@:]*:)[^/?#@]*@")
-# A name and what is said of it, as in queries, forms and JSON.
+_INNER_USERINFO = re.compile(
+    r"""([:/\\][/\\]) (?!REDACTED(?:-[0-9]+)?@) (?=[^/\\?#@:]*:) [^/\\?#@]*@
+    | (https?://) (?!REDACTED(?:-[0-9]+)?@) [^/\\?#@]+@""",
+    re.VERBOSE | re.IGNORECASE,
+)
+# Without a scheme. Packages with versions look nearly like it, so do addresses of mail.
+_BARE_USERINFO = re.compile(
+    r"(?!mailto:|acct:)[^\s/\\?#@:]+:[^\s/\\?#@]+@"
+    r"(?:(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}|(?:[0-9]{1,3}\.){3}[0-9]{1,3}|localhost)"
+    r"(?::[0-9]+)?(?:[/?#]|$)"
+)
+# A name and what is said of it, as in queries, forms, JSON and headers.
 _BETWEEN = r"""\s=&;,?/"'{}:"""
 _NAMED = re.compile(
-    rf"""(?<![^{_BETWEEN}])([^{_BETWEEN}]+)(?:["']?=|["']:)(?!\s?REDACTED\b)\s?[^\s&;,]"""
+    rf"""(?<![^{_BETWEEN}])([^{_BETWEEN}]+)(?:["']?=|["']\s?:|:(?=\s))\s*(?!REDACTED\b)[^\s&;,]"""
 )
-_IN_URLS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
+_MARKS = "-._~:/?#[]@!$&'()*+,;=%"
+_IN_URLS = re.compile(rf"[A-Za-z0-9{re.escape(_MARKS)}]+")
 _PLACE = r"\{[A-Za-z_][A-Za-z0-9_]*%?\}"
 
 Arguments = tuple[tuple[str, str], ...]
@@ -63,6 +74,12 @@ def numbered(url: str, number: int) -> str:
 def has_secrets(url: str) -> bool:
     """Whether there is anything in it that `without_secrets` takes away."""
     return without_secrets(url) != url
+
+
+def header_without_secrets(value: str, arguments: Arguments) -> str:
+    """The value of a header of a request, for people: nothing of it where it has a secret."""
+    secret = holds_secrets(value) or used_in(value, secret_arguments(arguments))
+    return REDACTED if secret else value
 
 
 def secret_arguments(arguments: Arguments) -> Arguments:
@@ -98,9 +115,14 @@ def mask(text: str, arguments: Arguments) -> str:
 
 def reveal(text: str, arguments: Arguments) -> str:
     """What `hide` gave, with the values of arguments in the places that it left for them."""
-    values = {f"{{{name}}}": value for name, value in arguments}
-    values |= {f"{{{name}%}}": quote(value, safe="") for name, value in arguments}
+    values = {f"{{{name}}}": _quoted(value, _MARKS) for name, value in arguments}
+    values |= {f"{{{name}%}}": _quoted(value) for name, value in arguments}
     return re.sub(_PLACE, lambda match: values.get(match[0], match[0]), text)
+
+
+def _quoted(value: str, safe: str = "") -> str:
+    """A value for a URL; what is no UTF-8 came from a command line as the bytes that it was."""
+    return quote(value, safe=safe, errors="surrogateescape")
 
 
 @lru_cache(maxsize=16)
@@ -116,7 +138,7 @@ def _any_form(value: str) -> str:
 
 
 def _forms(character: str) -> Iterator[str]:
-    encoded = "".join(f"%{byte:02x}" for byte in character.encode(errors="replace"))
+    encoded = "".join(f"%{byte:02x}" for byte in character.encode(errors="surrogateescape"))
     yield f"(?i:{encoded})"  # first: the character may be `%` itself
     yield re.escape(character)
     if character == " ":
@@ -139,13 +161,13 @@ def _decodings(text: str) -> list[str]:
 
 def _clean_path(path: str) -> str:
     """The path, in which URLs, parameters (`;name=value`) and shapes may be."""
-    clean = _INNER_USERINFO.sub(rf"\1{REDACTED}@", path)
+    clean = _INNER_USERINFO.sub(rf"\1\2{REDACTED}@", path)
     return "/".join(_clean_segment(segment) for segment in clean.split("/"))
 
 
 def _clean_segment(segment: str) -> str:
     first, semicolon, rest = segment.partition(";")
-    if any(map(is_secret_value, _decodings(first)[1:])):
+    if _BARE_USERINFO.match(first) or any(map(holds_secrets, _decodings(first)[1:])):
         first = REDACTED
     return _clean_parameters(first) + semicolon + _clean_parameters(rest)
 
@@ -159,9 +181,9 @@ def _clean_parameters(text: str) -> str:
     cleaned = []
     for parameter in text.split(";"):
         name, equals, value = parameter.partition("=")
-        if not value:
-            cleaned.append(REDACTED if _is_shaped(name) else parameter)
-        elif _REDACTED.fullmatch(value) or not _is_secret(name, value):
+        if _is_shaped(name):
+            cleaned.append(REDACTED)
+        elif not value or _REDACTED.fullmatch(value) or not _is_secret(name, value):
             cleaned.append(parameter)
         else:
             cleaned.append(f"{name}{equals}{REDACTED}")
@@ -184,6 +206,7 @@ def holds_secrets(value: str) -> bool:
         is_secret_value(inner)
         or _USERINFO.match(inner) is not None
         or _INNER_USERINFO.search(inner) is not None
+        or _BARE_USERINFO.match(inner) is not None
         or any(is_secret_name(found[1]) for found in _NAMED.finditer(inner))
         for inner in (value, *_decodings(unquote_plus(value)))
     )

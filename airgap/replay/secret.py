@@ -10,7 +10,7 @@ REDACTED = "REDACTED"
 _SECRET = re.compile(
     """
     token | pass | secret | key | auth | credential | creds?$ | session | sig | jwt | bearer
-    | cookie | hmac | otp$ | ^otp | pwd | ticket | ^pat$ | ^policy$ | ^hdne?[at]s?$
+    | cookie | hmac | otp$ | ^otp | pwd | ticket | assertion | sessid | ^policy$ | ^hdne?[at]s?$
     | ^googleaccessid$ | ^sas$ | ^xjfrogartapi$ | ^xgoogapi
     """,
     re.VERBOSE,
@@ -27,6 +27,8 @@ _HARMLESS = re.compile(
     """,
     re.VERBOSE,
 )
+# So short that only a whole word counts.
+_SECRET_WORD = re.compile(r"(?<![a-z0-9])(?:pat|sid|pw|psw)(?![a-z0-9])", re.IGNORECASE)
 _WORD_PARTS = re.compile(r"[^A-Za-z0-9]+")
 # How well-known kinds of secrets look, and nothing else does.
 _SHAPES = re.compile(
@@ -34,16 +36,28 @@ _SHAPES = re.compile(
     (?<![A-Za-z0-9])
     (?:
       gh[a-z]_[A-Za-z0-9]{16,} | github_pat_[A-Za-z0-9_]{16,}
-    | gl(?:pat|dt|rt|rtr|cbt|ptt|ft|imt|agent|soat|ffct)-[A-Za-z0-9_.-]{16,}
+    | gl(?:pat|dt|rt|rtr|cbt|ptt|ft|imt|agent|soat|ffct|wt)-[A-Za-z0-9_.-]{16,}
+    | gloas-[A-Za-z0-9_.-]{16,} | GR1348941[A-Za-z0-9_-]{16,}
     | npm_[A-Za-z0-9]{16,} | pypi-(?:AgE[A-Za-z0-9_-]{8,}|[A-Za-z0-9_]{16,})
     | rubygems_[0-9a-f]{32,} | cio[A-Za-z0-9]{32} | oy2[a-z0-9]{43} | dckr_[a-z]+_[A-Za-z0-9_-]{16,}
     | eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)*
-    | A(?:KIA|SIA|ROA|IDA)[A-Z0-9]{12,} | AIza[A-Za-z0-9_-]{30,} | ya29\.[A-Za-z0-9_-]{16,}
+    | A(?:KIA|SIA|ROA|IDA|BIA)[A-Z0-9]{12,} | LTAI[A-Za-z0-9]{12,}
+    | AIza[A-Za-z0-9_-]{30,} | ya29\.[A-Za-z0-9_-]{16,}
     | xox[a-z]-[A-Za-z0-9-]{10,} | xapp-[A-Za-z0-9-]{16,}
     | hf_[A-Za-z0-9]{16,} | sk-(?:[a-z0-9]{2,12}-){0,2}[A-Za-z0-9_]{16,}
     | [rs]k_(?:live|test)_[A-Za-z0-9]{10,} | AKCp[A-Za-z0-9]{10,} | cmVmd[A-Za-z0-9]{10,}
     | hv[sb]\.[A-Za-z0-9_-]{16,} | do[a-z]_v1_[0-9a-f]{32,} | glsa_[A-Za-z0-9_]{16,}
     | SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,} | shp[a-z]{2}_[0-9a-fA-F]{16,}
+    | AT(?:ATT|CTT|STT|BB)[A-Za-z0-9_=-]{16,} | GOCSPX-[A-Za-z0-9_-]{16,} | 1//0[A-Za-z0-9_-]{24,}
+    | (?: bkua | clojars | CLOJARS | figd | fm[12][ar]? | fo1 | gsk | lin_api | nfp | ntn | nvapi
+        | pnu | pplx | pul | p8e | rdme | r8 | sbp | sgp | sntry[su] | sq0[a-z]{3} | tfp | xkeysib
+        | (?:duffel|shippo)_(?:live|test) | API | HRKU | NRAK | PMAK )[_-][A-Za-z0-9]{20,}
+    | pscale_[a-z]+_[A-Za-z0-9_=.-]{24,} | dp\.[a-z]{2,5}\.[A-Za-z0-9]{24,} | dapi[0-9a-f]{32}
+    | dt0[a-z][0-9]{2}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{16,} | EZ[AT]K[A-Za-z0-9]{48,}
+    | [A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{16,} | [A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk
+    | sha256~[A-Za-z0-9_-]{43} | AGE-SECRET-KEY-1[A-Z0-9]{32,}
+    | (?:bot)?[0-9]{6,}:AA[A-Za-z0-9_-]{30,} | T[A-Z0-9]{8,}/B[A-Z0-9]{8,}/[A-Za-z0-9]{20,}
+    | -----BEGIN\ [A-Z\ ]{0,40}PRIVATE\ KEY
     )
     """,
     re.VERBOSE,
@@ -53,7 +67,8 @@ _SCHEMES = re.compile(r"(?:basic|bearer|digest|token)\s+[A-Za-z0-9+/=_.~-]{8,}",
 
 def is_secret_name(name: str) -> bool:
     """Whether the name of a parameter, a header or a build argument says that it holds a secret."""
-    return _SECRET.search(_HARMLESS.sub(" ", _WORD_PARTS.sub("", name).lower())) is not None
+    joined = _HARMLESS.sub(" ", _WORD_PARTS.sub("", name).lower())
+    return bool(_SECRET.search(joined) or _SECRET_WORD.search(name))
 
 
 def is_secret_value(value: str) -> bool:

@@ -155,7 +155,7 @@ class _Exchange(BaseHTTPRequestHandler):
         if route is None or not self.request_version.startswith("HTTP/1."):
             self._refuse(HTTPStatus.BAD_REQUEST, "this is the path of nothing to download")
             return
-        if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+        if self._has_body():
             self._refuse(HTTPStatus.BAD_REQUEST, "a request with a body cannot be recorded")
             return
         sent = tuple((name, str(value)) for name, value in self.headers.items())
@@ -166,6 +166,12 @@ class _Exchange(BaseHTTPRequestHandler):
             self._send(answer, _led_back(answer.headers, route.url, back))
         finally:
             answer.close()
+
+    def _has_body(self) -> bool:
+        """Whether a body follows, or something that some server may take for one."""
+        sizes = self.headers.get_all("Content-Length", [])
+        unclear = self.headers.defects or "Transfer-Encoding" in self.headers
+        return bool(unclear) or any(size != "0" for size in sizes)
 
     def _answer(self, asked: Asked, sent: Headers, user: str) -> Answer:
         try:

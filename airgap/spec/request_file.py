@@ -61,8 +61,8 @@ class RequestedUrl:
 
     Attributes:
         url: As it may be shown: without secrets, and without values of build arguments.
-        accept: The header's value, or nothing.
-        range: The header's value, or nothing.
+        accept: The header's value without secrets, or nothing.
+        range: The header's value without secrets, or nothing.
     """
 
     url: str
@@ -72,7 +72,7 @@ class RequestedUrl:
     @property
     def obstacle(self) -> str:
         """Why the URL cannot be asked for as it is, and what to do; nothing if it can be."""
-        if _SECRET.search(self.url):
+        if any(map(_SECRET.search, (self.url, self.accept, self.range))):
             return "a secret was taken out of it: record the build, with airgap bundle --record"
         if names := dict.fromkeys(_ARGUMENT.findall(self.url)):
             return f"write the value of the build argument {' and '.join(names)} into its place"

@@ -93,6 +93,11 @@ Endless = tuple[Callable[[], Iterator[bytes]], float]
 HEADS: dict[str, Endless] = {
     "1xx": (lambda: forever(b"HTTP/1.1 100 Continue\r\n\r\n"), 0),
     "slow 1xx": (lambda: forever(b"HTTP/1.1 100 Continue\r\n\r\n"), _SLOW),
+    "hints": (lambda: forever(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"), 0),
+    "hints without an end": (
+        lambda: after(b"HTTP/1.1 103 Early Hints\r\n", forever(b"Link: </a>\r\n")),
+        0,
+    ),
     "1xx with headers": (lambda: forever(b"HTTP/1.1 100 Continue\r\nA: b\r\n\r\n"), 0),
     "slow status": (lambda: after(b"HTTP/1.1 200 ", forever(b"x")), _SLOW),
     "slow name": (lambda: after(b"HTTP/1.1 200 OK\r\n", forever(b"x")), _SLOW),
@@ -184,6 +189,22 @@ def test_an_answer_in_small_pieces_with_1xx_and_trailers_is_read() -> None:
     pieces = [answer[place : place + 1] for place in range(len(answer))]
     with serving(pieces) as address, ask(address) as response:
         assert read_document(response, "it", 1_000, 5) == b"hello world"
+
+
+@pytest.mark.parametrize("status", ["100 Continue", "102 Processing", "103 Hints", "199 X"])
+def test_what_precedes_an_answer_is_not_taken_for_it(status: str) -> None:
+    """The answer itself would be taken for that to the next request of the connection."""
+    hints = f"HTTP/1.1 {status}\r\nLink: </a>\r\n\r\n".encode()
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+    with serving([hints * 2, answer], _SLOW) as address, ask(address) as response:
+        assert response.status_code == requests.codes.ok
+        assert read_document(response, "it", 1_000, 5) == b"hello"
+
+
+def test_no_other_protocol_is_taken_up() -> None:
+    head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n"
+    with serving([head]) as address, pytest.raises(AirgapError, match="another protocol"):
+        ask(address)
 
 
 def test_many_chunks_are_no_head_without_an_end() -> None:

@@ -43,7 +43,7 @@ ask() {
   echo >> /results/said
 }
 """
-_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE", "get")
 _PATHS = (
     "/airgap/https/../../secret",
     "/airgap/https/h/secret",
@@ -53,6 +53,8 @@ _PATHS = (
     "/BASE/https/h%2f..%2f..%2f../secret",
     "/BASE/https/..;/..;/secret",
     "/BASE/https/h/./../..\\\\..",
+    "/BASE/https/h#/../../../secret",
+    "/BASE/https/h%23/%e0%80%ae./%u002E./secret",
     "/BASE/secret",
     "/BASE/../secret",
     "/secret",

@@ -448,6 +448,16 @@ def test_certificates_are_checked(store: Store, tmp_path: Path) -> None:
         assert site.paths == ["/a"]
 
 
+@pytest.mark.parametrize(
+    ("location", "given"), [("/\xe9", "/%E9"), ("http://[", "http://["), ("//[::1", "//[::1")]
+)
+def test_any_location_of_a_redirect_is_passed_on(store: Store, location: str, given: str) -> None:
+    with build(store, lambda visit: visit.give(302, ("Location", location))) as one:
+        got = one.get("/a")
+        assert (got.status, got.headers["Location"]) == (302, given)
+        assert one.recorder.failures == ()
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "PATCH", "X"])
 def test_other_methods_are_refused(store: Store, method: str) -> None:
     with build(store, plain) as one:

@@ -134,6 +134,12 @@ def test_fifty_connections_at_once(served: Server) -> None:
         (b"BREW /https/h/small HTTP/1.1\r\n\r\n", b"405"),
         (b"GET /https/h/small HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", b"400"),
         (b"GET /https/h/small HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"400"),
+        (
+            b"GET /https/h/small HTTP/1.1\r\nContent-Length: 0\r\nContent-Length: 3\r\n\r\nabc",
+            b"400",
+        ),
+        (b"GET /https/h/small HTTP/1.1\r\nContent-Length : 3\r\n\r\nabc", b"400"),
+        (b"GET /https/h/small HTTP/1.1\r\nno header\r\nContent-Length: 3\r\n\r\nabc", b"400"),
         (b"GET /https/h/" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n", b"414"),
         (b"GET /https/h/" + b"x" * 40_000 + b" HTTP/1.1\r\n\r\n", b"400"),
         (b"GET /https/h/small HTTP/1.1\r\nA: " + b"x" * 70_000 + b"\r\n\r\n", b"431"),

@@ -149,7 +149,16 @@ def test_documents_of_tiny_values_take_little_memory(
     assert bounded(program(tree.replace("N", str(count))), tmp_path, 700 * MIB) == code
 
 
-@pytest.mark.parametrize("tree", ["'x = [' + '[],' * N + ']'", "'x.y=1\\n' * N"])
+@pytest.mark.parametrize(
+    "tree",
+    [
+        "'x = [' + '[],' * N + ']'",
+        "'x.y=1\\n' * N",
+        "'\\n\\t'.join(f'[{one:x}]' for one in range(N // 3))",
+        "'x = 1.' + '1' * N * 5",
+        "'x = 0x' + 'a' * N * 5",
+    ],
+)
 def test_a_request_of_tiny_values_takes_little_memory(tree: str, tmp_path: Path) -> None:
     count = LIMITS.request_bytes // 6 - 9
     assert bounded(_request(tree.replace("N", str(count))), tmp_path, 700 * MIB) == 2

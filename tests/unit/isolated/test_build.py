@@ -8,11 +8,12 @@ import pytest
 from airgap.builder.arguments import BuildArguments
 from airgap.bundle.contents import RecordingEntry
 from airgap.errors import NotFoundError, UsageError
-from airgap.isolated.build import _shared, build_options, choose
+from airgap.isolated.build import _shared, build_options, choose, requested_urls
 from airgap.isolated.stock import Stock
 from airgap.isolated.wanted import Wanted
 from airgap.oci.digest import digest_of
 from airgap.oci.platform import native_platform, parse_platform
+from airgap.replay.asked import Asked
 from airgap.store.store import Store
 
 
@@ -103,3 +104,26 @@ def test_builds_wait_for_each_other_where_other_users_cannot_hold_them_up(tmp_pa
     stock.replay.root.mkdir(mode=0o750)
     with _shared(stock) as folder:
         assert folder == stock.replay.root
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/json; token=S3cr3tS3cr3t",
+        "application/json; v=S3cr3tS3cr3t",
+        "x/ghp_0123456789abcdefABCDEF",
+        "x/y; to=https://u:S3cr3tS3cr3t@h/",
+    ],
+)
+def test_no_secret_of_a_header_gets_into_a_request(accept: str) -> None:
+    arguments = (("MY_TOKEN", "S3cr3tS3cr3t"),)
+    missed = Asked("https://h/p", accept, "bytes=0-1").knowing(arguments)
+    (url,) = requested_urls([missed]).urls
+    assert (url.accept, url.range) == ("REDACTED", "bytes=0-1")
+    assert "a secret was taken out" in url.obstacle
+
+
+def test_a_header_without_a_secret_is_asked_for_as_it_was() -> None:
+    missed = Asked("https://h/p", "application/json; q=0.8, */*").knowing((("V", "0.8,"),))
+    (url,) = requested_urls([missed]).urls
+    assert (url.accept, url.obstacle) == ("application/json; q=0.8, */*", "")

@@ -66,9 +66,43 @@ def test_what_a_mirror_is_asked_leads_back_to_it() -> None:
     assert read_path("/https/h/airgap/https/x/p") == Route("https://h/airgap/https/x/p")
 
 
-DOT = st.sampled_from([".", "%2e", "%2E", "%252e", "%25252E", "%%32e", "%2%65", "%c0%ae"])
-SLASH = st.sampled_from(["/", "\\", "%2f", "%2F", "%5C", "%252f", "%25255c", "%c0%af"])
-END = st.one_of(SLASH, st.sampled_from(["", "?x", ";x", ";/", "%3b", "%00"]))
+DOT = st.sampled_from(
+    [
+        ".",
+        "%2e",
+        "%2E",
+        "%252e",
+        "%25252E",
+        "%%32e",
+        "%2%65",
+        "%c0%ae",
+        "%e0%80%AE",
+        "%f0%80%80%ae",
+        "%25c0%25ae",
+        "%u002e",
+        "%uFF0E",
+        "%ef%bc%8e",
+    ]
+)
+SLASH = st.sampled_from(
+    [
+        "/",
+        "\\",
+        "%2f",
+        "%2F",
+        "%5C",
+        "%252f",
+        "%25255c",
+        "%c0%af",
+        "%c1%9C",
+        "%e0%80%af",
+        "%25c0%25af",
+        "%u002F",
+        "%u005c",
+        "%ef%bc%8f",
+    ]
+)
+END = st.one_of(SLASH, st.sampled_from(["", "?x", ";x", ";/", "%3b", "%00", "%20", "%250a"]))
 
 
 @given(SLASH, st.lists(DOT, min_size=1, max_size=2), END, st.text("ab/", max_size=5))

@@ -27,10 +27,12 @@ SECRET_NAMES = (
     "license_key", "github_token", "npm_token", "ci_job_token", "session_token", "x-api-key",
     "private_key", "api_secret", "%2574oken", "passPhrase", "auth[token]", "user.credentials",
     "authorToken", "designKey", "signed_secret", "OAuth", "clientAssertionJWT", "awsSig", "otp",
+    "client_assertion", "PHPSESSID", "connect.sid", "pw", "gh_pat", "access_token[]", "a;token",
 )  # fmt: skip
 PLAIN_NAMES = (
     "page", "v", "sv", "se", "X-Amz-Date", "go-get", "response-content-disposition", "author",
     "keywords", "keyserver", "monkey", "signed-by", "design", "compass", "tokenizer", "bypass",
+    "path", "side", "compat", "format",
 )  # fmt: skip
 SECRET = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ", min_size=8, max_size=20)
 TEXT = st.text("abcdefghijklmnopqrstuvwxyz/=;.%2F", max_size=12)
@@ -59,6 +61,26 @@ TEXT = st.text("abcdefghijklmnopqrstuvwxyz/=;.%2F", max_size=12)
         ("/https://u:p@h/a", "/https://REDACTED@h/a"),
         ("/a;v=1;jsessionid=abc/b", "/a;v=1;jsessionid=REDACTED/b"),
         ("/p#/done?token=abc", "/p#/done?token=REDACTED"),
+        ("/https%3A%2F%2Fu%3Apw1%40h.example/a", "/REDACTED/a"),
+        ("/https%253A%252F%252Fh%252F%253Ftoken%253Dabc/a", "/REDACTED/a"),
+        ("/https:/u:p@h/a", "/https:/REDACTED@h/a"),
+        ("/https://abc@h/a", "/https://REDACTED@h/a"),
+        ("/u:p@h.example:80/a", "/REDACTED/a"),
+        ("/https%3A//u%3Ap%40h.example/a", "/https%3A//REDACTED/a"),
+        ("/p?to=u:p@h.example&x=1", "/p?to=REDACTED&x=1"),
+        ("/p?to=u%3Ap%40127.0.0.1%3A80", "/p?to=REDACTED"),
+        ("/p?to=https:%5C%5Cu:p@h", "/p?to=REDACTED"),
+        ("/p?h=Authorization:%20abc", "/p?h=REDACTED"),
+        ("/p?h=PRIVATE-TOKEN:++abc", "/p?h=REDACTED"),
+        ("/p?h=%7B%22apiKey%22%20:%20%20%22abc%22%7D", "/p?h=REDACTED"),
+        (
+            "/npm:react@18.2.0/image:1.0@sha256:abc/@a/b",
+            "/npm:react@18.2.0/image:1.0@sha256:abc/@a/b",
+        ),
+        ("/p?q=g:com.auth0+AND+a:java-jwt", "/p?q=g:com.auth0+AND+a:java-jwt"),
+        ("/services/T01234567/B01234567/0123456789abcdefABCD", "/services/REDACTED"),
+        ("/p?x=1//0abcdefghijklmnopqrstuvwxyz", "/p?x=REDACTED"),
+        ("/p?who=acct:a@b.example", "/p?who=acct:a@b.example"),
         ("/p?to=https%3A%2F%2Fh%2F%3Fpage%3D2", "/p?to=https%3A%2F%2Fh%2F%3Fpage%3D2"),
     ],
 )
@@ -79,7 +101,13 @@ def test_other_parameters_are_not(name: str) -> None:
     assert not redaction.has_secrets(f"https://h/?{name}=value")
 
 
-@pytest.mark.parametrize("unit", ["a=", "a", ";", "//:", "%25", "xoxa-", "sk-a-", "'\"", "eyJ."])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        *("a=", "a", ";", "//:", "%25", "xoxa-", "sk-a-", "'\"", "eyJ.", ":\\", "a:a@", "T/B"),
+        *("0:AA", "dp.pt.", "https://", "-----BEGIN ", "a: ", '": '),
+    ],
+)
 def test_a_long_url_of_somebody_else_is_read_in_time_that_grows_with_it(unit: str) -> None:
     """A pattern that tries from each character would take minutes, and a recursion would end."""
     long = unit * (30_000 // len(unit))
@@ -136,6 +164,21 @@ def test_what_is_hidden_is_put_back_from_the_arguments_of_another_build() -> Non
     assert reveal(hidden, ()) == hidden
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("a b\r\nX: y", "a%20b%0D%0AX:%20y"),
+        ("日本", "%E6%97%A5%E6%9C%AC"),
+        ("a/%2f?b=c", "a/%2f?b=c"),
+        ("ab\udcff", "ab%FF"),
+    ],
+)
+def test_what_is_put_back_is_a_url_whatever_an_argument_is(value: str, shown: str) -> None:
+    assert reveal("/v{VERSION}/", (("VERSION", value),)) == f"/v{shown}/"
+    encoded = reveal("/v{VERSION%}/", (("VERSION", value),))
+    assert unquote(encoded, errors="surrogateescape") == f"/v{value}/"
+
+
 VALUES = st.text("abcd /%1.{}:", min_size=4, max_size=8)
 NAMES = st.sampled_from(["A", "VERSION", "NAME_2"])
 ARGUMENTS = st.dictionaries(NAMES, VALUES)
@@ -181,8 +224,12 @@ def test_a_value_is_hidden_however_it_is_encoded(value: str, random: Random) -> 
         ("password", True),
         ("AUTH", True),
         ("npmAuthToken", True),
-        ("GH_PAT", False),
+        ("GH_PAT", True),
         ("PAT", True),
+        ("COMPAT", False),
+        ("PATTERN", False),
+        ("SID", True),
+        ("SIDE", False),
         ("DB_PASS", True),
         ("VERSION", False),
         ("GOOS", False),
@@ -203,6 +250,16 @@ SHAPED = (
     "hf_abcdefghijABCDEFGHIJ",
     "xoxb-123456789012-abcdefABCDEF", "xoxp-123456789012-123-abcdefABCDEF",
     "sk-0123456789abcdefABCDEF", "sk-proj-0123456789abcdefABCDEF",
+    "LTAI0123456789abcdefABCD", "ABIA0123456789ABCDEF", "gloas-0123456789abcdefABCD",
+    "ATATT3xFfGF00123456789abcdef", "ATBB0123456789abcdefABCDEF", "GOCSPX-0123456789abcdefABCD",
+    "sbp_0123456789abcdef0123456789abcdef01234567",
+    "PMAK-0123456789abcdef01234567-0123456789abcdef0123456789abcdef01",
+    "pscale_tkn_0123456789abcdefABCDEF0123456789", "dp.pt.0123456789abcdefABCDEF0123456789abcdef",
+    "dapi0123456789abcdef0123456789abcdef", "0123456789abcd.atlasv1.0123456789abcdefABCDEF",
+    "012345_0123456789abcdefABCDEF0123456_mmk",
+    "sha256~0123456789abcdefABCDEF0123456789abcdefABCDE",
+    "AGE-SECRET-KEY-10123456789ABCDEF0123456789ABCDEF",
+    "bot123456789:AA0123456789abcdefABCDEF0123456789",
 )  # fmt: skip
 
 
@@ -216,6 +273,8 @@ USUAL = (
     "/task-runner-with-a-long-name/", "/desk-environment-0123456789/", "/sk-SK/messages.po",
     "/@scope%2fname/-/name-1.0.0.tgz", "/by-hash/SHA256/" + "0123456789abcdef" * 4,
     "/debian/pool/main/k/keyutils/libkeyutils1_1.6.3-2_amd64.deb", "/author/monkey=1/x",
+    "/key-value-store-of-a-long-name/", "/API-REFERENCE.html", "/sha256:" + "0123456789abcdef" * 4,
+    "/T12345678/B12345678/readme", "/https://h/@user/x", "/p%3A2.0-1_amd64.deb", "/pul-1.0/fm2_x",
 )
 # fmt: on
 
