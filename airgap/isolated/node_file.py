@@ -6,6 +6,7 @@ than trust the registries that it names, and open the port that it names to whom
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from airgap.disk import read_regular
 from airgap.errors import IntegrityError, UsageError
 from airgap.isolated.state import write_file
 from airgap.limits import LIMITS
-from airgap.oci.registries import is_loopback, is_server
+from airgap.oci.registries import is_server
 from airgap.trust.certificates import (
     Certified,
     belong_together,
@@ -28,7 +29,9 @@ from airgap.trust.certificates import (
 )
 
 _FORMAT = 1
-_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9.-]*):([0-9]{1,5})")
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9.-]*):([1-9][0-9]{0,4})")
+# Some programs read a name that ends like this as an IPv4 address: `127.1`, `0x7f000001`.
+_NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)")
 _LAST_PORT = 65535
 NODE_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
@@ -72,7 +75,7 @@ def split_address(address: str) -> tuple[str, int]:
         UsageError: It is something else.
     """
     found = _ADDRESS.fullmatch(address)
-    if not found or not 0 < int(found[2]) <= _LAST_PORT:
+    if not found or int(found[2]) > _LAST_PORT:
         raise UsageError(f"{address[:100]!r} is not HOST:PORT")
     return found[1].strip("[]").lower(), int(found[2])
 
@@ -145,8 +148,8 @@ def parse_node_file(data: bytes, now: datetime) -> NodeFile:
         raise UsageError(f"it names more than {LIMITS.node_registries} registries")
     for address in registries:
         host, _ = split_address(address)
-        # A loopback would stand in for this host's own; any other name might be anybody's.
-        if is_loopback(address) or not is_server(address) or not is_authority_of(authority, host):
+        # Any other name might be anybody's.
+        if not (is_server(address) and _is_elsewhere(host) and is_authority_of(authority, host)):
             raise UsageError(f"its authority cannot vouch for {address}")
     if authority and not registries:
         raise UsageError("it has an authority, and names no registry")
@@ -154,6 +157,21 @@ def parse_node_file(data: bytes, now: datetime) -> NodeFile:
     if to_bytes(file) != data:
         raise UsageError("it is not in the form that airgap node add writes")
     return file
+
+
+def _is_elsewhere(host: str) -> bool:
+    """Whether a host is another machine for every program: what runs here has its own authority.
+
+    Args:
+        host: An IP address or a name, in lower case, from `split_address`.
+    """
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return not ("localhost" in host or host.endswith(".") or _NUMBER.fullmatch(host))
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    address = mapped or address
+    return not (address.is_loopback or address.is_unspecified)
 
 
 def _document(data: bytes) -> dict[str, str]:

@@ -6,7 +6,7 @@ import os
 import pwd
 import re
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +19,10 @@ from airgap.trust.keys import PublicKey, load_public
 # A whole bundle, or a volume of one on several media. SHA256SUMS is no sign of one: it is copied
 # to the host, into the folder of the key, before anything is checked.
 _OF_A_BUNDLE = re.compile(r"bundle\.json|(images|replay)\.tar\.[0-9]{3,}", re.I)
+_ANOTHER_WAY = (
+    "compare its fingerprint with one that came another way, copy it to a folder of its own on "
+    "this host, then: airgap trust add FILE"
+)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -156,12 +160,23 @@ def refuse_key_with_any_bundle(key: Path) -> None:
     The file systems of `/` and of this user's home are no such mounts: bundles are copied there.
 
     Raises:
-        TrustError: `key` is there, or cannot be read.
+        TrustError: `key` is there, or cannot be read, or its mount has too many folders to tell.
     """
-    mount = _mount(_resolved(key))
-    beside = any(_is_bundle(folder) for folder in _resolved(key).parents)
-    if beside or (mount.stat().st_dev not in _own_devices() and _has_bundle(mount)):
+    if any(_is_bundle(folder) for folder in _resolved(key).parents):
         raise _from_medium(key)
+    mount = _mount(_resolved(key))
+    if mount.stat().st_dev in _own_devices():
+        return
+    for number, folder in enumerate(_all_folders(mount)):
+        if _is_bundle(folder):
+            raise _from_medium(key)
+        if number >= LIMITS.searched_folders:
+            raise TrustError(
+                f"there are more than {LIMITS.searched_folders} folders on {mount}, where the key "
+                f"{key} is",
+                meaning="airgap did not search them all, so a bundle may be there, too.",
+                remedy=_ANOTHER_WAY,
+            )
 
 
 def _is_bundle(folder: Path) -> bool:
@@ -172,27 +187,18 @@ def _is_bundle(folder: Path) -> bool:
         return False
 
 
-def _has_bundle(mount: Path) -> bool:
-    """Whether a bundle is on the mount itself, within the first folders of it."""
+def _all_folders(mount: Path) -> Iterator[Path]:
+    """Yield a mount and all folders below it, but for those on other mounts."""
     device = mount.stat().st_dev
     waiting = [mount]
-    for folder in waiting:  # it grows
-        if _is_bundle(folder):
-            return True
-        if len(waiting) < LIMITS.searched_folders:
-            waiting += _folders(folder, device)
-    return False
-
-
-def _folders(folder: Path, device: int) -> list[Path]:
-    try:
-        return [
-            path
-            for path in folder.iterdir()
-            if stat.S_ISDIR((status := path.lstat()).st_mode) and status.st_dev == device
-        ]
-    except OSError:
-        return []
+    while waiting:
+        folder = waiting.pop()
+        yield folder
+        with suppress(OSError):
+            for path in folder.iterdir():
+                status = path.lstat()
+                if stat.S_ISDIR(status.st_mode) and status.st_dev == device:
+                    waiting.append(path)
 
 
 def _resolved(key: Path) -> Path:
@@ -238,6 +244,5 @@ def _from_medium(key: Path) -> TrustError:
     return TrustError(
         f"the key {key} is on the medium of a bundle that it would prove genuine",
         meaning="Whoever changed the bundle could have put it there.",
-        remedy="compare its fingerprint with one that came another way, copy it to a folder of its "
-        "own on this host, then: airgap trust add FILE",
+        remedy=_ANOTHER_WAY,
     )

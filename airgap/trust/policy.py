@@ -91,15 +91,16 @@ def check_expiry(expires: datetime | None, now: datetime, history: Sequence[Know
 def check_created(created: datetime, now: datetime, history: Sequence[Known]) -> None:
     """Refuses a bundle that says it was made in the future.
 
-    Every later bundle with a right date would count as older. A clock that is behind bundles of
-    this host, or was never set, says nothing about that.
+    Every later bundle with a right date would count as older. A clock that was never set, or that
+    is far behind a bundle of this host, says nothing about that.
 
     Raises:
         TrustError: The date is more than `LIMITS.ahead_seconds` after the clock.
     """
-    floor = datetime.fromtimestamp(LIMITS.clock_seconds, UTC)
-    is_set = now >= max([floor, *(known.created for known in history)])
-    if is_set and created > now + timedelta(seconds=LIMITS.ahead_seconds):
+    latest = now + timedelta(seconds=LIMITS.ahead_seconds)
+    is_set = now >= datetime.fromtimestamp(LIMITS.clock_seconds, UTC)
+    # What it took before may be that far ahead of it, too.
+    if is_set and created > latest and all(known.created <= latest for known in history):
         raise TrustError(
             f"the bundle was made on {created:%Y-%m-%d %H:%M} UTC, and the clock of this host says "
             f"{now:%Y-%m-%d %H:%M} UTC",

@@ -460,6 +460,35 @@ def test_an_old_bundle_moves_no_tag_of_a_registry_under_another_name(
     assert theirs.crane("digest", theirs.name(place)) == old.entry.digest
 
 
+def test_an_old_bundle_moves_no_flat_tag_of_another_upstream_host(
+    somebodys: StartRegistry, key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both hosts' images have one path there, and only one of the bundles is installed."""
+    theirs, signer = somebodys(), load_private(key, None)
+    names = ("ghcr.io/site/app:1", "quay.io/site/app:1", "quay.io/site/first:1")
+    old, new, first = (forge.indexed(name, texts=[name]) for name in names)
+    for day, image in enumerate((old, new, first), start=1):
+        created = f"2026-02-{day:02}T00:00:00Z"
+        folder = tmp_path / f"{day}"
+        forge.make_bundle(folder, signer, images=[image], created=created, serial=day)
+
+    def push(day: int, *options: str) -> Outcome:
+        flat = ("--only", "seed,push", *theirs.registry, "--registry-layout", "flat")
+        return theirs.install(tmp_path / f"{day}", *flat, *options)
+
+    assert push(3).code == push(2).code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("airgap.isolated.rollback.STEPS", [SeedStep(), PushStep()])
+        work = standing_work(State(theirs.state), User.behind_this_process(), Progress())
+        rollback(work, lambda outcome: None)
+    refused = push(1)
+    assert refused.code == ExitCode.TRUST
+    assert "for 1 tags: ghcr.io/site/app:1" in refused.err
+    assert theirs.crane("digest", theirs.name("site/app:1")) == new.entry.digest
+    assert push(1, "--allow-older").code == 0
+    assert theirs.crane("digest", theirs.name("site/app:1")) == old.entry.digest
+
+
 def test_a_registry_that_is_chosen_later_is_not_overwritten_either(
     somebodys: StartRegistry, versions: list[Path]
 ) -> None:

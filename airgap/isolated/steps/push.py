@@ -16,7 +16,7 @@ from airgap.isolated.step import Finding, Step, Work
 from airgap.oci.manifest import Index, Manifest
 from airgap.oci.tree import documents_of
 from airgap.progress import format_bytes
-from airgap.store.layout import mirror_name
+from airgap.store.layout import mirror_host, mirror_name
 
 _FEW = 3
 
@@ -128,7 +128,14 @@ def _note(work: Work, mirror: RegistryMirror, tags: Iterable[tuple[Target, Seque
 
 
 def _tag_of(mirror: RegistryMirror, target: Target) -> str:
-    return f"{mirror.server}/{target.repository}:{target.image.reference.own_tag}"
+    """The name under which a tag is noted.
+
+    In a flat layout images of several upstream hosts can have one tag, each at its time. What was
+    set for one of them is somebody else's for the others.
+    """
+    reference = target.image.reference
+    tag = f"{mirror.server}/{target.repository}:{reference.own_tag}"
+    return f"{tag} of {mirror_host(reference.host)}" if mirror.flat else tag
 
 
 def check_tags(work: Work) -> None:

@@ -24,6 +24,7 @@ from airgap.isolated.node_file import (
     parse_node_file,
     read_node_file,
     split_address,
+    to_bytes,
     write_node_file,
 )
 from airgap.isolated.state import State
@@ -70,6 +71,7 @@ def test_what_was_written_is_read_and_is_private(tmp_path: Path) -> None:
         ("registries", ["192.0.2.10:5000/../x"], "not HOST:PORT"),
         ("registries", ["192.0.2.10"], "not HOST:PORT"),
         ("registries", ["192.0.2.10:99999"], "not HOST:PORT"),
+        ("registries", ["192.0.2.10:05000"], "not HOST:PORT"),
         ("registries", ["192.0.2.11:5000"], "cannot vouch"),
         ("registries", ["docker.io:443"], "cannot vouch"),
         ("registries", ["127.0.0.1:5000"], "cannot vouch"),
@@ -90,6 +92,40 @@ def test_what_does_not_hold_is_refused(
     data = canonical(_document(tmp_path) | {key: value})
     with pytest.raises(UsageError, match=message):
         parse_node_file(data, NOW)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "LOCALHOST",
+        "localhost.",
+        "registry.localhost",
+        "localhost.localdomain",
+        "127.1",
+        "127.000.0.1",
+        "2130706433",
+        "0x7F000001",
+        "127.255.0.3",
+        "0.0.0.0",  # noqa: S104 - nothing listens there
+        "[::]",
+        "[::1]",
+        "[0:0:0:0:0:0:0:1]",
+        "[::ffff:7f00:1]",
+    ],
+)
+def test_no_authority_is_taken_for_this_host_itself_however_it_is_written(host: str) -> None:
+    authority = new_authority("the registry", host.strip("[]").lower(), NOW, 90)
+    file = NodeFile("arm", (f"{host}:5000",), authority.certificate, None)
+    with pytest.raises(UsageError, match="cannot vouch"):
+        parse_node_file(to_bytes(file), NOW)
+
+
+@pytest.mark.parametrize("host", ["3par", "registry.example", "192.0.2.1", "[2001:db8::1]"])
+def test_an_authority_for_another_host_is_taken(host: str) -> None:
+    authority = new_authority("the registry", host.strip("[]"), NOW, 90)
+    file = NodeFile("arm", (f"{host}:5000",), authority.certificate, None)
+    assert parse_node_file(to_bytes(file), NOW) == file
 
 
 @pytest.mark.parametrize("key", ["authority", "clients", "certificate", "key"])

@@ -6,12 +6,14 @@ import errno
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from airgap.errors import HostError, TrustError, UsageError
+from airgap.limits import LIMITS
 from airgap.trust.folder import (
     add_key,
     refuse_key_in,
@@ -195,6 +197,27 @@ def test_a_key_on_a_mount_with_a_bundle_is_not_added(tmp_path: Path, bundle: str
             add_key(tmp_path / "trust", key, "other")
         (tmp_path / "copy.pub").write_bytes(key.read_bytes())
         add_key(tmp_path / "trust", tmp_path / "copy.pub")
+
+
+@pytest.mark.parametrize("form", ["wide", "deep"])
+def test_a_key_is_not_added_from_a_mount_that_hides_a_bundle_among_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    limits = replace(LIMITS, searched_folders=20)
+    monkeypatch.setattr("airgap.trust.folder.LIMITS", limits)
+    with TemporaryDirectory(dir="/dev/shm") as name:  # another mount than that of /
+        medium = Path(name)
+        key = new_pub(medium / "site.pub")
+        for number in range(limits.searched_folders):
+            folder = medium / "/".join(["d"] * number) if form == "deep" else medium / f"{number}"
+            folder.mkdir(exist_ok=True)
+        bundle = folder / "z/z"
+        bundle.mkdir(parents=True)
+        (bundle / "bundle.json").touch()
+        with pytest.raises(TrustError, match=r"more than 20 folders|is on the medium") as caught:
+            add_key(tmp_path / "trust", key)
+        assert "airgap trust add FILE" in caught.value.remedy
+    assert not (tmp_path / "trust").exists()
 
 
 def test_a_key_that_is_missing_is_told_as_missing_wherever_it_should_be(tmp_path: Path) -> None:

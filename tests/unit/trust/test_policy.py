@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from airgap.errors import TrustError
 from airgap.trust.keys import PublicKey, generate
-from airgap.trust.policy import Known, check_expiry, check_rollback, signers
+from airgap.trust.policy import Known, check_created, check_expiry, check_rollback, signers
 
 DAY = timedelta(days=1)
 TODAY = datetime(2026, 6, 1, tzinfo=UTC)
@@ -78,6 +79,21 @@ def test_a_slow_clock_does_not_bring_an_expired_bundle_back() -> None:
     check_expiry(TODAY, slow, [known(age=1), known(age=0)])
     with pytest.raises(TrustError, match="expired"):
         check_expiry(TODAY - DAY, slow, [known(age=9), known(age=0), known(age=5)])
+
+
+@pytest.mark.parametrize("ahead", [DAY * 0, DAY / 24, DAY])
+def test_a_clock_that_is_a_little_slow_still_finds_what_is_from_the_future(
+    ahead: timedelta,
+) -> None:
+    history = [replace(known(), created=TODAY + ahead)]
+    check_created(TODAY + DAY, TODAY, history)
+    with pytest.raises(TrustError, match="the clock of this host says"):
+        check_created(TODAY + 900 * DAY, TODAY, history)
+
+
+def test_a_clock_that_was_never_set_finds_nothing() -> None:
+    check_created(TODAY, datetime(1970, 1, 1, tzinfo=UTC), [])
+    check_created(TODAY + 900 * DAY, TODAY, [replace(known(), created=TODAY + 30 * DAY)])
 
 
 def check(
