@@ -175,7 +175,8 @@ def _indexed(upstream: _Upstream, image: WantedImage, top: Descriptor) -> Resolv
         documents = upstream.tree(
             top, lambda entry: is_document(entry.media_type) and entry.digest in digests
         )
-        platforms = list(dict.fromkeys(str(one.platform.plain) for one in chosen if one.platform))
+        images = _images(image, chosen, documents)
+        platforms = list(dict.fromkeys(str(one.platform.plain) for one in images if one.platform))
     blobs = tuple(blobs_of(documents).values())
     if not blobs:
         raise NotFoundError(
@@ -283,6 +284,21 @@ def _choose(
     return [entry for entries in chosen.values() for entry in entries]
 
 
+def _images(
+    image: WantedImage, chosen: Iterable[tree.Entry], documents: Mapping[str, Manifest | Index]
+) -> list[tree.Entry]:
+    """The chosen entries that are images. Only now those are read whose platform an index states.
+
+    Raises:
+        NotFoundError: All that engines may choose for a platform are artifacts.
+    """
+    images = [one for one in chosen if _is_image(one, documents)]
+    for platform in image.platforms:
+        if not tree.best(iter(images), platform):
+            raise _no_image(image.reference, tree.best(iter(chosen), platform), documents)
+    return images
+
+
 def _no_image(
     reference: Reference, found: Iterable[tree.Entry], documents: Mapping[str, Manifest | Index]
 ) -> NotFoundError:
@@ -320,7 +336,7 @@ def _is_image(entry: tree.Entry, documents: Mapping[str, Manifest | Index]) -> b
 def _left_out(entry: ImageEntry, documents: Mapping[str, Manifest | Index]) -> Iterable[str]:
     """What is not carried of an index, other than the platforms that the contents name.
 
-    Attestations of what is left out are not told.
+    Attestations of what is left out are not named.
     """
     found: dict[str, Descriptor] = {}
     for document in documents.values():
@@ -329,7 +345,7 @@ def _left_out(entry: ImageEntry, documents: Mapping[str, Manifest | Index]) -> I
             found |= {
                 one.digest: one
                 for one in document.manifests
-                if one.digest not in carried and one.attests is None
+                if one.digest not in carried and (one.attests is None or one.attests in carried)
             }
     names = [
         _described(one)

@@ -200,14 +200,15 @@ def index_of_carried(
         The bytes as they were if nothing is missing; else others, with another digest.
     """
     document = json.loads(body)
+    named = document["manifests"] or []
     kept = [
         {**entry, "digest": digest_of(new), "size": len(new)}
         if (new := (moved or {}).get(entry["digest"]))
         else entry
-        for entry in document["manifests"]
+        for entry in named
         if entry["digest"] in carried
     ]
-    if kept == document["manifests"]:
+    if kept == named:
         return body
     return json.dumps({**document, "manifests": kept}, separators=(",", ":")).encode()
 
@@ -249,6 +250,8 @@ def _refuse_fields(
 
 def _list(document: dict[str, Any], key: str, what: str) -> list[Any]:
     value = document.get(key)
+    if value is None and key in document:
+        return []  # how Go writes a list that nobody made
     if not isinstance(value, list) or len(value) > LIMITS.manifest_entries:
         raise _broken(what, f"has no list {key!r} of at most {LIMITS.manifest_entries} entries")
     return value

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from airgap.errors import IntegrityError
 from airgap.limits import LIMITS
@@ -207,7 +207,7 @@ def images_of(digest: str, documents: Documents) -> dict[Platform, Manifest]:
     found: dict[Platform, Manifest] = {}
     for entry in entries(digest, documents):
         document = documents.get(entry.descriptor.digest)
-        if entry.platform and isinstance(document, Manifest):
+        if entry.platform and _is_image(document):
             found.setdefault(entry.platform.plain, document)
     return found
 
@@ -222,7 +222,7 @@ def image_for(digest: str, documents: Documents, wanted: Platform) -> Manifest |
     """
     for entry in best(entries(digest, documents), wanted):
         document = documents.get(entry.descriptor.digest)
-        if isinstance(document, Manifest):
+        if _is_image(document):
             return document
     return None
 
@@ -240,8 +240,15 @@ def omitted_platforms(digest: str, documents: Documents, carried: Collection[str
         if isinstance(document, Index)
     }
     named = [entry for index in indexes.values() for entry in index.manifests]
-    # Of an index that is carried its own entries say it.
-    held = {*indexes, *(blob.digest for index in indexes.values() for blob in index.blobs)}
+    # Of an index that is carried its own entries say it; an artifact has no platform.
+    artifacts = {
+        one for one, it in documents.items() if isinstance(it, Manifest) and not _is_image(it)
+    }
+    held = {
+        *indexes,
+        *artifacts,
+        *(blob.digest for index in indexes.values() for blob in index.blobs),
+    }
     platforms = [
         entry.platform.plain
         for entry in named
@@ -249,6 +256,11 @@ def omitted_platforms(digest: str, documents: Documents, carried: Collection[str
     ]
     names = dict.fromkeys(str(one) for one in platforms if one.os != "unknown")
     return [name for name in names if name not in carried]
+
+
+def _is_image(document: Manifest | Index | None) -> TypeGuard[Manifest]:
+    """Whether it is an image's manifest: an index may state a platform for an artifact, too."""
+    return isinstance(document, Manifest) and not artifact(document)
 
 
 def _entry(descriptor: Descriptor, documents: Documents) -> Entry:

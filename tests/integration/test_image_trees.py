@@ -395,14 +395,17 @@ def test_an_artifact_is_named_and_carried_inside_an_index(way: Way, words: str) 
     made = _ARTIFACTS[words](tree)
     tree.tag("1", made)
     top = tree.tag("index", tree.index(made))
+    stated = tree.tag("stated", tree.index(on(made, "linux/amd64")))
     way.serve(tree)
     alone = way.bundle()
     assert (alone.code, f"it is {words}" in alone.err) == (3, True), alone
     inside = way.bundle(names=(":index",))
     assert (inside.code, words in inside.err, _ALL[0] in inside.err) == (3, True, True), inside
-    assert way.bundle(*_ALL, names=(":index",)).code == 0
+    inside = way.bundle("--platform", "linux/amd64", names=(":stated",))
+    assert (inside.code, words in inside.err) == (3, True), inside
+    assert way.bundle(*_ALL, names=(":index", ":stated")).code == 0
     way.install()
-    assert way.lacks(*tree.reached(top)) == set()
+    assert way.lacks(*tree.reached(top)) == way.lacks(*tree.reached(stated)) == set()
 
 
 def test_a_foreign_layer_is_carried_where_the_registry_has_it(way: Way) -> None:

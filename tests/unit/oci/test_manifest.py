@@ -21,6 +21,7 @@ from airgap.oci.manifest import (
     Index,
     Manifest,
     config_platform,
+    index_of_carried,
     load_json,
     parse,
 )
@@ -96,6 +97,15 @@ def test_the_media_type_that_the_body_states_holds(stated: str, served: str) -> 
     assert parse(manifest(mediaType=stated), served, "example").media_type == stated
 
 
+def test_a_null_list_is_an_empty_one_as_in_go() -> None:
+    found = parse(manifest(layers=None), OCI_MANIFEST, "example")
+    assert isinstance(found, Manifest)
+    assert found.layers == ()
+    body = b'{"manifests": null}'
+    assert parse(body, OCI_INDEX, "example") == Index(OCI_INDEX, ())
+    assert index_of_carried(body, {DIGEST}) == body
+
+
 def test_the_media_type_may_be_absent_from_the_body() -> None:
     assert parse(manifest(), OCI_MANIFEST, "example").media_type == OCI_MANIFEST
     assert parse(index(), OCI_INDEX, "example") == Index(OCI_INDEX, ())
@@ -123,7 +133,6 @@ def test_the_media_type_may_be_absent_from_the_body() -> None:
         (manifest(manifests=[descriptor()]), OCI_MANIFEST, "has 'manifests', which"),
         (manifest(manifests=[descriptor()]), DOCKER_MANIFEST, "has 'manifests', which"),
         (manifest(layers={}), OCI_MANIFEST, "has no list 'layers'"),
-        (manifest(layers=None), OCI_MANIFEST, "has no list 'layers'"),
         (manifest(layers=["x"]), OCI_MANIFEST, "has a descriptor that is not an object"),
         (manifest(config=None), OCI_MANIFEST, "has a descriptor that is not an object"),
     ],

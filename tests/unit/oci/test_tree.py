@@ -140,6 +140,18 @@ def test_the_best_of_an_index_is_not_replaced_by_what_is_carried_of_it() -> None
     assert tree.image_for(top["digest"], documents, parse_platform("linux/arm/v8"))
 
 
+def test_an_artifact_is_no_image_for_the_platform_that_its_entry_states() -> None:
+    made = Tree()
+    artifact, image = made.artifact("application/spdx+json"), made.image(stated=True)
+    top = made.index(on(artifact, "linux/amd64"), on(artifact, "linux/arm64"), image)
+    documents = _read(made, top)
+    amd64, arm64 = parse_platform("linux/amd64"), parse_platform("linux/arm64")
+    assert tree.image_for(top["digest"], documents, amd64) == documents[image["digest"]]
+    assert tree.image_for(top["digest"], documents, arm64) is None
+    assert tree.carried_platforms(top["digest"], documents) == ["linux/amd64"]
+    assert tree.omitted_platforms(top["digest"], documents, ["linux/amd64"]) == []
+
+
 def test_left_out_are_the_platforms_that_carried_indexes_state() -> None:
     made = Tree()
     amd64, s390x = made.image(stated=True), made.image("linux/s390x", stated=True)
