@@ -45,6 +45,10 @@ ALLOWED_ON_ISOLATED_HOSTS = {
     ("airgap.builder.engine", "docker"),
     ("airgap.builder.engine", "requests"),
     ("airgap.isolated.registry_probe", "requests"),
+    ("airgap.oci.bounded_head", "http"),  # what it reads of that registry
+    ("airgap.oci.bounded_head", "requests"),
+    ("airgap.oci.bounded_head", "socket"),
+    ("airgap.oci.bounded_head", "urllib3"),
     ("airgap.isolated.listening", "socket"),  # it listens
     ("airgap.isolated.preconditions", "socket"),
     ("airgap.replay.connections", "socket"),  # of those who came
