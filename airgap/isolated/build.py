@@ -20,6 +20,7 @@ from airgap.builder.instance import REPLAY_INSTANCE, started
 from airgap.builder.proxy_ca import kept_ca
 from airgap.builder.source import BuildSource
 from airgap.bundle.contents import RecordingEntry
+from airgap.dockerfile.stages import BuildOptions
 from airgap.errors import BuildError, NotFoundError, UsageError
 from airgap.isolated.containers import REPLAYER, trusted_servers
 from airgap.isolated.missing import Missing, find_missing
@@ -36,7 +37,6 @@ from airgap.replay.lasting import lasting_server
 from airgap.replay.replay import Replay
 from airgap.replay.secret import without_shapes
 from airgap.spec.request_file import RequestedImage, RequestedUrl, RequestFile
-from airgap.spec.stages import BuildOptions
 
 _LOOPBACK = "127.0.0.1"
 _SHOWN = 100

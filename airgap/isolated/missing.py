@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from airgap.dockerfile.scan import ImageNeed, Scan, UrlNeed
 from airgap.isolated.stock import Stock
 from airgap.oci.platform import Platform, parse_platform
 from airgap.oci.reference import Reference
@@ -12,7 +13,6 @@ from airgap.oci.registries import is_loopback
 from airgap.replay.asked import Asked, normal_url
 from airgap.replay.recording import Recording
 from airgap.replay.redaction import arguments_of
-from airgap.spec.scan import ImageNeed, Scan, UrlNeed
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ LAYERS = (
     ("airgap.builder",),
     ("airgap.replay",),
     ("airgap.spec",),
+    ("airgap.dockerfile",),
     ("airgap.store",),
     ("airgap.bundle",),
     ("airgap.trust",),

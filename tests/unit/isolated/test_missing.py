@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from airgap.dockerfile.scan import scan_dockerfile
+from airgap.dockerfile.stages import BuildOptions
 from airgap.isolated.build import NotHereError, requested
 from airgap.isolated.missing import Missing, find_missing
 from airgap.isolated.stock import Stock
@@ -12,8 +14,6 @@ from airgap.isolated.wanted import Wanted
 from airgap.oci.platform import parse_platform
 from airgap.replay.asked import Asked
 from airgap.replay.recording import Recording, Response
-from airgap.spec.scan import scan_dockerfile
-from airgap.spec.stages import BuildOptions
 from airgap.store.store import Store
 from tests.forge import Image, indexed, single
 

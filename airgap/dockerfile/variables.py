@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from airgap.dockerfile.parse import Instruction
 from airgap.errors import UsageError
 from airgap.limits import LIMITS
 from airgap.oci.platform import Platform
-from airgap.spec.dockerfile import Instruction
 
 _WITH_PATTERN = re.compile(r"\$\{\w+[#%/]")
 _NAME = re.compile(r"\$\{?(\w+)")

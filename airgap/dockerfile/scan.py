@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+from airgap.dockerfile.parse import Dockerfile, Instruction, parse_dockerfile
+from airgap.dockerfile.stages import SCRATCH, BuildOptions, Command, OnBuild, Stages, State
+from airgap.dockerfile.unrecordable import unrecordable
+from airgap.dockerfile.variables import Variables, expand
 from airgap.errors import UsageError
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference, parse_reference
-from airgap.spec.dockerfile import Dockerfile, Instruction, parse_dockerfile
-from airgap.spec.stages import SCRATCH, BuildOptions, Command, OnBuild, Stages, State
-from airgap.spec.unrecordable import unrecordable
-from airgap.spec.variables import Variables, expand
 
 SYNTAX_ARG = "BUILDKIT_SYNTAX"
 _SCHEME = re.compile(r"([a-zA-Z0-9]+)://")

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 
+from airgap.dockerfile.parse import Dockerfile, Instruction, Stage, parse_trigger
+from airgap.dockerfile.variables import Variables, declare_global, default_args, expand
 from airgap.errors import UsageError
 from airgap.oci.platform import Platform, parse_platform
 from airgap.oci.reference import Reference, parse_reference
-from airgap.spec.dockerfile import Dockerfile, Instruction, Stage, parse_trigger
-from airgap.spec.variables import Variables, declare_global, default_args, expand
 
 SCRATCH = "scratch"
 _NUMBER = re.compile(r"[+-]?[0-9]{1,9}")

@@ -8,19 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airgap.errors import UsageError
-from airgap.limits import LIMITS
-from airgap.oci.platform import Platform
-from airgap.spec.dockerfile import (
+from airgap.dockerfile.parse import (
     Dockerfile,
     Instruction,
     parse_dockerfile,
     parse_trigger,
     read_dockerfile,
 )
-from airgap.spec.scan import scan_dockerfile
-from airgap.spec.stages import BuildOptions
-from tests.unit.spec.corpus import CASES
+from airgap.dockerfile.scan import scan_dockerfile
+from airgap.dockerfile.stages import BuildOptions
+from airgap.errors import UsageError
+from airgap.limits import LIMITS
+from airgap.oci.platform import Platform
+from tests.unit.dockerfile.corpus import CASES
 
 AMD64 = Platform("linux", "amd64")
 # What Dockerfiles are made of, and what may confuse who reads them.
@@ -129,7 +129,7 @@ def test_what_is_no_trigger_is_refused(text: str) -> None:
 )
 def test_the_frontend_is_found(text: str, syntax: str, line: int) -> None:
     if text.startswith("//"):  # another frontend's language
-        from airgap.spec.dockerfile import detect_syntax
+        from airgap.dockerfile.parse import detect_syntax
 
         assert detect_syntax(text) == (syntax, line)
         assert detect_syntax('{"syntax": "a/b", "x": 1}') == (syntax, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airgap.spec.unrecordable import unrecordable
+from airgap.dockerfile.unrecordable import unrecordable
 
 GIT = "git fetches with POST requests"
 SSH_GIT = "git fetches over ssh"

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import pytest
 
+from airgap.dockerfile.parse import parse_dockerfile
+from airgap.dockerfile.scan import Hint, Scan, is_git, scan_dockerfile, unite
+from airgap.dockerfile.stages import BuildOptions, Stages
 from airgap.errors import UsageError
 from airgap.oci.platform import Platform, parse_platform
-from airgap.spec.dockerfile import parse_dockerfile
-from airgap.spec.scan import Hint, Scan, is_git, scan_dockerfile, unite
-from airgap.spec.stages import BuildOptions, Stages
 
 AMD64 = Platform("linux", "amd64")
 ARM64 = Platform("linux", "arm64")
