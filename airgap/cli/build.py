@@ -12,7 +12,7 @@ from airgap.errors import AirgapError
 from airgap.spec.request_file import DEFAULT_PATH, RequestFile, add_to_request
 
 if TYPE_CHECKING:
-    from airgap.isolated.build import Built
+    from airgap.offline.build import Built
 
 _SHOWN_STEPS = 5
 _WORTH_SECONDS = 5.0
@@ -52,17 +52,11 @@ def command(
     """
     from airgap.builder.arguments import BuildArguments
     from airgap.builder.source import open_source
-    from airgap.isolated.build import (
-        MissedError,
-        NotHereError,
-        build,
-        of_this_host,
-        requested,
-        requested_urls,
-    )
+    from airgap.isolated.build import of_this_host
     from airgap.isolated.host import User
     from airgap.isolated.state import State
     from airgap.isolated.status import standing_work
+    from airgap.offline.build import MissedError, NotHereError, build, requested, requested_urls
 
     parsed = BuildArguments.parse(arguments)
     with settings.progress() as progress, open_source(parsed) as source:

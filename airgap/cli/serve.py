@@ -37,11 +37,12 @@ def command(settings: Settings, recording: str, build_args: tuple[str, ...]) -> 
     Example:
       airgap serve --recording app
     """
-    from airgap.isolated.build import of_this_host, requested_urls
+    from airgap.isolated.build import of_this_host
     from airgap.isolated.host import User
     from airgap.isolated.serve import serve
     from airgap.isolated.state import State
     from airgap.isolated.status import standing_work
+    from airgap.offline.build import requested_urls
     from airgap.replay.asked import Asked
     from airgap.spec.builds import read_args
 

@@ -26,9 +26,9 @@ from airgap.isolated.status import look
 from airgap.isolated.step import OpenBundle, Options, Step, Work
 from airgap.isolated.steps import STEPS
 from airgap.isolated.steps.seed import SeedStep
-from airgap.isolated.wanted import Wanted
 from airgap.progress import Progress
 from airgap.replay.readable import check_bundle
+from airgap.store.bundle_set import Wanted
 from airgap.trust.keys import PublicKey
 from airgap.trust.policy import Known
 

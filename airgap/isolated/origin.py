@@ -9,7 +9,7 @@ from airgap.bundle.contents import Contents, ImageEntry, RecordingEntry
 from airgap.isolated import receipts
 from airgap.isolated.receipts import Receipt
 from airgap.isolated.state import State
-from airgap.isolated.wanted import Wanted
+from airgap.store.bundle_set import Wanted
 
 _BASE = "base"
 

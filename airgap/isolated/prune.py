@@ -11,8 +11,8 @@ from airgap.isolated import receipts
 from airgap.isolated.receipts import Receipt
 from airgap.isolated.state import State
 from airgap.isolated.step import foreseen
-from airgap.isolated.wanted import Wanted
 from airgap.progress import Progress
+from airgap.store.bundle_set import Wanted
 from airgap.store.prune import Surplus, prune, surplus
 
 

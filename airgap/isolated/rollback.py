@@ -10,7 +10,7 @@ from airgap.isolated import preconditions, receipts
 from airgap.isolated.apply import Outcome, apply_steps
 from airgap.isolated.step import Work
 from airgap.isolated.steps import STEPS
-from airgap.isolated.wanted import Wanted
+from airgap.store.bundle_set import Wanted
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from platformdirs import user_cache_path
 from airgap.builder.buildx import Builder
 from airgap.builder.policy import source_policy
 from airgap.errors import HostError
-from airgap.isolated.build import choose
-from airgap.isolated.stock import Stock
+from airgap.offline.build import choose
+from airgap.offline.inputs import Stock
 from airgap.replay.asked import Asked
 from airgap.replay.carried import load_recording
 from airgap.replay.replay import Replay

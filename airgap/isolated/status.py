@@ -18,8 +18,8 @@ from airgap.isolated.nodes import nodes
 from airgap.isolated.state import Changes, State
 from airgap.isolated.step import Finding, Step, Work, seen
 from airgap.isolated.steps import STEPS
-from airgap.isolated.wanted import Wanted
 from airgap.progress import Progress
+from airgap.store.bundle_set import Wanted
 from airgap.store.check import damaged_blobs
 
 

@@ -20,11 +20,11 @@ from airgap.errors import AirgapError, HostError, SpaceError, is_full
 from airgap.isolated.host import User
 from airgap.isolated.registry_tags import Moves
 from airgap.isolated.state import Changes, HostSettings, State
-from airgap.isolated.wanted import Wanted
 from airgap.oci.manifest import Index, Manifest
 from airgap.oci.platform import Platform
 from airgap.oci.tree import image_for
 from airgap.progress import Progress
+from airgap.store.bundle_set import Wanted
 
 
 @dataclass(frozen=True, slots=True)

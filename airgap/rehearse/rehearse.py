@@ -14,13 +14,13 @@ from airgap.bundle.archive import Archive
 from airgap.bundle.contents import RecordingEntry
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.dockerfile.parse import read_dockerfile
-from airgap.isolated.build import build, choose
-from airgap.isolated.stock import Stock
-from airgap.isolated.wanted import Wanted
 from airgap.oci.digest import digest_of
 from airgap.oci.platform import native_platform, parse_platform
+from airgap.offline.build import build, choose
+from airgap.offline.inputs import Stock
 from airgap.progress import Progress
 from airgap.spec.bundle_spec import RecordingSpec
+from airgap.store.bundle_set import Wanted
 from airgap.store.seed import seed, seed_replay
 from airgap.store.store import Store
 

@@ -17,6 +17,7 @@ LAYERS = (
     ("airgap.cli",),
     ("airgap.rehearse",),
     ("airgap.connected", "airgap.isolated"),
+    ("airgap.offline",),
     ("airgap.tool",),
     ("airgap.builder",),
     ("airgap.replay",),

@@ -16,9 +16,9 @@ from airgap.bundle.verify import read_file
 from airgap.errors import HostError, IntegrityError
 from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, OpenBundle, Step, Work
-from airgap.isolated.wanted import version_numbers
 from airgap.limits import LIMITS
 from airgap.oci.platform import native_platform
+from airgap.store.bundle_set import version_numbers
 from airgap.tool import boot
 
 # A folder for each version, and a link to the current one: the tool that is running while it

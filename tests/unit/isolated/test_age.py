@@ -34,7 +34,6 @@ from airgap.connected.make_bundle import Target, plan_bundle, write_bundle
 from airgap.connected.unfinished import Started
 from airgap.errors import ExitCode, IntegrityError, TrustError, UsageError
 from airgap.isolated import receipts
-from airgap.isolated.build import choose
 from airgap.isolated.host import User
 from airgap.isolated.install import Order, install
 from airgap.isolated.registry_tags import Moves
@@ -44,15 +43,16 @@ from airgap.isolated.step import OpenBundle, Options
 from airgap.isolated.steps import tool
 from airgap.isolated.steps.recordings import RecordingsStep
 from airgap.isolated.steps.seed import SeedStep
-from airgap.isolated.wanted import Wanted
 from airgap.oci.attempts import Attempts
 from airgap.oci.digest import digest_of
 from airgap.oci.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor
 from airgap.oci.platform import Platform, parse_platform
 from airgap.oci.reference import Reference, parse_reference
+from airgap.offline.build import choose
 from airgap.progress import Progress
 from airgap.replay.carried import load_recording
 from airgap.spec.bundle_spec import Request, WantedImage
+from airgap.store.bundle_set import Wanted
 from airgap.store.layout import mirror_name
 from tests import forge
 from tests.integration.command import airgap

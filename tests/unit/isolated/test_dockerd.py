@@ -19,8 +19,8 @@ from airgap.isolated.state import Changes, HostSettings, State
 from airgap.isolated.step import Step, Work
 from airgap.isolated.steps import docker_mirror
 from airgap.isolated.steps.tool import ToolStep
-from airgap.isolated.wanted import Wanted
 from airgap.progress import Progress
+from airgap.store.bundle_set import Wanted
 
 # A program that is called so, waits, and answers --validate as dockerd does.
 _PROGRAM = """\

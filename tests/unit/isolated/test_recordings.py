@@ -23,12 +23,12 @@ from airgap.isolated.status import look
 from airgap.isolated.step import OpenBundle, Work
 from airgap.isolated.steps import STEP_NAMES
 from airgap.isolated.steps.recordings import RecordingsStep
-from airgap.isolated.wanted import Wanted
 from airgap.oci.digest import digest_of
 from airgap.progress import Progress
 from airgap.replay.carried import load_recording
 from airgap.replay.readable import check_bundle
 from airgap.store import layout
+from airgap.store.bundle_set import Wanted
 from airgap.trust.keys import PrivateKey
 from tests import forge
 from tests.forge import make_bundle, new_key

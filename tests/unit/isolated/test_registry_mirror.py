@@ -24,11 +24,11 @@ from airgap.isolated.registry_mirror import (
 )
 from airgap.isolated.state import Changes, HostSettings, State
 from airgap.isolated.step import Options, Work
-from airgap.isolated.wanted import Wanted
 from airgap.limits import LIMITS
 from airgap.oci.digest import digest_of
 from airgap.oci.manifest import index_of_carried
 from airgap.progress import Progress
+from airgap.store.bundle_set import Wanted
 from tests import forge
 
 HARBOR = "harbor.example.internal:5443/mirror"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from airgap.isolated.wanted import Wanted
+from airgap.store.bundle_set import Wanted
 from airgap.store.store import Store
 
 

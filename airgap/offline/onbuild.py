@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 
 from airgap.errors import AirgapError
-from airgap.isolated.stock import Stock
 from airgap.limits import LIMITS
 from airgap.oci.manifest import Index
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
 from airgap.oci.tree import image_for
+from airgap.offline.inputs import Stock
 
 
 def triggers(stock: Stock, reference: Reference, platform: Platform) -> Sequence[str]:

@@ -7,13 +7,13 @@ import pytest
 
 from airgap.dockerfile.scan import scan_dockerfile
 from airgap.dockerfile.stages import BuildOptions
-from airgap.isolated.build import NotHereError, requested
-from airgap.isolated.missing import Missing, find_missing
-from airgap.isolated.stock import Stock
-from airgap.isolated.wanted import Wanted
 from airgap.oci.platform import parse_platform
+from airgap.offline.build import NotHereError, requested
+from airgap.offline.inputs import Stock
+from airgap.offline.missing import Missing, find_missing
 from airgap.replay.asked import Asked
 from airgap.replay.recording import Recording, Response
+from airgap.store.bundle_set import Wanted
 from airgap.store.store import Store
 from tests.forge import Image, indexed, single
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from airgap.dockerfile.scan import ImageNeed, Scan, UrlNeed
-from airgap.isolated.stock import Stock
 from airgap.oci.platform import Platform, parse_platform
 from airgap.oci.reference import Reference
 from airgap.oci.registries import is_loopback
+from airgap.offline.inputs import Stock
 from airgap.replay.asked import Asked, normal_url
 from airgap.replay.recording import Recording
 from airgap.replay.redaction import arguments_of

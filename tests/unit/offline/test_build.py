@@ -8,11 +8,11 @@ import pytest
 from airgap.builder.arguments import BuildArguments
 from airgap.bundle.contents import RecordingEntry
 from airgap.errors import NotFoundError, UsageError
-from airgap.isolated.build import _shared, build_options, choose
-from airgap.isolated.stock import Stock
-from airgap.isolated.wanted import Wanted
 from airgap.oci.digest import digest_of
 from airgap.oci.platform import native_platform, parse_platform
+from airgap.offline.build import _shared, build_options, choose
+from airgap.offline.inputs import Stock
+from airgap.store.bundle_set import Wanted
 from airgap.store.store import Store
 
 

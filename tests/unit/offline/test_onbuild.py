@@ -9,14 +9,14 @@ from airgap.bundle.archive import Archive
 from airgap.bundle.contents import canonical
 from airgap.bundle.media import Media
 from airgap.bundle.verify import read_signed
-from airgap.isolated.onbuild import triggers
-from airgap.isolated.stock import Stock
-from airgap.isolated.wanted import Wanted
 from airgap.oci.digest import digest_of
 from airgap.oci.manifest import OCI_MANIFEST
 from airgap.oci.platform import parse_platform
 from airgap.oci.reference import parse_reference
+from airgap.offline.inputs import Stock
+from airgap.offline.onbuild import triggers
 from airgap.progress import Progress
+from airgap.store.bundle_set import Wanted
 from airgap.store.seed import seed
 from airgap.store.store import Store
 from tests.forge import (

@@ -4,9 +4,9 @@ import pytest
 
 from airgap.bundle.contents import TOOL_NAME, Contents, FileEntry, ImageEntry, RecordingEntry
 from airgap.errors import HostError, NotFoundError
-from airgap.isolated.wanted import Wanted
 from airgap.oci.manifest import OCI_INDEX
 from airgap.oci.platform import Platform, parse_platform
+from airgap.store.bundle_set import Wanted
 
 AMD64 = Platform("linux", "amd64")
 
