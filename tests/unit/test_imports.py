@@ -15,7 +15,6 @@ import airgap
 # From the top down: each may import what stands below it, and nothing that stands beside it.
 LAYERS = (
     ("airgap.cli",),
-    ("airgap.rehearse",),
     ("airgap.connected", "airgap.isolated"),
     ("airgap.offline",),
     ("airgap.tool",),
