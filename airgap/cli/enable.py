@@ -30,7 +30,7 @@ def command(settings: Settings, name: str, select: bool | None, undo: bool) -> N
       airgap enable
       airgap enable --undo
     """
-    from airgap.isolated.host import User
+    from airgap.isolated.host.user import User
     from airgap.isolated.state import State
     from airgap.isolated.status import standing_work
     from airgap.isolated.step import Options

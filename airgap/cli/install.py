@@ -159,9 +159,9 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     """
     from airgap.cli.table import outcome_line, unlisted_lines
     from airgap.isolated.apply import Outcome
-    from airgap.isolated.host import User
+    from airgap.isolated.host.addresses import parse_listen
+    from airgap.isolated.host.user import User
     from airgap.isolated.install import Order, install
-    from airgap.isolated.listening import parse_listen
     from airgap.isolated.registry_mirror import choose, read_ca
     from airgap.isolated.state import State
     from airgap.isolated.step import Options

@@ -28,7 +28,7 @@ def command(settings: Settings, names: tuple[str, ...], platform: str) -> None:
       airgap load arm64v8/alpine multiarch/qemu-user-static:x86_64-aarch64
       airgap load --platform linux/arm64 alpine busybox
     """
-    from airgap.isolated.host import User
+    from airgap.isolated.host.user import User
     from airgap.isolated.state import State
     from airgap.isolated.status import standing_work
     from airgap.isolated.steps.load import bring_image

@@ -45,7 +45,7 @@ def command(
       airgap mirrors --for podman --output /
       airgap mirrors --for k3s --elsewhere --output /media/usb/node
     """
-    from airgap.isolated.host import User
+    from airgap.isolated.host.user import User
     from airgap.isolated.mirrors import engine_config, write
     from airgap.isolated.state import State
     from airgap.isolated.status import standing_work

@@ -233,7 +233,7 @@ def _changing(settings: Settings) -> Iterator[Work]:
 
 
 def _work(settings: Settings, progress: Progress) -> Work:
-    from airgap.isolated.host import User
+    from airgap.isolated.host.user import User
     from airgap.isolated.state import State
     from airgap.isolated.status import standing_work
 

@@ -34,7 +34,7 @@ def command(settings: Settings, keep: int, dry_run: bool, as_json: bool) -> None
       airgap prune --dry-run
       airgap prune --keep 1
     """
-    from airgap.isolated.host import User
+    from airgap.isolated.host.user import User
     from airgap.isolated.loaded import drop_unneeded
     from airgap.isolated.prune import carry_out, plan_prune
     from airgap.isolated.state import State

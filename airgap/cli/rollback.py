@@ -29,7 +29,7 @@ def command(settings: Settings, as_json: bool) -> None:
       airgap rollback
     """
     from airgap.cli.table import outcome_line
-    from airgap.isolated.host import User
+    from airgap.isolated.host.user import User
     from airgap.isolated.rollback import rollback
     from airgap.isolated.state import State
     from airgap.isolated.status import standing_work

@@ -38,7 +38,7 @@ def command(settings: Settings, recording: str, build_args: tuple[str, ...]) -> 
       airgap serve --recording app
     """
     from airgap.isolated.build import of_this_host
-    from airgap.isolated.host import User
+    from airgap.isolated.host.user import User
     from airgap.isolated.serve import serve
     from airgap.isolated.state import State
     from airgap.isolated.status import standing_work

@@ -31,7 +31,7 @@ def command(settings: Settings, deep: bool, as_json: bool) -> None:
       airgap status --json
     """
     from airgap.cli.table import bundles_table, findings_table
-    from airgap.isolated.host import User
+    from airgap.isolated.host.user import User
     from airgap.isolated.origin import standing
     from airgap.isolated.state import State
     from airgap.isolated.status import standing_work, status

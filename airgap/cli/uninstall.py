@@ -25,7 +25,7 @@ def command(settings: Settings, purge: bool, purge_pushed: bool, yes: bool) -> N
       airgap uninstall
       airgap uninstall --purge --purge-pushed
     """
-    from airgap.isolated.host import User
+    from airgap.isolated.host.user import User
     from airgap.isolated.state import State
     from airgap.isolated.status import standing_work
     from airgap.isolated.uninstall import uninstall

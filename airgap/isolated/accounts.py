@@ -10,7 +10,8 @@ import os
 import re
 
 from airgap.errors import HostError, NotFoundError, UsageError
-from airgap.isolated.state import State, write_file
+from airgap.isolated.host.files import write_file
+from airgap.isolated.state import State
 from airgap.limits import LIMITS
 
 _FILE = "htpasswd"

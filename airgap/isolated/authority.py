@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from airgap.errors import HostError
-from airgap.isolated.state import State, write_file
+from airgap.isolated.host.files import write_file
+from airgap.isolated.state import State
 from airgap.limits import LIMITS
 from airgap.trust.certificates import (
     Certified,

@@ -13,11 +13,11 @@ from airgap.builder.engine import ContainerSpec, Engine
 from airgap.builder.registry_server import RegistryServer
 from airgap.errors import HostError
 from airgap.isolated import loaded
+from airgap.isolated.host.addresses import local_ip
+from airgap.isolated.host.files import write_file
 from airgap.isolated.joined import joined
-from airgap.isolated.listening import local_ip
 from airgap.isolated.registry_mirror import RegistryMirror
 from airgap.isolated.running import let_builds_end
-from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Work
 from airgap.oci.platform import native_platform
 from airgap.oci.registries import bracketed

@@ -16,7 +16,7 @@ from airgap.errors import TrustError
 from airgap.isolated import preconditions, receipts
 from airgap.isolated.answers import answers_in
 from airgap.isolated.apply import Outcome, apply_steps
-from airgap.isolated.host import User
+from airgap.isolated.host.user import User
 from airgap.isolated.probe import probe
 from airgap.isolated.registry_mirror import STEP, given_ca
 from airgap.isolated.registry_tags import Moves

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from airgap.builder.engine import ContainerSpec
 from airgap.isolated.containers import image_id
-from airgap.isolated.state import write_file
+from airgap.isolated.host.files import write_file
 from airgap.isolated.step import Work
 from airgap.oci.platform import native_platform
 

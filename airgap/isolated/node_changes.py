@@ -10,7 +10,8 @@ from airgap.builder import instance
 from airgap.errors import HostError
 from airgap.isolated import containers, joined, nodes
 from airgap.isolated.apply import Outcome, apply_steps
-from airgap.isolated.host import User, is_root
+from airgap.isolated.host.system import is_root
+from airgap.isolated.host.user import User
 from airgap.isolated.node_file import NodeFile, write_node_file
 from airgap.isolated.nodes import Node
 from airgap.isolated.step import Work

@@ -15,7 +15,7 @@ from pathlib import Path
 from airgap.bundle.contents import canonical
 from airgap.disk import read_regular
 from airgap.errors import IntegrityError, UsageError
-from airgap.isolated.state import write_file
+from airgap.isolated.host.files import write_file
 from airgap.limits import LIMITS
 from airgap.oci.registries import is_loopback, is_server
 from airgap.trust.certificates import (

@@ -12,9 +12,9 @@ from airgap.builder import instance
 from airgap.builder.instance import INSTANCE, local_node
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import BuildError
-from airgap.isolated import binfmt
 from airgap.isolated.containers import BUILDER
-from airgap.isolated.host import last_lines
+from airgap.isolated.host import binfmt
+from airgap.isolated.host.system import last_lines
 from airgap.isolated.nodes import nodes
 from airgap.isolated.step import Finding, Work
 from airgap.oci.platform import Platform, native_platform

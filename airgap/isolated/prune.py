@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from airgap.bundle.contents import Contents
 from airgap.errors import HostError
 from airgap.isolated import receipts
+from airgap.isolated.host.files import foreseen
 from airgap.isolated.receipts import Receipt
 from airgap.isolated.state import State
-from airgap.isolated.step import foreseen
 from airgap.progress import Progress
 from airgap.store.bundle_set import Wanted
 from airgap.store.prune import Surplus, prune, surplus

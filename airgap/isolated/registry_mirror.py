@@ -17,8 +17,9 @@ from airgap.bundle.contents import ImageEntry
 from airgap.disk import read_given
 from airgap.errors import IntegrityError, UsageError
 from airgap.isolated import loaded
-from airgap.isolated.state import HostSettings, State, write_file
-from airgap.isolated.step import Work, foreseen
+from airgap.isolated.host.files import foreseen, write_file
+from airgap.isolated.state import HostSettings, State
+from airgap.isolated.step import Work
 from airgap.limits import LIMITS
 from airgap.oci.attempts import persist
 from airgap.oci.blob_reader import BlobReader

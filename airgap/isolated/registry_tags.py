@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from airgap.bundle.contents import ImageEntry, canonical
-from airgap.isolated.state import State, write_file
+from airgap.isolated.host.files import write_file
+from airgap.isolated.state import State
 from airgap.store.tags import tags_of
 from airgap.trust.policy import Known
 

@@ -26,8 +26,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from airgap.bundle.contents import canonical
-from airgap.disk import read_regular, write_whole
-from airgap.errors import HostError, SpaceError, is_full
+from airgap.disk import read_regular
+from airgap.errors import HostError
+from airgap.isolated.host.files import not_writable, write_file
 from airgap.ownership import changeable_by_others, open_locked
 from airgap.store.store import Store
 
@@ -241,33 +242,6 @@ class Changes:
             write_file(self._path, b"".join(canonical(line) for line in lines))
         else:
             self._path.unlink(missing_ok=True)
-
-
-def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Writes a file of this host, and the folders to it, as `write_whole` does.
-
-    Raises:
-        HostError: It cannot be written.
-        SpaceError: The disk is full.
-    """
-    try:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        write_whole(path, data, mode)
-    except OSError as error:
-        raise not_writable(path, error) from error
-
-
-def not_writable(path: Path, error: OSError) -> HostError | SpaceError:
-    """The error for a file or folder of this host that cannot be written to."""
-    if is_full(error):
-        return SpaceError(
-            f"the disk of {path} is full", remedy="make room and give the same command again"
-        )
-    denied = error.errno in (errno.EACCES, errno.EPERM)
-    return HostError(
-        f"cannot write to {path}: {error.strerror}",
-        remedy="use sudo, or choose another folder with --root" if denied else "",
-    )
 
 
 def check_safe(root: Path) -> None:

@@ -10,7 +10,7 @@ from airgap.builder.engine import Engine
 from airgap.errors import HostError
 from airgap.isolated import receipts
 from airgap.isolated.containers import owners
-from airgap.isolated.host import User
+from airgap.isolated.host.user import User
 from airgap.isolated.joined import joined
 from airgap.isolated.new_record import read_record
 from airgap.isolated.node_states import RUNNING, node_states

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -16,8 +15,9 @@ from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import Signed
 from airgap.disk import check_writable
-from airgap.errors import AirgapError, HostError, SpaceError, is_full
-from airgap.isolated.host import User
+from airgap.errors import AirgapError, HostError
+from airgap.isolated.host.files import foreseen
+from airgap.isolated.host.user import User
 from airgap.isolated.registry_tags import Moves
 from airgap.isolated.state import Changes, HostSettings, State
 from airgap.oci.manifest import Index, Manifest
@@ -203,22 +203,3 @@ def seen(what: str, check: Callable[[], Finding]) -> Finding:
             return check()
     except AirgapError as error:
         return Finding(False, error.message, error.remedy)
-
-
-@contextmanager
-def foreseen(what: str) -> Iterator[None]:
-    """Whatever the operating system refuses on the way, as an error for people.
-
-    Raises:
-        SpaceError: A disk is full.
-        HostError: Any other refusal.
-    """
-    try:
-        yield
-    except OSError as error:
-        if is_full(error):
-            raise SpaceError(
-                f"a disk is full ({what})", remedy="make room and give the same command again"
-            ) from error
-        where = f" {error.filename}" if error.filename else ""
-        raise HostError(f"{what}:{where} {error.strerror}") from error

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from airgap.isolated import receipts
+from airgap.isolated.host.files import foreseen
 from airgap.isolated.registry_tags import forget_tags
 from airgap.isolated.state import State
-from airgap.isolated.step import Work, foreseen
+from airgap.isolated.step import Work
 from airgap.isolated.steps import STEPS
 
 

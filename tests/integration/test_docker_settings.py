@@ -13,7 +13,7 @@ import pytest
 
 from airgap.builder.endpoint import docker_endpoint
 from airgap.errors import CredentialsError, HostError
-from airgap.isolated import dockerd
+from airgap.isolated.host import dockerd
 from airgap.oci.credentials import Credential, Credentials
 from tests.integration.engine_root import EngineRoot
 from tests.lab.parts import program

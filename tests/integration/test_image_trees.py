@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airgap.bundle.contents import ImageEntry, parse_contents
-from airgap.isolated.host import User
+from airgap.isolated.host.user import User
 from airgap.isolated.state import State
 from airgap.isolated.status import look, standing_work
 from airgap.isolated.steps.push import PushStep

@@ -19,8 +19,8 @@ from airgap.errors import HostError
 from airgap.isolated import joined
 from airgap.isolated.accounts import add_account, prepare, remove_account
 from airgap.isolated.authority import certify
-from airgap.isolated.listening import local_ip
-from airgap.isolated.registry_probe import wants_account
+from airgap.isolated.host.addresses import local_ip
+from airgap.isolated.host.registry_probe import wants_account
 from airgap.isolated.state import State
 from airgap.trust.certificates import Certified, Purpose, issue
 from tests.integration.command import airgap

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from airgap.errors import ExitCode
-from airgap.isolated.host import User
+from airgap.isolated.host.user import User
 from airgap.isolated.rollback import rollback
 from airgap.isolated.state import State
 from airgap.isolated.status import look, standing_work

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -36,6 +36,13 @@ LAYERS = (
     ("airgap.ownership",),
     ("airgap",),
 )
+# Within a package, from the top down in the same way.
+ROOMS = {
+    "airgap.isolated": (
+        "airgap.isolated",
+        "airgap.isolated.host",
+    ),
+}
 # The tool's __main__ hands over to the command line; whoever imports it does not run that.
 HAND_OVER = ("airgap.tool.boot", "airgap.cli.main")
 # What can open a connection.
@@ -45,12 +52,12 @@ NETWORK = {"docker", "ftplib", "http", "requests", "smtplib", "socket", "ssl", "
 ALLOWED_ON_ISOLATED_HOSTS = {
     ("airgap.builder.engine", "docker"),
     ("airgap.builder.engine", "requests"),
-    ("airgap.isolated.registry_probe", "requests"),
+    ("airgap.isolated.host.registry_probe", "requests"),
     ("airgap.oci.bounded_head", "http"),  # what it reads of that registry
     ("airgap.oci.bounded_head", "requests"),
     ("airgap.oci.bounded_head", "socket"),
     ("airgap.oci.bounded_head", "urllib3"),
-    ("airgap.isolated.listening", "socket"),  # it listens
+    ("airgap.isolated.host.addresses", "socket"),  # it listens
     ("airgap.isolated.preconditions", "socket"),
     ("airgap.replay.connections", "socket"),  # of those who came
     ("airgap.replay.server", "http"),  # it listens
@@ -89,8 +96,17 @@ def layer_of(module: str) -> tuple[int, str]:
     raise AssertionError(f"{module} is in no layer: add its package to LAYERS")
 
 
+def room_of(module: str, rooms: Sequence[str]) -> int:
+    """The number of the room that a module is in; of rooms in rooms, the innermost."""
+    found = [room for room in rooms if module == room or module.startswith(f"{room}.")]
+    assert found, f"{module} is in no room: add its package to ROOMS"
+    return rooms.index(max(found, key=len))
+
+
 def is_allowed(importer: str, target: str) -> bool:
     (upper, part), (lower, other) = layer_of(importer), layer_of(target)
+    if part == other and part in ROOMS and target != part:
+        return room_of(importer, ROOMS[part]) <= room_of(target, ROOMS[part])
     return upper < lower or part == other
 
 
@@ -132,6 +148,8 @@ def test_a_module_imports_only_what_lies_below_it(module: str) -> None:
         ("airgap.connected.plan", "airgap.isolated.step", False),
         ("airgap.isolated.steps.load", "airgap.connected.plan", False),
         ("airgap.isolated.steps.tool", "airgap.tool.boot", True),
+        ("airgap.isolated.host.user", "airgap.isolated.host.files", True),
+        ("airgap.isolated.host.user", "airgap.isolated.step", False),
         ("airgap.tool.build", "airgap.cli.main", False),
         ("airgap", "airgap.errors", False),
     ],

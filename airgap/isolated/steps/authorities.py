@@ -13,8 +13,8 @@ import os
 from pathlib import Path
 
 from airgap.isolated import containers
+from airgap.isolated.host.files import write_file
 from airgap.isolated.registry_mirror import RegistryMirror
-from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Step, Work
 
 _DOCKER = Path("/etc/docker/certs.d")

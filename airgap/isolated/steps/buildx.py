@@ -10,9 +10,11 @@ from pathlib import Path
 from airgap.bundle.contents import canonical
 from airgap.disk import copy_theirs
 from airgap.errors import HostError
-from airgap.isolated import loaded, old_docker
-from airgap.isolated.host import User, is_root, last_lines
-from airgap.isolated.state import write_file
+from airgap.isolated import loaded
+from airgap.isolated.host import docker_cli
+from airgap.isolated.host.files import write_file
+from airgap.isolated.host.system import is_root, last_lines
+from airgap.isolated.host.user import User
 from airgap.isolated.step import Finding, Step, Work
 from airgap.isolated.users_docker import check_own_folder
 from airgap.limits import LIMITS
@@ -38,7 +40,7 @@ class BuildxStep(Step):
         """Asks the docker command, as the user would."""
         version = _version_in_use(work.user)
         if not version:
-            problem = old_docker.problem(work.user) or "the docker command has no buildx"
+            problem = docker_cli.problem(work.user) or "the docker command has no buildx"
             return Finding(False, problem + _hint(work.user))
         carried = _carried_version(work)
         if carried is None:
@@ -69,8 +71,8 @@ class BuildxStep(Step):
             return
         problem = f"buildx {_shown(version)} is too old"
         if not version:
-            problem = old_docker.problem(user) or "docker buildx does not work"
-            if work.options.fix and problem == old_docker.problem(user):
+            problem = docker_cli.problem(user) or "docker buildx does not work"
+            if work.options.fix and problem == docker_cli.problem(user):
                 return
         raise HostError(problem + own, meaning="Nothing was changed.")
 
@@ -118,7 +120,7 @@ def _show(work: Work) -> None:
     """
     if _version_in_use(work.user):
         return
-    problem = old_docker.problem(work.user)
+    problem = docker_cli.problem(work.user)
     if not problem:
         return
     if not work.options.fix:
@@ -127,13 +129,13 @@ def _show(work: Work) -> None:
             remedy="set it, or have it set: give the same command again with --fix",
         )
     work.changes.add(BuildxStep.name, f"{_SHOWN_TO}{work.user.name}")
-    work.progress.message(f"changing {old_docker.config_path(work.user)}")
-    old_docker.show_all(work.user)
+    work.progress.message(f"changing {docker_cli.config_path(work.user)}")
+    docker_cli.show_all(work.user)
 
 
 def _hide_again(work: Work, name: str) -> None:
     try:
-        old_docker.take_back(User.called(name))
+        docker_cli.take_back(User.called(name))
     except HostError as error:
         work.progress.message(f"left as it is: {error.message}")
 

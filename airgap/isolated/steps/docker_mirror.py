@@ -16,10 +16,10 @@ from typing import Any
 
 from airgap.disk import copy_theirs, write_theirs
 from airgap.errors import HostError
-from airgap.isolated import dockerd
-from airgap.isolated.host import has_systemd
+from airgap.isolated.host import dockerd
+from airgap.isolated.host.files import not_writable
+from airgap.isolated.host.system import has_systemd
 from airgap.isolated.registry_mirror import RegistryMirror
-from airgap.isolated.state import not_writable
 from airgap.isolated.step import Finding, Step, Work
 
 _CONFIG = dockerd.DEFAULT_CONFIG

@@ -6,11 +6,12 @@ import shutil
 from pathlib import Path
 
 from airgap.errors import HostError
-from airgap.isolated import binfmt, keeper
+from airgap.isolated import keeper
 from airgap.isolated.containers import BUILDERS
-from airgap.isolated.host import has_systemd
+from airgap.isolated.host import binfmt
+from airgap.isolated.host.files import write_file
+from airgap.isolated.host.system import has_systemd
 from airgap.isolated.running import let_builds_end
-from airgap.isolated.state import write_file
 from airgap.isolated.step import Finding, Step, Work
 from airgap.limits import LIMITS
 from airgap.oci.digest import hex_of

@@ -8,9 +8,11 @@ from airgap.builder import instance
 from airgap.builder.config import HEADER, buildkitd_toml
 from airgap.builder.instance import BuilderNode, local_node
 from airgap.errors import HostError
-from airgap.isolated import old_docker
 from airgap.isolated.containers import BUILDER, REPLAYER, mirror_servers, registry_servers
-from airgap.isolated.host import User, last_lines, read_regular
+from airgap.isolated.host import docker_cli
+from airgap.isolated.host.files import read_regular
+from airgap.isolated.host.system import last_lines
+from airgap.isolated.host.user import User
 from airgap.isolated.nodes import Node, nodes
 from airgap.isolated.step import Finding, Step, Work
 from airgap.isolated.users_docker import check_own_folder, check_user, selected_context
@@ -108,7 +110,7 @@ def enable(work: Work) -> Finding:
 def _check_buildx(user: User) -> None:
     if user.run(["docker", "buildx", "version"]).returncode == 0:
         return
-    if problem := old_docker.problem(user):
+    if problem := docker_cli.problem(user):
         raise HostError(problem, remedy="set it, then give the same command again")
 
 

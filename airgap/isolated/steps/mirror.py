@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from airgap.isolated import containers
+from airgap.isolated.host.registry_probe import served_digest, wait_until_served
 from airgap.isolated.registry_mirror import RegistryMirror
-from airgap.isolated.registry_probe import served_digest, wait_until_served
 from airgap.isolated.step import Finding, Step, Work
 from airgap.store.layout import mirror_repositories
 

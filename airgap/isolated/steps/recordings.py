@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from airgap.errors import AirgapError
-from airgap.isolated.host import docker_group, is_root
+from airgap.isolated.host.system import docker_group, is_root
 from airgap.isolated.step import Finding, Step, Work
 from airgap.replay.carried import problem_with
 from airgap.store.seed import seed_replay

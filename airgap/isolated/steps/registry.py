@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airgap.isolated import containers
-from airgap.isolated.registry_probe import is_served, wait_until_served
+from airgap.isolated.host.registry_probe import is_served, wait_until_served
 from airgap.isolated.step import Finding, Step, Work
 
 

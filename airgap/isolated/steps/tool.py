@@ -14,7 +14,7 @@ from zipimport import ZipImportError, zipimporter
 from airgap.bundle.contents import TOOL_NAME, FileEntry
 from airgap.bundle.verify import read_file
 from airgap.errors import HostError, IntegrityError
-from airgap.isolated.state import write_file
+from airgap.isolated.host.files import write_file
 from airgap.isolated.step import Finding, OpenBundle, Step, Work
 from airgap.limits import LIMITS
 from airgap.oci.platform import native_platform

@@ -34,7 +34,7 @@ from airgap.connected.make_bundle import Target, plan_bundle, write_bundle
 from airgap.connected.unfinished import Started
 from airgap.errors import ExitCode, IntegrityError, TrustError, UsageError
 from airgap.isolated import receipts
-from airgap.isolated.host import User
+from airgap.isolated.host.user import User
 from airgap.isolated.install import Order, install
 from airgap.isolated.registry_tags import Moves
 from airgap.isolated.state import State

@@ -15,7 +15,7 @@ from airgap.bundle import contents as contents_module
 from airgap.bundle import media as media_module
 from airgap.bundle.contents import Contents
 from airgap.errors import AirgapError, IntegrityError, TrustError
-from airgap.isolated.host import User
+from airgap.isolated.host.user import User
 from airgap.isolated.install import Order, install
 from airgap.isolated.state import State
 from airgap.oci import manifest

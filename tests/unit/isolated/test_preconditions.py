@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from airgap.errors import UsageError
-from airgap.isolated.host import User
+from airgap.isolated.host.user import User
 from airgap.isolated.install import Order, install
 from airgap.isolated.state import State
 from airgap.progress import Progress

@@ -17,7 +17,8 @@ from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import read_signed
 from airgap.errors import HostError, IntegrityError
-from airgap.isolated.host import User, docker_group
+from airgap.isolated.host.system import docker_group
+from airgap.isolated.host.user import User
 from airgap.isolated.state import Changes, HostSettings, State
 from airgap.isolated.status import look
 from airgap.isolated.step import OpenBundle, Work

@@ -12,7 +12,7 @@ from airgap.builder.engine import Engine
 from airgap.bundle.contents import TOOL_NAME, Contents, FileEntry
 from airgap.errors import UpstreamError, UsageError
 from airgap.isolated import containers, registry_mirror
-from airgap.isolated.host import User
+from airgap.isolated.host.user import User
 from airgap.isolated.push import check_tags, plan
 from airgap.isolated.registry_mirror import (
     RegistryMirror,

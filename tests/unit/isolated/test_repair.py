@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from airgap.errors import IntegrityError, TrustError
-from airgap.isolated.host import User
+from airgap.isolated.host.user import User
 from airgap.isolated.install import Order, Report, install
 from airgap.isolated.receipts import read_receipts
 from airgap.isolated.state import HostSettings, State

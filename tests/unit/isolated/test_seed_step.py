@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airgap.isolated.host import User
+from airgap.isolated.host.user import User
 from airgap.isolated.install import Order, install
 from airgap.isolated.receipts import installed, read_receipts
 from airgap.isolated.state import State

@@ -11,7 +11,8 @@ import pytest
 
 from airgap.cli.settings import Settings
 from airgap.errors import HostError
-from airgap.isolated.state import Changes, HostSettings, State, write_file
+from airgap.isolated.host.files import write_file
+from airgap.isolated.state import Changes, HostSettings, State
 
 
 def test_settings_are_the_defaults_until_they_are_saved(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from airgap.builder import foreign
-from airgap.isolated import binfmt
+from airgap.isolated.host import binfmt
 from airgap.oci.platform import Platform, native_platform, parse_platform
 
 KNOWN = ["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/riscv64"]

@@ -12,7 +12,7 @@ import yaml
 from airgap.builder.containers import registry_yml
 from airgap.errors import NotFoundError, UsageError
 from airgap.isolated import accounts, authority, containers
-from airgap.isolated.listening import parse_listen
+from airgap.isolated.host.addresses import parse_listen
 from airgap.isolated.state import HostSettings, State
 from airgap.trust.certificates import is_authority_of, is_for
 from tests import forge

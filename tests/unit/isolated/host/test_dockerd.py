@@ -13,8 +13,8 @@ import pytest
 
 from airgap.builder.engine import Engine
 from airgap.errors import HostError
-from airgap.isolated import dockerd
-from airgap.isolated.host import User
+from airgap.isolated.host import dockerd
+from airgap.isolated.host.user import User
 from airgap.isolated.state import Changes, HostSettings, State
 from airgap.isolated.step import Step, Work
 from airgap.isolated.steps import docker_mirror

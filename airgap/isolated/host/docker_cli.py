@@ -15,7 +15,8 @@ from typing import Any
 
 from airgap.docker_config import FILE_NAME, parse_config
 from airgap.errors import HostError
-from airgap.isolated.host import User, last_lines
+from airgap.isolated.host.system import last_lines
+from airgap.isolated.host.user import User
 from airgap.limits import LIMITS
 
 _FIRST_THAT_SHOWS_ALL = (20, 10)

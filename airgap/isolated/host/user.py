@@ -1,4 +1,4 @@
-"""Facts about this host, and running commands as the person who uses it."""
+"""A person's account on this host, and running commands as that person."""
 
 from __future__ import annotations
 
@@ -10,13 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from airgap import disk
-from airgap.builder.endpoint import docker_endpoint
 from airgap.docker_config import config_folder
 from airgap.errors import HostError
 
-_SYSTEMD = Path("/run/systemd/system")
-_OUTPUT_LINES = 20
 _SECONDS = 900
 
 
@@ -108,40 +104,3 @@ class User:
         """The folder where this user's buildx keeps its instances and defaults."""
         named = self.environment.get("BUILDX_CONFIG")
         return Path(named) if named else self.docker_folder / "buildx"
-
-
-def read_regular(path: Path, limit: int) -> bytes:
-    """The start of a file that is somebody's to change while root reads it.
-
-    Args:
-        path: The file.
-        limit: How many bytes are read at most.
-
-    Raises:
-        FileNotFoundError: There is none.
-        OSError: It is a link or no regular file, or cannot be read.
-    """
-    return disk.read_regular(path, limit, os.O_NOFOLLOW)
-
-
-def docker_group() -> int:
-    """The group whose members may use Docker; that of this process if it cannot be told."""
-    try:
-        return docker_endpoint().socket.stat().st_gid
-    except (HostError, OSError):
-        return os.getegid()
-
-
-def is_root() -> bool:
-    """Whether this process may change the whole host."""
-    return os.geteuid() == 0
-
-
-def has_systemd() -> bool:
-    """Whether systemd runs this host (sd_booted(3))."""
-    return _SYSTEMD.is_dir()
-
-
-def last_lines(output: str) -> str:
-    """The end of what a command printed, where its reason usually is."""
-    return "\n".join(output.strip().splitlines()[-_OUTPUT_LINES:])

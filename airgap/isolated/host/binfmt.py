@@ -13,7 +13,7 @@ from pathlib import Path
 
 from airgap.builder.foreign import CONTROLS, TABLE, parse_entry
 from airgap.errors import HostError
-from airgap.isolated.host import is_root, last_lines
+from airgap.isolated.host.system import is_root, last_lines
 from airgap.oci.platform import Platform
 
 _FILE_SYSTEMS = Path("/proc/filesystems")
