@@ -54,7 +54,7 @@ def command(
     from airgap.builder.source import open_source
     from airgap.isolated.build import of_this_host
     from airgap.isolated.host.user import User
-    from airgap.isolated.state import State
+    from airgap.isolated.state.layout import State
     from airgap.isolated.status import standing_work
     from airgap.offline.build import MissedError, NotHereError, build, requested, requested_urls
 

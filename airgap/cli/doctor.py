@@ -37,7 +37,7 @@ def command(settings: Settings, fix: bool, deep: bool, as_json: bool) -> None:
     from airgap.isolated.doctor import Host, diagnose
     from airgap.isolated.doctor import fix as mend
     from airgap.isolated.host.user import User
-    from airgap.isolated.state import State
+    from airgap.isolated.state.layout import State
     from airgap.isolated.status import standing_work
     from airgap.trust.folder import trusted_keys
 

@@ -31,7 +31,7 @@ def command(settings: Settings, name: str, select: bool | None, undo: bool) -> N
       airgap enable --undo
     """
     from airgap.isolated.host.user import User
-    from airgap.isolated.state import State
+    from airgap.isolated.state.layout import State
     from airgap.isolated.status import standing_work
     from airgap.isolated.step import Options
     from airgap.isolated.steps.enable import disable, enable

@@ -29,7 +29,7 @@ def command(settings: Settings, names: tuple[str, ...], platform: str) -> None:
       airgap load --platform linux/arm64 alpine busybox
     """
     from airgap.isolated.host.user import User
-    from airgap.isolated.state import State
+    from airgap.isolated.state.layout import State
     from airgap.isolated.status import standing_work
     from airgap.isolated.steps.load import bring_image
     from airgap.oci.platform import native_platform, parse_platform

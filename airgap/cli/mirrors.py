@@ -47,7 +47,7 @@ def command(
     """
     from airgap.isolated.host.user import User
     from airgap.isolated.mirrors import engine_config, write
-    from airgap.isolated.state import State
+    from airgap.isolated.state.layout import State
     from airgap.isolated.status import standing_work
 
     with settings.progress() as progress:

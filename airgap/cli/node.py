@@ -226,7 +226,7 @@ def leave(settings: Settings) -> None:
 
 @contextmanager
 def _changing(settings: Settings) -> Iterator[Work]:
-    from airgap.isolated.state import State
+    from airgap.isolated.state.layout import State
 
     with settings.progress() as progress, State(settings.root).lock("airgap node"):
         yield _work(settings, progress)
@@ -234,7 +234,7 @@ def _changing(settings: Settings) -> Iterator[Work]:
 
 def _work(settings: Settings, progress: Progress) -> Work:
     from airgap.isolated.host.user import User
-    from airgap.isolated.state import State
+    from airgap.isolated.state.layout import State
     from airgap.isolated.status import standing_work
 
     return standing_work(State(settings.root), User.behind_this_process(), progress)

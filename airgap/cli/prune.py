@@ -37,7 +37,7 @@ def command(settings: Settings, keep: int, dry_run: bool, as_json: bool) -> None
     from airgap.isolated.host.user import User
     from airgap.isolated.loaded import drop_unneeded
     from airgap.isolated.prune import carry_out, plan_prune
-    from airgap.isolated.state import State
+    from airgap.isolated.state.layout import State
     from airgap.isolated.status import standing_work
     from airgap.progress import format_bytes
 

@@ -31,7 +31,7 @@ def command(settings: Settings, as_json: bool) -> None:
     from airgap.cli.table import outcome_line
     from airgap.isolated.host.user import User
     from airgap.isolated.rollback import rollback
-    from airgap.isolated.state import State
+    from airgap.isolated.state.layout import State
     from airgap.isolated.status import standing_work
 
     def show(outcome: Outcome) -> None:

@@ -40,7 +40,7 @@ def command(settings: Settings, recording: str, build_args: tuple[str, ...]) -> 
     from airgap.isolated.build import of_this_host
     from airgap.isolated.host.user import User
     from airgap.isolated.serve import serve
-    from airgap.isolated.state import State
+    from airgap.isolated.state.layout import State
     from airgap.isolated.status import standing_work
     from airgap.offline.build import requested_urls
     from airgap.replay.asked import Asked

@@ -32,8 +32,8 @@ def command(settings: Settings, deep: bool, as_json: bool) -> None:
     """
     from airgap.cli.table import bundles_table, findings_table
     from airgap.isolated.host.user import User
-    from airgap.isolated.origin import standing
-    from airgap.isolated.state import State
+    from airgap.isolated.state.history import standing
+    from airgap.isolated.state.layout import State
     from airgap.isolated.status import standing_work, status
 
     with settings.progress() as progress:

@@ -10,7 +10,7 @@ from airgap.printable import printable
 
 if TYPE_CHECKING:
     from airgap.isolated.apply import Outcome
-    from airgap.isolated.origin import Standing
+    from airgap.isolated.state.history import Standing
     from airgap.isolated.step import Finding
 
 

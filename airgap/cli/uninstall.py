@@ -26,7 +26,7 @@ def command(settings: Settings, purge: bool, purge_pushed: bool, yes: bool) -> N
       airgap uninstall --purge --purge-pushed
     """
     from airgap.isolated.host.user import User
-    from airgap.isolated.state import State
+    from airgap.isolated.state.layout import State
     from airgap.isolated.status import standing_work
     from airgap.isolated.uninstall import uninstall
 

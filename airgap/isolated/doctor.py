@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 from airgap.bundle.media import Media
 from airgap.bundle.verify import Signed, read_signed
 from airgap.errors import AirgapError, HostError, TrustError
-from airgap.isolated import preconditions, receipts
+from airgap.isolated import preconditions
 from airgap.isolated.apply import Outcome, apply_steps
 from airgap.isolated.host.files import foreseen
 from airgap.isolated.host.system import is_root
 from airgap.isolated.host.user import User
-from airgap.isolated.new_record import is_whole, read_record, renew_record
-from airgap.isolated.registry_tags import Moves
-from airgap.isolated.state import State
+from airgap.isolated.state import receipts
+from airgap.isolated.state.layout import State
+from airgap.isolated.state.rebuild_receipts import is_whole, read_record, renew_record
+from airgap.isolated.state.registry_tags import Moves
 from airgap.isolated.status import standing_work, status
 from airgap.isolated.step import Finding, Step, Work, seen
 from airgap.isolated.steps import STEPS

@@ -13,15 +13,18 @@ from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import listed_names, read_signed
 from airgap.errors import TrustError
-from airgap.isolated import preconditions, receipts
-from airgap.isolated.answers import answers_in
+from airgap.isolated import preconditions
 from airgap.isolated.apply import Outcome, apply_steps
 from airgap.isolated.host.user import User
 from airgap.isolated.probe import probe
 from airgap.isolated.registry_mirror import STEP, given_ca
-from airgap.isolated.registry_tags import Moves
 from airgap.isolated.repair import repair
-from airgap.isolated.state import Changes, HostSettings, State
+from airgap.isolated.state import receipts
+from airgap.isolated.state.answers import answers_in
+from airgap.isolated.state.changes import Changes
+from airgap.isolated.state.layout import State
+from airgap.isolated.state.registry_tags import Moves
+from airgap.isolated.state.settings import HostSettings
 from airgap.isolated.status import look
 from airgap.isolated.step import OpenBundle, Options, Step, Work
 from airgap.isolated.steps import STEPS

@@ -16,7 +16,7 @@ from airgap.errors import AirgapError, HostError
 from airgap.isolated.host.addresses import local_ip
 from airgap.isolated.host.files import write_file
 from airgap.isolated.node_file import NodeFile, split_address
-from airgap.isolated.state import State
+from airgap.isolated.state.layout import State
 from airgap.limits import LIMITS
 from airgap.oci.registries import bracketed
 from airgap.trust.certificates import ends, is_authority_of

@@ -18,12 +18,12 @@ from airgap.bundle.replay_tar import ReplayTar
 from airgap.disk import existing
 from airgap.errors import HostError, SpaceError, UsageError
 from airgap.isolated import containers
-from airgap.isolated.answers import answers_in
 from airgap.isolated.host.addresses import local_ip
 from airgap.isolated.host.files import foreseen
 from airgap.isolated.host.system import is_root
-from airgap.isolated.receipts import known_from
 from airgap.isolated.registry_mirror import check_reached, kept_as, kept_here
+from airgap.isolated.state.answers import answers_in
+from airgap.isolated.state.receipts import known_from
 from airgap.isolated.status import look
 from airgap.isolated.step import OpenBundle, Step, Work
 from airgap.isolated.steps.push import check_tags

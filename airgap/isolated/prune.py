@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from airgap.bundle.contents import Contents
 from airgap.errors import HostError
-from airgap.isolated import receipts
 from airgap.isolated.host.files import foreseen
-from airgap.isolated.receipts import Receipt
-from airgap.isolated.state import State
+from airgap.isolated.state import receipts
+from airgap.isolated.state.layout import State
+from airgap.isolated.state.receipts import Receipt
 from airgap.progress import Progress
 from airgap.store.bundle_set import Wanted
 from airgap.store.prune import Surplus, prune, surplus

@@ -8,14 +8,15 @@ from datetime import UTC, datetime
 
 from airgap.builder.engine import Engine
 from airgap.errors import HostError
-from airgap.isolated import receipts
 from airgap.isolated.containers import owners
 from airgap.isolated.host.user import User
 from airgap.isolated.joined import joined
-from airgap.isolated.new_record import read_record
 from airgap.isolated.node_states import RUNNING, node_states
 from airgap.isolated.nodes import nodes
-from airgap.isolated.state import Changes, State
+from airgap.isolated.state import receipts
+from airgap.isolated.state.changes import Changes
+from airgap.isolated.state.layout import State
+from airgap.isolated.state.rebuild_receipts import read_record
 from airgap.isolated.step import Finding, Step, Work, seen
 from airgap.isolated.steps import STEPS
 from airgap.progress import Progress

@@ -18,8 +18,10 @@ from airgap.disk import check_writable
 from airgap.errors import AirgapError, HostError
 from airgap.isolated.host.files import foreseen
 from airgap.isolated.host.user import User
-from airgap.isolated.registry_tags import Moves
-from airgap.isolated.state import Changes, HostSettings, State
+from airgap.isolated.state.changes import Changes
+from airgap.isolated.state.layout import State
+from airgap.isolated.state.registry_tags import Moves
+from airgap.isolated.state.settings import HostSettings
 from airgap.oci.manifest import Index, Manifest
 from airgap.oci.platform import Platform
 from airgap.oci.tree import image_for

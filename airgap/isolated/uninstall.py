@@ -6,10 +6,10 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 
-from airgap.isolated import receipts
 from airgap.isolated.host.files import foreseen
-from airgap.isolated.registry_tags import forget_tags
-from airgap.isolated.state import State
+from airgap.isolated.state import receipts
+from airgap.isolated.state.layout import State
+from airgap.isolated.state.registry_tags import forget_tags
 from airgap.isolated.step import Work
 from airgap.isolated.steps import STEPS
 

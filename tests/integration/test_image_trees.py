@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from airgap.bundle.contents import ImageEntry, parse_contents
 from airgap.isolated.host.user import User
-from airgap.isolated.state import State
+from airgap.isolated.state.layout import State
 from airgap.isolated.status import look, standing_work
 from airgap.isolated.steps.push import PushStep
 from airgap.oci.platform import parse_platform

@@ -17,11 +17,11 @@ import requests
 from airgap.builder.containers import registry_yml
 from airgap.errors import HostError
 from airgap.isolated import joined
-from airgap.isolated.accounts import add_account, prepare, remove_account
-from airgap.isolated.authority import certify
 from airgap.isolated.host.addresses import local_ip
 from airgap.isolated.host.registry_probe import wants_account
-from airgap.isolated.state import State
+from airgap.isolated.state.accounts import add_account, prepare, remove_account
+from airgap.isolated.state.layout import State
+from airgap.isolated.state.local_ca import certify
 from airgap.trust.certificates import Certified, Purpose, issue
 from tests.integration.command import airgap
 from tests.lab.layers import Layer

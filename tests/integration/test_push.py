@@ -18,7 +18,7 @@ import pytest
 from airgap.errors import ExitCode
 from airgap.isolated.host.user import User
 from airgap.isolated.rollback import rollback
-from airgap.isolated.state import State
+from airgap.isolated.state.layout import State
 from airgap.isolated.status import look, standing_work
 from airgap.isolated.steps.push import PushStep
 from airgap.isolated.steps.seed import SeedStep

@@ -40,6 +40,7 @@ LAYERS = (
 ROOMS = {
     "airgap.isolated": (
         "airgap.isolated",
+        "airgap.isolated.state",
         "airgap.isolated.host",
     ),
 }
@@ -149,7 +150,7 @@ def test_a_module_imports_only_what_lies_below_it(module: str) -> None:
         ("airgap.isolated.steps.load", "airgap.connected.plan", False),
         ("airgap.isolated.steps.tool", "airgap.tool.boot", True),
         ("airgap.isolated.host.user", "airgap.isolated.host.files", True),
-        ("airgap.isolated.host.user", "airgap.isolated.step", False),
+        ("airgap.isolated.state.receipts", "airgap.isolated.step", False),
         ("airgap.tool.build", "airgap.cli.main", False),
         ("airgap", "airgap.errors", False),
     ],

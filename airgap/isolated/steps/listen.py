@@ -7,10 +7,10 @@ loopback. The registry keeps nothing in memory, so that each sees at once what t
 from __future__ import annotations
 
 from airgap.isolated import containers
-from airgap.isolated.accounts import count, prepare
-from airgap.isolated.authority import certificate_problem, certified_until, certify
 from airgap.isolated.containers import MIRROR_TLS, REGISTRY_TLS
 from airgap.isolated.host.registry_probe import wait_until_served, wants_account
+from airgap.isolated.state.accounts import count, prepare
+from airgap.isolated.state.local_ca import certificate_problem, certified_until, certify
 from airgap.isolated.step import Finding, Step, Work
 
 _NAMES = (MIRROR_TLS, REGISTRY_TLS)

@@ -11,7 +11,7 @@ from airgap.errors import HostError, NotFoundError, TrustError
 from airgap.isolated import registry_mirror
 from airgap.isolated.push import Push, Tally, Target, plan, served
 from airgap.isolated.registry_mirror import RegistryMirror
-from airgap.isolated.registry_tags import note_tags, noted_tags
+from airgap.isolated.state.registry_tags import note_tags, noted_tags
 from airgap.isolated.step import Finding, Step, Work
 from airgap.oci.manifest import Index, Manifest
 from airgap.oci.tree import documents_of

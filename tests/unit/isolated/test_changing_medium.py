@@ -17,7 +17,7 @@ from airgap.bundle.contents import Contents
 from airgap.errors import AirgapError, IntegrityError, TrustError
 from airgap.isolated.host.user import User
 from airgap.isolated.install import Order, install
-from airgap.isolated.state import State
+from airgap.isolated.state.layout import State
 from airgap.oci import manifest
 from airgap.oci.digest import digest_of
 from airgap.oci.manifest import load_json

@@ -26,7 +26,7 @@ from airgap.isolated.node_file import (
     split_address,
     write_node_file,
 )
-from airgap.isolated.state import State
+from airgap.isolated.state.layout import State
 from airgap.limits import LIMITS
 from airgap.trust.certificates import Purpose, issue, new_authority
 

@@ -13,7 +13,8 @@ from airgap.builder.config import Listener, buildkitd_toml
 from airgap.errors import HostError, NotFoundError, UsageError
 from airgap.isolated import containers, joined, nodes
 from airgap.isolated.node_file import NodeFile
-from airgap.isolated.state import HostSettings, State
+from airgap.isolated.state.layout import State
+from airgap.isolated.state.settings import HostSettings
 from airgap.isolated.steps.enable import builder_nodes
 from airgap.oci.platform import native_platform
 from tests import forge

@@ -9,7 +9,7 @@ import pytest
 from airgap.errors import UsageError
 from airgap.isolated.host.user import User
 from airgap.isolated.install import Order, install
-from airgap.isolated.state import State
+from airgap.isolated.state.layout import State
 from airgap.progress import Progress
 from tests import forge
 

@@ -12,9 +12,9 @@ from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import read_signed
 from airgap.errors import HostError
-from airgap.isolated import receipts
 from airgap.isolated.prune import carry_out, plan_prune
-from airgap.isolated.state import State
+from airgap.isolated.state import receipts
+from airgap.isolated.state.layout import State
 from airgap.progress import Progress
 from airgap.store.seed import seed, seed_replay
 from tests import forge

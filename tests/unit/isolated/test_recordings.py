@@ -19,7 +19,9 @@ from airgap.bundle.verify import read_signed
 from airgap.errors import HostError, IntegrityError
 from airgap.isolated.host.system import docker_group
 from airgap.isolated.host.user import User
-from airgap.isolated.state import Changes, HostSettings, State
+from airgap.isolated.state.changes import Changes
+from airgap.isolated.state.layout import State
+from airgap.isolated.state.settings import HostSettings
 from airgap.isolated.status import look
 from airgap.isolated.step import OpenBundle, Work
 from airgap.isolated.steps import STEP_NAMES

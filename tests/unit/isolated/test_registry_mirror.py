@@ -22,7 +22,9 @@ from airgap.isolated.registry_mirror import (
     known_mirrors,
     read_ca,
 )
-from airgap.isolated.state import Changes, HostSettings, State
+from airgap.isolated.state.changes import Changes
+from airgap.isolated.state.layout import State
+from airgap.isolated.state.settings import HostSettings
 from airgap.isolated.step import Options, Work
 from airgap.limits import LIMITS
 from airgap.oci.digest import digest_of

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from airgap.isolated.host.user import User
 from airgap.isolated.install import Order, install
-from airgap.isolated.receipts import installed, read_receipts
-from airgap.isolated.state import State
+from airgap.isolated.state.layout import State
+from airgap.isolated.state.receipts import installed, read_receipts
 from airgap.isolated.status import look, standing_work
 from airgap.isolated.steps.seed import SeedStep
 from airgap.progress import Progress

@@ -11,9 +11,11 @@ import yaml
 
 from airgap.builder.containers import registry_yml
 from airgap.errors import NotFoundError, UsageError
-from airgap.isolated import accounts, authority, containers
+from airgap.isolated import containers
 from airgap.isolated.host.addresses import parse_listen
-from airgap.isolated.state import HostSettings, State
+from airgap.isolated.state import accounts, local_ca
+from airgap.isolated.state.layout import State
+from airgap.isolated.state.settings import HostSettings
 from airgap.trust.certificates import is_authority_of, is_for
 from tests import forge
 from tests.unit.isolated.test_registry_mirror import CHOSEN, work_with
@@ -55,32 +57,30 @@ def test_settings_without_the_key_still_load(tmp_path: Path) -> None:
 
 def test_a_certificate_is_made_for_the_address_and_again_in_time(tmp_path: Path) -> None:
     state = State(tmp_path)
-    assert authority.certificate_problem(state, ADDRESS) == "there is no certificate yet"
-    authority.certify(state, ADDRESS)
-    assert authority.certificate_problem(state, ADDRESS) == ""
+    assert local_ca.certificate_problem(state, ADDRESS) == "there is no certificate yet"
+    local_ca.certify(state, ADDRESS)
+    assert local_ca.certificate_problem(state, ADDRESS) == ""
     served, vouching = state.secrets / "tls.crt", state.authority / "ca.crt"
     for key in (state.secrets / "tls.key", state.authority / "ca.key"):
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert is_for(served.read_bytes(), ADDRESS)
     both = served.read_bytes(), vouching.read_bytes()
     in_time = datetime.now(UTC) + timedelta(days=59)
-    assert authority.problem_with(*both, ADDRESS, in_time) == ""
-    later = authority.problem_with(*both, ADDRESS, in_time + timedelta(days=2))
+    assert local_ca.problem_with(*both, ADDRESS, in_time) == ""
+    later = local_ca.problem_with(*both, ADDRESS, in_time + timedelta(days=2))
     assert later.startswith("its certificate ends on 20")
     # A new certificate needs no new authority: others trust that one.
-    authority.certify(state, ADDRESS)
+    local_ca.certify(state, ADDRESS)
     assert vouching.read_bytes() == both[1]
     assert served.read_bytes() != both[0]
 
 
 def test_another_address_needs_another_authority(tmp_path: Path) -> None:
     state = State(tmp_path)
-    authority.certify(state, ADDRESS)
-    assert "not by an authority for mirror.lan" in authority.certificate_problem(
-        state, "mirror.lan"
-    )
-    authority.certify(state, "mirror.lan")
-    assert authority.certificate_problem(state, "mirror.lan") == ""
+    local_ca.certify(state, ADDRESS)
+    assert "not by an authority for mirror.lan" in local_ca.certificate_problem(state, "mirror.lan")
+    local_ca.certify(state, "mirror.lan")
+    assert local_ca.certificate_problem(state, "mirror.lan") == ""
     assert is_authority_of((state.authority / "ca.crt").read_bytes(), "mirror.lan")
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from airgap.bundle.contents import Contents, ImageEntry, RecordingEntry
-from airgap.isolated import receipts
-from airgap.isolated.receipts import Receipt
-from airgap.isolated.state import State
+from airgap.isolated.state import receipts
+from airgap.isolated.state.layout import State
+from airgap.isolated.state.receipts import Receipt
 from airgap.store.bundle_set import Wanted
 
 _BASE = "base"

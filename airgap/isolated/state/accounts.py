@@ -11,7 +11,7 @@ import re
 
 from airgap.errors import HostError, NotFoundError, UsageError
 from airgap.isolated.host.files import write_file
-from airgap.isolated.state import State
+from airgap.isolated.state.layout import State
 from airgap.limits import LIMITS
 
 _FILE = "htpasswd"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from airgap.bundle.contents import ImageEntry, canonical
 from airgap.isolated.host.files import write_file
-from airgap.isolated.state import State
+from airgap.isolated.state.layout import State
 from airgap.store.tags import tags_of
 from airgap.trust.policy import Known
 

@@ -13,9 +13,9 @@ from airgap.bundle.contents import Contents
 from airgap.bundle.media import Media
 from airgap.bundle.verify import Signed, read_signed
 from airgap.errors import AirgapError, TrustError
-from airgap.isolated import receipts
-from airgap.isolated.receipts import Receipt
-from airgap.isolated.state import State
+from airgap.isolated.state import receipts
+from airgap.isolated.state.layout import State
+from airgap.isolated.state.receipts import Receipt
 from airgap.store import layout
 from airgap.store.tags import tags_of
 from airgap.trust.keys import PublicKey

@@ -8,7 +8,7 @@ secrets/     tls.crt, tls.key, htpasswd: of mirror and registry as other machine
 nodes/       NAME/: each node of the builder, and what it is reached with
 joined/      what the host said whose builder this one is a node of
 bundles/     NAME-SERIAL/: contents, SHA256SUMS and signature of each bundle
-receipts/    a file for each install and uninstall; see `airgap.isolated.receipts`
+receipts/    a file for each install and uninstall; see `airgap.isolated.state.receipts`
 config/      configuration of the containers, and authorities behind registries
 replaced/    files of the host as they were before install changed them
 settings.json, changes, lock
@@ -22,55 +22,18 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from airgap.bundle.contents import canonical
 from airgap.disk import read_regular
 from airgap.errors import HostError
 from airgap.isolated.host.files import not_writable, write_file
+from airgap.isolated.state.settings import HostSettings
 from airgap.ownership import changeable_by_others, open_locked
 from airgap.store.store import Store
 
 _LOCK_BYTES = 200
-
-
-@dataclass(frozen=True, slots=True)
-class HostSettings:
-    """What the operator chose at install.
-
-    Attributes:
-        mirror_port: Where the mirror listens.
-        registry_port: Where the registry for pushed images listens.
-        site_registries: Registries of the site that the builder may reach: `HOST[:PORT]`.
-        listen: An address of this host, IP or name, at which other machines reach mirror and
-            registry too, with TLS and accounts; empty for none.
-        registry_mirror: `HOST[:PORT][/PREFIX]` of somebody's registry that holds the mirror;
-            empty where this host does.
-        registry_mirror_ca: A PEM file with the authority that vouches for that registry; empty
-            for those that this host knows.
-        rewrite_indexes: It gets indexes that name only what is carried.
-        docker_mirror: dockerd is told of the mirror.
-    """
-
-    mirror_port: int = 5001
-    registry_port: int = 5000
-    site_registries: tuple[str, ...] = ()
-    listen: str = ""
-    registry_mirror: str = ""
-    registry_mirror_ca: str = ""
-    rewrite_indexes: bool = False
-    docker_mirror: bool = True
-
-    @property
-    def mirror(self) -> str:
-        """The mirror's address for this host."""
-        return f"127.0.0.1:{self.mirror_port}"
-
-    @property
-    def registry(self) -> str:
-        """The registry's address for this host."""
-        return f"127.0.0.1:{self.registry_port}"
 
 
 class State:
@@ -176,72 +139,6 @@ class State:
     def save_settings(self, settings: HostSettings) -> None:
         """Keeps the settings for later commands."""
         write_file(self.root / "settings.json", canonical(asdict(settings)))
-
-
-class Changes:
-    """What install changed outside of the state folder, so that uninstall takes back just that.
-
-    A line is written before its change is made: after a kill there may be a line too many, never
-    one too few.
-    """
-
-    def __init__(self, state: State) -> None:
-        self._path = state.root / "changes"
-        self._state = state
-
-    def add(self, step: str, what: str) -> None:
-        """A step is about to make a change.
-
-        Users other than the state's own change only what is theirs, and note nothing.
-        """
-        if what in self.of(step) or not self._state.writable:
-            return
-        self._write([*self._lines(), [step, what]])
-
-    def make_folder(self, step: str, folder: Path) -> None:
-        """Makes a folder of the host, with those above it; what was there before is not noted."""
-        for path in reversed([folder, *folder.parents]):
-            if not path.exists():
-                self.add(step, f"{path}/")
-        try:
-            folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        except OSError as error:
-            raise not_writable(folder, error) from error
-
-    def remove_folders(self, step: str) -> None:
-        """Removes the folders that a step made, but those where others have put something."""
-        for text in reversed(self.of(step)):
-            if text.endswith("/"):
-                with suppress(OSError):
-                    Path(text).rmdir()
-
-    def of(self, step: str) -> list[str]:
-        """All that a step changed, oldest first; the folders that it made end with a slash."""
-        return [what for known, what in self._lines() if known == step]
-
-    def drop(self, step: str, what: str) -> None:
-        """One change was taken back. Users other than the state's own note nothing."""
-        if what in self.of(step) and self._state.writable:
-            self._write([line for line in self._lines() if line != [step, what]])
-
-    def forget(self, step: str) -> None:
-        """The step has taken everything back."""
-        self._write([line for line in self._lines() if line[0] != step])
-
-    def _lines(self) -> list[list[str]]:
-        try:
-            lines = [json.loads(line) for line in self._path.read_text().splitlines()]
-            return [[str(step), str(what)] for step, what in lines]
-        except FileNotFoundError:
-            return []
-        except (OSError, ValueError, TypeError) as error:
-            raise HostError(f"{self._path} cannot be read: {error}") from error
-
-    def _write(self, lines: list[list[str]]) -> None:
-        if lines:
-            write_file(self._path, b"".join(canonical(line) for line in lines))
-        else:
-            self._path.unlink(missing_ok=True)
 
 
 def check_safe(root: Path) -> None:

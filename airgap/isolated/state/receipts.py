@@ -28,10 +28,10 @@ from airgap.bundle.contents import (
 )
 from airgap.bundle.verify import Signed
 from airgap.errors import AirgapError, TrustError
-from airgap.isolated.answers import Answers, keep_answers, kept_answers
 from airgap.isolated.host.files import write_file
 from airgap.isolated.host.user import User
-from airgap.isolated.state import State
+from airgap.isolated.state.answers import Answers, keep_answers, kept_answers
+from airgap.isolated.state.layout import State
 from airgap.store.tags import tags_of
 from airgap.trust.policy import Known
 

@@ -11,11 +11,12 @@ import pytest
 from airgap.bundle.media import Media
 from airgap.bundle.verify import read_signed
 from airgap.errors import TrustError
-from airgap.isolated import receipts
-from airgap.isolated.new_record import read_record, renew_record
 from airgap.isolated.prune import carry_out, plan_prune
-from airgap.isolated.receipts import history, installed, read_receipts
-from airgap.isolated.state import HostSettings, State
+from airgap.isolated.state import receipts
+from airgap.isolated.state.layout import State
+from airgap.isolated.state.rebuild_receipts import read_record, renew_record
+from airgap.isolated.state.receipts import history, installed, read_receipts
+from airgap.isolated.state.settings import HostSettings
 from airgap.progress import Progress
 from airgap.store import layout
 from airgap.store.seed import seed_documents

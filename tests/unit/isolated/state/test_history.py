@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from airgap.bundle.contents import TOOL_NAME, Contents, FileEntry, ImageEntry, RecordingEntry
-from airgap.isolated.origin import Origin, weigh
-from airgap.isolated.receipts import Receipt
+from airgap.isolated.state.history import Origin, weigh
+from airgap.isolated.state.receipts import Receipt
 from airgap.oci.manifest import OCI_INDEX
 
 ALPINE, BUILDER = "docker.io/library/alpine:latest", "docker.io/moby/buildkit:buildx-stable-1"

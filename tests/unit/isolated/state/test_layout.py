@@ -12,7 +12,9 @@ import pytest
 from airgap.cli.settings import Settings
 from airgap.errors import HostError
 from airgap.isolated.host.files import write_file
-from airgap.isolated.state import Changes, HostSettings, State
+from airgap.isolated.state.changes import Changes
+from airgap.isolated.state.layout import State
+from airgap.isolated.state.settings import HostSettings
 
 
 def test_settings_are_the_defaults_until_they_are_saved(tmp_path: Path) -> None:
@@ -32,7 +34,7 @@ def test_damaged_settings_are_an_error_that_names_the_file(tmp_path: Path, text:
 
 def test_a_second_command_is_told_who_holds_the_lock(tmp_path: Path) -> None:
     holder = (
-        "import sys; from pathlib import Path; from airgap.isolated.state import State\n"
+        "import sys; from pathlib import Path; from airgap.isolated.state.layout import State\n"
         "with State(Path(sys.argv[1])).lock('airgap install'):\n"
         "    print('held', flush=True); sys.stdin.read()"
     )
@@ -55,7 +57,7 @@ def test_a_second_command_is_told_who_holds_the_lock(tmp_path: Path) -> None:
 
 def test_the_lock_of_a_killed_command_is_free(tmp_path: Path) -> None:
     script = (
-        "import os, sys; from pathlib import Path; from airgap.isolated.state import State\n"
+        "import os, sys; from pathlib import Path; from airgap.isolated.state.layout import State\n"
         "lock = State(Path(sys.argv[1])).lock('airgap install'); lock.__enter__()\n"
         "os.kill(os.getpid(), 9)"
     )

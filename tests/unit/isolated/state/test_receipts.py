@@ -8,7 +8,8 @@ import pytest
 from airgap.bundle.media import Media
 from airgap.bundle.verify import Signed, read_signed
 from airgap.errors import TrustError
-from airgap.isolated.receipts import (
+from airgap.isolated.state.layout import State
+from airgap.isolated.state.receipts import (
     history,
     installed,
     is_standing,
@@ -19,7 +20,6 @@ from airgap.isolated.receipts import (
     take_out,
     write_receipt,
 )
-from airgap.isolated.state import State
 from tests import forge
 
 

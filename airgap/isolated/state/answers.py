@@ -15,7 +15,7 @@ from airgap.bundle.contents import Contents, RecordingEntry, canonical
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.errors import AirgapError
 from airgap.isolated.host.files import write_file
-from airgap.isolated.state import State
+from airgap.isolated.state.layout import State
 from airgap.limits import LIMITS
 from airgap.replay.carried import load_recording
 from airgap.replay.recording import Recording, parse_recording

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from airgap.errors import HostError
 from airgap.isolated.host.files import write_file
-from airgap.isolated.state import State
+from airgap.isolated.state.layout import State
 from airgap.limits import LIMITS
 from airgap.trust.certificates import (
     Certified,
