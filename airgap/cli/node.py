@@ -89,7 +89,7 @@ def add(
       airgap node add arm ssh://builder@192.0.2.20
     """
     from airgap.isolated.node_changes import add as add_node
-    from airgap.isolated.nodes import check_new
+    from airgap.isolated.nodes.registered import check_new
 
     with _changing(settings) as work:
         node = check_new(work.state, name, endpoint, platforms)
@@ -114,7 +114,7 @@ def renew(settings: Settings, name: str, days: int, output: Path | None) -> None
       airgap node renew arm
     """
     from airgap.isolated.node_changes import renew as renew_node
-    from airgap.isolated.nodes import node
+    from airgap.isolated.nodes.registered import node
 
     with _changing(settings) as work:
         path = output or Path(f"{name}.node")
@@ -133,10 +133,11 @@ def list_(settings: Settings, as_json: bool) -> None:
       airgap node list
     """
     from airgap.cli.table import table
-    from airgap.isolated.node_states import RUNNING, node_states
+    from airgap.isolated.nodes.health import RUNNING, node_states
 
     with settings.progress() as progress:
-        states = node_states(_work(settings, progress))
+        work = _work(settings, progress)
+        states = node_states(work.state, work.user)
     rows = [
         {
             "name": one.node.name,
@@ -177,7 +178,7 @@ def remove(settings: Settings, name: str) -> None:
       airgap node remove arm
     """
     from airgap.isolated.node_changes import remove as remove_node
-    from airgap.isolated.nodes import node
+    from airgap.isolated.nodes.registered import node
 
     with _changing(settings) as work:
         remove_node(work, node(work.state, name))
@@ -199,7 +200,7 @@ def join(settings: Settings, file: Path) -> None:
       airgap node join arm.node
     """
     from airgap.isolated.node_changes import join as join_host
-    from airgap.isolated.node_file import read_node_file
+    from airgap.isolated.nodes.node_file import read_node_file
 
     told = read_node_file(file)
     with _changing(settings) as work:

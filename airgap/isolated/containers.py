@@ -15,7 +15,7 @@ from airgap.errors import HostError
 from airgap.isolated import loaded
 from airgap.isolated.host.addresses import local_ip
 from airgap.isolated.host.files import write_file
-from airgap.isolated.joined import joined
+from airgap.isolated.nodes.membership import joined
 from airgap.isolated.registry_mirror import RegistryMirror
 from airgap.isolated.running import let_builds_end
 from airgap.isolated.step import Finding, Work

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from airgap.builder import instance
 from airgap.errors import HostError
-from airgap.isolated import containers, joined, nodes
+from airgap.isolated import containers
 from airgap.isolated.apply import Outcome, apply_steps
 from airgap.isolated.host.system import is_root
 from airgap.isolated.host.user import User
-from airgap.isolated.node_file import NodeFile, write_node_file
-from airgap.isolated.nodes import Node
+from airgap.isolated.nodes import membership, registered
+from airgap.isolated.nodes.node_file import NodeFile, write_node_file
+from airgap.isolated.nodes.registered import Node
 from airgap.isolated.step import Work
 from airgap.isolated.steps.authorities import AuthoritiesStep
 from airgap.isolated.steps.builder import BuilderStep
@@ -36,7 +37,7 @@ def add(work: Work, node: Node, days: int, output: Path) -> bool:
         HostError: Something cannot be written, or buildx refuses.
     """
     written = renew(work, node, days, output)
-    nodes.keep(node)
+    registered.keep(node)
     _enable_all(work)
     return written
 
@@ -57,12 +58,12 @@ def renew(work: Work, node: Node, days: int, output: Path) -> bool:
         HostError: Something cannot be written.
     """
     _check_root()
-    port = nodes.certify(node, days)
+    port = registered.certify(node, days)
     served = list(containers.listening(work).values())
     if port is None and not served:
         return False
     ca = served[0].ca if served else ""
-    file = nodes.node_file(node, port, [server.address for server in served], ca)
+    file = registered.node_file(node, port, [server.address for server in served], ca)
     write_node_file(output, file)
     return True
 
@@ -74,7 +75,7 @@ def remove(work: Work, node: Node) -> None:
         HostError: buildx refuses.
     """
     _check_root()
-    nodes.remove(node)
+    registered.remove(node)
     _enable_all(work, gone=node)
 
 
@@ -90,7 +91,7 @@ def join(work: Work, file: NodeFile, show: Callable[[Outcome], None]) -> None:
         HostError: It wants an address that this host has not, or a step failed.
     """
     _check_root()
-    joined.join(work.state, file)
+    membership.join(work.state, file)
     apply_steps(work, _TOLD, show)
 
 
@@ -101,7 +102,7 @@ def leave(work: Work, show: Callable[[Outcome], None]) -> None:
         HostError: A step failed.
     """
     _check_root()
-    joined.leave(work.state)
+    membership.leave(work.state)
     apply_steps(work, _TOLD, show)
 
 

@@ -15,7 +15,7 @@ from airgap.errors import BuildError
 from airgap.isolated.containers import BUILDER
 from airgap.isolated.host import binfmt
 from airgap.isolated.host.system import last_lines
-from airgap.isolated.nodes import nodes
+from airgap.isolated.nodes.registered import nodes
 from airgap.isolated.step import Finding, Work
 from airgap.oci.platform import Platform, native_platform
 

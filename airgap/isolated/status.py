@@ -10,9 +10,9 @@ from airgap.builder.engine import Engine
 from airgap.errors import HostError
 from airgap.isolated.containers import owners
 from airgap.isolated.host.user import User
-from airgap.isolated.joined import joined
-from airgap.isolated.node_states import RUNNING, node_states
-from airgap.isolated.nodes import nodes
+from airgap.isolated.nodes.health import RUNNING, node_states
+from airgap.isolated.nodes.membership import joined
+from airgap.isolated.nodes.registered import nodes
 from airgap.isolated.state import receipts
 from airgap.isolated.state.changes import Changes
 from airgap.isolated.state.layout import State
@@ -96,7 +96,7 @@ def _nodes(work: Work) -> Finding:
     """The nodes of this host's builder, or this host as one; what ends is renewed by hand."""
     problems, said = [], []
     now = datetime.now(UTC)
-    for one in node_states(work):
+    for one in node_states(work.state, work.user):
         if one.until is not None and one.until <= now:
             problems.append(f"the certificate of {one.node.name} ended on {one.until:%F}")
         elif one.state != RUNNING:

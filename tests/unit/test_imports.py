@@ -40,6 +40,7 @@ LAYERS = (
 ROOMS = {
     "airgap.isolated": (
         "airgap.isolated",
+        "airgap.isolated.nodes",
         "airgap.isolated.state",
         "airgap.isolated.host",
     ),

@@ -13,7 +13,7 @@ from airgap.isolated.host import docker_cli
 from airgap.isolated.host.files import read_regular
 from airgap.isolated.host.system import last_lines
 from airgap.isolated.host.user import User
-from airgap.isolated.nodes import Node, nodes
+from airgap.isolated.nodes.registered import Node, nodes
 from airgap.isolated.step import Finding, Step, Work
 from airgap.isolated.users_docker import check_own_folder, check_user, selected_context
 from airgap.limits import LIMITS

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from airgap.bundle.contents import canonical
 from airgap.errors import HostError, IntegrityError, UsageError
-from airgap.isolated.joined import join, joined
-from airgap.isolated.node_file import (
+from airgap.isolated.nodes.membership import join, joined
+from airgap.isolated.nodes.node_file import (
     NodeFile,
     Port,
     parse_node_file,

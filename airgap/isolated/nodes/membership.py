@@ -15,7 +15,7 @@ from airgap.bundle.contents import canonical
 from airgap.errors import AirgapError, HostError
 from airgap.isolated.host.addresses import local_ip
 from airgap.isolated.host.files import write_file
-from airgap.isolated.node_file import NodeFile, split_address
+from airgap.isolated.nodes.node_file import NodeFile, split_address
 from airgap.isolated.state.layout import State
 from airgap.limits import LIMITS
 from airgap.oci.registries import bracketed

@@ -11,24 +11,25 @@ import pytest
 
 from airgap.builder.config import Listener, buildkitd_toml
 from airgap.errors import HostError, NotFoundError, UsageError
-from airgap.isolated import containers, joined, nodes
-from airgap.isolated.node_file import NodeFile
+from airgap.isolated import containers
+from airgap.isolated.nodes import membership, registered
+from airgap.isolated.nodes.node_file import NodeFile
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.settings import HostSettings
 from airgap.isolated.steps.enable import builder_nodes
 from airgap.oci.platform import native_platform
 from tests import forge
-from tests.unit.isolated.test_node_file import GOOD
+from tests.unit.isolated.nodes.test_node_file import GOOD
 from tests.unit.isolated.test_registry_mirror import CHOSEN, work_with
 
 TCP, SSH = "tcp://192.0.2.20:1234", "ssh://builder@192.0.2.20"
 OTHER = "linux/arm64" if native_platform().architecture != "arm64" else "linux/amd64"
 
 
-def _added(state: State, name: str = "arm", endpoint: str = TCP) -> nodes.Node:
-    node = nodes.check_new(state, name, endpoint, [OTHER])
-    nodes.certify(node, 30)
-    nodes.keep(node)
+def _added(state: State, name: str = "arm", endpoint: str = TCP) -> registered.Node:
+    node = registered.check_new(state, name, endpoint, [OTHER])
+    registered.certify(node, 30)
+    registered.keep(node)
     return node
 
 
@@ -37,7 +38,7 @@ def _added(state: State, name: str = "arm", endpoint: str = TCP) -> nodes.Node:
     [TCP, SSH, "ssh://192.0.2.20:2222", "tcp://[2001:db8::1]:1234", "tcp://arm.example.internal:1"],
 )
 def test_an_endpoint_is_tcp_or_ssh(text: str) -> None:
-    assert nodes.parse_endpoint(text) == text
+    assert registered.parse_endpoint(text) == text
 
 
 @pytest.mark.parametrize(
@@ -51,36 +52,36 @@ def test_an_endpoint_is_tcp_or_ssh(text: str) -> None:
 )
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="no endpoint"):
-        nodes.parse_endpoint(text)
+        registered.parse_endpoint(text)
 
 
 @pytest.mark.parametrize("name", ["", "Arm", "a/b", "..", "-a", "a_b", "a" * 32, "a\n"])
 def test_a_name_is_a_folder_and_a_word_of_buildx(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be called"):
-        nodes.check_new(State(tmp_path), name, TCP, [OTHER])
+        registered.check_new(State(tmp_path), name, TCP, [OTHER])
 
 
 def test_each_platform_has_one_node_and_this_host_its_own(tmp_path: Path) -> None:
     state = State(tmp_path)
     node = _added(state)
-    assert nodes.nodes(state) == [node]
-    assert nodes.node(state, "arm") == node
+    assert registered.nodes(state) == [node]
+    assert registered.node(state, "arm") == node
     with pytest.raises(UsageError, match="already"):
-        nodes.check_new(state, "arm", SSH, ["linux/riscv64"])
+        registered.check_new(state, "arm", SSH, ["linux/riscv64"])
     with pytest.raises(UsageError, match=f"arm builds for {OTHER} already"):
-        nodes.check_new(state, "other", SSH, [OTHER])
+        registered.check_new(state, "other", SSH, [OTHER])
     with pytest.raises(UsageError, match="itself"):
-        nodes.check_new(state, "other", SSH, [str(native_platform())])
-    nodes.remove(node)
-    assert nodes.nodes(state) == []
+        registered.check_new(state, "other", SSH, [str(native_platform())])
+    registered.remove(node)
+    assert registered.nodes(state) == []
     assert not node.folder.exists()
     with pytest.raises(NotFoundError):
-        nodes.node(state, "arm")
+        registered.node(state, "arm")
 
 
 def test_openssl_takes_the_two_for_a_client_and_a_server(tmp_path: Path) -> None:
-    node = nodes.check_new(State(tmp_path), "arm", TCP, [OTHER])
-    port = nodes.certify(node, 30)
+    node = registered.check_new(State(tmp_path), "arm", TCP, [OTHER])
+    port = registered.certify(node, 30)
     assert port is not None
     server = tmp_path / "server.crt"
     server.write_bytes(port.server.certificate)
@@ -101,8 +102,8 @@ def test_openssl_takes_the_two_for_a_client_and_a_server(tmp_path: Path) -> None
 
 def test_a_node_that_is_not_complete_does_not_count(tmp_path: Path) -> None:
     state = State(tmp_path)
-    nodes.certify(nodes.check_new(state, "arm", TCP, [OTHER]), 30)
-    assert nodes.nodes(state) == []
+    registered.certify(registered.check_new(state, "arm", TCP, [OTHER]), 30)
+    assert registered.nodes(state) == []
 
 
 def test_a_damaged_note_is_named_with_what_helps(tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_a_damaged_note_is_named_with_what_helps(tmp_path: Path) -> None:
     node = _added(state)
     (node.folder / "node.json").write_text("{")
     with pytest.raises(HostError, match="cannot be read") as raised:
-        nodes.nodes(state)
+        registered.nodes(state)
     assert raised.value.remedy == "airgap node remove arm"
 
 
@@ -143,8 +144,8 @@ def test_by_ssh_a_docker_context_leads_there(tmp_path: Path) -> None:
 
 def test_a_node_trusts_what_the_other_host_serves(tmp_path: Path) -> None:
     work = work_with(tmp_path, settings=CHOSEN)
-    assert joined.joined(work.state) is None
-    joined.join(work.state, NodeFile("arm", GOOD.registries, GOOD.authority, None))
+    assert membership.joined(work.state) is None
+    membership.join(work.state, NodeFile("arm", GOOD.registries, GOOD.authority, None))
     sections = tomllib.loads(containers.config_text(work, containers.BUILDER))
     for address in GOOD.registries:
         assert sections["registry"][address] == {
@@ -152,8 +153,8 @@ def test_a_node_trusts_what_the_other_host_serves(tmp_path: Path) -> None:
             "ca": ["/etc/airgap/ca/registry.crt"],
         }
     assert "grpc" not in sections
-    joined.leave(work.state)
-    assert joined.joined(work.state) is None
+    membership.leave(work.state)
+    assert membership.joined(work.state) is None
     assert not work.state.joined.exists()
 
 

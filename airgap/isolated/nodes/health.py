@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from airgap.builder import instance
-from airgap.isolated.nodes import Node, nodes
-from airgap.isolated.step import Work
+from airgap.isolated.host.user import User
+from airgap.isolated.nodes.registered import Node, nodes
+from airgap.isolated.state.layout import State
 
 RUNNING = "running"
 
@@ -27,13 +28,17 @@ class NodeState:
     until: datetime | None
 
 
-def node_states(work: Work) -> list[NodeState]:
+def node_states(state: State, user: User) -> list[NodeState]:
     """All nodes, by name.
+
+    Args:
+        state: Where this host's state is.
+        user: Whose buildx is asked.
 
     Raises:
         HostError: What was kept of one cannot be read.
     """
-    known = nodes(work.state)
-    found = instance.states(work.user.run, instance.INSTANCE) if known else {}
-    missing = f"{work.user.name} has not got it: airgap enable"
+    known = nodes(state)
+    found = instance.states(user.run, instance.INSTANCE) if known else {}
+    missing = f"{user.name} has not got it: airgap enable"
     return [NodeState(one, found.get(one.name, missing), one.until) for one in known]

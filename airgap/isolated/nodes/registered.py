@@ -21,7 +21,7 @@ from airgap.bundle.contents import canonical
 from airgap.errors import HostError, IntegrityError, NotFoundError, UsageError
 from airgap.isolated.host.files import not_writable, write_file
 from airgap.isolated.host.system import docker_group
-from airgap.isolated.node_file import NODE_NAME, NodeFile, Port, split_address
+from airgap.isolated.nodes.node_file import NODE_NAME, NodeFile, Port, split_address
 from airgap.isolated.state.layout import State
 from airgap.limits import LIMITS
 from airgap.oci.platform import native_platform, parse_platform
