@@ -14,7 +14,7 @@ from airgap.cli.settings import Settings, pass_settings
 
 if TYPE_CHECKING:
     from airgap.isolated.apply import Outcome
-    from airgap.isolated.step import Work
+    from airgap.isolated.context import Work
     from airgap.progress import Progress
 
 _Command = TypeVar("_Command", bound=Callable[..., None])

@@ -10,8 +10,8 @@ from airgap.printable import printable
 
 if TYPE_CHECKING:
     from airgap.isolated.apply import Outcome
+    from airgap.isolated.context import Finding
     from airgap.isolated.state.history import Standing
-    from airgap.isolated.step import Finding
 
 
 def unlisted_lines(paths: Iterable[Path]) -> list[str]:

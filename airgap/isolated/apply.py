@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from airgap.errors import HostError
+from airgap.isolated.context import Work
 from airgap.isolated.host.files import foreseen
-from airgap.isolated.status import look
-from airgap.isolated.step import Step, Work
+from airgap.isolated.steps.base import Step, look
 
 
 @dataclass(frozen=True, slots=True)

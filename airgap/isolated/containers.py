@@ -13,12 +13,12 @@ from airgap.builder.engine import ContainerSpec, Engine
 from airgap.builder.registry_server import RegistryServer
 from airgap.errors import HostError
 from airgap.isolated import loaded
+from airgap.isolated.context import Finding, Work
 from airgap.isolated.host.addresses import local_ip
 from airgap.isolated.host.files import write_file
 from airgap.isolated.nodes.membership import joined
 from airgap.isolated.registry_mirror import RegistryMirror
 from airgap.isolated.running import let_builds_end
-from airgap.isolated.step import Finding, Work
 from airgap.oci.platform import native_platform
 from airgap.oci.registries import bracketed
 

@@ -10,6 +10,7 @@ from airgap.bundle.verify import Signed, read_signed
 from airgap.errors import AirgapError, HostError, TrustError
 from airgap.isolated import preconditions
 from airgap.isolated.apply import Outcome, apply_steps
+from airgap.isolated.context import Finding, Work, seen
 from airgap.isolated.host.files import foreseen
 from airgap.isolated.host.system import is_root
 from airgap.isolated.host.user import User
@@ -18,8 +19,8 @@ from airgap.isolated.state.layout import State
 from airgap.isolated.state.rebuild_receipts import is_whole, read_record, renew_record
 from airgap.isolated.state.registry_tags import Moves
 from airgap.isolated.status import standing_work, status
-from airgap.isolated.step import Finding, Step, Work, seen
 from airgap.isolated.steps import STEPS
+from airgap.isolated.steps.base import Step
 from airgap.isolated.surroundings import surroundings
 from airgap.progress import Progress
 from airgap.store.seed import link_carried

@@ -15,6 +15,7 @@ from airgap.bundle.verify import listed_names, read_signed
 from airgap.errors import TrustError
 from airgap.isolated import preconditions
 from airgap.isolated.apply import Outcome, apply_steps
+from airgap.isolated.context import OpenBundle, Options, Work
 from airgap.isolated.host.user import User
 from airgap.isolated.probe import probe
 from airgap.isolated.registry_mirror import STEP, given_ca
@@ -25,9 +26,8 @@ from airgap.isolated.state.changes import Changes
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.registry_tags import Moves
 from airgap.isolated.state.settings import HostSettings
-from airgap.isolated.status import look
-from airgap.isolated.step import OpenBundle, Options, Step, Work
 from airgap.isolated.steps import STEPS
+from airgap.isolated.steps.base import Step, look
 from airgap.isolated.steps.seed import SeedStep
 from airgap.progress import Progress
 from airgap.replay.readable import check_bundle

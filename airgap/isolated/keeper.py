@@ -8,8 +8,8 @@ from pathlib import Path
 
 from airgap.builder.engine import ContainerSpec
 from airgap.isolated.containers import image_id
+from airgap.isolated.context import Work
 from airgap.isolated.host.files import write_file
-from airgap.isolated.step import Work
 from airgap.oci.platform import native_platform
 
 NAME = "airgap-emulator"

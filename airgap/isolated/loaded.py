@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from airgap.bundle.contents import ImageEntry
-from airgap.isolated.step import Work
+from airgap.isolated.context import Work
 from airgap.oci.digest import is_digest
 from airgap.oci.reference import Reference, parse_reference
 

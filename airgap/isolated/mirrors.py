@@ -11,8 +11,8 @@ from airgap.builder.registry_server import RegistryServer
 from airgap.disk import write_theirs
 from airgap.errors import HostError
 from airgap.isolated import containers
+from airgap.isolated.context import Work
 from airgap.isolated.host.files import not_writable
-from airgap.isolated.step import Work
 from airgap.limits import LIMITS
 from airgap.oci.registries import is_loopback
 

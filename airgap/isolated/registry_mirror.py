@@ -17,10 +17,10 @@ from airgap.bundle.contents import ImageEntry
 from airgap.disk import read_given
 from airgap.errors import IntegrityError, UsageError
 from airgap.isolated import loaded
+from airgap.isolated.context import Work
 from airgap.isolated.host.files import foreseen, write_file
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.settings import HostSettings
-from airgap.isolated.step import Work
 from airgap.limits import LIMITS
 from airgap.oci.attempts import persist
 from airgap.oci.blob_reader import BlobReader

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from airgap.bundle.contents import Contents
 from airgap.bundle.joined_tar import JoinedTar
 from airgap.isolated.apply import Outcome
+from airgap.isolated.context import OpenBundle, Work
 from airgap.isolated.host.files import foreseen
-from airgap.isolated.step import OpenBundle, Work
 from airgap.isolated.steps.seed import bring
 from airgap.store.check import damaged_blobs
 from airgap.store.seed import missing_blobs, seed_replay

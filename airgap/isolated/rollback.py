@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from airgap.errors import HostError
 from airgap.isolated import preconditions
 from airgap.isolated.apply import Outcome, apply_steps
+from airgap.isolated.context import Work
 from airgap.isolated.state import receipts
-from airgap.isolated.step import Work
 from airgap.isolated.steps import STEPS
 from airgap.store.bundle_set import Wanted
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from airgap.builder.containers import running_builds
 from airgap.errors import HostError
-from airgap.isolated.step import Work
+from airgap.isolated.context import Work
 
 _PATIENCE = 600.0
 _PAUSE = 1.0

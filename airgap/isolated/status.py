@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from airgap.builder.engine import Engine
 from airgap.errors import HostError
 from airgap.isolated.containers import owners
+from airgap.isolated.context import Finding, Work, seen
 from airgap.isolated.host.user import User
 from airgap.isolated.nodes.health import RUNNING, node_states
 from airgap.isolated.nodes.membership import joined
@@ -17,16 +18,11 @@ from airgap.isolated.state import receipts
 from airgap.isolated.state.changes import Changes
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.rebuild_receipts import read_record
-from airgap.isolated.step import Finding, Step, Work, seen
 from airgap.isolated.steps import STEPS
+from airgap.isolated.steps.base import look
 from airgap.progress import Progress
 from airgap.store.bundle_set import Wanted
 from airgap.store.check import damaged_blobs
-
-
-def look(step: Step, work: Work) -> Finding:
-    """A step's check, with every foreseeable error as its finding."""
-    return seen(step.name, lambda: step.check(work))
 
 
 def standing_work(

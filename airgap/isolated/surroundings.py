@@ -12,8 +12,8 @@ from pathlib import Path
 
 from airgap.bundle.contents import Contents, parse_time
 from airgap.disk import existing
+from airgap.isolated.context import Finding, Work, seen
 from airgap.isolated.state import receipts
-from airgap.isolated.step import Finding, Work, seen
 from airgap.limits import MIB
 from airgap.oci.platform import native_platform
 from airgap.progress import format_bytes

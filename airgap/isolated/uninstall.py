@@ -6,11 +6,11 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 
+from airgap.isolated.context import Work
 from airgap.isolated.host.files import foreseen
 from airgap.isolated.state import receipts
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.registry_tags import forget_tags
-from airgap.isolated.step import Work
 from airgap.isolated.steps import STEPS
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from airgap.builder.endpoint import Endpoint, docker_endpoint
 from airgap.errors import HostError
+from airgap.isolated.context import Work
 from airgap.isolated.host.system import last_lines
 from airgap.isolated.host.user import User
-from airgap.isolated.step import Work
 
 
 def check_user(work: Work) -> None:

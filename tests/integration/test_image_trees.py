@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from airgap.bundle.contents import ImageEntry, parse_contents
 from airgap.isolated.host.user import User
 from airgap.isolated.state.layout import State
-from airgap.isolated.status import look, standing_work
+from airgap.isolated.status import standing_work
+from airgap.isolated.steps.base import look
 from airgap.isolated.steps.push import PushStep
 from airgap.oci.platform import parse_platform
 from airgap.progress import Progress

@@ -19,7 +19,8 @@ from airgap.errors import ExitCode
 from airgap.isolated.host.user import User
 from airgap.isolated.rollback import rollback
 from airgap.isolated.state.layout import State
-from airgap.isolated.status import look, standing_work
+from airgap.isolated.status import standing_work
+from airgap.isolated.steps.base import look
 from airgap.isolated.steps.push import PushStep
 from airgap.isolated.steps.seed import SeedStep
 from airgap.oci.digest import digest_of

@@ -40,6 +40,7 @@ LAYERS = (
 ROOMS = {
     "airgap.isolated": (
         "airgap.isolated",
+        "airgap.isolated.context",
         "airgap.isolated.nodes",
         "airgap.isolated.state",
         "airgap.isolated.host",
@@ -147,11 +148,11 @@ def test_a_module_imports_only_what_lies_below_it(module: str) -> None:
         ("airgap.bundle.verify", "airgap.bundle.media", True),
         ("airgap.bundle.contents", "airgap.spec.bundle_spec", False),
         ("airgap.oci.registry", "airgap.bundle.contents", False),
-        ("airgap.connected.plan", "airgap.isolated.step", False),
+        ("airgap.connected.plan", "airgap.isolated.context", False),
         ("airgap.isolated.steps.load", "airgap.connected.plan", False),
         ("airgap.isolated.steps.tool", "airgap.tool.boot", True),
         ("airgap.isolated.host.user", "airgap.isolated.host.files", True),
-        ("airgap.isolated.state.receipts", "airgap.isolated.step", False),
+        ("airgap.isolated.state.receipts", "airgap.isolated.context", False),
         ("airgap.tool.build", "airgap.cli.main", False),
         ("airgap", "airgap.errors", False),
     ],

@@ -13,9 +13,10 @@ import os
 from pathlib import Path
 
 from airgap.isolated import containers
+from airgap.isolated.context import Finding, Work
 from airgap.isolated.host.files import write_file
 from airgap.isolated.registry_mirror import RegistryMirror
-from airgap.isolated.step import Finding, Step, Work
+from airgap.isolated.steps.base import Step
 
 _DOCKER = Path("/etc/docker/certs.d")
 _SYSTEM = Path("/etc/ssl/certs")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from airgap.builder.containers import buildkit_version, wait_for_buildkit
 from airgap.isolated import containers
-from airgap.isolated.step import Finding, Step, Work
+from airgap.isolated.context import Finding, Work
+from airgap.isolated.steps.base import Step
 
 
 class BuilderStep(Step):

@@ -11,11 +11,12 @@ from airgap.bundle.contents import canonical
 from airgap.disk import copy_theirs
 from airgap.errors import HostError
 from airgap.isolated import loaded
+from airgap.isolated.context import Finding, Work
 from airgap.isolated.host import docker_cli
 from airgap.isolated.host.files import write_file
 from airgap.isolated.host.system import is_root, last_lines
 from airgap.isolated.host.user import User
-from airgap.isolated.step import Finding, Step, Work
+from airgap.isolated.steps.base import Step
 from airgap.isolated.users_docker import check_own_folder
 from airgap.limits import LIMITS
 from airgap.oci.platform import native_platform

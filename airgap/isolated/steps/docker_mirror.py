@@ -16,11 +16,12 @@ from typing import Any
 
 from airgap.disk import copy_theirs, write_theirs
 from airgap.errors import HostError
+from airgap.isolated.context import Finding, Work
 from airgap.isolated.host import dockerd
 from airgap.isolated.host.files import not_writable
 from airgap.isolated.host.system import has_systemd
 from airgap.isolated.registry_mirror import RegistryMirror
-from airgap.isolated.step import Finding, Step, Work
+from airgap.isolated.steps.base import Step
 
 _CONFIG = dockerd.DEFAULT_CONFIG
 _KEY = "registry-mirrors"

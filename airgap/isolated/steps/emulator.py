@@ -8,11 +8,12 @@ from pathlib import Path
 from airgap.errors import HostError
 from airgap.isolated import keeper
 from airgap.isolated.containers import BUILDERS
+from airgap.isolated.context import Finding, Work
 from airgap.isolated.host import binfmt
 from airgap.isolated.host.files import write_file
 from airgap.isolated.host.system import has_systemd
 from airgap.isolated.running import let_builds_end
-from airgap.isolated.step import Finding, Step, Work
+from airgap.isolated.steps.base import Step
 from airgap.limits import LIMITS
 from airgap.oci.digest import hex_of
 from airgap.oci.platform import Platform, native_platform

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from airgap.isolated import containers
 from airgap.isolated.containers import MIRROR_TLS, REGISTRY_TLS
+from airgap.isolated.context import Finding, Work
 from airgap.isolated.host.registry_probe import wait_until_served, wants_account
 from airgap.isolated.state.accounts import count, prepare
 from airgap.isolated.state.local_ca import certificate_problem, certified_until, certify
-from airgap.isolated.step import Finding, Step, Work
+from airgap.isolated.steps.base import Step
 
 _NAMES = (MIRROR_TLS, REGISTRY_TLS)
 

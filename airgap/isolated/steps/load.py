@@ -5,8 +5,9 @@ from __future__ import annotations
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import HostError, NotFoundError
 from airgap.isolated import loaded
+from airgap.isolated.context import Finding, Work
 from airgap.isolated.registry_mirror import RegistryMirror, fetch
-from airgap.isolated.step import Finding, Step, Work
+from airgap.isolated.steps.base import Step
 from airgap.oci.platform import Platform, native_platform
 from airgap.store.check import problem_with
 from airgap.store.export import export

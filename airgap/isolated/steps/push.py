@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import HostError, NotFoundError, TrustError
 from airgap.isolated import registry_mirror
+from airgap.isolated.context import Finding, Work
 from airgap.isolated.push import Push, Tally, Target, plan, served
 from airgap.isolated.registry_mirror import RegistryMirror
 from airgap.isolated.state.registry_tags import note_tags, noted_tags
-from airgap.isolated.step import Finding, Step, Work
+from airgap.isolated.steps.base import Step
 from airgap.oci.manifest import Index, Manifest
 from airgap.oci.tree import documents_of
 from airgap.progress import format_bytes

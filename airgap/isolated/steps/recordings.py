@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 from airgap.errors import AirgapError
+from airgap.isolated.context import Finding, Work
 from airgap.isolated.host.system import docker_group, is_root
-from airgap.isolated.step import Finding, Step, Work
+from airgap.isolated.steps.base import Step
 from airgap.replay.carried import problem_with
 from airgap.store.seed import seed_replay
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from airgap.isolated import containers
+from airgap.isolated.context import Finding, Work
 from airgap.isolated.host.registry_probe import is_served, wait_until_served
-from airgap.isolated.step import Finding, Step, Work
+from airgap.isolated.steps.base import Step
 
 
 class RegistryStep(Step):

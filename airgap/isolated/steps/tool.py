@@ -14,8 +14,9 @@ from zipimport import ZipImportError, zipimporter
 from airgap.bundle.contents import TOOL_NAME, FileEntry
 from airgap.bundle.verify import read_file
 from airgap.errors import HostError, IntegrityError
+from airgap.isolated.context import Finding, OpenBundle, Work
 from airgap.isolated.host.files import write_file
-from airgap.isolated.step import Finding, OpenBundle, Step, Work
+from airgap.isolated.steps.base import Step
 from airgap.limits import LIMITS
 from airgap.oci.platform import native_platform
 from airgap.store.bundle_set import version_numbers

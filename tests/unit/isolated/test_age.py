@@ -33,14 +33,15 @@ from airgap.connected.fetch import Pace
 from airgap.connected.make_bundle import Target, plan_bundle, write_bundle
 from airgap.connected.unfinished import Started
 from airgap.errors import ExitCode, IntegrityError, TrustError, UsageError
+from airgap.isolated.context import OpenBundle, Options
 from airgap.isolated.host.user import User
 from airgap.isolated.install import Order, install
 from airgap.isolated.state import receipts
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.registry_tags import Moves
-from airgap.isolated.status import look, standing_work
-from airgap.isolated.step import OpenBundle, Options
+from airgap.isolated.status import standing_work
 from airgap.isolated.steps import tool
+from airgap.isolated.steps.base import look
 from airgap.isolated.steps.recordings import RecordingsStep
 from airgap.isolated.steps.seed import SeedStep
 from airgap.oci.attempts import Attempts

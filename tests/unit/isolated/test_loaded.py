@@ -10,8 +10,8 @@ import pytest
 
 from airgap.builder.engine import Engine
 from airgap.isolated import loaded
+from airgap.isolated.context import Work
 from airgap.isolated.state.settings import HostSettings
-from airgap.isolated.step import Work
 from tests.forge import single
 from tests.unit.isolated.test_registry_mirror import work_with
 

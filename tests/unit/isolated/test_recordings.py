@@ -17,14 +17,14 @@ from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import read_signed
 from airgap.errors import HostError, IntegrityError
+from airgap.isolated.context import OpenBundle, Work
 from airgap.isolated.host.system import docker_group
 from airgap.isolated.host.user import User
 from airgap.isolated.state.changes import Changes
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.settings import HostSettings
-from airgap.isolated.status import look
-from airgap.isolated.step import OpenBundle, Work
 from airgap.isolated.steps import STEP_NAMES
+from airgap.isolated.steps.base import look
 from airgap.isolated.steps.recordings import RecordingsStep
 from airgap.oci.digest import digest_of
 from airgap.progress import Progress

@@ -12,6 +12,7 @@ from airgap.builder.engine import Engine
 from airgap.bundle.contents import TOOL_NAME, Contents, FileEntry
 from airgap.errors import UpstreamError, UsageError
 from airgap.isolated import containers, registry_mirror
+from airgap.isolated.context import Options, Work
 from airgap.isolated.host.user import User
 from airgap.isolated.push import check_tags, plan
 from airgap.isolated.registry_mirror import (
@@ -25,7 +26,6 @@ from airgap.isolated.registry_mirror import (
 from airgap.isolated.state.changes import Changes
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.settings import HostSettings
-from airgap.isolated.step import Options, Work
 from airgap.limits import LIMITS
 from airgap.oci.digest import digest_of
 from airgap.oci.manifest import index_of_carried

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from airgap.errors import IntegrityError, TrustError
+from airgap.isolated.context import Options
 from airgap.isolated.host.user import User
 from airgap.isolated.install import Order, Report, install
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.receipts import read_receipts
 from airgap.isolated.state.settings import HostSettings
-from airgap.isolated.step import Options
 from airgap.oci.manifest import Manifest
 from airgap.progress import Progress
 from airgap.store import layout

@@ -8,7 +8,8 @@ from airgap.isolated.host.user import User
 from airgap.isolated.install import Order, install
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.receipts import installed, read_receipts
-from airgap.isolated.status import look, standing_work
+from airgap.isolated.status import standing_work
+from airgap.isolated.steps.base import look
 from airgap.isolated.steps.seed import SeedStep
 from airgap.progress import Progress
 from airgap.store import layout

@@ -13,13 +13,14 @@ import pytest
 
 from airgap.builder.engine import Engine
 from airgap.errors import HostError
+from airgap.isolated.context import Work
 from airgap.isolated.host import dockerd
 from airgap.isolated.host.user import User
 from airgap.isolated.state.changes import Changes
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.settings import HostSettings
-from airgap.isolated.step import Step, Work
 from airgap.isolated.steps import docker_mirror
+from airgap.isolated.steps.base import Step
 from airgap.isolated.steps.tool import ToolStep
 from airgap.progress import Progress
 from airgap.store.bundle_set import Wanted

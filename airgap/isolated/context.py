@@ -1,12 +1,9 @@
-"""What a step of the set-up is, and what it works with."""
+"""What steps, checks and commands work with."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import ClassVar
 
 from airgap.builder.engine import Engine
 from airgap.bundle.archive import Archive
@@ -14,8 +11,7 @@ from airgap.bundle.contents import ImageEntry
 from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import Signed
-from airgap.disk import check_writable
-from airgap.errors import AirgapError, HostError
+from airgap.errors import AirgapError
 from airgap.isolated.host.files import foreseen
 from airgap.isolated.host.user import User
 from airgap.isolated.state.changes import Changes
@@ -145,57 +141,6 @@ class Work:
         ids = self.engine_ids(image, platform)
         names = [image.reference.familiar] if image.reference.own_tag else sorted(ids)
         return next((id for name in names if (id := self.engine.image_id(name)) in ids), "")
-
-
-class Step(ABC):
-    """One part of the set-up.
-
-    Attributes:
-        name: For `--only`, and in tables.
-        needs_root: Whether it changes the host beyond Docker and the user's own files.
-        needs_docker: Whether it asks Docker.
-        roles: Without images for these it cannot be applied.
-    """
-
-    name: ClassVar[str]
-    needs_root: ClassVar[bool] = False
-    needs_docker: ClassVar[bool] = True
-    roles: ClassVar[tuple[str, ...]] = ()
-
-    @abstractmethod
-    def check(self, work: Work) -> Finding:
-        """Looks at the world: is it as it should be?"""
-
-    def places(self, work: Work) -> Sequence[Path]:
-        """Return the files and folders outside of the state that `apply` writes or makes."""
-        del work
-        return ()
-
-    def require(self, work: Work) -> None:
-        """Look beforehand for what would stop `apply`.
-
-        It is called for every step before the first one changes anything.
-
-        Raises:
-            HostError: Something would; nothing was changed.
-        """
-        for path in self.places(work):
-            try:
-                check_writable(path)
-            except OSError as error:
-                raise HostError(
-                    f"the step {self.name} cannot write to {path}: {error.strerror}",
-                    meaning="Nothing was changed.",
-                    remedy="make it writable, or leave out that step: --only names those to do",
-                ) from error
-
-    @abstractmethod
-    def apply(self, work: Work) -> None:
-        """Makes it so. Called only after a check that did not find it so."""
-
-    @abstractmethod
-    def undo(self, work: Work) -> None:
-        """Takes back what `apply` did; called also where it did nothing, or not all."""
 
 
 def seen(what: str, check: Callable[[], Finding]) -> Finding:
