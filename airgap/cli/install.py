@@ -163,7 +163,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     from airgap.isolated.host.addresses import parse_listen
     from airgap.isolated.host.user import User
     from airgap.isolated.install import Order, install
-    from airgap.isolated.registry_mirror import choose, read_ca
+    from airgap.isolated.services.site_registry import choose, read_ca
     from airgap.isolated.state.layout import State
     from airgap.isolated.steps import STEP_NAMES
     from airgap.trust.folder import refuse_key_on_medium, trusted_keys

@@ -35,8 +35,8 @@ def command(settings: Settings, keep: int, dry_run: bool, as_json: bool) -> None
       airgap prune --keep 1
     """
     from airgap.isolated.host.user import User
-    from airgap.isolated.loaded import drop_unneeded
     from airgap.isolated.prune import carry_out, plan_prune
+    from airgap.isolated.services.docker_images import drop_unneeded
     from airgap.isolated.state.layout import State
     from airgap.isolated.status import standing_work
     from airgap.progress import format_bytes

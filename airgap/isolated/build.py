@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from airgap.builder.buildx import Builder, Buildx
 from airgap.builder.instance import REPLAY_INSTANCE, started
-from airgap.isolated.containers import REPLAYER, trusted_servers
 from airgap.isolated.context import Work
-from airgap.isolated.registry_mirror import RegistryMirror
+from airgap.isolated.services.containers import REPLAYER, trusted_servers
+from airgap.isolated.services.site_registry import RegistryMirror
 from airgap.offline.inputs import Stock
 
 _LOOPBACK = "127.0.0.1"

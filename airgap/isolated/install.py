@@ -18,8 +18,8 @@ from airgap.isolated.apply import Outcome, apply_steps
 from airgap.isolated.context import OpenBundle, Options, Work
 from airgap.isolated.host.user import User
 from airgap.isolated.probe import probe
-from airgap.isolated.registry_mirror import STEP, given_ca
 from airgap.isolated.repair import repair
+from airgap.isolated.services.site_registry import STEP, given_ca
 from airgap.isolated.state import receipts
 from airgap.isolated.state.answers import answers_in
 from airgap.isolated.state.changes import Changes

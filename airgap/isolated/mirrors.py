@@ -10,9 +10,9 @@ from airgap.builder.mirrors.mirror import HEADER, EngineConfig, Mirror
 from airgap.builder.registry_server import RegistryServer
 from airgap.disk import write_theirs
 from airgap.errors import HostError
-from airgap.isolated import containers
 from airgap.isolated.context import Work
 from airgap.isolated.host.files import not_writable
+from airgap.isolated.services import containers
 from airgap.limits import LIMITS
 from airgap.oci.registries import is_loopback
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from airgap.builder import instance
 from airgap.errors import HostError
-from airgap.isolated import containers
 from airgap.isolated.apply import Outcome, apply_steps
 from airgap.isolated.context import Work
 from airgap.isolated.host.system import is_root
@@ -16,6 +15,7 @@ from airgap.isolated.host.user import User
 from airgap.isolated.nodes import membership, registered
 from airgap.isolated.nodes.node_file import NodeFile, write_node_file
 from airgap.isolated.nodes.registered import Node
+from airgap.isolated.services import containers
 from airgap.isolated.steps.authorities import AuthoritiesStep
 from airgap.isolated.steps.builder import BuilderStep
 from airgap.isolated.steps.enable import EnableStep, enable

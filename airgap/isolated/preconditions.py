@@ -17,17 +17,17 @@ from airgap.bundle.contents import parse_time
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.disk import existing
 from airgap.errors import HostError, SpaceError, UsageError
-from airgap.isolated import containers
 from airgap.isolated.context import OpenBundle, Work
 from airgap.isolated.host.addresses import local_ip
 from airgap.isolated.host.files import foreseen
 from airgap.isolated.host.system import is_root
-from airgap.isolated.registry_mirror import check_reached, kept_as, kept_here
+from airgap.isolated.services import containers
+from airgap.isolated.services.site_registry import check_reached, kept_as, kept_here
+from airgap.isolated.services.users_docker import check_user
 from airgap.isolated.state.answers import answers_in
 from airgap.isolated.state.receipts import known_from
 from airgap.isolated.steps.base import Step, look
 from airgap.isolated.steps.push import check_tags
-from airgap.isolated.users_docker import check_user
 from airgap.limits import MIB
 from airgap.oci.manifest import blobs_of
 from airgap.oci.platform import native_platform

@@ -12,11 +12,11 @@ from airgap.builder import instance
 from airgap.builder.instance import INSTANCE, local_node
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import BuildError
-from airgap.isolated.containers import BUILDER
 from airgap.isolated.context import Finding, Work
 from airgap.isolated.host import binfmt
 from airgap.isolated.host.system import last_lines
 from airgap.isolated.nodes.registered import nodes
+from airgap.isolated.services.containers import BUILDER
 from airgap.oci.platform import Platform, native_platform
 
 _REPOSITORY = "airgap/probe"

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 
 from airgap.builder.engine import Engine
 from airgap.errors import HostError
-from airgap.isolated.containers import owners
 from airgap.isolated.context import Finding, Work, seen
 from airgap.isolated.host.user import User
 from airgap.isolated.nodes.health import RUNNING, node_states
 from airgap.isolated.nodes.membership import joined
 from airgap.isolated.nodes.registered import nodes
+from airgap.isolated.services.containers import owners
 from airgap.isolated.state import receipts
 from airgap.isolated.state.changes import Changes
 from airgap.isolated.state.layout import State

@@ -40,6 +40,7 @@ LAYERS = (
 ROOMS = {
     "airgap.isolated": (
         "airgap.isolated",
+        "airgap.isolated.services",
         "airgap.isolated.context",
         "airgap.isolated.nodes",
         "airgap.isolated.state",
@@ -68,7 +69,10 @@ ALLOWED_ON_ISOLATED_HOSTS = {
 }
 
 # The one way to another host: the registry that the operator named with `install --registry`.
-NAMED_BY_THE_OPERATOR = {"airgap.isolated.registry_mirror", "airgap.isolated.push"}
+NAMED_BY_THE_OPERATOR = {
+    "airgap.isolated.services.site_registry",
+    "airgap.isolated.services.image_pusher",
+}
 
 ROOT = Path(airgap.__file__).parent
 

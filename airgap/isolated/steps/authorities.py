@@ -12,10 +12,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from airgap.isolated import containers
 from airgap.isolated.context import Finding, Work
 from airgap.isolated.host.files import write_file
-from airgap.isolated.registry_mirror import RegistryMirror
+from airgap.isolated.services import containers
+from airgap.isolated.services.site_registry import RegistryMirror
 from airgap.isolated.steps.base import Step
 
 _DOCKER = Path("/etc/docker/certs.d")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from airgap.builder.containers import buildkit_version, wait_for_buildkit
-from airgap.isolated import containers
 from airgap.isolated.context import Finding, Work
+from airgap.isolated.services import containers
 from airgap.isolated.steps.base import Step
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from airgap.bundle.contents import canonical
 from airgap.disk import copy_theirs
 from airgap.errors import HostError
-from airgap.isolated import loaded
 from airgap.isolated.context import Finding, Work
 from airgap.isolated.host import docker_cli
 from airgap.isolated.host.files import write_file
 from airgap.isolated.host.system import is_root, last_lines
 from airgap.isolated.host.user import User
+from airgap.isolated.services import docker_images
+from airgap.isolated.services.users_docker import check_own_folder
 from airgap.isolated.steps.base import Step
-from airgap.isolated.users_docker import check_own_folder
 from airgap.limits import LIMITS
 from airgap.oci.platform import native_platform
 
@@ -152,7 +152,7 @@ def _plugin_bytes(work: Work) -> bytes:
     native = work.engine_id(image, native_platform())
     data = work.engine.read_file(native, [_IN_IMAGE], LIMITS.plugin_bytes)
     if not was_there:
-        loaded.unload(work, image.reference.familiar)
+        docker_images.unload(work, image.reference.familiar)
     if data is None:
         raise HostError(f"{image.reference.familiar} has no file {_IN_IMAGE}")
     return data

@@ -20,7 +20,7 @@ from airgap.isolated.context import Finding, Work
 from airgap.isolated.host import dockerd
 from airgap.isolated.host.files import not_writable
 from airgap.isolated.host.system import has_systemd
-from airgap.isolated.registry_mirror import RegistryMirror
+from airgap.isolated.services.site_registry import RegistryMirror
 from airgap.isolated.steps.base import Step
 
 _CONFIG = dockerd.DEFAULT_CONFIG

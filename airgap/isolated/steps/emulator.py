@@ -6,13 +6,13 @@ import shutil
 from pathlib import Path
 
 from airgap.errors import HostError
-from airgap.isolated import keeper
-from airgap.isolated.containers import BUILDERS
 from airgap.isolated.context import Finding, Work
 from airgap.isolated.host import binfmt
 from airgap.isolated.host.files import write_file
 from airgap.isolated.host.system import has_systemd
-from airgap.isolated.running import let_builds_end
+from airgap.isolated.services import binfmt_container
+from airgap.isolated.services.containers import BUILDERS
+from airgap.isolated.services.drain import let_builds_end
 from airgap.isolated.steps.base import Step
 from airgap.limits import LIMITS
 from airgap.oci.digest import hex_of
@@ -80,7 +80,7 @@ class EmulatorStep(Step):
 
     def undo(self, work: Work) -> None:
         """Takes its registrations, files and container away."""
-        work.engine.remove_container(keeper.NAME)
+        work.engine.remove_container(binfmt_container.NAME)
         if not work.changes.of(self.name):
             return
         binfmt.unregister_ours()
@@ -112,7 +112,7 @@ class EmulatorStep(Step):
             work.changes.make_folder(self.name, _SYSTEMD_RULES.parent)
             write_file(_SYSTEMD_RULES, _RULES.read_bytes())
         elif _RULES.read_bytes():
-            keeper.run(work, FOLDER, _RULES)
+            binfmt_container.run(work, FOLDER, _RULES)
 
     def _survives_reboot(self, work: Work) -> bool:
         """Whether what we registered is registered again; other people's is their own matter."""
@@ -121,7 +121,7 @@ class EmulatorStep(Step):
         if has_systemd():
             return _SYSTEMD_RULES.exists()
         return _RULES.exists() and not work.engine.container_problem(
-            keeper.spec(work, FOLDER, _RULES)
+            binfmt_container.spec(work, FOLDER, _RULES)
         )
 
 

@@ -8,15 +8,15 @@ from airgap.builder import instance
 from airgap.builder.config import HEADER, buildkitd_toml
 from airgap.builder.instance import BuilderNode, local_node
 from airgap.errors import HostError
-from airgap.isolated.containers import BUILDER, REPLAYER, mirror_servers, registry_servers
 from airgap.isolated.context import Finding, Work
 from airgap.isolated.host import docker_cli
 from airgap.isolated.host.files import read_regular
 from airgap.isolated.host.system import last_lines
 from airgap.isolated.host.user import User
 from airgap.isolated.nodes.registered import Node, nodes
+from airgap.isolated.services.containers import BUILDER, REPLAYER, mirror_servers, registry_servers
+from airgap.isolated.services.users_docker import check_own_folder, check_user, selected_context
 from airgap.isolated.steps.base import Step
-from airgap.isolated.users_docker import check_own_folder, check_user, selected_context
 from airgap.limits import LIMITS
 from airgap.oci.platform import native_platform
 

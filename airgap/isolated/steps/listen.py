@@ -6,10 +6,10 @@ loopback. The registry keeps nothing in memory, so that each sees at once what t
 
 from __future__ import annotations
 
-from airgap.isolated import containers
-from airgap.isolated.containers import MIRROR_TLS, REGISTRY_TLS
 from airgap.isolated.context import Finding, Work
 from airgap.isolated.host.registry_probe import wait_until_served, wants_account
+from airgap.isolated.services import containers
+from airgap.isolated.services.containers import MIRROR_TLS, REGISTRY_TLS
 from airgap.isolated.state.accounts import count, prepare
 from airgap.isolated.state.local_ca import certificate_problem, certified_until, certify
 from airgap.isolated.steps.base import Step

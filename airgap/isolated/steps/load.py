@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import HostError, NotFoundError
-from airgap.isolated import loaded
 from airgap.isolated.context import Finding, Work
-from airgap.isolated.registry_mirror import RegistryMirror, fetch
+from airgap.isolated.services import docker_images
+from airgap.isolated.services.site_registry import RegistryMirror, fetch
 from airgap.isolated.steps.base import Step
 from airgap.oci.platform import Platform, native_platform
 from airgap.store.check import problem_with
@@ -34,7 +34,7 @@ class LoadStep(Step):
 
     def undo(self, work: Work) -> None:
         """Removes the images that it loaded."""
-        loaded.unload_all(work)
+        docker_images.unload_all(work)
 
 
 def bring_image(work: Work, image: ImageEntry, platform: Platform | None) -> None:
@@ -80,7 +80,7 @@ def load_image(work: Work, image: ImageEntry, platform: Platform | None) -> None
     if mirror is not None and problem_with(work.state.mirror, image, tags=tags):
         fetch(work, mirror, image)
     had = work.engine.image_platform(name)
-    loaded.note(work, image)
+    docker_images.note(work, image)
     work.progress.message(f"loading {name} into Docker")
     wanted = [one for one in (platform or had, native_platform()) if one]
     preferred = [chosen for one in wanted if (chosen := image.chosen_for(one))]
@@ -90,7 +90,7 @@ def load_image(work: Work, image: ImageEntry, platform: Platform | None) -> None
             f"Docker has another image than {image.digest} under the name {name}",
             meaning="It was loaded, and is not what the bundle holds.",
         )
-    loaded.drop_unneeded(work)
+    docker_images.drop_unneeded(work)
 
 
 def _wanted(work: Work) -> dict[ImageEntry, Platform | None]:
@@ -99,7 +99,7 @@ def _wanted(work: Work) -> dict[ImageEntry, Platform | None]:
     if work.wanted.emulated(native_platform()):
         roles.append("emulator")
     # Those that an earlier install loaded are kept up to date.
-    earlier = [name for name in loaded.names(work) if work.wanted.has(name)]
+    earlier = [name for name in docker_images.names(work) if work.wanted.has(name)]
     named = [work.wanted.image(name) for name in (*work.options.load, *earlier)]
     return {
         **dict.fromkeys(named),

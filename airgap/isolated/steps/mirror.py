@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from airgap.isolated import containers
 from airgap.isolated.context import Finding, Work
 from airgap.isolated.host.registry_probe import served_digest, wait_until_served
-from airgap.isolated.registry_mirror import RegistryMirror
+from airgap.isolated.services import containers
+from airgap.isolated.services.site_registry import RegistryMirror
 from airgap.isolated.steps.base import Step
 from airgap.store.layout import mirror_repositories
 

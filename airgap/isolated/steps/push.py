@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import HostError, NotFoundError, TrustError
-from airgap.isolated import registry_mirror
 from airgap.isolated.context import Finding, Work
-from airgap.isolated.push import Push, Tally, Target, plan, served
-from airgap.isolated.registry_mirror import RegistryMirror
+from airgap.isolated.services import site_registry
+from airgap.isolated.services.image_pusher import Push, Tally, Target, plan, served
+from airgap.isolated.services.site_registry import RegistryMirror
 from airgap.isolated.state.registry_tags import note_tags, noted_tags
 from airgap.isolated.steps.base import Step
 from airgap.oci.manifest import Index, Manifest
@@ -45,7 +45,7 @@ class PushStep(Step):
     Other hosts set its tags too: see `registry_tags`.
     """
 
-    name = registry_mirror.STEP
+    name = site_registry.STEP
     needs_docker = False
 
     def check(self, work: Work) -> Finding:

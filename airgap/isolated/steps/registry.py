@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from airgap.isolated import containers
 from airgap.isolated.context import Finding, Work
 from airgap.isolated.host.registry_probe import is_served, wait_until_served
+from airgap.isolated.services import containers
 from airgap.isolated.steps.base import Step
 
 

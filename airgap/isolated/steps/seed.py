@@ -12,7 +12,7 @@ from contextlib import suppress
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import AirgapError
 from airgap.isolated.context import Finding, OpenBundle, Work
-from airgap.isolated.registry_mirror import fetch, kept_as, kept_here, known_mirrors
+from airgap.isolated.services.site_registry import fetch, kept_as, kept_here, known_mirrors
 from airgap.isolated.steps.base import Step
 from airgap.store.check import lack_of, problem_with
 from airgap.store.seed import seed, seed_documents

@@ -11,14 +11,14 @@ import yaml
 
 from airgap.builder.containers import registry_yml
 from airgap.errors import NotFoundError, UsageError
-from airgap.isolated import containers
 from airgap.isolated.host.addresses import parse_listen
+from airgap.isolated.services import containers
 from airgap.isolated.state import accounts, local_ca
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.settings import HostSettings
 from airgap.trust.certificates import is_authority_of, is_for
 from tests import forge
-from tests.unit.isolated.test_registry_mirror import CHOSEN, work_with
+from tests.unit.isolated.services.test_site_registry import CHOSEN, work_with
 
 ADDRESS = "192.0.2.10"
 LISTENING = HostSettings(listen=ADDRESS)

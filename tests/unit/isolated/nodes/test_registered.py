@@ -11,16 +11,16 @@ import pytest
 
 from airgap.builder.config import Listener, buildkitd_toml
 from airgap.errors import HostError, NotFoundError, UsageError
-from airgap.isolated import containers
 from airgap.isolated.nodes import membership, registered
 from airgap.isolated.nodes.node_file import NodeFile
+from airgap.isolated.services import containers
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.settings import HostSettings
 from airgap.isolated.steps.enable import builder_nodes
 from airgap.oci.platform import native_platform
 from tests import forge
 from tests.unit.isolated.nodes.test_node_file import GOOD
-from tests.unit.isolated.test_registry_mirror import CHOSEN, work_with
+from tests.unit.isolated.services.test_site_registry import CHOSEN, work_with
 
 TCP, SSH = "tcp://192.0.2.20:1234", "ssh://builder@192.0.2.20"
 OTHER = "linux/arm64" if native_platform().architecture != "arm64" else "linux/amd64"

@@ -16,9 +16,9 @@ from airgap.builder.registry_server import RegistryServer
 from airgap.bundle.contents import ImageEntry
 from airgap.disk import read_given
 from airgap.errors import IntegrityError, UsageError
-from airgap.isolated import loaded
 from airgap.isolated.context import Work
 from airgap.isolated.host.files import foreseen, write_file
+from airgap.isolated.services import docker_images
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.settings import HostSettings
 from airgap.limits import LIMITS
@@ -218,7 +218,7 @@ def kept_here(work: Work) -> list[ImageEntry]:
     if not work.settings.registry_mirror:
         return list(wanted.images.values())
     roles = [wanted.roles[role] for role in _DOCKERS_OWN if role in wanted.roles]
-    names = (*work.options.load, *loaded.names(work))
+    names = (*work.options.load, *docker_images.names(work))
     in_docker = [wanted.image(name) for name in names if wanted.has(name)]
     return list(dict.fromkeys(roles + in_docker))
 

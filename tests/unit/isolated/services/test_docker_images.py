@@ -9,11 +9,11 @@ from typing import cast
 import pytest
 
 from airgap.builder.engine import Engine
-from airgap.isolated import loaded
 from airgap.isolated.context import Work
+from airgap.isolated.services import docker_images
 from airgap.isolated.state.settings import HostSettings
 from tests.forge import single
-from tests.unit.isolated.test_registry_mirror import work_with
+from tests.unit.isolated.services.test_site_registry import work_with
 
 NAME = "demo/app:1"
 THEIRS = "sha256:" + "7" * 64
@@ -58,32 +58,32 @@ def work(tmp_path: Path) -> Work:
 def test_a_name_of_somebodys_comes_back_with_its_image(work: Work) -> None:
     docker = Names({NAME: THEIRS})
     work = replace(work, engine=cast("Engine", docker))
-    loaded.note(work, IMAGE.entry)
+    docker_images.note(work, IMAGE.entry)
     docker.known[NAME] = OURS  # docker load
-    loaded.unload(work, NAME)
+    docker_images.unload(work, NAME)
     assert docker.known == {NAME: THEIRS}
-    assert loaded.names(work) == []
+    assert docker_images.names(work) == []
 
 
 @pytest.mark.parametrize("kept", [False, True])
 def test_what_somebody_gave_the_name_to_since_is_theirs(work: Work, kept: bool) -> None:
     docker = Names({NAME: THEIRS} if kept else {})
     work = replace(work, engine=cast("Engine", docker))
-    loaded.note(work, IMAGE.entry)
+    docker_images.note(work, IMAGE.entry)
     docker.known[NAME] = "sha256:" + "8" * 64
-    loaded.unload_all(work)
+    docker_images.unload_all(work)
     assert docker.known[NAME] == "sha256:" + "8" * 64
-    assert loaded.names(work) == []
+    assert docker_images.names(work) == []
 
 
 def test_an_image_that_is_named_by_its_digest_leaves_the_tag_to_others(work: Work) -> None:
     pin = replace(IMAGE.entry, name=f"docker.io/demo/app:1@{OURS}")
     docker = Names({NAME: THEIRS})
     work = replace(work, engine=cast("Engine", docker))
-    loaded.note(work, pin)
+    docker_images.note(work, pin)
     docker.nameless.add(OURS)  # docker load, into the classic store
-    assert loaded.names(work) == [pin.reference.familiar]
-    loaded.unload_all(work)
+    assert docker_images.names(work) == [pin.reference.familiar]
+    docker_images.unload_all(work)
     assert docker.known == {NAME: THEIRS}
     assert docker.nameless == set()
     assert work.changes.of("load") == []

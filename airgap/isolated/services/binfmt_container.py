@@ -7,9 +7,9 @@ from importlib import resources
 from pathlib import Path
 
 from airgap.builder.engine import ContainerSpec
-from airgap.isolated.containers import image_id
 from airgap.isolated.context import Work
 from airgap.isolated.host.files import write_file
+from airgap.isolated.services.containers import image_id
 from airgap.oci.platform import native_platform
 
 NAME = "airgap-emulator"

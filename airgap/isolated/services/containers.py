@@ -12,13 +12,13 @@ from airgap.builder.containers import buildkit_container, registry_container, re
 from airgap.builder.engine import ContainerSpec, Engine
 from airgap.builder.registry_server import RegistryServer
 from airgap.errors import HostError
-from airgap.isolated import loaded
 from airgap.isolated.context import Finding, Work
 from airgap.isolated.host.addresses import local_ip
 from airgap.isolated.host.files import write_file
 from airgap.isolated.nodes.membership import joined
-from airgap.isolated.registry_mirror import RegistryMirror
-from airgap.isolated.running import let_builds_end
+from airgap.isolated.services import docker_images
+from airgap.isolated.services.drain import let_builds_end
+from airgap.isolated.services.site_registry import RegistryMirror
 from airgap.oci.platform import native_platform
 from airgap.oci.registries import bracketed
 
@@ -149,7 +149,7 @@ def run_container(work: Work, spec: ContainerSpec) -> None:
     write_file(path, config_text(work, spec.name).encode())
     work.progress.message(f"starting {spec.name}")
     work.engine.run(spec)
-    loaded.drop_unneeded(work)
+    docker_images.drop_unneeded(work)
 
 
 def config_text(work: Work, container: str) -> str:

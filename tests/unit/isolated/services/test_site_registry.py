@@ -11,11 +11,11 @@ import trustme
 from airgap.builder.engine import Engine
 from airgap.bundle.contents import TOOL_NAME, Contents, FileEntry
 from airgap.errors import UpstreamError, UsageError
-from airgap.isolated import containers, registry_mirror
 from airgap.isolated.context import Options, Work
 from airgap.isolated.host.user import User
-from airgap.isolated.push import check_tags, plan
-from airgap.isolated.registry_mirror import (
+from airgap.isolated.services import containers, site_registry
+from airgap.isolated.services.image_pusher import check_tags, plan
+from airgap.isolated.services.site_registry import (
     RegistryMirror,
     choose,
     given_ca,
@@ -157,7 +157,7 @@ def test_builders_are_sent_to_the_registry_with_its_authority(tmp_path: Path) ->
 def test_without_an_authority_builders_know_those_of_this_host(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry_mirror, "host_ca", lambda: Path("/etc/ssl/all.pem"))
+    monkeypatch.setattr(site_registry, "host_ca", lambda: Path("/etc/ssl/all.pem"))
     mirror = RegistryMirror.called(HARBOR, None)
     assert mirror.as_engines_reach_it().ca == "/etc/ssl/all.pem"
     local = RegistryMirror.called("127.0.0.1:5443/mirror", None).as_engines_reach_it()
@@ -287,4 +287,4 @@ def test_a_layout_is_that_of_a_registry() -> None:
 def test_two_hosts_are_not_mixed_in_a_flat_layout(tmp_path: Path) -> None:
     images = [forge.single(f"{host}/x/y:{host}", texts=[host]) for host in ("docker.io", "ghcr.io")]
     with pytest.raises(UsageError, match="would both be mirror/x/y"):
-        registry_mirror.check_reached(work_with(tmp_path / "a", *images, settings=FLAT))
+        site_registry.check_reached(work_with(tmp_path / "a", *images, settings=FLAT))
