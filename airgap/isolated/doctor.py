@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from airgap.bundle.media import Media
 from airgap.bundle.verify import Signed, read_signed
 from airgap.errors import AirgapError, HostError, TrustError
-from airgap.isolated import preconditions
 from airgap.isolated.apply import Outcome, apply_steps
+from airgap.isolated.checks import preconditions
+from airgap.isolated.checks.environment import surroundings
 from airgap.isolated.context import Finding, Work, seen
 from airgap.isolated.host.files import foreseen
 from airgap.isolated.host.system import is_root
@@ -21,7 +22,6 @@ from airgap.isolated.state.registry_tags import Moves
 from airgap.isolated.status import standing_work, status
 from airgap.isolated.steps import STEPS
 from airgap.isolated.steps.base import Step
-from airgap.isolated.surroundings import surroundings
 from airgap.progress import Progress
 from airgap.store.seed import link_carried
 from airgap.trust.keys import PublicKey

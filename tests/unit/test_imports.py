@@ -40,6 +40,8 @@ LAYERS = (
 ROOMS = {
     "airgap.isolated": (
         "airgap.isolated",
+        "airgap.isolated.checks",
+        "airgap.isolated.steps",
         "airgap.isolated.services",
         "airgap.isolated.context",
         "airgap.isolated.nodes",
@@ -62,7 +64,7 @@ ALLOWED_ON_ISOLATED_HOSTS = {
     ("airgap.oci.bounded_head", "socket"),
     ("airgap.oci.bounded_head", "urllib3"),
     ("airgap.isolated.host.addresses", "socket"),  # it listens
-    ("airgap.isolated.preconditions", "socket"),
+    ("airgap.isolated.checks.preconditions", "socket"),
     ("airgap.replay.connections", "socket"),  # of those who came
     ("airgap.replay.server", "http"),  # it listens
     ("airgap.replay.server", "socket"),

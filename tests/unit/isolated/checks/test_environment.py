@@ -10,7 +10,7 @@ import pytest
 from airgap.bundle.contents import Contents
 from airgap.bundle.media import Media
 from airgap.bundle.verify import read_contents
-from airgap.isolated.surroundings import clock, space
+from airgap.isolated.checks.environment import clock, space
 from tests import forge
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
