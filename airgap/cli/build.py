@@ -52,10 +52,10 @@ def command(
     """
     from airgap.builder.arguments import BuildArguments
     from airgap.builder.source import open_source
-    from airgap.isolated.build import of_this_host
+    from airgap.isolated.commands.build import of_this_host
+    from airgap.isolated.commands.load_context import standing_work
     from airgap.isolated.host.user import User
     from airgap.isolated.state.layout import State
-    from airgap.isolated.status import standing_work
     from airgap.offline.build import MissedError, NotHereError, build, requested, requested_urls
 
     parsed = BuildArguments.parse(arguments)

@@ -30,10 +30,10 @@ def command(settings: Settings, name: str, select: bool | None, undo: bool) -> N
       airgap enable
       airgap enable --undo
     """
+    from airgap.isolated.commands.load_context import standing_work
     from airgap.isolated.context import Options
     from airgap.isolated.host.user import User
     from airgap.isolated.state.layout import State
-    from airgap.isolated.status import standing_work
     from airgap.isolated.steps.enable import disable, enable
 
     user = User.called(name) if name else User.behind_this_process()

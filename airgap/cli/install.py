@@ -158,11 +158,11 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
       airgap install /media/usb/airgap --registry harbor.example.internal/mirror --ca ca.pem
     """
     from airgap.cli.table import outcome_line, unlisted_lines
-    from airgap.isolated.apply import Outcome
+    from airgap.isolated.commands.apply import Outcome
+    from airgap.isolated.commands.install import Order, install
     from airgap.isolated.context import Options
     from airgap.isolated.host.addresses import parse_listen
     from airgap.isolated.host.user import User
-    from airgap.isolated.install import Order, install
     from airgap.isolated.services.site_registry import choose, read_ca
     from airgap.isolated.state.layout import State
     from airgap.isolated.steps import STEP_NAMES

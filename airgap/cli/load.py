@@ -28,9 +28,9 @@ def command(settings: Settings, names: tuple[str, ...], platform: str) -> None:
       airgap load arm64v8/alpine multiarch/qemu-user-static:x86_64-aarch64
       airgap load --platform linux/arm64 alpine busybox
     """
+    from airgap.isolated.commands.load_context import standing_work
     from airgap.isolated.host.user import User
     from airgap.isolated.state.layout import State
-    from airgap.isolated.status import standing_work
     from airgap.isolated.steps.load import bring_image
     from airgap.oci.platform import native_platform, parse_platform
 

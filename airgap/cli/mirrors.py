@@ -45,10 +45,10 @@ def command(
       airgap mirrors --for podman --output /
       airgap mirrors --for k3s --elsewhere --output /media/usb/node
     """
+    from airgap.isolated.commands.engine_config import engine_config, write
+    from airgap.isolated.commands.load_context import standing_work
     from airgap.isolated.host.user import User
-    from airgap.isolated.mirrors import engine_config, write
     from airgap.isolated.state.layout import State
-    from airgap.isolated.status import standing_work
 
     with settings.progress() as progress:
         work = standing_work(State(settings.root), User.behind_this_process(), progress)

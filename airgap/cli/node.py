@@ -13,7 +13,7 @@ import click
 from airgap.cli.settings import Settings, pass_settings
 
 if TYPE_CHECKING:
-    from airgap.isolated.apply import Outcome
+    from airgap.isolated.commands.apply import Outcome
     from airgap.isolated.context import Work
     from airgap.progress import Progress
 
@@ -88,7 +88,7 @@ def add(
       airgap node add arm tcp://192.0.2.20:1234
       airgap node add arm ssh://builder@192.0.2.20
     """
-    from airgap.isolated.node_changes import add as add_node
+    from airgap.isolated.commands.node import add as add_node
     from airgap.isolated.nodes.registered import check_new
 
     with _changing(settings) as work:
@@ -113,7 +113,7 @@ def renew(settings: Settings, name: str, days: int, output: Path | None) -> None
     Example:
       airgap node renew arm
     """
-    from airgap.isolated.node_changes import renew as renew_node
+    from airgap.isolated.commands.node import renew as renew_node
     from airgap.isolated.nodes.registered import node
 
     with _changing(settings) as work:
@@ -177,7 +177,7 @@ def remove(settings: Settings, name: str) -> None:
     Example:
       airgap node remove arm
     """
-    from airgap.isolated.node_changes import remove as remove_node
+    from airgap.isolated.commands.node import remove as remove_node
     from airgap.isolated.nodes.registered import node
 
     with _changing(settings) as work:
@@ -199,7 +199,7 @@ def join(settings: Settings, file: Path) -> None:
     Example:
       airgap node join arm.node
     """
-    from airgap.isolated.node_changes import join as join_host
+    from airgap.isolated.commands.node import join as join_host
     from airgap.isolated.nodes.node_file import read_node_file
 
     told = read_node_file(file)
@@ -218,7 +218,7 @@ def leave(settings: Settings) -> None:
     Example:
       airgap node leave
     """
-    from airgap.isolated.node_changes import leave as leave_host
+    from airgap.isolated.commands.node import leave as leave_host
 
     with _changing(settings) as work:
         leave_host(work, _show)
@@ -234,9 +234,9 @@ def _changing(settings: Settings) -> Iterator[Work]:
 
 
 def _work(settings: Settings, progress: Progress) -> Work:
+    from airgap.isolated.commands.load_context import standing_work
     from airgap.isolated.host.user import User
     from airgap.isolated.state.layout import State
-    from airgap.isolated.status import standing_work
 
     return standing_work(State(settings.root), User.behind_this_process(), progress)
 

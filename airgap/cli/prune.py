@@ -34,11 +34,11 @@ def command(settings: Settings, keep: int, dry_run: bool, as_json: bool) -> None
       airgap prune --dry-run
       airgap prune --keep 1
     """
+    from airgap.isolated.commands.load_context import standing_work
+    from airgap.isolated.commands.prune import carry_out, plan_prune
     from airgap.isolated.host.user import User
-    from airgap.isolated.prune import carry_out, plan_prune
     from airgap.isolated.services.docker_images import drop_unneeded
     from airgap.isolated.state.layout import State
-    from airgap.isolated.status import standing_work
     from airgap.progress import format_bytes
 
     state = State(settings.root)

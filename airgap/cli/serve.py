@@ -37,11 +37,11 @@ def command(settings: Settings, recording: str, build_args: tuple[str, ...]) -> 
     Example:
       airgap serve --recording app
     """
-    from airgap.isolated.build import of_this_host
+    from airgap.isolated.commands.build import of_this_host
+    from airgap.isolated.commands.load_context import standing_work
+    from airgap.isolated.commands.serve import serve
     from airgap.isolated.host.user import User
-    from airgap.isolated.serve import serve
     from airgap.isolated.state.layout import State
-    from airgap.isolated.status import standing_work
     from airgap.offline.build import requested_urls
     from airgap.replay.asked import Asked
     from airgap.spec.builds import read_args

@@ -31,10 +31,11 @@ def command(settings: Settings, deep: bool, as_json: bool) -> None:
       airgap status --json
     """
     from airgap.cli.table import bundles_table, findings_table
+    from airgap.isolated.commands.load_context import standing_work
+    from airgap.isolated.commands.status import status
     from airgap.isolated.host.user import User
     from airgap.isolated.state.history import standing
     from airgap.isolated.state.layout import State
-    from airgap.isolated.status import standing_work, status
 
     with settings.progress() as progress:
         state = State(settings.root)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from airgap.printable import printable
 
 if TYPE_CHECKING:
-    from airgap.isolated.apply import Outcome
+    from airgap.isolated.commands.apply import Outcome
     from airgap.isolated.context import Finding
     from airgap.isolated.state.history import Standing
 

@@ -25,10 +25,10 @@ def command(settings: Settings, purge: bool, purge_pushed: bool, yes: bool) -> N
       airgap uninstall
       airgap uninstall --purge --purge-pushed
     """
+    from airgap.isolated.commands.load_context import standing_work
+    from airgap.isolated.commands.uninstall import uninstall
     from airgap.isolated.host.user import User
     from airgap.isolated.state.layout import State
-    from airgap.isolated.status import standing_work
-    from airgap.isolated.uninstall import uninstall
 
     if purge_pushed and not yes:
         click.confirm("Delete all images that people pushed to this host?", abort=True)

@@ -18,7 +18,7 @@ import yaml
 from airgap.builder.mirrors.buildkit import buildkit
 from airgap.builder.mirrors.mirror import Mirror
 from airgap.builder.registry_server import RegistryServer
-from airgap.isolated.mirrors import write
+from airgap.isolated.commands.engine_config import write
 from tests.integration.conftest import OLD
 from tests.integration.engine_root import EngineRoot
 from tests.lab.parts import program

@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airgap.bundle.contents import ImageEntry, parse_contents
+from airgap.isolated.commands.load_context import standing_work
 from airgap.isolated.host.user import User
 from airgap.isolated.state.layout import State
-from airgap.isolated.status import standing_work
 from airgap.isolated.steps.base import look
 from airgap.isolated.steps.push import PushStep
 from airgap.oci.platform import parse_platform

@@ -17,7 +17,7 @@ from airgap.builder.mirrors.docker import docker
 from airgap.builder.mirrors.engines import ENGINES
 from airgap.builder.mirrors.mirror import Mirror
 from airgap.builder.registry_server import RegistryServer
-from airgap.isolated.mirrors import write
+from airgap.isolated.commands.engine_config import write
 from tests.integration.conftest import APP, OLD, LayerMaker
 from tests.integration.engine_root import EngineRoot
 from tests.lab.publish import Image

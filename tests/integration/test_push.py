@@ -16,10 +16,10 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from airgap.errors import ExitCode
+from airgap.isolated.commands.load_context import standing_work
+from airgap.isolated.commands.rollback import rollback
 from airgap.isolated.host.user import User
-from airgap.isolated.rollback import rollback
 from airgap.isolated.state.layout import State
-from airgap.isolated.status import standing_work
 from airgap.isolated.steps.base import look
 from airgap.isolated.steps.push import PushStep
 from airgap.isolated.steps.seed import SeedStep
@@ -404,7 +404,7 @@ def test_servers_that_share_a_registry_leave_each_others_tags_alone(
     assert digest() == after
 
     with monkeypatch.context() as patch:
-        patch.setattr("airgap.isolated.rollback.STEPS", [SeedStep(), PushStep()])
+        patch.setattr("airgap.isolated.commands.rollback.STEPS", [SeedStep(), PushStep()])
         work = standing_work(State(theirs.state), User.behind_this_process(), Progress())
         rollback(work, lambda outcome: None)
     assert digest() == before

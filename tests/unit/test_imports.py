@@ -39,7 +39,7 @@ LAYERS = (
 # Within a package, from the top down in the same way.
 ROOMS = {
     "airgap.isolated": (
-        "airgap.isolated",
+        "airgap.isolated.commands",
         "airgap.isolated.checks",
         "airgap.isolated.steps",
         "airgap.isolated.services",

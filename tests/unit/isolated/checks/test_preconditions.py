@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from airgap.errors import UsageError
+from airgap.isolated.commands.install import Order, install
 from airgap.isolated.host.user import User
-from airgap.isolated.install import Order, install
 from airgap.isolated.state.layout import State
 from airgap.progress import Progress
 from tests import forge

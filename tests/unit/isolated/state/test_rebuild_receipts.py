@@ -11,7 +11,7 @@ import pytest
 from airgap.bundle.media import Media
 from airgap.bundle.verify import read_signed
 from airgap.errors import TrustError
-from airgap.isolated.prune import carry_out, plan_prune
+from airgap.isolated.commands.prune import carry_out, plan_prune
 from airgap.isolated.state import receipts
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.rebuild_receipts import read_record, renew_record
@@ -22,7 +22,7 @@ from airgap.store import layout
 from airgap.store.seed import seed_documents
 from tests import forge
 from tests.forge import single
-from tests.unit.isolated.test_prune import KEY, begin, bring, open_images, version
+from tests.unit.isolated.commands.test_prune import KEY, begin, bring, open_images, version
 
 Damage = Callable[[State], None]
 

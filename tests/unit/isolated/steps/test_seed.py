@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from airgap.isolated.commands.install import Order, install
+from airgap.isolated.commands.load_context import standing_work
 from airgap.isolated.host.user import User
-from airgap.isolated.install import Order, install
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.receipts import installed, read_receipts
-from airgap.isolated.status import standing_work
 from airgap.isolated.steps.base import look
 from airgap.isolated.steps.seed import SeedStep
 from airgap.progress import Progress
@@ -16,7 +16,7 @@ from airgap.store import layout
 from airgap.store.check import problem_with
 from airgap.store.seed import link_carried
 from tests.forge import make_bundle, single
-from tests.unit.isolated.test_prune import KEY, begin, bring, version
+from tests.unit.isolated.commands.test_prune import KEY, begin, bring, version
 
 
 def test_the_next_bundle_sets_tags_right_that_a_failed_one_has_moved(tmp_path: Path) -> None:

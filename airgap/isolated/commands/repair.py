@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from airgap.bundle.contents import Contents
 from airgap.bundle.joined_tar import JoinedTar
-from airgap.isolated.apply import Outcome
+from airgap.isolated.commands.apply import Outcome
 from airgap.isolated.context import OpenBundle, Work
 from airgap.isolated.host.files import foreseen
 from airgap.isolated.steps.seed import bring

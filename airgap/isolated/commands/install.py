@@ -13,12 +13,12 @@ from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import listed_names, read_signed
 from airgap.errors import TrustError
-from airgap.isolated.apply import Outcome, apply_steps
 from airgap.isolated.checks import preconditions
 from airgap.isolated.checks.smoke_test import probe
+from airgap.isolated.commands.apply import Outcome, apply_steps
+from airgap.isolated.commands.repair import repair
 from airgap.isolated.context import OpenBundle, Options, Work
 from airgap.isolated.host.user import User
-from airgap.isolated.repair import repair
 from airgap.isolated.services.site_registry import STEP, given_ca
 from airgap.isolated.state import receipts
 from airgap.isolated.state.answers import answers_in

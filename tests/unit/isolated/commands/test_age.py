@@ -33,13 +33,13 @@ from airgap.connected.fetch import Pace
 from airgap.connected.make_bundle import Target, plan_bundle, write_bundle
 from airgap.connected.unfinished import Started
 from airgap.errors import ExitCode, IntegrityError, TrustError, UsageError
+from airgap.isolated.commands.install import Order, install
+from airgap.isolated.commands.load_context import standing_work
 from airgap.isolated.context import OpenBundle, Options
 from airgap.isolated.host.user import User
-from airgap.isolated.install import Order, install
 from airgap.isolated.state import receipts
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.registry_tags import Moves
-from airgap.isolated.status import standing_work
 from airgap.isolated.steps import tool
 from airgap.isolated.steps.base import look
 from airgap.isolated.steps.recordings import RecordingsStep

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from airgap.bundle.media import Media
 from airgap.bundle.verify import Signed, read_signed
 from airgap.errors import AirgapError, HostError, TrustError
-from airgap.isolated.apply import Outcome, apply_steps
 from airgap.isolated.checks import preconditions
 from airgap.isolated.checks.environment import surroundings
+from airgap.isolated.commands.apply import Outcome, apply_steps
+from airgap.isolated.commands.load_context import standing_work
+from airgap.isolated.commands.status import status
 from airgap.isolated.context import Finding, Work, seen
 from airgap.isolated.host.files import foreseen
 from airgap.isolated.host.system import is_root
@@ -19,7 +21,6 @@ from airgap.isolated.state import receipts
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.rebuild_receipts import is_whole, read_record, renew_record
 from airgap.isolated.state.registry_tags import Moves
-from airgap.isolated.status import standing_work, status
 from airgap.isolated.steps import STEPS
 from airgap.isolated.steps.base import Step
 from airgap.progress import Progress

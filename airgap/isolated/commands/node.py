@@ -8,7 +8,7 @@ from pathlib import Path
 
 from airgap.builder import instance
 from airgap.errors import HostError
-from airgap.isolated.apply import Outcome, apply_steps
+from airgap.isolated.commands.apply import Outcome, apply_steps
 from airgap.isolated.context import Work
 from airgap.isolated.host.system import is_root
 from airgap.isolated.host.user import User

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from airgap.errors import IntegrityError, TrustError
+from airgap.isolated.commands.install import Order, Report, install
 from airgap.isolated.context import Options
 from airgap.isolated.host.user import User
-from airgap.isolated.install import Order, Report, install
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.receipts import read_receipts
 from airgap.isolated.state.settings import HostSettings

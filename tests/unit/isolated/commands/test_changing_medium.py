@@ -15,8 +15,8 @@ from airgap.bundle import contents as contents_module
 from airgap.bundle import media as media_module
 from airgap.bundle.contents import Contents
 from airgap.errors import AirgapError, IntegrityError, TrustError
+from airgap.isolated.commands.install import Order, install
 from airgap.isolated.host.user import User
-from airgap.isolated.install import Order, install
 from airgap.isolated.state.layout import State
 from airgap.oci import manifest
 from airgap.oci.digest import digest_of

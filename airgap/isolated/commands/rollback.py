@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from airgap.errors import HostError
-from airgap.isolated.apply import Outcome, apply_steps
 from airgap.isolated.checks import preconditions
+from airgap.isolated.commands.apply import Outcome, apply_steps
 from airgap.isolated.context import Work
 from airgap.isolated.state import receipts
 from airgap.isolated.steps import STEPS

@@ -7,7 +7,7 @@ import pytest
 from airgap.builder.mirrors.mirror import HEADER
 from airgap.builder.registry_server import RegistryServer
 from airgap.errors import HostError
-from airgap.isolated.mirrors import reached, write
+from airgap.isolated.commands.engine_config import reached, write
 
 LOOPBACK = RegistryServer("127.0.0.1:5001", http=True)
 BRIDGE = RegistryServer("172.17.0.1:5001", http=True)

@@ -12,7 +12,7 @@ from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import read_signed
 from airgap.errors import HostError
-from airgap.isolated.prune import carry_out, plan_prune
+from airgap.isolated.commands.prune import carry_out, plan_prune
 from airgap.isolated.state import receipts
 from airgap.isolated.state.layout import State
 from airgap.progress import Progress
