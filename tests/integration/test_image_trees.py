@@ -27,12 +27,12 @@ from airgap.progress import Progress
 from airgap.store.export import export
 from airgap.store.prune import surplus
 from airgap.store.store import Store
+from lab.parts import program
+from lab.run import run
+from lab.upstream import Upstream
 from tests.integration.command import Outcome, airgap
 from tests.integration.engine_root import EngineRoot
 from tests.integration.site import Page, Site
-from tests.lab.parts import program
-from tests.lab.run import run
-from tests.lab.upstream import Upstream
 from tests.trees import CONFIG, DOCKER_MANIFEST, FOREIGN, LAYER, MANIFEST, ZSTD, Fields, Tree, on
 
 _REPOSITORY = "lab/app"

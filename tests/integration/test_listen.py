@@ -23,9 +23,9 @@ from airgap.isolated.state.accounts import add_account, prepare, remove_account
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.local_ca import certify
 from airgap.trust.certificates import Certified, Purpose, issue
+from lab.layers import Layer
+from lab.parts import program
 from tests.integration.command import airgap
-from tests.lab.layers import Layer
-from tests.lab.parts import program
 from tests.unit.isolated.nodes.test_node_file import GOOD
 
 HOST = "localhost"

@@ -26,12 +26,12 @@ from airgap.isolated.steps.seed import SeedStep
 from airgap.oci.digest import digest_of
 from airgap.progress import Progress
 from airgap.trust.keys import load_private
+from lab.parts import program
+from lab.run import run
+from lab.upstream import Upstream, Version
 from tests import forge
 from tests.integration.command import Outcome, airgap
 from tests.integration.conftest import APP, OLD, SINGLE
-from tests.lab.parts import program
-from tests.lab.run import run
-from tests.lab.upstream import Upstream, Version
 
 _ACCOUNT = ("robot", "s3cret pass:word")
 MORE = "docker.io/lab/more:1"

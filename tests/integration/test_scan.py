@@ -16,8 +16,8 @@ from airgap.dockerfile.stages import BuildOptions
 from airgap.errors import UsageError
 from airgap.oci.platform import Platform, parse_platform
 from airgap.oci.reference import Reference, parse_reference
+from lab.parts import program
 from tests.integration.generated import Generator
-from tests.lab.parts import program
 from tests.unit.dockerfile.corpus import CASES, PLATFORMS, Case
 
 Answers = dict[tuple[str, str], dict[str, Any]]

@@ -12,9 +12,9 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab import debian
-from tests.lab.cache import cached
-from tests.lab.run import run
+from lab import debian
+from lab.cache import cached
+from lab.run import run
 
 GO_MODULES = Path(__file__).parent / "go"
 

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from airgap.errors import HostError
-from tests.lab import binfmt
-from tests.lab.cache import cached
-from tests.lab.leftovers import removed_at_end
-from tests.lab.run import run
+from lab import binfmt
+from lab.cache import cached
+from lab.leftovers import removed_at_end
+from lab.run import run
 
 TRIXIE = "trixie"
 BOOKWORM = "bookworm"

@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from tests.lab.cache import cache_root
-from tests.lab.leftovers import removed_at_end
-from tests.lab.resource import Resource
-from tests.lab.run import run
+from lab.cache import cache_root
+from lab.leftovers import removed_at_end
+from lab.resource import Resource
+from lab.run import run
 
 FileSystem = Literal["ext4", "ext2"]
 

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 from airgap.errors import HostError
-from tests.lab.medium import Medium
+from lab.medium import Medium
 
 MOUNT_POINT = "/media/airgap"
 """Where a machine mounts a medium."""

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 
-from tests.lab.host import IsolatedHost
-from tests.lab.resource import Resource
+from lab.host import IsolatedHost
+from lab.resource import Resource
 
 OUTSIDE, OUTSIDE_IPV6 = "192.0.2.1", "2001:db8:1::1"
 """Addresses for documentation (RFC 5737, RFC 3849), to which there is a route as to any other."""

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from airgap.errors import HostError
-from tests.lab import binfmt
-from tests.lab.cache import cache_root
-from tests.lab.engine import client, programs
-from tests.lab.leftovers import make_cgroup, process_id, removed_at_end
-from tests.lab.parts import program
-from tests.lab.resource import Resource
+from lab import binfmt
+from lab.cache import cache_root
+from lab.engine import client, programs
+from lab.leftovers import make_cgroup, process_id, removed_at_end
+from lab.parts import program
+from lab.resource import Resource
 
 _PATIENCE = 60.0
 """Seconds that dockerd has for its start."""

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
-from tests.lab.run import run
-from tests.lab.site import Page
+from lab.run import run
+from lab.site import Page
 
 URL = "https://download.example.com/apt"
 """Where the pages of a repository are to be."""

@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.lab import debian
-from tests.lab.cache import cached
-from tests.lab.parts import ENGINE_PARTS, program
+from lab import debian
+from lab.cache import cached
+from lab.parts import ENGINE_PARTS, program
 
 TINI = Path("/usr/bin/tini-static")
 """What Docker calls docker-init: it reaps, and ends with what it runs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from tests.lab.host import IsolatedHost
+from lab.host import IsolatedHost
 
 
 def files(host: IsolatedHost, *folders: str) -> set[str]:

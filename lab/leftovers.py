@@ -20,9 +20,9 @@ from functools import partial
 from pathlib import Path
 
 from airgap.errors import HostError
-from tests.lab import binfmt
-from tests.lab.cache import cache_root, locked
-from tests.lab.run import run
+from lab import binfmt
+from lab.cache import cache_root, locked
+from lab.run import run
 
 CGROUPS = Path("/sys/fs/cgroup")
 

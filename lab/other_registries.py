@@ -16,12 +16,12 @@ import requests
 import trustme
 
 from airgap.errors import HostError
-from tests.lab.cache import cache_root, cached
-from tests.lab.leftovers import process_id, removed_at_end
-from tests.lab.parts import GO_MODULES, PARTS, program
-from tests.lab.resource import Resource
-from tests.lab.run import run
-from tests.lab.upstream import free_port
+from lab.cache import cache_root, cached
+from lab.leftovers import process_id, removed_at_end
+from lab.parts import GO_MODULES, PARTS, program
+from lab.resource import Resource
+from lab.run import run
+from lab.upstream import free_port
 
 ACCOUNT = ("robot", "s3cret-pass:word")
 

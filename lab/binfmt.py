@@ -12,8 +12,8 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.lab.cache import cache_root, locked
-from tests.lab.run import run
+from lab.cache import cache_root, locked
+from lab.run import run
 
 TABLE = Path("/proc/sys/fs/binfmt_misc")
 

@@ -6,10 +6,10 @@ import lzma
 import shutil
 from pathlib import Path
 
-from tests.lab import debian
-from tests.lab.cache import cached
-from tests.lab.engine import arm64_folders
-from tests.lab.run import run
+from lab import debian
+from lab.cache import cached
+from lab.engine import arm64_folders
+from lab.run import run
 
 _HERE = Path(__file__).parent
 _DISK_BYTES = 12 << 30

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.lab import debian
-from tests.lab.alpine import apk_repository
-from tests.lab.bases import (
+from lab import debian
+from lab.alpine import apk_repository
+from lab.bases import (
     AMD64,
     ARM64,
     ARMV7,
@@ -28,12 +28,12 @@ from tests.lab.bases import (
     python,
     rust,
 )
-from tests.lab.cache import cached, say
-from tests.lab.layers import Layer
-from tests.lab.parts import IMAGE_PARTS, go_version, program
-from tests.lab.publish import DOCKER, OCI, Image, Media, Publisher
-from tests.lab.run import run
-from tests.lab.upstream import Upstream
+from lab.cache import cached, say
+from lab.layers import Layer
+from lab.parts import IMAGE_PARTS, go_version, program
+from lab.publish import DOCKER, OCI, Image, Media, Publisher
+from lab.run import run
+from lab.upstream import Upstream
 
 _FILES = Path(__file__).parent / "files"
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from zipfile import ZipFile
 
-from tests.lab.cache import cached
-from tests.lab.run import run
+from lab.cache import cached
+from lab.run import run
 
 
 def unpacked_wheel(requirement: str, *, tag: str = "any") -> Path:

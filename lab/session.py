@@ -17,16 +17,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from airgap.errors import HostError, UsageError
-from tests.lab import images
-from tests.lab.arm64_machine import DRIVE, WAIT_FOR_DRIVE, Arm64Machine, pull_out, put_in
-from tests.lab.cache import cache_root
-from tests.lab.host import IsolatedHost
-from tests.lab.leftovers import is_alive, process_id, sweep
-from tests.lab.machine import MOUNT_POINT
-from tests.lab.medium import Medium
-from tests.lab.prepare import prepare, ready
-from tests.lab.run import run
-from tests.lab.upstream import Upstream
+from lab import images
+from lab.arm64_machine import DRIVE, WAIT_FOR_DRIVE, Arm64Machine, pull_out, put_in
+from lab.cache import cache_root
+from lab.host import IsolatedHost
+from lab.leftovers import is_alive, process_id, sweep
+from lab.machine import MOUNT_POINT
+from lab.medium import Medium
+from lab.prepare import prepare, ready
+from lab.run import run
+from lab.upstream import Upstream
 
 _MEDIUM_SIZE = 8 << 30
 _PATIENCE = 300.0
@@ -83,8 +83,8 @@ def up(*, arm64: bool = False) -> Session:
     log = cache_root() / "session.log"
     with log.open("wb") as output:
         keeper = subprocess.Popen(
-            [sys.executable, "-m", "tests.lab.session", *(["arm64"] if arm64 else [])],
-            cwd=Path(__file__).parents[2],
+            [sys.executable, "-m", "lab.session", *(["arm64"] if arm64 else [])],
+            cwd=Path(__file__).parents[1],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -19,10 +19,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from tests.lab.cache import cached
-from tests.lab.run import run
-from tests.lab.site import Page
-from tests.lab.wheels import unpacked_wheel
+from lab.cache import cached
+from lab.run import run
+from lab.site import Page
+from lab.wheels import unpacked_wheel
 
 URL = "https://download.example.com/alpine/v3.23/main"
 """Where the pages of the repository are to be."""

@@ -15,13 +15,13 @@ import requests
 import trustme
 
 from airgap.errors import HostError
-from tests.lab.cache import cache_root
-from tests.lab.debian import BOOKWORM, unpacked
-from tests.lab.leftovers import process_id, removed_at_end
-from tests.lab.parts import program
-from tests.lab.publish import Publisher
-from tests.lab.resource import Resource
-from tests.lab.run import run
+from lab.cache import cache_root
+from lab.debian import BOOKWORM, unpacked
+from lab.leftovers import process_id, removed_at_end
+from lab.parts import program
+from lab.publish import Publisher
+from lab.resource import Resource
+from lab.run import run
 
 Version = Literal["2.8", "3.1"]
 

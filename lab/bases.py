@@ -9,12 +9,12 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.lab import debian
-from tests.lab.alpine import MACHINES, URL, apk_repository, first_root
-from tests.lab.layers import Layer
-from tests.lab.parts import go_toolchain
-from tests.lab.run import run
-from tests.lab.wheels import unpacked_wheel
+from lab import debian
+from lab.alpine import MACHINES, URL, apk_repository, first_root
+from lab.layers import Layer
+from lab.parts import go_toolchain
+from lab.run import run
+from lab.wheels import unpacked_wheel
 
 AMD64 = "linux/amd64"
 ARM64 = "linux/arm64"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.lab import images, journey
-from tests.lab.parts import program
-from tests.lab.run import run
-from tests.lab.upstream import Upstream
+from lab import images, journey
+from lab.parts import program
+from lab.run import run
+from lab.upstream import Upstream
 
 IMAGES = {
     "docker.io/moby/buildkit:buildx-stable-1": "linux/amd64",

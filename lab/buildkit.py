@@ -12,12 +12,12 @@ from airgap.builder.buildx import Builder, Buildx
 from airgap.builder.config import buildkitd_toml
 from airgap.builder.registry_server import RegistryServer
 from airgap.errors import HostError
-from tests.lab.cache import cache_root
-from tests.lab.engine import TINI
-from tests.lab.leftovers import make_cgroup, process_id, removed_at_end
-from tests.lab.parts import program
-from tests.lab.resource import Resource
-from tests.lab.upstream import Upstream
+from lab.cache import cache_root
+from lab.engine import TINI
+from lab.leftovers import make_cgroup, process_id, removed_at_end
+from lab.parts import program
+from lab.resource import Resource
+from lab.upstream import Upstream
 
 _PATIENCE = 30.0
 """Seconds that BuildKit has for its start."""

@@ -13,8 +13,8 @@ from pathlib import Path
 import requests
 
 from airgap.errors import HostError
-from tests.lab import debian
-from tests.lab.leftovers import process_id, removed_at_end
+from lab import debian
+from lab.leftovers import process_id, removed_at_end
 
 _HOST, _TWIN = "127.0.0.2", "127.0.0.3"
 """Not 127.0.0.1, which in a step with a proxy is the step itself."""

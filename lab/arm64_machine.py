@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from airgap.errors import HostError
-from tests.lab import arm64
-from tests.lab.cache import cache_root
-from tests.lab.host import IsolatedHost
-from tests.lab.leftovers import process_id, removed_at_end
-from tests.lab.machine import MOUNT_POINT, Machine
-from tests.lab.medium import Medium
-from tests.lab.resource import Resource
+from lab import arm64
+from lab.cache import cache_root
+from lab.host import IsolatedHost
+from lab.leftovers import process_id, removed_at_end
+from lab.machine import MOUNT_POINT, Machine
+from lab.medium import Medium
+from lab.resource import Resource
 
 _HARDWARE = [
     *["-machine", "virt", "-cpu", "neoverse-n1", "-accel", "tcg,thread=multi"],

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tests.lab import debian, images
-from tests.lab.arm64 import disk, initramfs
-from tests.lab.engine import lower_folders
-from tests.lab.leftovers import sweep
-from tests.lab.parts import build_all
-from tests.lab.requirements import require_machine
+from lab import debian, images
+from lab.arm64 import disk, initramfs
+from lab.engine import lower_folders
+from lab.leftovers import sweep
+from lab.parts import build_all
+from lab.requirements import require_machine
 
 
 def ready() -> None:

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.lab.machine import MOUNT_POINT, Machine
-from tests.lab.run import run
-from tests.lab.upstream import Upstream
-from tests.lab.workstation import Workstation
+from lab.machine import MOUNT_POINT, Machine
+from lab.run import run
+from lab.upstream import Upstream
+from lab.workstation import Workstation
 
-BUNDLES = Path(__file__).parents[2] / "bundles"
+BUNDLES = Path(__file__).parents[1] / "bundles"
 APP = Path(__file__).with_name("app")
 """The context of a build with two stages and RUN steps."""
 

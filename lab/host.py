@@ -13,13 +13,13 @@ from types import TracebackType
 from typing import Literal, Self
 
 from airgap.errors import HostError
-from tests.lab import binfmt
-from tests.lab.cache import cache_root
-from tests.lab.engine import lower_folders
-from tests.lab.leftovers import make_cgroup, process_id, removed_at_end
-from tests.lab.machine import Machine
-from tests.lab.medium import Medium
-from tests.lab.run import run
+from lab import binfmt
+from lab.cache import cache_root
+from lab.engine import lower_folders
+from lab.leftovers import make_cgroup, process_id, removed_at_end
+from lab.machine import Machine
+from lab.medium import Medium
+from lab.run import run
 
 Profile = Literal["loopback", "blackhole"]
 Suite = Literal["trixie", "bookworm"]

@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 from airgap.errors import HostError
-from tests.lab.cache import locked, say
-from tests.lab.run import run
+from lab.cache import locked, say
+from lab.run import run
 
 PACKAGES = {
     "apache2-utils": "htpasswd, for registries with accounts",
