@@ -53,14 +53,14 @@ def command(
     from airgap.builder.arguments import BuildArguments
     from airgap.builder.source import open_source
     from airgap.isolated.commands.build import of_this_host
-    from airgap.isolated.commands.load_context import standing_work
+    from airgap.isolated.commands.load_context import load_context
     from airgap.isolated.host.user import User
     from airgap.isolated.state.layout import State
     from airgap.offline.build import MissedError, NotHereError, build, requested, requested_urls
 
     parsed = BuildArguments.parse(arguments)
     with settings.progress() as progress, open_source(parsed) as source:
-        work = standing_work(State(settings.root), User.behind_this_process(), progress)
+        work = load_context(State(settings.root), User.behind_this_process(), progress)
         try:
             built = build(*of_this_host(work), source, recording)
         except (NotHereError, MissedError) as error:

@@ -36,7 +36,7 @@ def command(settings: Settings, fix: bool, deep: bool, as_json: bool) -> None:
     from airgap.cli.table import findings_table
     from airgap.isolated.commands.doctor import Host, diagnose
     from airgap.isolated.commands.doctor import fix as mend
-    from airgap.isolated.commands.load_context import standing_work
+    from airgap.isolated.commands.load_context import load_context
     from airgap.isolated.host.user import User
     from airgap.isolated.state.layout import State
     from airgap.trust.folder import trusted_keys
@@ -52,7 +52,7 @@ def command(settings: Settings, fix: bool, deep: bool, as_json: bool) -> None:
         state, user = State(settings.root), User.behind_this_process()
         if fix:
             mend(Host(state, user, trusted_keys(settings.trust_dir), progress), show, failed)
-        work = standing_work(state, user, progress)
+        work = load_context(state, user, progress)
         found = diagnose(work, deep=deep)
     if as_json:
         click.echo(json.dumps({name: asdict(one) for name, one in found.items()}))

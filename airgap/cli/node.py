@@ -14,7 +14,7 @@ from airgap.cli.settings import Settings, pass_settings
 
 if TYPE_CHECKING:
     from airgap.isolated.commands.apply import Outcome
-    from airgap.isolated.context import Work
+    from airgap.isolated.context import Context
     from airgap.progress import Progress
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
@@ -226,19 +226,19 @@ def leave(settings: Settings) -> None:
 
 
 @contextmanager
-def _changing(settings: Settings) -> Iterator[Work]:
+def _changing(settings: Settings) -> Iterator[Context]:
     from airgap.isolated.state.layout import State
 
     with settings.progress() as progress, State(settings.root).lock("airgap node"):
         yield _work(settings, progress)
 
 
-def _work(settings: Settings, progress: Progress) -> Work:
-    from airgap.isolated.commands.load_context import standing_work
+def _work(settings: Settings, progress: Progress) -> Context:
+    from airgap.isolated.commands.load_context import load_context
     from airgap.isolated.host.user import User
     from airgap.isolated.state.layout import State
 
-    return standing_work(State(settings.root), User.behind_this_process(), progress)
+    return load_context(State(settings.root), User.behind_this_process(), progress)
 
 
 def _show(outcome: Outcome) -> None:

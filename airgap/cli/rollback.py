@@ -29,7 +29,7 @@ def command(settings: Settings, as_json: bool) -> None:
       airgap rollback
     """
     from airgap.cli.table import outcome_line
-    from airgap.isolated.commands.load_context import standing_work
+    from airgap.isolated.commands.load_context import load_context
     from airgap.isolated.commands.rollback import rollback
     from airgap.isolated.host.user import User
     from airgap.isolated.state.layout import State
@@ -39,7 +39,7 @@ def command(settings: Settings, as_json: bool) -> None:
             click.echo(outcome_line(outcome))
 
     with settings.progress() as progress:
-        work = standing_work(State(settings.root), User.behind_this_process(), progress)
+        work = load_context(State(settings.root), User.behind_this_process(), progress)
         done = rollback(work, show)
     if as_json:
         click.echo(json.dumps(asdict(done)))

@@ -31,7 +31,7 @@ def command(settings: Settings, deep: bool, as_json: bool) -> None:
       airgap status --json
     """
     from airgap.cli.table import bundles_table, findings_table
-    from airgap.isolated.commands.load_context import standing_work
+    from airgap.isolated.commands.load_context import load_context
     from airgap.isolated.commands.status import status
     from airgap.isolated.host.user import User
     from airgap.isolated.state.history import standing
@@ -39,7 +39,7 @@ def command(settings: Settings, deep: bool, as_json: bool) -> None:
 
     with settings.progress() as progress:
         state = State(settings.root)
-        work = standing_work(state, User.behind_this_process(), progress)
+        work = load_context(state, User.behind_this_process(), progress)
         bundles = standing(state)
         findings = status(work, deep=deep)
     if as_json:

@@ -10,7 +10,7 @@ from airgap.printable import printable
 
 if TYPE_CHECKING:
     from airgap.isolated.commands.apply import Outcome
-    from airgap.isolated.context import Finding
+    from airgap.isolated.context import CheckResult
     from airgap.isolated.state.history import Standing
 
 
@@ -28,7 +28,7 @@ def outcome_line(outcome: Outcome) -> str:
     return f"{'done' if outcome.changed else 'ok':5} {outcome.name:14} {detail}"
 
 
-def findings_table(findings: Mapping[str, Finding]) -> str:
+def findings_table(findings: Mapping[str, CheckResult]) -> str:
     """What checks saw, a row each."""
     return table(
         [

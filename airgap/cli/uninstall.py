@@ -25,7 +25,7 @@ def command(settings: Settings, purge: bool, purge_pushed: bool, yes: bool) -> N
       airgap uninstall
       airgap uninstall --purge --purge-pushed
     """
-    from airgap.isolated.commands.load_context import standing_work
+    from airgap.isolated.commands.load_context import load_context
     from airgap.isolated.commands.uninstall import uninstall
     from airgap.isolated.host.user import User
     from airgap.isolated.state.layout import State
@@ -34,7 +34,7 @@ def command(settings: Settings, purge: bool, purge_pushed: bool, yes: bool) -> N
         click.confirm("Delete all images that people pushed to this host?", abort=True)
     with settings.progress() as progress:
         state, user = State(settings.root), User.behind_this_process()
-        work = standing_work(state, user, progress, unfinished=True)
+        work = load_context(state, user, progress, unfinished=True)
         uninstall(
             work,
             purge=purge,

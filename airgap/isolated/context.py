@@ -26,7 +26,7 @@ from airgap.store.bundle_set import Wanted
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """What a check saw.
 
     Attributes:
@@ -82,7 +82,7 @@ class OpenBundle:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Context:
     """What all steps work with.
 
     Attributes:
@@ -143,10 +143,10 @@ class Work:
         return next((id for name in names if (id := self.engine.image_id(name)) in ids), "")
 
 
-def seen(what: str, check: Callable[[], Finding]) -> Finding:
+def seen(what: str, check: Callable[[], CheckResult]) -> CheckResult:
     """What a check saw, with every foreseeable error as its finding."""
     try:
         with foreseen(what):
             return check()
     except AirgapError as error:
-        return Finding(False, error.message, error.remedy)
+        return CheckResult(False, error.message, error.remedy)

@@ -16,11 +16,11 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from airgap.errors import ExitCode
-from airgap.isolated.commands.load_context import standing_work
+from airgap.isolated.commands.load_context import load_context
 from airgap.isolated.commands.rollback import rollback
 from airgap.isolated.host.user import User
 from airgap.isolated.state.layout import State
-from airgap.isolated.steps.base import look
+from airgap.isolated.steps.base import check_step
 from airgap.isolated.steps.push import PushStep
 from airgap.isolated.steps.seed import SeedStep
 from airgap.oci.digest import digest_of
@@ -263,8 +263,8 @@ def test_without_the_medium_status_expects_what_was_pushed(
 
 def _push_finding(theirs: Somebodys) -> tuple[bool, str]:
     """What `airgap status` says of the registry."""
-    work = standing_work(State(theirs.state), User.behind_this_process(), Progress())
-    finding = look(PushStep(), work)
+    work = load_context(State(theirs.state), User.behind_this_process(), Progress())
+    finding = check_step(PushStep(), work)
     return finding.well, finding.detail
 
 
@@ -405,7 +405,7 @@ def test_servers_that_share_a_registry_leave_each_others_tags_alone(
 
     with monkeypatch.context() as patch:
         patch.setattr("airgap.isolated.commands.rollback.STEPS", [SeedStep(), PushStep()])
-        work = standing_work(State(theirs.state), User.behind_this_process(), Progress())
+        work = load_context(State(theirs.state), User.behind_this_process(), Progress())
         rollback(work, lambda outcome: None)
     assert digest() == before
 
@@ -413,7 +413,7 @@ def test_servers_that_share_a_registry_leave_each_others_tags_alone(
     assert install("b", new).code == 0
     theirs.state = rolled_back
     assert "tags that others have set" in _push_finding(theirs)[1]
-    PushStep().apply(standing_work(State(rolled_back), User.behind_this_process(), Progress()))
+    PushStep().apply(load_context(State(rolled_back), User.behind_this_process(), Progress()))
     assert digest() == after
 
 

@@ -17,7 +17,7 @@ from airgap.bundle.contents import parse_time
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.disk import existing
 from airgap.errors import HostError, SpaceError, UsageError
-from airgap.isolated.context import OpenBundle, Work
+from airgap.isolated.context import Context, OpenBundle
 from airgap.isolated.host.addresses import local_ip
 from airgap.isolated.host.files import foreseen
 from airgap.isolated.host.system import is_root
@@ -26,7 +26,7 @@ from airgap.isolated.services.site_registry import check_reached, kept_as, kept_
 from airgap.isolated.services.users_docker import check_user
 from airgap.isolated.state.answers import answers_in
 from airgap.isolated.state.receipts import known_from
-from airgap.isolated.steps.base import Step, look
+from airgap.isolated.steps.base import Step, check_step
 from airgap.isolated.steps.push import check_tags
 from airgap.limits import MIB
 from airgap.oci.manifest import blobs_of
@@ -63,7 +63,7 @@ def check_policy(
     )
 
 
-def check_host(work: Work, steps: Sequence[Step]) -> None:
+def check_host(work: Context, steps: Sequence[Step]) -> None:
     """This host can do what the steps need.
 
     Raises:
@@ -102,7 +102,7 @@ def check_host(work: Work, steps: Sequence[Step]) -> None:
 
 
 def check_space(
-    work: Work, steps: Sequence[Step], archive: Archive, replay: ReplayTar, documents: Documents
+    work: Context, steps: Sequence[Step], archive: Archive, replay: ReplayTar, documents: Documents
 ) -> None:
     """The disks can take what is missing.
 
@@ -151,7 +151,7 @@ def _check_name(root: Path) -> None:
         )
 
 
-def _check_only_one(work: Work) -> None:
+def _check_only_one(work: Context) -> None:
     """No other set-up is on this host: its containers have the names of ours."""
     others = containers.owners(work.engine) - {str(work.state.root)}
     if others:
@@ -163,7 +163,7 @@ def _check_only_one(work: Work) -> None:
         )
 
 
-def _to_load(work: Work, documents: Documents) -> int:
+def _to_load(work: Context, documents: Documents) -> int:
     """Bytes of the images that Docker itself is to have and has not."""
     roles = ("builder", "registry", "emulator", "buildx")
     images = {work.wanted.roles[role] for role in roles if role in work.wanted.roles}
@@ -177,17 +177,17 @@ def _to_load(work: Work, documents: Documents) -> int:
     return size
 
 
-def _require(step: Step, work: Work) -> None:
+def _require(step: Step, work: Context) -> None:
     """What a step needs is there, unless the step has nothing to do."""
     try:
         with foreseen(step.name):
             step.require(work)
     except HostError:
-        if not look(step, work).well:
+        if not check_step(step, work).well:
             raise
 
 
-def _check_ports(work: Work, steps: Set[str]) -> None:
+def _check_ports(work: Context, steps: Set[str]) -> None:
     """All ports that the steps publish are free, or are our own containers'."""
     settings = work.settings
     mirror, registry = settings.mirror_port, settings.registry_port
@@ -204,7 +204,7 @@ def _check_ports(work: Work, steps: Set[str]) -> None:
         _check_port(work, address, registry, containers.REGISTRY_TLS, "--registry-port")
 
 
-def _check_port(work: Work, address: str, port: int, container: str, option: str) -> None:
+def _check_port(work: Context, address: str, port: int, container: str, option: str) -> None:
     """A port is free, or is our own container's."""
     if work.engine.is_ours(container) and work.engine.publisher_of(address, port) == container:
         return

@@ -12,7 +12,7 @@ from airgap.builder import instance
 from airgap.builder.instance import INSTANCE, local_node
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import BuildError
-from airgap.isolated.context import Finding, Work
+from airgap.isolated.context import CheckResult, Context
 from airgap.isolated.host import binfmt
 from airgap.isolated.host.system import last_lines
 from airgap.isolated.nodes.registered import nodes
@@ -29,7 +29,7 @@ RUN ["/airgap-probe"]
 """
 
 
-def probe(work: Work) -> Finding:
+def probe(work: Context) -> CheckResult:
     """Builds and pushes, as the user would.
 
     Raises:
@@ -60,11 +60,13 @@ def probe(work: Work) -> Finding:
         if not any(binfmt.is_machine_of(platform, machine) for machine in machines):
             raise BuildError(f"a RUN step for {platform} ran on {', '.join(sorted(machines))}")
     names = ", ".join(map(str, platforms))
-    return Finding(True, f"built for {names} from {base}, and pushed to {work.settings.registry}")
+    return CheckResult(
+        True, f"built for {names} from {base}, and pushed to {work.settings.registry}"
+    )
 
 
 @contextmanager
-def _this_host(work: Work) -> Iterator[list[str]]:
+def _this_host(work: Context) -> Iterator[list[str]]:
     """What has buildx build on this host alone: its nodes do not reach its loopback."""
     if not nodes(work.state):
         yield []
@@ -73,7 +75,7 @@ def _this_host(work: Work) -> Iterator[list[str]]:
         yield ["env", variable]
 
 
-def _base(work: Work, platforms: Sequence[Platform]) -> str:
+def _base(work: Context, platforms: Sequence[Platform]) -> str:
     """An image of the mirror that is there for all platforms, else none at all."""
 
     def fits(image: ImageEntry) -> bool:
@@ -83,7 +85,7 @@ def _base(work: Work, platforms: Sequence[Platform]) -> str:
     return found.reference.familiar if found else "scratch"
 
 
-def _command(work: Work, platforms: Sequence[Platform], context: Path) -> list[str]:
+def _command(work: Context, platforms: Sequence[Platform], context: Path) -> list[str]:
     """Without a time stamp or attestation the pushed image has the same digest every time."""
     name = f"{work.settings.registry}/{_REPOSITORY}:latest"
     return [

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from airgap.errors import HostError
-from airgap.isolated.context import Work
+from airgap.isolated.context import Context
 from airgap.isolated.host.files import foreseen
-from airgap.isolated.steps.base import Step, look
+from airgap.isolated.steps.base import Step, check_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Outcome:
 
 
 def apply_steps(
-    work: Work,
+    work: Context,
     steps: Sequence[Step],
     show: Callable[[Outcome], None],
     begin: Callable[[], None] = lambda: None,
@@ -47,12 +47,12 @@ def apply_steps(
     """
     outcomes = []
     for step in steps:
-        finding = look(step, work)
+        finding = check_step(step, work)
         if changed := not finding.well:
             begin()
             with foreseen(step.name):
                 step.apply(work)
-            finding = look(step, work)
+            finding = check_step(step, work)
             if not finding.well:
                 raise HostError(
                     f"the step {step.name} was done, and still: {finding.detail}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airgap.builder.buildx import Builder, Buildx
 from airgap.builder.instance import REPLAY_INSTANCE, started
-from airgap.isolated.context import Work
+from airgap.isolated.context import Context
 from airgap.isolated.services.containers import REPLAYER, trusted_servers
 from airgap.isolated.services.site_registry import RegistryMirror
 from airgap.offline.inputs import Stock
@@ -12,7 +12,7 @@ from airgap.offline.inputs import Stock
 _LOOPBACK = "127.0.0.1"
 
 
-def of_this_host(work: Work) -> tuple[Stock, Builder]:
+def of_this_host(work: Context) -> tuple[Stock, Builder]:
     """What `install` has set up.
 
     Raises:

@@ -11,9 +11,9 @@ from airgap.errors import AirgapError, HostError, TrustError
 from airgap.isolated.checks import preconditions
 from airgap.isolated.checks.environment import surroundings
 from airgap.isolated.commands.apply import Outcome, apply_steps
-from airgap.isolated.commands.load_context import standing_work
+from airgap.isolated.commands.load_context import load_context
 from airgap.isolated.commands.status import status
-from airgap.isolated.context import Finding, Work, seen
+from airgap.isolated.context import CheckResult, Context, seen
 from airgap.isolated.host.files import foreseen
 from airgap.isolated.host.system import is_root
 from airgap.isolated.host.user import User
@@ -57,13 +57,13 @@ class Host:
     progress: Progress
 
 
-def diagnose(work: Work, *, deep: bool = False) -> dict[str, Finding]:
+def diagnose(work: Context, *, deep: bool = False) -> dict[str, CheckResult]:
     """Name of a check to what it saw: what the set-up lives with, then its steps.
 
     What is not well has a remedy.
 
     Args:
-        work: From `standing_work`.
+        work: From `load_context`.
         deep: Hash every blob in storage too.
     """
     found = surroundings(work)
@@ -96,7 +96,7 @@ def fix(
     with host.state.lock("airgap doctor"):
         _mend_record(host, show)
         unfinished = _to_finish(host, failed)
-        work = standing_work(host.state, host.user, host.progress, unfinished=bool(unfinished))
+        work = load_context(host.state, host.user, host.progress, unfinished=bool(unfinished))
         if unfinished:
             history = receipts.history(host.state, receipts.read_receipts(host.state))
             work = replace(work, moves=Moves.of(unfinished.contents.images, history, required=True))
@@ -109,7 +109,7 @@ def fix(
 
 
 def _mend(
-    work: Work,
+    work: Context,
     step: Step,
     show: Callable[[Outcome], None],
     failed: Callable[[str, AirgapError], None],
@@ -152,18 +152,18 @@ def _to_finish(host: Host, failed: Callable[[str, AirgapError], None]) -> Signed
         return None
 
 
-def _record(work: Work) -> Finding:
+def _record(work: Context) -> CheckResult:
     """Whether the last install ended."""
     record = receipts.read_receipts(work.state)
     receipts.history(work.state, record)
     if begun := receipts.unfinished(record):
         detail = f"the install of {begun.bundle} by {begun.by} was not finished"
-        return Finding(False, detail, _UNFINISHED)
+        return CheckResult(False, detail, _UNFINISHED)
     last = receipts.standing_receipts(record)[-1]
-    return Finding(True, f"{last.bundle} is the last bundle, installed {last.at} by {last.by}")
+    return CheckResult(True, f"{last.bundle} is the last bundle, installed {last.at} by {last.by}")
 
 
-def _host(work: Work) -> Finding:
+def _host(work: Context) -> CheckResult:
     """Whether the host still can do what the steps need: ports that others have taken since."""
     preconditions.check_host(work, STEPS)
-    return Finding(True, "has what the set-up needs")
+    return CheckResult(True, "has what the set-up needs")

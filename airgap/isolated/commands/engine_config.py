@@ -10,14 +10,14 @@ from airgap.builder.mirrors.mirror import HEADER, EngineConfig, Mirror
 from airgap.builder.registry_server import RegistryServer
 from airgap.disk import write_theirs
 from airgap.errors import HostError
-from airgap.isolated.context import Work
+from airgap.isolated.context import Context
 from airgap.isolated.host.files import not_writable
 from airgap.isolated.services import containers
 from airgap.limits import LIMITS
 from airgap.oci.registries import is_loopback
 
 
-def engine_config(work: Work, engine: str, *, elsewhere: bool) -> EngineConfig:
+def engine_config(work: Context, engine: str, *, elsewhere: bool) -> EngineConfig:
     """What an engine is to be told.
 
     Args:

@@ -17,7 +17,7 @@ from airgap.isolated.checks import preconditions
 from airgap.isolated.checks.smoke_test import probe
 from airgap.isolated.commands.apply import Outcome, apply_steps
 from airgap.isolated.commands.repair import repair
-from airgap.isolated.context import OpenBundle, Options, Work
+from airgap.isolated.context import Context, OpenBundle, Options
 from airgap.isolated.host.user import User
 from airgap.isolated.services.site_registry import STEP, given_ca
 from airgap.isolated.state import receipts
@@ -27,7 +27,7 @@ from airgap.isolated.state.layout import State
 from airgap.isolated.state.registry_tags import Moves
 from airgap.isolated.state.settings import HostSettings
 from airgap.isolated.steps import STEPS
-from airgap.isolated.steps.base import Step, look
+from airgap.isolated.steps.base import Step, check_step
 from airgap.isolated.steps.seed import SeedStep
 from airgap.progress import Progress
 from airgap.replay.readable import check_bundle
@@ -102,7 +102,7 @@ def install(
         bundle = OpenBundle(media, signed, archive, replay, documents)
         plan = _plan(state, order, bundle)
         with given_ca(state, order.settings or state.settings(), order.ca) as settings:
-            work = Work(
+            work = Context(
                 state=state,
                 wanted=plan.wanted,
                 settings=settings,
@@ -135,7 +135,7 @@ class _Plan:
         standing: For a repair, the bundles that make it up so far, with those whose install did
             not end.
         stands: The bundle is among them, so that there is no receipt to write.
-        moves: As `Work` has it.
+        moves: As `Context` has it.
         broken: The receipts are, and the operator takes that.
     """
 
@@ -194,7 +194,7 @@ def _record(state: State, *, allow_older: bool) -> tuple[list[receipts.Receipt],
         return [], [], True
 
 
-def _save_settings(work: Work) -> None:
+def _save_settings(work: Context) -> None:
     if work.settings != work.state.settings():
         work.state.save_settings(work.settings)
     if work.settings.registry_mirror:
@@ -202,7 +202,7 @@ def _save_settings(work: Work) -> None:
 
 
 def _apply_all(
-    work: Work,
+    work: Context,
     bundle: OpenBundle,
     plan: _Plan,
     show: Callable[[Outcome], None],
@@ -223,7 +223,7 @@ def _apply_all(
             begun = True
 
     outcomes = apply_steps(work, plan.steps, show, begin)
-    if not plan.stands and look(SeedStep(), work).well:
+    if not plan.stands and check_step(SeedStep(), work).well:
         begin()
         receipts.write_receipt(work.state, "installed", signed, verified)
     if len(plan.steps) == len(STEPS):

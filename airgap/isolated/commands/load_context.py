@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from airgap.builder.engine import Engine
 from airgap.errors import HostError
-from airgap.isolated.context import Work
+from airgap.isolated.context import Context
 from airgap.isolated.host.user import User
 from airgap.isolated.services.containers import owners
 from airgap.isolated.state import receipts
@@ -18,9 +18,9 @@ from airgap.progress import Progress
 from airgap.store.bundle_set import Wanted
 
 
-def standing_work(
+def load_context(
     state: State, user: User, progress: Progress, *, unfinished: bool = False
-) -> Work:
+) -> Context:
     """What commands after an install work with: what this host should be, by its receipts.
 
     Args:
@@ -42,7 +42,7 @@ def standing_work(
             what = f"the install of {begun[-1].bundle} was not finished"
             meaning, remedy = "", "airgap install DIR"
         raise HostError(f"{what} here ({state.root})", meaning=meaning, remedy=remedy)
-    return Work(
+    return Context(
         state=state,
         wanted=Wanted.of(bundles),
         settings=state.settings(),

@@ -9,7 +9,7 @@ from pathlib import Path
 from airgap.builder import instance
 from airgap.errors import HostError
 from airgap.isolated.commands.apply import Outcome, apply_steps
-from airgap.isolated.context import Work
+from airgap.isolated.context import Context
 from airgap.isolated.host.system import is_root
 from airgap.isolated.host.user import User
 from airgap.isolated.nodes import membership, registered
@@ -21,11 +21,11 @@ from airgap.isolated.steps.builder import BuilderStep
 from airgap.isolated.steps.enable import EnableStep, enable
 
 
-def add(work: Work, node: Node, days: int, output: Path) -> bool:
+def add(work: Context, node: Node, days: int, output: Path) -> bool:
     """Adds a node, gives it to those who have the builder, and writes its file.
 
     Args:
-        work: From `standing_work`.
+        work: From `load_context`.
         node: From `check_new`.
         days: How long its certificates hold.
         output: Where its file goes.
@@ -42,11 +42,11 @@ def add(work: Work, node: Node, days: int, output: Path) -> bool:
     return written
 
 
-def renew(work: Work, node: Node, days: int, output: Path) -> bool:
+def renew(work: Context, node: Node, days: int, output: Path) -> bool:
     """Makes new certificates for a node, and writes its file.
 
     Args:
-        work: From `standing_work`.
+        work: From `load_context`.
         node: Which one.
         days: How long they hold.
         output: Where its file goes.
@@ -68,7 +68,7 @@ def renew(work: Work, node: Node, days: int, output: Path) -> bool:
     return True
 
 
-def remove(work: Work, node: Node) -> None:
+def remove(work: Context, node: Node) -> None:
     """Takes a node back from all to whom it was given by way of root.
 
     Raises:
@@ -79,11 +79,11 @@ def remove(work: Work, node: Node) -> None:
     _enable_all(work, gone=node)
 
 
-def join(work: Work, file: NodeFile, show: Callable[[Outcome], None]) -> None:
+def join(work: Context, file: NodeFile, show: Callable[[Outcome], None]) -> None:
     """Makes this host a node.
 
     Args:
-        work: From `standing_work`.
+        work: From `load_context`.
         file: What the other host said.
         show: Is given each step's outcome.
 
@@ -95,7 +95,7 @@ def join(work: Work, file: NodeFile, show: Callable[[Outcome], None]) -> None:
     apply_steps(work, _TOLD, show)
 
 
-def leave(work: Work, show: Callable[[Outcome], None]) -> None:
+def leave(work: Context, show: Callable[[Outcome], None]) -> None:
     """Makes this host nobody's node.
 
     Raises:
@@ -115,7 +115,7 @@ def _check_root() -> None:
         raise HostError("only root can do that", remedy="use sudo")
 
 
-def _enable_all(work: Work, gone: Node | None = None) -> None:
+def _enable_all(work: Context, gone: Node | None = None) -> None:
     """Who gave themselves the builder without root gets along with `airgap enable`."""
     names = dict.fromkeys([work.user.name, *work.changes.of(EnableStep.name)])
     for name in names:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from airgap.bundle.contents import Contents
 from airgap.bundle.joined_tar import JoinedTar
 from airgap.isolated.commands.apply import Outcome
-from airgap.isolated.context import OpenBundle, Work
+from airgap.isolated.context import Context, OpenBundle
 from airgap.isolated.host.files import foreseen
 from airgap.isolated.steps.seed import bring
 from airgap.store.check import damaged_blobs
@@ -15,7 +15,7 @@ from airgap.store.seed import missing_blobs, seed_replay
 from airgap.store.store import Store
 
 
-def repair(work: Work, bundle: OpenBundle, standing: Sequence[Contents]) -> Outcome:
+def repair(work: Context, bundle: OpenBundle, standing: Sequence[Contents]) -> Outcome:
     """Hashes every blob in storage, and writes those again that the bundle has.
 
     A damaged one stays until a good one takes its place: its bundle may be another one.
@@ -53,7 +53,7 @@ def repair(work: Work, bundle: OpenBundle, standing: Sequence[Contents]) -> Outc
     return Outcome("repair", brought > 0, f"{brought} blobs brought again{rest}")
 
 
-def _damaged(work: Work, store: Store, tar: JoinedTar) -> tuple[list[str], list[str]]:
+def _damaged(work: Context, store: Store, tar: JoinedTar) -> tuple[list[str], list[str]]:
     """Digests of damaged blobs: those that a tar has, and the others."""
     digests = [f"sha256:{path.parent.name}" for path in damaged_blobs(store, work.progress)]
     here = [digest for digest in digests if digest in tar.blobs]

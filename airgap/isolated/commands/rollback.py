@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from airgap.errors import HostError
 from airgap.isolated.checks import preconditions
 from airgap.isolated.commands.apply import Outcome, apply_steps
-from airgap.isolated.context import Work
+from airgap.isolated.context import Context
 from airgap.isolated.state import receipts
 from airgap.isolated.steps import STEPS
 from airgap.store.bundle_set import Wanted
@@ -29,7 +29,7 @@ class RolledBack:
     outcomes: Sequence[Outcome]
 
 
-def rollback(work: Work, show: Callable[[Outcome], None]) -> RolledBack:
+def rollback(work: Context, show: Callable[[Outcome], None]) -> RolledBack:
     """Undoes the last bundle: tags, images in Docker, emulator, builder. The tool stays.
 
     That is one whose install did not end, if there is such a one.
@@ -37,7 +37,7 @@ def rollback(work: Work, show: Callable[[Outcome], None]) -> RolledBack:
     What only that bundle brought stays in the mirror's storage until `airgap prune`.
 
     Args:
-        work: From `standing_work`.
+        work: From `load_context`.
         show: Is given each step's outcome as soon as it is known.
 
     Raises:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from airgap.isolated.context import Finding, Work, seen
+from airgap.isolated.context import CheckResult, Context, seen
 from airgap.isolated.nodes.health import RUNNING, node_states
 from airgap.isolated.nodes.membership import joined
 from airgap.isolated.nodes.registered import nodes
 from airgap.isolated.steps import STEPS
-from airgap.isolated.steps.base import look
+from airgap.isolated.steps.base import check_step
 from airgap.store.check import damaged_blobs
 
 
-def status(work: Work, *, deep: bool = False) -> dict[str, Finding]:
+def status(work: Context, *, deep: bool = False) -> dict[str, CheckResult]:
     """Step to what its check found.
 
     Args:
-        work: From `standing_work`.
+        work: From `load_context`.
         deep: Hash every blob in storage too.
     """
-    findings = {step.name: look(step, work) for step in STEPS}
+    findings = {step.name: check_step(step, work) for step in STEPS}
     if nodes(work.state) or joined(work.state):
         findings["nodes"] = seen("nodes", lambda: _nodes(work))
     if deep:
@@ -28,7 +28,7 @@ def status(work: Work, *, deep: bool = False) -> dict[str, Finding]:
     return findings
 
 
-def _nodes(work: Work) -> Finding:
+def _nodes(work: Context) -> CheckResult:
     """The nodes of this host's builder, or this host as one; what ends is renewed by hand."""
     problems, said = [], []
     now = datetime.now(UTC)
@@ -46,12 +46,14 @@ def _nodes(work: Work) -> Finding:
     elif own:
         until = f", certificate until {own.until:%F}" if own.until else ""
         said.append(f"this host is the node {own.name} of another one{until}")
-    return Finding(not problems, "; ".join(problems or said))
+    return CheckResult(not problems, "; ".join(problems or said))
 
 
-def _storage(work: Work) -> Finding:
+def _storage(work: Context) -> CheckResult:
     stores = (work.state.mirror, work.state.replay)
     damaged = [path for store in stores for path in damaged_blobs(store, work.progress)]
     if damaged:
-        return Finding(False, f"{len(damaged)} blobs are damaged: sha256:{damaged[0].parent.name}")
-    return Finding(True, "every blob is what its digest says")
+        return CheckResult(
+            False, f"{len(damaged)} blobs are damaged: sha256:{damaged[0].parent.name}"
+        )
+    return CheckResult(True, "every blob is what its digest says")

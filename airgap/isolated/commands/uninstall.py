@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 
-from airgap.isolated.context import Work
+from airgap.isolated.context import Context
 from airgap.isolated.host.files import foreseen
 from airgap.isolated.state import receipts
 from airgap.isolated.state.layout import State
@@ -14,11 +14,13 @@ from airgap.isolated.state.registry_tags import forget_tags
 from airgap.isolated.steps import STEPS
 
 
-def uninstall(work: Work, *, purge: bool, purge_pushed: bool, show: Callable[[str], None]) -> None:
+def uninstall(
+    work: Context, *, purge: bool, purge_pushed: bool, show: Callable[[str], None]
+) -> None:
     """Takes back what install did. Receipts stay, so that an older bundle is still recognised.
 
     Args:
-        work: From `standing_work`.
+        work: From `load_context`.
         purge: Forget receipts and settings too.
         purge_pushed: Delete what people pushed.
         show: Is told each step that was undone.

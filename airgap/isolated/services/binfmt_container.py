@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from airgap.builder.engine import ContainerSpec
-from airgap.isolated.context import Work
+from airgap.isolated.context import Context
 from airgap.isolated.host.files import write_file
 from airgap.isolated.services.containers import image_id
 from airgap.oci.platform import native_platform
@@ -16,7 +16,7 @@ NAME = "airgap-emulator"
 _PROGRAM = "keeper"
 
 
-def spec(work: Work, folder: Path, rules: Path) -> ContainerSpec:
+def spec(work: Context, folder: Path, rules: Path) -> ContainerSpec:
     """The container: a static program of ours, in the registry's image for want of a smaller one.
 
     Args:
@@ -34,7 +34,7 @@ def spec(work: Work, folder: Path, rules: Path) -> ContainerSpec:
     )
 
 
-def run(work: Work, folder: Path, rules: Path) -> None:
+def run(work: Context, folder: Path, rules: Path) -> None:
     """Puts the program beside the emulators and starts the container."""
     name = f"keeper-{native_platform().architecture}"
     program = resources.files("airgap.isolated").joinpath("programs", name).read_bytes()

@@ -12,7 +12,7 @@ from airgap.builder.containers import buildkit_container, registry_container, re
 from airgap.builder.engine import ContainerSpec, Engine
 from airgap.builder.registry_server import RegistryServer
 from airgap.errors import HostError
-from airgap.isolated.context import Finding, Work
+from airgap.isolated.context import CheckResult, Context
 from airgap.isolated.host.addresses import local_ip
 from airgap.isolated.host.files import write_file
 from airgap.isolated.nodes.membership import joined
@@ -36,18 +36,18 @@ _AUTHORITIES = "/etc/airgap/ca"
 BUILDERS = (BUILDER, REPLAYER)
 
 
-def mirror_spec(work: Work) -> ContainerSpec:
+def mirror_spec(work: Context) -> ContainerSpec:
     """The mirror: read-only in every way, for this host and for containers on its bridge."""
     return _registry_spec(work, MIRROR, mirror_addresses(work), work.settings.mirror_port)
 
 
-def mirror_addresses(work: Work) -> list[str]:
+def mirror_addresses(work: Context) -> list[str]:
     """Where the mirror listens: on loopback, and on the bridge if there is one."""
     gateway = work.engine.bridge_gateway()
     return ["127.0.0.1", gateway] if gateway else ["127.0.0.1"]
 
 
-def mirror_servers(work: Work) -> list[RegistryServer]:
+def mirror_servers(work: Context) -> list[RegistryServer]:
     """The mirror, at every address at which this host's engines reach it, the first asked first."""
     somebodys = RegistryMirror.of(work.settings)
     if somebodys is not None:
@@ -56,18 +56,18 @@ def mirror_servers(work: Work) -> list[RegistryServer]:
     return [RegistryServer(f"{address}:{port}", http=True) for address in mirror_addresses(work)]
 
 
-def registry_servers(work: Work) -> list[RegistryServer]:
+def registry_servers(work: Context) -> list[RegistryServer]:
     """The registries that people push to, and those that are trusted by our own means."""
     return [RegistryServer(work.settings.registry, http=True), *trusted_servers(work)]
 
 
-def trusted_servers(work: Work) -> list[RegistryServer]:
+def trusted_servers(work: Context) -> list[RegistryServer]:
     """All that have TLS by an authority of an airgap, which this host's programs are told of."""
     node = joined(work.state)
     return [*listening(work).values(), *(node.registries if node else ())]
 
 
-def listening(work: Work) -> dict[str, RegistryServer]:
+def listening(work: Context) -> dict[str, RegistryServer]:
     """Mirror and registry as other machines reach them, if they do and are here, by container."""
     settings = work.settings
     if not settings.listen:
@@ -84,12 +84,12 @@ def owners(engine: Engine) -> set[str]:
     return {engine.owner_of(name) for name in (MIRROR, REGISTRY, *BUILDERS)} - {""}
 
 
-def registry_spec(work: Work) -> ContainerSpec:
+def registry_spec(work: Context) -> ContainerSpec:
     """The registry for what people push, for this host alone."""
     return _registry_spec(work, REGISTRY, ["127.0.0.1"], work.settings.registry_port)
 
 
-def listening_spec(work: Work, name: str) -> ContainerSpec:
+def listening_spec(work: Context, name: str) -> ContainerSpec:
     """One of those that `listening` names.
 
     It reads its certificate when it starts: a new one means a new container.
@@ -101,7 +101,7 @@ def listening_spec(work: Work, name: str) -> ContainerSpec:
     return replace(spec, config_digest=_with_files(spec.config_digest, [certificate]))
 
 
-def builder_spec(work: Work, name: str) -> ContainerSpec:
+def builder_spec(work: Context, name: str) -> ContainerSpec:
     """One of `BUILDERS`. Its own requests reach loopback and the site's registries, no others.
 
     That for recordings gives all RUN steps BuildKit's proxy network. For a single build, buildx
@@ -125,7 +125,7 @@ def builder_spec(work: Work, name: str) -> ContainerSpec:
     )
 
 
-def check_container(work: Work, spec: ContainerSpec) -> Finding:
+def check_container(work: Context, spec: ContainerSpec) -> CheckResult:
     """Whether a container runs as it should, with its configuration as it should be."""
     path, _ = _config(work, spec.name)
     try:
@@ -133,12 +133,12 @@ def check_container(work: Work, spec: ContainerSpec) -> Finding:
     except OSError:
         same = False
     if not same:
-        return Finding(False, f"{path} is not as it should be")
+        return CheckResult(False, f"{path} is not as it should be")
     problem = work.engine.container_problem(spec)
-    return Finding(not problem, problem or "running")
+    return CheckResult(not problem, problem or "running")
 
 
-def run_container(work: Work, spec: ContainerSpec) -> None:
+def run_container(work: Context, spec: ContainerSpec) -> None:
     """Writes a container's configuration and runs it, in place of an older one of ours.
 
     Builds that run may end first, and the image that only the older one used goes.
@@ -152,7 +152,7 @@ def run_container(work: Work, spec: ContainerSpec) -> None:
     docker_images.drop_unneeded(work)
 
 
-def config_text(work: Work, container: str) -> str:
+def config_text(work: Context, container: str) -> str:
     """The configuration file of one of our containers."""
     if container in BUILDERS:
         node = joined(work.state) if container == BUILDER else None
@@ -166,7 +166,7 @@ def config_text(work: Work, container: str) -> str:
     return registry_yml(read_only=_is_mirror(container), secured=_is_secured(container))
 
 
-def _builders_mirror(work: Work) -> list[RegistryServer]:
+def _builders_mirror(work: Context) -> list[RegistryServer]:
     """The mirror as our builders reach it: on the host's network one address is enough."""
     return mirror_servers(work)[:1]
 
@@ -191,7 +191,7 @@ def _is_secured(container: str) -> bool:
     return container in (MIRROR_TLS, REGISTRY_TLS)
 
 
-def _registry_spec(work: Work, name: str, addresses: list[str], port: int) -> ContainerSpec:
+def _registry_spec(work: Context, name: str, addresses: list[str], port: int) -> ContainerSpec:
     config, digest = _config(work, name)
     spec = registry_container(
         name,
@@ -205,14 +205,14 @@ def _registry_spec(work: Work, name: str, addresses: list[str], port: int) -> Co
     return replace(spec, ports=ports, config_digest=digest)
 
 
-def _config(work: Work, container: str) -> tuple[Path, str]:
+def _config(work: Context, container: str) -> tuple[Path, str]:
     """The configuration file of a container, and the digest of what it should hold."""
     suffix = "toml" if container in BUILDERS else "yml"
     digest = hashlib.sha256(config_text(work, container).encode()).hexdigest()
     return work.state.config / f"{container}.{suffix}", digest
 
 
-def image_id(work: Work, role: str) -> str:
+def image_id(work: Context, role: str) -> str:
     """Docker's id of the image for a role.
 
     Raises:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from airgap.bundle.contents import ImageEntry
-from airgap.isolated.context import Work
+from airgap.isolated.context import Context
 from airgap.oci.digest import is_digest
 from airgap.oci.reference import Reference, parse_reference
 
@@ -21,13 +21,13 @@ _KEPT = "kept="
 _UNNAMED = "unnamed="
 
 
-def names(work: Work) -> list[str]:
+def names(work: Context) -> list[str]:
     """The names that we gave to images in Docker."""
     noted = work.changes.of(_STEP)
     return [what for what in noted if not is_digest(what) and "=" not in what]
 
 
-def note(work: Work, image: ImageEntry) -> None:
+def note(work: Context, image: ImageEntry) -> None:
     """To be called before an image is loaded: its name may be somebody's until then.
 
     Without its name it is known by its id; which one of those that it may have, Docker decides.
@@ -48,7 +48,7 @@ def note(work: Work, image: ImageEntry) -> None:
     work.changes.add(_STEP, name)
 
 
-def unload(work: Work, name: str) -> None:
+def unload(work: Context, name: str) -> None:
     """Takes a name that we gave away, and gives it back to what had it before.
 
     An image that a container uses keeps it, and what is noted with it. What somebody else has
@@ -73,7 +73,7 @@ def unload(work: Work, name: str) -> None:
     work.changes.drop(_STEP, name)
 
 
-def drop_unneeded(work: Work) -> None:
+def drop_unneeded(work: Context) -> None:
     """Removes from Docker what we loaded and no bundle needs any more, unless a container uses it.
 
     Users who may not write to the state change nothing: it could not be noted.
@@ -86,14 +86,14 @@ def drop_unneeded(work: Work) -> None:
     _drop_nameless(work)
 
 
-def unload_all(work: Work) -> None:
+def unload_all(work: Context) -> None:
     """Removes all that we loaded."""
     for name in names(work):
         unload(work, name)
     _drop_nameless(work)
 
 
-def _drop_nameless(work: Work) -> None:
+def _drop_nameless(work: Context) -> None:
     """Those images of ours that have lost their names; what people gave a name to is theirs."""
     for id in filter(is_digest, work.changes.of(_STEP)):
         if work.engine.is_nameless(id):
@@ -102,7 +102,7 @@ def _drop_nameless(work: Work) -> None:
             work.changes.drop(_STEP, id)
 
 
-def _drop_unnamed(work: Work, name: str) -> None:
+def _drop_unnamed(work: Context, name: str) -> None:
     """An image that was loaded by its digest alone; what people gave a name to is theirs."""
     start = f"{_UNNAMED}{name} "
     for noted in [what for what in work.changes.of(_STEP) if what.startswith(start)]:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from airgap.builder.containers import running_builds
 from airgap.errors import HostError
-from airgap.isolated.context import Work
+from airgap.isolated.context import Context
 
 _PATIENCE = 600.0
 _PAUSE = 1.0
 
 
-def let_builds_end(work: Work, builders: Sequence[str], what: str) -> None:
+def let_builds_end(work: Context, builders: Sequence[str], what: str) -> None:
     """Waits until no build runs on this host, in all for ten minutes of a command.
 
     Args:
@@ -38,7 +38,7 @@ def let_builds_end(work: Work, builders: Sequence[str], what: str) -> None:
         time.sleep(_PAUSE)
 
 
-def _count(work: Work, name: str) -> int:
+def _count(work: Context, name: str) -> int:
     try:
         return running_builds(work.engine, name)
     except HostError:  # it does not run, so that nothing runs there

@@ -16,7 +16,7 @@ from airgap.builder.registry_server import RegistryServer
 from airgap.bundle.contents import ImageEntry
 from airgap.disk import read_given
 from airgap.errors import IntegrityError, UsageError
-from airgap.isolated.context import Work
+from airgap.isolated.context import Context
 from airgap.isolated.host.files import foreseen, write_file
 from airgap.isolated.services import docker_images
 from airgap.isolated.state.layout import State
@@ -199,7 +199,7 @@ def given_ca(state: State, settings: HostSettings, pem: bytes) -> Iterator[HostS
         raise
 
 
-def known_mirrors(work: Work) -> list[RegistryMirror]:
+def known_mirrors(work: Context) -> list[RegistryMirror]:
     """Those that may have images of this host: the one that was named, then earlier ones."""
     names = [work.settings.registry_mirror, *reversed(work.changes.of(STEP))]
     kept = {name: _ca_path(work.state, name) for name in names if name}
@@ -212,7 +212,7 @@ def _ca_path(state: State, name: str) -> Path:
     return state.config / f"{mirror_host(name.removesuffix(_FLAT).partition('/')[0])}.crt"
 
 
-def kept_here(work: Work) -> list[ImageEntry]:
+def kept_here(work: Context) -> list[ImageEntry]:
     """The images that this host holds itself: all, or those alone that Docker must have."""
     wanted = work.wanted
     if not work.settings.registry_mirror:
@@ -228,7 +228,7 @@ def kept_as(image: ImageEntry) -> tuple[str, str]:
     return mirror_name(image.reference), image.digest
 
 
-def check_reached(work: Work) -> None:
+def check_reached(work: Context) -> None:
     """The registry that was named answers, and to these credentials; its paths tell images apart.
 
     Raises:
@@ -262,7 +262,7 @@ def _check_paths(mirror: RegistryMirror, images: Iterable[ImageEntry]) -> None:
             )
 
 
-def fetch(work: Work, mirror: RegistryMirror, image: ImageEntry) -> None:
+def fetch(work: Context, mirror: RegistryMirror, image: ImageEntry) -> None:
     """Brings an image from the registry into the local store, whose tag it gets last.
 
     Raises:
@@ -295,7 +295,7 @@ def fetch(work: Work, mirror: RegistryMirror, image: ImageEntry) -> None:
 
 
 def _fetch_blob(
-    work: Work, client: RegistryClient, reference: Reference, digest: str, size: int
+    work: Context, client: RegistryClient, reference: Reference, digest: str, size: int
 ) -> None:
     with client.blob(reference, digest, size) as reader, foreseen("fetch"):
         work.state.mirror.write_blob(digest, _pieces(reader, size))

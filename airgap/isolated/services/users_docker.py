@@ -7,12 +7,12 @@ from pathlib import Path
 
 from airgap.builder.endpoint import Endpoint, docker_endpoint
 from airgap.errors import HostError
-from airgap.isolated.context import Work
+from airgap.isolated.context import Context
 from airgap.isolated.host.system import last_lines
 from airgap.isolated.host.user import User
 
 
-def check_user(work: Work) -> None:
+def check_user(work: Context) -> None:
     """The person for whom the host is set up uses the Docker that is set up.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from airgap.disk import check_writable
 from airgap.errors import HostError
-from airgap.isolated.context import Finding, Work, seen
+from airgap.isolated.context import CheckResult, Context, seen
 
 
 class Step(ABC):
@@ -28,15 +28,15 @@ class Step(ABC):
     roles: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
-    def check(self, work: Work) -> Finding:
+    def check(self, work: Context) -> CheckResult:
         """Looks at the world: is it as it should be?"""
 
-    def places(self, work: Work) -> Sequence[Path]:
+    def places(self, work: Context) -> Sequence[Path]:
         """Return the files and folders outside of the state that `apply` writes or makes."""
         del work
         return ()
 
-    def require(self, work: Work) -> None:
+    def require(self, work: Context) -> None:
         """Look beforehand for what would stop `apply`.
 
         It is called for every step before the first one changes anything.
@@ -55,14 +55,14 @@ class Step(ABC):
                 ) from error
 
     @abstractmethod
-    def apply(self, work: Work) -> None:
+    def apply(self, work: Context) -> None:
         """Makes it so. Called only after a check that did not find it so."""
 
     @abstractmethod
-    def undo(self, work: Work) -> None:
+    def undo(self, work: Context) -> None:
         """Takes back what `apply` did; called also where it did nothing, or not all."""
 
 
-def look(step: Step, work: Work) -> Finding:
+def check_step(step: Step, work: Context) -> CheckResult:
     """A step's check, with every foreseeable error as its finding."""
     return seen(step.name, lambda: step.check(work))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import HostError, NotFoundError
-from airgap.isolated.context import Finding, Work
+from airgap.isolated.context import CheckResult, Context
 from airgap.isolated.services import docker_images
 from airgap.isolated.services.site_registry import RegistryMirror, fetch
 from airgap.isolated.steps.base import Step
@@ -19,25 +19,25 @@ class LoadStep(Step):
     name = "load"
     roles = ("registry", "builder")
 
-    def check(self, work: Work) -> Finding:
+    def check(self, work: Context) -> CheckResult:
         """Docker knows each image under its very id."""
         wanted = _wanted(work)
         for image, platform in wanted.items():
             if not work.engine_id(image, platform):
-                return Finding(False, f"Docker has not {image.reference.familiar}")
-        return Finding(True, f"{len(wanted)} images in Docker")
+                return CheckResult(False, f"Docker has not {image.reference.familiar}")
+        return CheckResult(True, f"{len(wanted)} images in Docker")
 
-    def apply(self, work: Work) -> None:
+    def apply(self, work: Context) -> None:
         """Loads those that are missing."""
         for image, platform in _wanted(work).items():
             bring_image(work, image, platform)
 
-    def undo(self, work: Work) -> None:
+    def undo(self, work: Context) -> None:
         """Removes the images that it loaded."""
         docker_images.unload_all(work)
 
 
-def bring_image(work: Work, image: ImageEntry, platform: Platform | None) -> None:
+def bring_image(work: Context, image: ImageEntry, platform: Platform | None) -> None:
     """Loads an image, unless Docker has it.
 
     Args:
@@ -61,7 +61,7 @@ def bring_image(work: Work, image: ImageEntry, platform: Platform | None) -> Non
         load_image(work, image, platform)
 
 
-def load_image(work: Work, image: ImageEntry, platform: Platform | None) -> None:
+def load_image(work: Context, image: ImageEntry, platform: Platform | None) -> None:
     """Brings an image of the mirror into Docker's own store, as `docker load` does.
 
     Args:
@@ -93,7 +93,7 @@ def load_image(work: Work, image: ImageEntry, platform: Platform | None) -> None
     docker_images.drop_unneeded(work)
 
 
-def _wanted(work: Work) -> dict[ImageEntry, Platform | None]:
+def _wanted(work: Context) -> dict[ImageEntry, Platform | None]:
     """The images, and for which platform: our containers are this host's own."""
     roles = ["registry", "builder"]
     if work.wanted.emulated(native_platform()):

@@ -34,14 +34,14 @@ from airgap.connected.make_bundle import Target, plan_bundle, write_bundle
 from airgap.connected.unfinished import Started
 from airgap.errors import ExitCode, IntegrityError, TrustError, UsageError
 from airgap.isolated.commands.install import Order, install
-from airgap.isolated.commands.load_context import standing_work
+from airgap.isolated.commands.load_context import load_context
 from airgap.isolated.context import OpenBundle, Options
 from airgap.isolated.host.user import User
 from airgap.isolated.state import receipts
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.registry_tags import Moves
 from airgap.isolated.steps import tool
-from airgap.isolated.steps.base import look
+from airgap.isolated.steps.base import check_step
 from airgap.isolated.steps.recordings import RecordingsStep
 from airgap.isolated.steps.seed import SeedStep
 from airgap.oci.attempts import Attempts
@@ -247,9 +247,9 @@ def _check_host(
     state: State, wishes: Sequence[Wish], platforms: Mapping[tuple[str, str], set[str]]
 ) -> None:
     """What status sees is well, and each image is found for all that any bundle brought."""
-    work = standing_work(state, User.behind_this_process(), Progress())
+    work = load_context(state, User.behind_this_process(), Progress())
     for step in (SeedStep(), RecordingsStep()):
-        finding = look(step, work)
+        finding = check_step(step, work)
         assert finding.well, finding.detail
     for one in wishes:
         found = work.wanted.image(str(one.reference))
@@ -297,7 +297,7 @@ def test_a_pin_moves_and_stands_beside_its_tag(
     for serial, wish in enumerate(wishes, start=2):
         make(tmp_path / str(serial), [wish], serial, serial)
         put_in(state, tmp_path / str(serial))
-    work = standing_work(state, User.behind_this_process(), Progress())
+    work = load_context(state, User.behind_this_process(), Progress())
     assert [work.wanted.image(str(one.reference)).digest for one in wishes] == [
         one.digest for one in wishes
     ]
@@ -308,7 +308,7 @@ def test_what_is_named_by_digest_is_found_under_its_tag_too(tmp_path: Path) -> N
     state, wish = State(tmp_path / "state"), Wish("alpine", "tag", 0)
     make(tmp_path / "1", [wish], 1)
     put_in(state, tmp_path / "1")
-    wanted = standing_work(state, User.behind_this_process(), Progress()).wanted
+    wanted = load_context(state, User.behind_this_process(), Progress()).wanted
     assert wanted.has(f"alpine:3@{wish.digest}")
     assert wanted.has(f"alpine@{wish.digest}")
     assert not wanted.has(f"alpine:1@{VERSIONS[1].entry.digest}")
@@ -340,7 +340,9 @@ def test_one_of_two_tags_of_a_name_may_become_anothers(tmp_path: Path) -> None:
             "docker.io/ghcr.io/org/app:1": VERSIONS[0].entry.digest,
             "ghcr.io/org/app:1": VERSIONS[1].entry.digest,
         }
-        assert look(SeedStep(), standing_work(state, User.behind_this_process(), Progress())).well
+        assert check_step(
+            SeedStep(), load_context(state, User.behind_this_process(), Progress())
+        ).well
 
 
 def test_platforms_that_come_later_are_added(tmp_path: Path) -> None:
@@ -348,11 +350,11 @@ def test_platforms_that_come_later_are_added(tmp_path: Path) -> None:
     for serial, platform in enumerate((*PLATFORMS, PLATFORMS[0]), start=1):
         make(tmp_path / str(serial), [Wish("alpine", "tag", 0, (platform,))], serial, serial)
         put_in(state, tmp_path / str(serial))
-    work = standing_work(state, User.behind_this_process(), Progress())
+    work = load_context(state, User.behind_this_process(), Progress())
     image = work.wanted.image("alpine:1")
     assert (set(image.platforms), image.omitted) == (set(PLATFORMS), ())
     assert work.wanted.emulated(Platform("linux", "amd64")) == [Platform("linux", "arm64")]
-    assert look(SeedStep(), work).well
+    assert check_step(SeedStep(), work).well
 
 
 def request(folder: Path, serial: int, day: int, answers: Mapping[str, bytes]) -> None:
@@ -370,7 +372,7 @@ def request(folder: Path, serial: int, day: int, answers: Mapping[str, bytes]) -
 
 def first_answers(state: State) -> dict[str, str]:
     """URL to the digest of what a build is answered."""
-    wanted = standing_work(state, User.behind_this_process(), Progress()).wanted
+    wanted = load_context(state, User.behind_this_process(), Progress()).wanted
     found: dict[str, str] = {}
     for entry in choose(wanted.recordings, "", "", wanted.recorded):
         for response in load_recording(state.replay, entry).responses.values():
@@ -456,7 +458,7 @@ def test_of_recordings_of_one_dockerfile_the_newest_bundle_counts(tmp_path: Path
         put_in(state, tmp_path / name)
 
     def chosen() -> list[RecordingEntry]:
-        wanted = standing_work(state, User.behind_this_process(), Progress()).wanted
+        wanted = load_context(state, User.behind_this_process(), Progress()).wanted
         return choose(wanted.recordings, "", dockerfile, wanted.recorded)
 
     assert [one.name for one in chosen()] == ["new"]
@@ -488,7 +490,7 @@ def test_the_tool_of_the_newest_bundle_counts(tmp_path: Path, order: tuple[int, 
     state = State(tmp_path / "state")
     for day in order:
         put_in(state, with_tool(tmp_path, day, b"of day %d" % day))
-    wanted = standing_work(state, User.behind_this_process(), Progress()).wanted.tool
+    wanted = load_context(state, User.behind_this_process(), Progress()).wanted.tool
     assert wanted is not None
     assert wanted[0].sha256 == digest_of(b"of day 2").removeprefix("sha256:")
 
@@ -520,12 +522,12 @@ def test_an_older_bundle_does_not_replace_the_tool(
         bundles = receipts.installed(state, receipts.read_receipts(state))
         with opened(with_tool(tmp_path, day, programs[day])) as bundle:
             wanted = Wanted.of([*bundles, bundle.signed.contents])
-            work = standing_work(state, User.behind_this_process(), Progress())
+            work = load_context(state, User.behind_this_process(), Progress())
             said.append(tool.ToolStep().check(replace(work, wanted=wanted, bundle=bundle)).well)
     assert said == [True, True, False]
     pyz.write_bytes(programs[3])  # the newest was installed without its tool
     with opened(tmp_path / "day1") as bundle:
-        work = standing_work(state, User.behind_this_process(), Progress())
+        work = load_context(state, User.behind_this_process(), Progress())
         assert tool.ToolStep().check(replace(work, bundle=bundle)).well
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from airgap.builder.engine import Engine
 from airgap.errors import HostError
-from airgap.isolated.context import Work
+from airgap.isolated.context import Context
 from airgap.isolated.host import dockerd
 from airgap.isolated.host.user import User
 from airgap.isolated.state.changes import Changes
@@ -83,10 +83,10 @@ def test_a_mirror_on_the_command_line_is_seen(tmp_path: Path) -> None:
         assert dockerd.states_on_its_command_line(number, url)
 
 
-def work_in(root: Path) -> Work:
+def work_in(root: Path) -> Context:
     """What a step works with, in a folder of its own."""
     state = State(root)
-    return Work(
+    return Context(
         state=state,
         wanted=Wanted.of([]),
         settings=HostSettings(),
@@ -152,7 +152,7 @@ def test_what_dockerd_does_not_read_is_refused_by_name(
 
 def test_a_step_that_cannot_write_where_it_must_is_refused_beforehand(tmp_path: Path) -> None:
     class Blocked(ToolStep):
-        def places(self, work: Work) -> list[Path]:
+        def places(self, work: Context) -> list[Path]:
             return [tmp_path / "file" / "below"]
 
     (tmp_path / "file").touch()

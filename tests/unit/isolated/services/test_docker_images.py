@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from airgap.builder.engine import Engine
-from airgap.isolated.context import Work
+from airgap.isolated.context import Context
 from airgap.isolated.services import docker_images
 from airgap.isolated.state.settings import HostSettings
 from tests.forge import single
@@ -47,7 +47,7 @@ class Names:
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Work:
+def work(tmp_path: Path) -> Context:
     work = work_with(tmp_path, IMAGE, settings=HostSettings())
     store = work.state.mirror
     for digest, data in {**IMAGE.bodies, **IMAGE.blobs}.items():
@@ -55,7 +55,7 @@ def work(tmp_path: Path) -> Work:
     return work
 
 
-def test_a_name_of_somebodys_comes_back_with_its_image(work: Work) -> None:
+def test_a_name_of_somebodys_comes_back_with_its_image(work: Context) -> None:
     docker = Names({NAME: THEIRS})
     work = replace(work, engine=cast("Engine", docker))
     docker_images.note(work, IMAGE.entry)
@@ -66,7 +66,7 @@ def test_a_name_of_somebodys_comes_back_with_its_image(work: Work) -> None:
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_what_somebody_gave_the_name_to_since_is_theirs(work: Work, kept: bool) -> None:
+def test_what_somebody_gave_the_name_to_since_is_theirs(work: Context, kept: bool) -> None:
     docker = Names({NAME: THEIRS} if kept else {})
     work = replace(work, engine=cast("Engine", docker))
     docker_images.note(work, IMAGE.entry)
@@ -76,7 +76,7 @@ def test_what_somebody_gave_the_name_to_since_is_theirs(work: Work, kept: bool) 
     assert docker_images.names(work) == []
 
 
-def test_an_image_that_is_named_by_its_digest_leaves_the_tag_to_others(work: Work) -> None:
+def test_an_image_that_is_named_by_its_digest_leaves_the_tag_to_others(work: Context) -> None:
     pin = replace(IMAGE.entry, name=f"docker.io/demo/app:1@{OURS}")
     docker = Names({NAME: THEIRS})
     work = replace(work, engine=cast("Engine", docker))

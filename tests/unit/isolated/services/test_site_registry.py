@@ -11,7 +11,7 @@ import trustme
 from airgap.builder.engine import Engine
 from airgap.bundle.contents import TOOL_NAME, Contents, FileEntry
 from airgap.errors import UpstreamError, UsageError
-from airgap.isolated.context import Options, Work
+from airgap.isolated.context import Context, Options
 from airgap.isolated.host.user import User
 from airgap.isolated.services import containers, site_registry
 from airgap.isolated.services.image_pusher import check_tags, plan
@@ -39,14 +39,14 @@ CHOSEN = HostSettings(
 )
 
 
-def work_with(root: Path, *images: forge.Image, settings: HostSettings) -> Work:
+def work_with(root: Path, *images: forge.Image, settings: HostSettings) -> Context:
     """What steps of a host with these images work with."""
     files = (FileEntry("images.tar", 0, "0" * 64), FileEntry(TOOL_NAME, 1, "1" * 64))
     entries = tuple(image.entry for image in images)
     contents = Contents("one", 1, forge.CREATED, "", "1", ("linux/amd64",), entries, (), files)
     state = State(root)
     root.mkdir(exist_ok=True)
-    return Work(
+    return Context(
         state=state,
         wanted=Wanted.of([contents]),
         settings=settings,

@@ -17,14 +17,14 @@ from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import read_signed
 from airgap.errors import HostError, IntegrityError
-from airgap.isolated.context import OpenBundle, Work
+from airgap.isolated.context import Context, OpenBundle
 from airgap.isolated.host.system import docker_group
 from airgap.isolated.host.user import User
 from airgap.isolated.state.changes import Changes
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.settings import HostSettings
 from airgap.isolated.steps import STEP_NAMES
-from airgap.isolated.steps.base import look
+from airgap.isolated.steps.base import check_step
 from airgap.isolated.steps.recordings import RecordingsStep
 from airgap.oci.digest import digest_of
 from airgap.progress import Progress
@@ -45,7 +45,7 @@ def key() -> PrivateKey:
 
 
 @contextmanager
-def work_with(root: Path, folders: Sequence[Path], key: PrivateKey) -> Iterator[Work]:
+def work_with(root: Path, folders: Sequence[Path], key: PrivateKey) -> Iterator[Context]:
     """What steps are given while a bundle is installed."""
     media, state = Media(folders), State(root)
     signed = read_signed(media, [key.public])
@@ -53,7 +53,7 @@ def work_with(root: Path, folders: Sequence[Path], key: PrivateKey) -> Iterator[
         archive = stack.enter_context(Archive(media, signed.contents))
         replay = stack.enter_context(ReplayTar(media, signed.contents))
         check_bundle(media, signed.contents, archive, replay)
-        yield Work(
+        yield Context(
             state=state,
             wanted=Wanted.of([signed.contents]),
             settings=HostSettings(),
@@ -75,11 +75,11 @@ def test_they_are_brought_once_and_taken_away(tmp_path: Path, key: PrivateKey) -
     bundle = tmp_path / "bundle"
     make_bundle(bundle, key, recordings=[forge.recorded("app"), forge.recorded("lib", {})])
     with work_with(tmp_path / "state", [bundle], key) as work:
-        before = look(STEP, work)
+        before = check_step(STEP, work)
         assert not before.well
         assert "replay lacks sha256:" in before.detail
         STEP.apply(work)
-        after = look(STEP, work)
+        after = check_step(STEP, work)
         assert (after.well, after.detail) == (True, "2 recordings")
         STEP.undo(work)
         assert not work.state.replay.root.exists()
@@ -100,10 +100,10 @@ def test_only_who_may_build_can_read_what_was_recorded(
             assert stat.S_IMODE(status.st_mode) & 0o027 == 0
             assert status.st_gid == (docker_group() if os.geteuid() == 0 else os.getegid())
             root.chmod(0o755)  # as earlier versions made it
-            assert look(STEP, work).detail == f"{root} is not for users of Docker alone"
+            assert check_step(STEP, work).detail == f"{root} is not for users of Docker alone"
             STEP.apply(replace(work, bundle=None))
             assert stat.S_IMODE(root.stat().st_mode) & 0o027 == 0
-            assert look(STEP, work).well
+            assert check_step(STEP, work).well
     finally:
         os.umask(before)
 
@@ -133,7 +133,7 @@ def test_who_may_not_build_is_told_so(tmp_path: Path, key: PrivateKey) -> None:
 def test_a_bundle_without_recordings_changes_nothing(tmp_path: Path, key: PrivateKey) -> None:
     make_bundle(tmp_path / "bundle", key)
     with work_with(tmp_path / "state", [tmp_path / "bundle"], key) as work:
-        assert look(STEP, work).well
+        assert check_step(STEP, work).well
     assert not (tmp_path / "state").exists()
 
 
@@ -146,12 +146,12 @@ def test_only_what_is_missing_is_brought_again(tmp_path: Path, key: PrivateKey) 
         stays = store.root / layout.blob_data(forge.recorded().entry.digest)
         inode = stays.stat().st_ino
         gone.unlink()
-        found = look(STEP, work)
+        found = check_step(STEP, work)
         assert (found.well, found.detail) == (False, f"app lacks {digest_of(b'two')}")
         STEP.apply(work)
         assert gone.read_bytes() == b"two"
         assert stays.stat().st_ino == inode
-        assert look(STEP, work).well
+        assert check_step(STEP, work).well
 
 
 def test_the_volumes_may_lie_on_two_media(tmp_path: Path, key: PrivateKey) -> None:
@@ -161,7 +161,7 @@ def test_the_volumes_may_lie_on_two_media(tmp_path: Path, key: PrivateKey) -> No
     (first / "replay.tar.001").rename(second / "replay.tar.001")
     with work_with(tmp_path / "state", [first, second], key) as work:
         STEP.apply(work)
-        assert look(STEP, work).well
+        assert check_step(STEP, work).well
     missing = r"missing from .*first: replay\.tar\.001 \(volume 2 of 3\)"
     with (
         pytest.raises(IntegrityError, match=missing),

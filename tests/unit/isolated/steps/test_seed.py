@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from airgap.isolated.commands.install import Order, install
-from airgap.isolated.commands.load_context import standing_work
+from airgap.isolated.commands.load_context import load_context
 from airgap.isolated.host.user import User
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.receipts import installed, read_receipts
-from airgap.isolated.steps.base import look
+from airgap.isolated.steps.base import check_step
 from airgap.isolated.steps.seed import SeedStep
 from airgap.progress import Progress
 from airgap.store import layout
@@ -41,15 +41,15 @@ def test_a_tag_is_set_to_nothing_that_is_not_whole(tmp_path: Path) -> None:
     begin(state, 2, [new], tagged=False)
     for digest, data in (*new.bodies.items(), *new.blobs.items()):
         state.mirror.write_blob(digest, [data])
-    work = standing_work(state, User.behind_this_process(), Progress(), unfinished=True)
+    work = load_context(state, User.behind_this_process(), Progress(), unfinished=True)
     SeedStep().apply(work)
     assert state.mirror.is_tagged(version(1).entry)
-    assert not look(SeedStep(), work).well
+    assert not check_step(SeedStep(), work).well
 
     link_carried(state.mirror, installed(state, read_receipts(state), unfinished=True)[-1])
     SeedStep().apply(work)
     assert problem_with(state.mirror, new.entry) == ""
-    assert look(SeedStep(), work).well
+    assert check_step(SeedStep(), work).well
 
 
 def test_a_damaged_manifest_keeps_no_other_tag_from_being_set(tmp_path: Path) -> None:
@@ -59,5 +59,5 @@ def test_a_damaged_manifest_keeps_no_other_tag_from_being_set(tmp_path: Path) ->
     (state.mirror.root / layout.blob_data(damaged.entry.digest)).write_bytes(b"{}")
     for repository in layout.mirror_repositories(other.entry.reference):
         (state.mirror.root / layout.tag_link(repository, "1")).unlink()
-    SeedStep().apply(standing_work(state, User.behind_this_process(), Progress()))
+    SeedStep().apply(load_context(state, User.behind_this_process(), Progress()))
     assert state.mirror.is_tagged(other.entry)
