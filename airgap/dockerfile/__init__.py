@@ -1,1 +1,1 @@
-"""Reads Dockerfiles and bake files: their stages, variables, and what a build of them needs."""
+"""Dockerfiles and bake files: their stages, variables, and what a build of them needs."""
