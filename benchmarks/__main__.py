@@ -19,7 +19,7 @@ from benchmarks.results import rows_of
 from benchmarks.runs import Results, measure_data, measure_start, prepare
 from benchmarks.targets import targets_of
 from benchmarks.workplace import Workplace, workplace
-from tests.lab.prepare import ready
+from lab.prepare import ready
 
 RESULTS = Path(__file__).parent / "results"
 ALL = ",".join(DATA_SETS)

@@ -7,12 +7,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.data import DataSet
-from tests.lab import layers, publish
-from tests.lab.cache import cached
-from tests.lab.layers import Layer
-from tests.lab.publish import Image
-from tests.lab.run import run
-from tests.lab.upstream import Upstream
+from lab import layers, publish
+from lab.cache import cached
+from lab.layers import Layer
+from lab.publish import Image
+from lab.run import run
+from lab.upstream import Upstream
 
 PLATFORMS = ("linux/amd64", "linux/arm64")
 SHARES = (2, 4, 8, 16, 32, 32)

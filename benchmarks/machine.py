@@ -10,8 +10,8 @@ from pathlib import Path
 
 from airgap import __version__
 from benchmarks.tools import Programs
-from tests.lab.parts import PARTS
-from tests.lab.run import run
+from lab.parts import PARTS
+from lab.run import run
 
 _GIB = 1 << 30
 

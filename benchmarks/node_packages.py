@@ -8,8 +8,8 @@ from pathlib import Path
 
 import requests
 
-from tests.lab.cache import cached
-from tests.lab.run import run
+from lab.cache import cached
+from lab.run import run
 
 PACKAGE_JSON = Path(__file__).with_name("service.json")
 """What the service itself names."""

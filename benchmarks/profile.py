@@ -22,8 +22,8 @@ from airgap.oci.registries import Registries
 from airgap.oci.registry import RegistryClient
 from benchmarks.data import DATA_SETS
 from benchmarks.images import storage
-from tests.lab.cache import cache_root
-from tests.lab.upstream import Upstream
+from lab.cache import cache_root
+from lab.upstream import Upstream
 
 _PIECES = 1_000
 _DATA = DATA_SETS["1GB"]

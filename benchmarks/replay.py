@@ -44,14 +44,14 @@ from benchmarks.replay_report import (
 from benchmarks.report import Setting
 from benchmarks.results import Run, rows_of
 from benchmarks.wheels import write_index
-from tests.lab import images
-from tests.lab.buildkit import BuildKit
-from tests.lab.cache import cache_root, say
-from tests.lab.leftovers import removed_at_end
-from tests.lab.parts import PARTS
-from tests.lab.prepare import ready
-from tests.lab.static_site import Site, nginx_version, static_site
-from tests.lab.upstream import Upstream
+from lab import images
+from lab.buildkit import BuildKit
+from lab.cache import cache_root, say
+from lab.leftovers import removed_at_end
+from lab.parts import PARTS
+from lab.prepare import ready
+from lab.static_site import Site, nginx_version, static_site
+from lab.upstream import Upstream
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"

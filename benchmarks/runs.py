@@ -18,8 +18,8 @@ from benchmarks.results import START, Run
 from benchmarks.targets import AIRGAP, PYTHON
 from benchmarks.tools import SAMPLE, Commands, Contender, Task
 from benchmarks.workplace import Workplace, environment
-from tests.lab.cache import say
-from tests.lab.upstream import Upstream
+from lab.cache import say
+from lab.upstream import Upstream
 
 _START_ROUNDS = 20
 _SLOW_SECONDS = 60

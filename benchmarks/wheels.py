@@ -8,8 +8,8 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
-from tests.lab.cache import cached
-from tests.lab.run import run
+from lab.cache import cached
+from lab.run import run
 
 REQUIREMENTS = Path(__file__).with_name("service.txt")
 """Every package with its version."""

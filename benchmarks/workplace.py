@@ -16,10 +16,10 @@ from platformdirs import user_cache_path
 from airgap.progress import LineProgress
 from airgap.tool.build import HOST_PLATFORMS, build_tool
 from benchmarks.tools import Programs
-from tests.lab.cache import cache_root
-from tests.lab.leftovers import removed_at_end
-from tests.lab.parts import program
-from tests.lab.run import run
+from lab.cache import cache_root
+from lab.leftovers import removed_at_end
+from lab.parts import program
+from lab.run import run
 
 ROOT = Path(__file__).resolve().parents[1]
 _OURS = {"PYTHONPATH": str(ROOT)}

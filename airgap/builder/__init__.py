@@ -1,1 +1,1 @@
-"""BuildKit's container and config, and buildx instances."""
+"""Docker, BuildKit's containers and configuration, and builds with buildx."""

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from airgap.builder.buildx import Buildx
+from airgap.dockerfile.scan import Scan
+from airgap.dockerfile.stages import BuildOptions
 from airgap.errors import HostError
 from airgap.oci.platform import Platform, parse_platform
 from airgap.replay.settings import without_settings
-from airgap.spec.scan import Scan
-from airgap.spec.stages import BuildOptions
 
 # `[linux/arm64 build 3/4] RUN go build`, and without a platform where there is only one.
 _STEP = re.compile(r"\[(?:(linux/\S+) )?[^\]]*\d+/\d+\] (RUN .+)", re.DOTALL)

@@ -13,9 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from airgap.builder.arguments import BuildArguments
+from airgap.dockerfile.parse import Dockerfile, parse_dockerfile, read_dockerfile
 from airgap.errors import UsageError
 from airgap.limits import LIMITS
-from airgap.spec.dockerfile import Dockerfile, parse_dockerfile, read_dockerfile
 
 _STDIN = "-"
 _NAME = "Dockerfile"

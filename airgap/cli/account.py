@@ -39,8 +39,8 @@ def add(settings: Settings, name: str, password_stdin: bool, generate: bool) -> 
       airgap account add ci --generate
       docker login 192.0.2.10:5000 --username ci
     """
-    from airgap.isolated.accounts import add_account
-    from airgap.isolated.state import State
+    from airgap.isolated.state.accounts import add_account
+    from airgap.isolated.state.layout import State
 
     if password_stdin and generate:
         raise UsageError("--password-stdin and --generate exclude each other")
@@ -68,8 +68,8 @@ def list_(settings: Settings, as_json: bool) -> None:
     Example:
       airgap account list
     """
-    from airgap.isolated.accounts import accounts
-    from airgap.isolated.state import State
+    from airgap.isolated.state.accounts import accounts
+    from airgap.isolated.state.layout import State
 
     names = sorted(accounts(State(settings.root)))
     click.echo(json.dumps(names) if as_json else "\n".join(names), nl=as_json or bool(names))
@@ -85,8 +85,8 @@ def remove(settings: Settings, name: str) -> None:
     Example:
       airgap account remove ci
     """
-    from airgap.isolated.accounts import remove_account
-    from airgap.isolated.state import State
+    from airgap.isolated.state.accounts import remove_account
+    from airgap.isolated.state.layout import State
 
     state = State(settings.root)
     with state.lock("airgap account"):

@@ -12,7 +12,7 @@ from airgap.errors import AirgapError
 from airgap.spec.request_file import DEFAULT_PATH, RequestFile, add_to_request
 
 if TYPE_CHECKING:
-    from airgap.isolated.build import Built
+    from airgap.offline.build import Built
 
 _SHOWN_STEPS = 5
 _WORTH_SECONDS = 5.0
@@ -52,21 +52,15 @@ def command(
     """
     from airgap.builder.arguments import BuildArguments
     from airgap.builder.source import open_source
-    from airgap.isolated.build import (
-        MissedError,
-        NotHereError,
-        build,
-        of_this_host,
-        requested,
-        requested_urls,
-    )
-    from airgap.isolated.host import User
-    from airgap.isolated.state import State
-    from airgap.isolated.status import standing_work
+    from airgap.isolated.commands.build import of_this_host
+    from airgap.isolated.commands.load_context import load_context
+    from airgap.isolated.host.user import User
+    from airgap.isolated.state.layout import State
+    from airgap.offline.build import MissedError, NotHereError, build, requested, requested_urls
 
     parsed = BuildArguments.parse(arguments)
     with settings.progress() as progress, open_source(parsed) as source:
-        work = standing_work(State(settings.root), User.behind_this_process(), progress)
+        work = load_context(State(settings.root), User.behind_this_process(), progress)
         try:
             built = build(*of_this_host(work), source, recording)
         except (NotHereError, MissedError) as error:

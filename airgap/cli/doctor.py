@@ -12,7 +12,7 @@ from airgap.cli.settings import Settings, pass_settings
 from airgap.errors import AirgapError, HostError
 
 if TYPE_CHECKING:
-    from airgap.isolated.apply import Outcome
+    from airgap.isolated.commands.apply import Outcome
 
 
 @click.command(name="doctor")
@@ -34,11 +34,11 @@ def command(settings: Settings, fix: bool, deep: bool, as_json: bool) -> None:
       sudo airgap doctor --fix
     """
     from airgap.cli.table import findings_table
-    from airgap.isolated.doctor import Host, diagnose
-    from airgap.isolated.doctor import fix as mend
-    from airgap.isolated.host import User
-    from airgap.isolated.state import State
-    from airgap.isolated.status import standing_work
+    from airgap.isolated.commands.doctor import Host, diagnose
+    from airgap.isolated.commands.doctor import fix as mend
+    from airgap.isolated.commands.load_context import load_context
+    from airgap.isolated.host.user import User
+    from airgap.isolated.state.layout import State
     from airgap.trust.folder import trusted_keys
 
     def show(outcome: Outcome) -> None:
@@ -52,7 +52,7 @@ def command(settings: Settings, fix: bool, deep: bool, as_json: bool) -> None:
         state, user = State(settings.root), User.behind_this_process()
         if fix:
             mend(Host(state, user, trusted_keys(settings.trust_dir), progress), show, failed)
-        work = standing_work(state, user, progress)
+        work = load_context(state, user, progress)
         found = diagnose(work, deep=deep)
     if as_json:
         click.echo(json.dumps({name: asdict(one) for name, one in found.items()}))

@@ -30,16 +30,16 @@ def command(settings: Settings, name: str, select: bool | None, undo: bool) -> N
       airgap enable
       airgap enable --undo
     """
-    from airgap.isolated.host import User
-    from airgap.isolated.state import State
-    from airgap.isolated.status import standing_work
-    from airgap.isolated.step import Options
+    from airgap.isolated.commands.load_context import load_context
+    from airgap.isolated.context import Options
+    from airgap.isolated.host.user import User
+    from airgap.isolated.state.layout import State
     from airgap.isolated.steps.enable import disable, enable
 
     user = User.called(name) if name else User.behind_this_process()
     with settings.progress() as progress:
         state = State(settings.root)
-        work = replace(standing_work(state, user, progress), options=Options(select=select))
+        work = replace(load_context(state, user, progress), options=Options(select=select))
         with state.lock("airgap enable"):
             if undo:
                 disable(work, user)

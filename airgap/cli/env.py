@@ -21,7 +21,7 @@ def command() -> None:
     Example:
       eval "$(airgap env)"
     """
-    from airgap.isolated.serve import policy_path
+    from airgap.isolated.commands.serve import policy_path
 
     path = policy_path()
     served = path.exists()

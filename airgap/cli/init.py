@@ -37,8 +37,8 @@ def command(
       airgap init . -o airgap.toml
       airgap bundle airgap.toml --key site.key -o /media/usb/airgap
     """
+    from airgap.dockerfile.scan import unite
     from airgap.spec.draft import draft_spec, write_draft
-    from airgap.spec.scan import unite
 
     found = scan_paths(paths, target, build_arg, platform)
     write_draft(output, draft_spec(found, output.parent), force=force)

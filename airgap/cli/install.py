@@ -158,13 +158,13 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
       airgap install /media/usb/airgap --registry harbor.example.internal/mirror --ca ca.pem
     """
     from airgap.cli.table import outcome_line, unlisted_lines
-    from airgap.isolated.apply import Outcome
-    from airgap.isolated.host import User
-    from airgap.isolated.install import Order, install
-    from airgap.isolated.listening import parse_listen
-    from airgap.isolated.registry_mirror import choose, read_ca
-    from airgap.isolated.state import State
-    from airgap.isolated.step import Options
+    from airgap.isolated.commands.apply import Outcome
+    from airgap.isolated.commands.install import Order, install
+    from airgap.isolated.context import Options
+    from airgap.isolated.host.addresses import parse_listen
+    from airgap.isolated.host.user import User
+    from airgap.isolated.services.site_registry import choose, read_ca
+    from airgap.isolated.state.layout import State
     from airgap.isolated.steps import STEP_NAMES
     from airgap.trust.folder import refuse_key_on_medium, trusted_keys
     from airgap.trust.keys import load_public

@@ -28,16 +28,16 @@ def command(settings: Settings, names: tuple[str, ...], platform: str) -> None:
       airgap load arm64v8/alpine multiarch/qemu-user-static:x86_64-aarch64
       airgap load --platform linux/arm64 alpine busybox
     """
-    from airgap.isolated.host import User
-    from airgap.isolated.state import State
-    from airgap.isolated.status import standing_work
+    from airgap.isolated.commands.load_context import load_context
+    from airgap.isolated.host.user import User
+    from airgap.isolated.state.layout import State
     from airgap.isolated.steps.load import bring_image
     from airgap.oci.platform import native_platform, parse_platform
 
     chosen = parse_platform(platform) if platform else None
     with settings.progress() as progress:
         state = State(settings.root)
-        work = standing_work(state, User.behind_this_process(), progress)
+        work = load_context(state, User.behind_this_process(), progress)
         work.engine.check()
         with state.lock("airgap load"):
             for image in [work.wanted.image(name) for name in names]:

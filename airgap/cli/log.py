@@ -25,9 +25,9 @@ def command(settings: Settings, as_json: bool) -> None:
       airgap log --json
     """
     from airgap.cli.table import table
-    from airgap.isolated.new_record import read_record
-    from airgap.isolated.receipts import history
-    from airgap.isolated.state import State
+    from airgap.isolated.state.layout import State
+    from airgap.isolated.state.rebuild_receipts import read_record
+    from airgap.isolated.state.receipts import history
 
     state = State(settings.root)
     receipts = read_record(state)

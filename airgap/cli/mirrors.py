@@ -45,13 +45,13 @@ def command(
       airgap mirrors --for podman --output /
       airgap mirrors --for k3s --elsewhere --output /media/usb/node
     """
-    from airgap.isolated.host import User
-    from airgap.isolated.mirrors import engine_config, write
-    from airgap.isolated.state import State
-    from airgap.isolated.status import standing_work
+    from airgap.isolated.commands.engine_config import engine_config, write
+    from airgap.isolated.commands.load_context import load_context
+    from airgap.isolated.host.user import User
+    from airgap.isolated.state.layout import State
 
     with settings.progress() as progress:
-        work = standing_work(State(settings.root), User.behind_this_process(), progress)
+        work = load_context(State(settings.root), User.behind_this_process(), progress)
         config = engine_config(work, engine, elsewhere=elsewhere)
     written = write(config.files, output) if output else []
     if as_json:

@@ -13,8 +13,8 @@ import click
 from airgap.cli.settings import Settings, pass_settings
 
 if TYPE_CHECKING:
-    from airgap.isolated.apply import Outcome
-    from airgap.isolated.step import Work
+    from airgap.isolated.commands.apply import Outcome
+    from airgap.isolated.context import Context
     from airgap.progress import Progress
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
@@ -88,8 +88,8 @@ def add(
       airgap node add arm tcp://192.0.2.20:1234
       airgap node add arm ssh://builder@192.0.2.20
     """
-    from airgap.isolated.node_changes import add as add_node
-    from airgap.isolated.nodes import check_new
+    from airgap.isolated.commands.node import add as add_node
+    from airgap.isolated.nodes.registered import check_new
 
     with _changing(settings) as work:
         node = check_new(work.state, name, endpoint, platforms)
@@ -113,8 +113,8 @@ def renew(settings: Settings, name: str, days: int, output: Path | None) -> None
     Example:
       airgap node renew arm
     """
-    from airgap.isolated.node_changes import renew as renew_node
-    from airgap.isolated.nodes import node
+    from airgap.isolated.commands.node import renew as renew_node
+    from airgap.isolated.nodes.registered import node
 
     with _changing(settings) as work:
         path = output or Path(f"{name}.node")
@@ -133,10 +133,11 @@ def list_(settings: Settings, as_json: bool) -> None:
       airgap node list
     """
     from airgap.cli.table import table
-    from airgap.isolated.node_states import RUNNING, node_states
+    from airgap.isolated.nodes.health import RUNNING, node_states
 
     with settings.progress() as progress:
-        states = node_states(_work(settings, progress))
+        work = _work(settings, progress)
+        states = node_states(work.state, work.user)
     rows = [
         {
             "name": one.node.name,
@@ -176,8 +177,8 @@ def remove(settings: Settings, name: str) -> None:
     Example:
       airgap node remove arm
     """
-    from airgap.isolated.node_changes import remove as remove_node
-    from airgap.isolated.nodes import node
+    from airgap.isolated.commands.node import remove as remove_node
+    from airgap.isolated.nodes.registered import node
 
     with _changing(settings) as work:
         remove_node(work, node(work.state, name))
@@ -198,8 +199,8 @@ def join(settings: Settings, file: Path) -> None:
     Example:
       airgap node join arm.node
     """
-    from airgap.isolated.node_changes import join as join_host
-    from airgap.isolated.node_file import read_node_file
+    from airgap.isolated.commands.node import join as join_host
+    from airgap.isolated.nodes.node_file import read_node_file
 
     told = read_node_file(file)
     with _changing(settings) as work:
@@ -217,7 +218,7 @@ def leave(settings: Settings) -> None:
     Example:
       airgap node leave
     """
-    from airgap.isolated.node_changes import leave as leave_host
+    from airgap.isolated.commands.node import leave as leave_host
 
     with _changing(settings) as work:
         leave_host(work, _show)
@@ -225,19 +226,19 @@ def leave(settings: Settings) -> None:
 
 
 @contextmanager
-def _changing(settings: Settings) -> Iterator[Work]:
-    from airgap.isolated.state import State
+def _changing(settings: Settings) -> Iterator[Context]:
+    from airgap.isolated.state.layout import State
 
     with settings.progress() as progress, State(settings.root).lock("airgap node"):
         yield _work(settings, progress)
 
 
-def _work(settings: Settings, progress: Progress) -> Work:
-    from airgap.isolated.host import User
-    from airgap.isolated.state import State
-    from airgap.isolated.status import standing_work
+def _work(settings: Settings, progress: Progress) -> Context:
+    from airgap.isolated.commands.load_context import load_context
+    from airgap.isolated.host.user import User
+    from airgap.isolated.state.layout import State
 
-    return standing_work(State(settings.root), User.behind_this_process(), progress)
+    return load_context(State(settings.root), User.behind_this_process(), progress)
 
 
 def _show(outcome: Outcome) -> None:

@@ -34,11 +34,11 @@ def command(settings: Settings, keep: int, dry_run: bool, as_json: bool) -> None
       airgap prune --dry-run
       airgap prune --keep 1
     """
-    from airgap.isolated.host import User
-    from airgap.isolated.loaded import drop_unneeded
-    from airgap.isolated.prune import carry_out, plan_prune
-    from airgap.isolated.state import State
-    from airgap.isolated.status import standing_work
+    from airgap.isolated.commands.load_context import load_context
+    from airgap.isolated.commands.prune import carry_out, plan_prune
+    from airgap.isolated.host.user import User
+    from airgap.isolated.services.docker_images import drop_unneeded
+    from airgap.isolated.state.layout import State
     from airgap.progress import format_bytes
 
     state = State(settings.root)
@@ -49,7 +49,7 @@ def command(settings: Settings, keep: int, dry_run: bool, as_json: bool) -> None
         if not dry_run:
             carry_out(state, plan, progress)
             with suppress(HostError):  # Docker does not answer: the next install does it
-                drop_unneeded(standing_work(state, User.behind_this_process(), progress))
+                drop_unneeded(load_context(state, User.behind_this_process(), progress))
     bundles = [receipt.bundle for receipt in plan.dropped]
     if as_json:
         click.echo(json.dumps({"bundles": bundles, "images": plan.images, "bytes": plan.size}))

@@ -56,8 +56,8 @@ def recording(
         return
     from airgap.builder.workshop import workshop_folder
     from airgap.connected.record import RecordOptions, record
+    from airgap.connected.rehearse import rehearse
     from airgap.connected.requested import fetch_requested
-    from airgap.rehearse.rehearse import rehearse
     from airgap.store.store import Store
 
     with workshop_folder(user_cache_path("airgap")) as folder:

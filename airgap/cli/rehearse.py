@@ -50,8 +50,8 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     from airgap.bundle.media import Media
     from airgap.bundle.replay_tar import ReplayTar
     from airgap.bundle.verify import read_signed
+    from airgap.connected.rehearse import rehearse
     from airgap.oci.platform import parse_platform
-    from airgap.rehearse.rehearse import rehearse
     from airgap.spec.builds import read_args
     from airgap.spec.bundle_spec import parse_record
 

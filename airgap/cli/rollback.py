@@ -11,7 +11,7 @@ import click
 from airgap.cli.settings import Settings, pass_settings
 
 if TYPE_CHECKING:
-    from airgap.isolated.apply import Outcome
+    from airgap.isolated.commands.apply import Outcome
 
 
 @click.command(name="rollback")
@@ -29,17 +29,17 @@ def command(settings: Settings, as_json: bool) -> None:
       airgap rollback
     """
     from airgap.cli.table import outcome_line
-    from airgap.isolated.host import User
-    from airgap.isolated.rollback import rollback
-    from airgap.isolated.state import State
-    from airgap.isolated.status import standing_work
+    from airgap.isolated.commands.load_context import load_context
+    from airgap.isolated.commands.rollback import rollback
+    from airgap.isolated.host.user import User
+    from airgap.isolated.state.layout import State
 
     def show(outcome: Outcome) -> None:
         if not as_json:
             click.echo(outcome_line(outcome))
 
     with settings.progress() as progress:
-        work = standing_work(State(settings.root), User.behind_this_process(), progress)
+        work = load_context(State(settings.root), User.behind_this_process(), progress)
         done = rollback(work, show)
     if as_json:
         click.echo(json.dumps(asdict(done)))

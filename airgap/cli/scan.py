@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from airgap.dockerfile.scan import Hint, Scan
     from airgap.spec.builds import Build
-    from airgap.spec.scan import Hint, Scan
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
@@ -95,7 +95,7 @@ def command(
       airgap scan app/Dockerfile --target release --build-arg VERSION=1.2
       airgap scan docker-bake.hcl compose.yaml --json
     """
-    from airgap.spec.scan import unite
+    from airgap.dockerfile.scan import unite
 
     scan = unite(scan for _, scan in scan_paths(paths, target, build_arg, platform))
     click.echo(json.dumps(_document(scan)) if as_json else _text(scan))

@@ -37,11 +37,12 @@ def command(settings: Settings, recording: str, build_args: tuple[str, ...]) -> 
     Example:
       airgap serve --recording app
     """
-    from airgap.isolated.build import of_this_host, requested_urls
-    from airgap.isolated.host import User
-    from airgap.isolated.serve import serve
-    from airgap.isolated.state import State
-    from airgap.isolated.status import standing_work
+    from airgap.isolated.commands.build import of_this_host
+    from airgap.isolated.commands.load_context import load_context
+    from airgap.isolated.commands.serve import serve
+    from airgap.isolated.host.user import User
+    from airgap.isolated.state.layout import State
+    from airgap.offline.build import requested_urls
     from airgap.replay.asked import Asked
     from airgap.spec.builds import read_args
 
@@ -53,7 +54,7 @@ def command(settings: Settings, recording: str, build_args: tuple[str, ...]) -> 
         add_to_request(DEFAULT_PATH, requested_urls([asked]))
 
     with settings.progress() as progress:
-        work = standing_work(State(settings.root), User.behind_this_process(), progress)
+        work = load_context(State(settings.root), User.behind_this_process(), progress)
         try:
             args = read_args(build_args, os.environ)
             serve(*of_this_host(work), recording, args, ready, missed)

@@ -42,7 +42,7 @@ class Settings:
         Raises:
             HostError: Others than root and this user can change it.
         """
-        from airgap.isolated.state import check_safe
+        from airgap.isolated.state.layout import check_safe
 
         check_safe(self.state_dir)
         return self.state_dir

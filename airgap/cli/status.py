@@ -31,14 +31,15 @@ def command(settings: Settings, deep: bool, as_json: bool) -> None:
       airgap status --json
     """
     from airgap.cli.table import bundles_table, findings_table
-    from airgap.isolated.host import User
-    from airgap.isolated.origin import standing
-    from airgap.isolated.state import State
-    from airgap.isolated.status import standing_work, status
+    from airgap.isolated.commands.load_context import load_context
+    from airgap.isolated.commands.status import status
+    from airgap.isolated.host.user import User
+    from airgap.isolated.state.history import standing
+    from airgap.isolated.state.layout import State
 
     with settings.progress() as progress:
         state = State(settings.root)
-        work = standing_work(state, User.behind_this_process(), progress)
+        work = load_context(state, User.behind_this_process(), progress)
         bundles = standing(state)
         findings = status(work, deep=deep)
     if as_json:

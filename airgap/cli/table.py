@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from airgap.printable import printable
 
 if TYPE_CHECKING:
-    from airgap.isolated.apply import Outcome
-    from airgap.isolated.origin import Standing
-    from airgap.isolated.step import Finding
+    from airgap.isolated.commands.apply import Outcome
+    from airgap.isolated.context import CheckResult
+    from airgap.isolated.state.history import Standing
 
 
 def unlisted_lines(paths: Iterable[Path]) -> list[str]:
@@ -28,7 +28,7 @@ def outcome_line(outcome: Outcome) -> str:
     return f"{'done' if outcome.changed else 'ok':5} {outcome.name:14} {detail}"
 
 
-def findings_table(findings: Mapping[str, Finding]) -> str:
+def findings_table(findings: Mapping[str, CheckResult]) -> str:
     """What checks saw, a row each."""
     return table(
         [

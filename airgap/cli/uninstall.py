@@ -25,16 +25,16 @@ def command(settings: Settings, purge: bool, purge_pushed: bool, yes: bool) -> N
       airgap uninstall
       airgap uninstall --purge --purge-pushed
     """
-    from airgap.isolated.host import User
-    from airgap.isolated.state import State
-    from airgap.isolated.status import standing_work
-    from airgap.isolated.uninstall import uninstall
+    from airgap.isolated.commands.load_context import load_context
+    from airgap.isolated.commands.uninstall import uninstall
+    from airgap.isolated.host.user import User
+    from airgap.isolated.state.layout import State
 
     if purge_pushed and not yes:
         click.confirm("Delete all images that people pushed to this host?", abort=True)
     with settings.progress() as progress:
         state, user = State(settings.root), User.behind_this_process()
-        work = standing_work(state, user, progress, unfinished=True)
+        work = load_context(state, user, progress, unfinished=True)
         uninstall(
             work,
             purge=purge,

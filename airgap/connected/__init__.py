@@ -1,1 +1,1 @@
-"""The connected workstation: resolve, plan, fetch."""
+"""The connected workstation: resolve, plan, fetch, record, rehearse."""

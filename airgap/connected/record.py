@@ -22,6 +22,9 @@ from airgap.builder.workshop import ROLES, Material, open_workshop
 from airgap.bundle.archive import Archive
 from airgap.bundle.contents import format_time, is_time
 from airgap.connected.replay_tar import Recorded
+from airgap.dockerfile.parse import parse_dockerfile, read_dockerfile
+from airgap.dockerfile.scan import Scan
+from airgap.dockerfile.stages import BuildOptions
 from airgap.errors import BuildError, HostError, UsageError
 from airgap.limits import LIMITS
 from airgap.oci.digest import digest_of
@@ -32,9 +35,6 @@ from airgap.replay.recorder import Recorder, upstream_session
 from airgap.replay.recording import Recording
 from airgap.replay.server import Server
 from airgap.spec.bundle_spec import RecordingSpec, Request, WantedImage, unite_images
-from airgap.spec.dockerfile import parse_dockerfile, read_dockerfile
-from airgap.spec.scan import Scan
-from airgap.spec.stages import BuildOptions
 from airgap.store.seed import seed
 from airgap.store.store import Store
 

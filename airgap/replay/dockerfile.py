@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from airgap.dockerfile.parse import Dockerfile
+from airgap.dockerfile.scan import Scan, scan_parsed
+from airgap.dockerfile.stages import BuildOptions, OnBuild
 from airgap.errors import BuildError
 from airgap.replay.settings import Setting
-from airgap.spec.dockerfile import Dockerfile
-from airgap.spec.scan import Scan, scan_parsed
-from airgap.spec.stages import BuildOptions, OnBuild
 
 # Since this version of Dockerfile's frontend a secret can be a variable.
 _NEEDED = (1, 10)

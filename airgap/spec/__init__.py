@@ -1,1 +1,1 @@
-"""What people ask for: bundle specs."""
+"""Bundle specs, the lock and request files: what people ask for."""

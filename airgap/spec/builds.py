@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from airgap.dockerfile.bake import SUFFIXES, BakeTarget, read_bake_file
+from airgap.dockerfile.parse import read_dockerfile
+from airgap.dockerfile.scan import Hint, Scan, scan_dockerfile
+from airgap.dockerfile.stages import BuildOptions
 from airgap.errors import UsageError
 from airgap.oci.platform import Platform, parse_platform
-from airgap.spec.bake import SUFFIXES, BakeTarget, read_bake_file
 from airgap.spec.bundle_spec import DEFAULT_DOCKERFILE, DEFAULT_HOST_PLATFORMS, DEFAULT_PLATFORMS
-from airgap.spec.dockerfile import read_dockerfile
-from airgap.spec.scan import Hint, Scan, scan_dockerfile
-from airgap.spec.stages import BuildOptions
 
 
 @dataclass(frozen=True, slots=True)

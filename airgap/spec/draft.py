@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from airgap.bundle.contents import is_bundle_name
+from airgap.dockerfile.scan import ImageNeed, Scan, unite
 from airgap.errors import UsageError
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
@@ -18,7 +19,6 @@ from airgap.spec.bundle_spec import (
     DEFAULT_PLATFORMS,
     default_name,
 )
-from airgap.spec.scan import ImageNeed, Scan, unite
 
 
 def draft_spec(found: Sequence[tuple[Build, Scan]], folder: Path) -> str:

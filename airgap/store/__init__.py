@@ -1,1 +1,1 @@
-"""The registry's storage on disk: seed, read, verify."""
+"""The storage of mirror and recordings on disk: seed, read, verify, prune."""

@@ -1,1 +1,1 @@
-"""The program for the isolated host: one file, `airgap.pyz`, with all that it needs."""
+"""`airgap.pyz`, the program for isolated hosts: one file with all that it needs."""

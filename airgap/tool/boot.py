@@ -1,7 +1,8 @@
-"""What `python3 -I airgap.pyz` runs first: put the parts in place, then hand over to `airgap`.
+"""What `python3 -I airgap.pyz` runs first: put the parts in place, before `airgap` takes over.
 
-This text is the tool's `__main__.py`. Pure Python parts are imported from the zip itself; native
-ones must be files, so they are unpacked once, below the folder that holds airgap's state.
+The tool has this file at its top, and a `__main__.py` that calls it. Pure Python parts are
+imported from the zip itself; native ones must be files, so they are unpacked once, below the
+folder that holds airgap's state.
 
 It runs before any part is in place, so it uses the standard library alone, and only syntax that
 older Pythons can read: they are to say what they lack, not to fail on an annotation. Once the host
@@ -35,8 +36,8 @@ class BootError(Exception):
         self.exit_code = exit_code
 
 
-def main() -> None:
-    """Makes the parts importable and runs airgap's command line."""
+def prepare() -> None:
+    """Makes the parts importable, or ends this process with a sentence."""
     pyz = Path(__file__).parent.resolve()
     # The check of the folder allows no extra files, so Python must not add its caches.
     sys.dont_write_bytecode = True
@@ -48,10 +49,6 @@ def main() -> None:
     except BootError as error:
         print(f"airgap: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-
-    from airgap.cli.main import main as run
-
-    run()
 
 
 def native_folder(pyz: Path) -> Path:
@@ -266,7 +263,3 @@ def import_native_part(folder: Path) -> None:
             f"this host does not let programs in {folder} run (is it mounted noexec?): {error}; "
             "name another folder with --root DIR"
         ) from error
-
-
-if __name__ == "__main__":
-    main()

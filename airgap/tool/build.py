@@ -1,6 +1,7 @@
 """Builds `airgap.pyz`, one file that a bare CPython runs with `python3 -I airgap.pyz`.
 
-    __main__.py             boot.py: what runs first
+    __main__.py             has boot.py prepare this Python, and runs the command line
+    boot.py                 what runs first
     native.json             names and SHA-256 of all native files, and which hosts are served
     wheels.json             names and SHA-256 of the wheels that it is made of
     lib/…                   airgap and pure Python parts, imported from the zip
@@ -34,6 +35,16 @@ ToolBuilder = Callable[[Sequence[Platform], Progress], bytes]
 """Gives the bytes of `airgap.pyz` for hosts; see `build_tool`."""
 DEFAULT_PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 HOST_PLATFORMS = (Platform("linux", "amd64"), Platform("linux", "arm64"))
+MAIN = b"""\
+import boot
+
+boot.prepare()
+
+from airgap.cli.main import main
+
+main()
+"""
+"""The tool's `__main__.py`: it may import the command line, which stands above this package."""
 
 _SHEBANG = b"#!/usr/bin/env python3\n"
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say
@@ -87,7 +98,7 @@ def _build(
     cache: Path,
     progress: Progress,
 ) -> bytes:
-    files: dict[str, bytes] = {"__main__.py": own["tool/boot.py"]}
+    files: dict[str, bytes] = {"__main__.py": MAIN, "boot.py": own["tool/boot.py"]}
     add_files(files, "lib/airgap", own)
     digests: dict[str, dict[str, str]] = {}
     parts: dict[str, str] = {}

@@ -9,11 +9,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from lab.cache import say
+from lab.prepare import ready
 from tests.campaigns.connected_side import run_connected_side
 from tests.campaigns.isolated_side import run_isolated_side
 from tests.campaigns.results import Results
-from tests.lab.cache import say
-from tests.lab.prepare import ready
 
 
 def main() -> int:

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from lab.upstream import Upstream
 from tests.campaigns.bundle_kills import BundleKills, bundle_kills
 from tests.campaigns.fault_run import FaultRun, fault_run
 from tests.campaigns.results import CHAIN, Failure, Results
 from tests.campaigns.stage import Stage, make_stage
-from tests.lab.upstream import Upstream
 
 _AT_ONCE = 2 * (os.cpu_count() or 1)
 """Most of a run is waiting."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from tests.lab import journey
-from tests.lab.host import IsolatedHost
+from lab import journey
+from lab.host import IsolatedHost
 
 SEED = ("--only", "tool,seed")
 """Options of an install that fills the mirror and nothing more; a whole one has none."""

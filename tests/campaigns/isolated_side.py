@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from lab import images, journey
+from lab.host import IsolatedHost
+from lab.medium import Medium
+from lab.upstream import Upstream
 from tests.campaigns.install_kills import SEED, install_kills, undisturbed_install
 from tests.campaigns.results import CHAIN, Failure, Results
 from tests.e2e.conftest import MEDIUM_BYTES, Carried, visit
-from tests.lab import images, journey
-from tests.lab.host import IsolatedHost
-from tests.lab.medium import Medium
-from tests.lab.upstream import Upstream
 
 _WHOLE = 5
 """Of so many chains, one is of whole installs; the others fill the mirror."""

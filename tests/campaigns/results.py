@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+from lab.cache import say
 from tests.campaigns.bundle_kills import BundleKills
 from tests.campaigns.fault_run import FaultRun
 from tests.campaigns.install_kills import InstallKills
 from tests.campaigns.kinds import KINDS
 from tests.campaigns.where import machine, versions
-from tests.lab.cache import say
 
 CHAIN = 10
 """Kills in one chain."""

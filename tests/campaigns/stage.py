@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.layers import Layer
+from lab.publish import Image
+from lab.upstream import Upstream
 from tests.campaigns.kinds import HOST
 from tests.campaigns.process import run_to_end
 from tests.campaigns.same import document_of, joined_tar
 from tests.integration.command import airgap
-from tests.lab.layers import Layer
-from tests.lab.publish import Image
-from tests.lab.upstream import Upstream
 
 _KB = 1000
 _LARGE_BLOB = 20 * _KB

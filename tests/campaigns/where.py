@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from airgap import __version__
-from tests.lab.parts import PARTS
+from lab.parts import PARTS
 
 
 def machine() -> dict[str, str]:

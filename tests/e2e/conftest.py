@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from tests.lab import images, journey
-from tests.lab.host import IsolatedHost
-from tests.lab.medium import Medium
-from tests.lab.parts import program
-from tests.lab.prepare import ready
-from tests.lab.upstream import Upstream
+from lab import images, journey
+from lab.host import IsolatedHost
+from lab.medium import Medium
+from lab.parts import program
+from lab.prepare import ready
+from lab.upstream import Upstream
 
 LEGACY = ("multiarch/qemu-user-static:x86_64-aarch64", "arm64v8/alpine")
 """Images for plain `docker build`, which Docker itself must have."""

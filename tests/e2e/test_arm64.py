@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import arm64, debian
-from tests.lab.arm64_machine import Arm64Machine
-from tests.lab.host import IsolatedHost
-from tests.lab.machine import MOUNT_POINT, Machine
-from tests.lab.medium import Medium
+from lab import arm64, debian
+from lab.arm64_machine import Arm64Machine
+from lab.host import IsolatedHost
+from lab.machine import MOUNT_POINT, Machine
+from lab.medium import Medium
 
 _MEDIUM_BYTES = 256 << 20
 _PORT = "8000"

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from airgap.errors import ExitCode
+from lab import journey
+from lab.host import IsolatedHost
+from lab.machine import MOUNT_POINT
+from lab.medium import Medium
+from lab.renewed import LABEL, make_renewed
 from tests import forge
 from tests.e2e.conftest import Carried, started, visit
-from tests.lab import journey
-from tests.lab.host import IsolatedHost
-from tests.lab.machine import MOUNT_POINT
-from tests.lab.medium import Medium
-from tests.lab.renewed import LABEL, make_renewed
 
 STATE = "/var/lib/airgap"
 INSTALL = [*journey.TOOL, "install", journey.ON_MEDIUM]

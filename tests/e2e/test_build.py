@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import journey
-from tests.lab.host import IsolatedHost
+from lab import journey
+from lab.host import IsolatedHost
 
 APP = "127.0.0.1:5000/demo/app"
 MIRRORED_ALPINE = "127.0.0.1:5001/docker.io/library/alpine:latest"

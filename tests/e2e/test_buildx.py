@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import debian
-from tests.lab.host import IsolatedHost
-from tests.lab.run import run
+from lab import debian
+from lab.host import IsolatedHost
+from lab.run import run
 
 FOLDER = "/root/context"
 PUSHED = "127.0.0.1:5000/demo/full"

@@ -12,10 +12,10 @@ import pytest
 
 from airgap.bundle.contents import format_time
 from airgap.errors import ExitCode
+from lab import binfmt, journey
+from lab.host import IsolatedHost
 from tests import forge
 from tests.e2e.conftest import started
-from tests.lab import binfmt, journey
-from tests.lab.host import IsolatedHost
 
 STATE = "/var/lib/airgap"
 DAEMON_JSON = "/etc/docker/daemon.json"

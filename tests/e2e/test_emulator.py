@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.lab import binfmt, journey
-from tests.lab.host import IsolatedHost
+from lab import binfmt, journey
+from lab.host import IsolatedHost
 
 RULE = f":qemu-aarch64:M::{binfmt.AARCH64}:/usr/bin/qemu-aarch64-static"
 

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable
 
 from airgap.errors import ExitCode
+from lab import journey, snapshot
+from lab.host import IsolatedHost
 from tests import forge
 from tests.e2e.conftest import started
-from tests.lab import journey, snapshot
-from tests.lab.host import IsolatedHost
 
 StartHost = Callable[..., IsolatedHost]
 

@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.lab import binfmt
-from tests.lab.arm64_machine import Arm64Machine
-from tests.lab.cache import cache_root
-from tests.lab.host import IsolatedHost
-from tests.lab.leftovers import sweep
-from tests.lab.medium import Medium
-from tests.lab.run import run
-from tests.lab.upstream import Upstream
+from lab import binfmt
+from lab.arm64_machine import Arm64Machine
+from lab.cache import cache_root
+from lab.host import IsolatedHost
+from lab.leftovers import sweep
+from lab.medium import Medium
+from lab.run import run
+from lab.upstream import Upstream
 
 StartHost = Callable[..., IsolatedHost]
 MakeMedium = Callable[[int], Medium]
@@ -248,10 +248,10 @@ def test_what_a_killed_owner_left_is_swept() -> None:
 
 _OWNER = f"""
 import signal
-from tests.lab.arm64_machine import Arm64Machine
-from tests.lab.host import IsolatedHost
-from tests.lab.medium import Medium
-from tests.lab.upstream import Upstream
+from lab.arm64_machine import Arm64Machine
+from lab.host import IsolatedHost
+from lab.medium import Medium
+from lab.upstream import Upstream
 with Medium({_MEDIUM}) as drive, IsolatedHost() as host, Arm64Machine(), Upstream():
     drive.seal()
     host.attach(drive)

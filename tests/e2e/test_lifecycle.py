@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from airgap import __version__
 from airgap.bundle.contents import format_time
 from airgap.errors import ExitCode
+from lab import journey
+from lab.host import IsolatedHost
 from tests import forge
-from tests.lab import journey
-from tests.lab.host import IsolatedHost
 
 StartHost = Callable[..., IsolatedHost]
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from airgap.errors import ExitCode
+from lab import journey
+from lab.host import IsolatedHost
+from lab.parts import program
 from tests.e2e.conftest import Carried, visit
-from tests.lab import journey
-from tests.lab.host import IsolatedHost
-from tests.lab.parts import program
 
 ADDRESS = "192.0.2.10"
 MIRROR, REGISTRY = f"{ADDRESS}:5001", f"{ADDRESS}:5000"

@@ -8,8 +8,8 @@ import shutil
 import pytest
 
 from airgap.builder.mirrors.engines import ENGINES
-from tests.lab.host import IsolatedHost
-from tests.lab.parts import program
+from lab.host import IsolatedHost
+from lab.parts import program
 
 ELSEWHERE = "ghcr.io/example/base:1"
 """An image that is not of Docker Hub."""

@@ -17,11 +17,11 @@ import pytest
 
 from airgap.cli.main import cli
 from airgap.oci.digest import digest_of
+from lab import journey
+from lab.host import IsolatedHost
+from lab.way_out import OUTSIDE, OUTSIDE_IPV6, WayOut
 from tests import forge
 from tests.e2e.conftest import Carried, started, visit
-from tests.lab import journey
-from tests.lab.host import IsolatedHost
-from tests.lab.way_out import OUTSIDE, OUTSIDE_IPV6, WayOut
 
 pytestmark = pytest.mark.timeout(1800)  # nearly all commands there are
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import pytest
 
 from airgap.errors import ExitCode
+from lab import journey
+from lab.host import IsolatedHost
+from lab.parts import program
 from tests.e2e.conftest import Carried, visit
-from tests.lab import journey
-from tests.lab.host import IsolatedHost
-from tests.lab.parts import program
 
 NODE_PORT = 1234
 PASSWORD = "correct horse"

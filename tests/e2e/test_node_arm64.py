@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from lab import arm64, journey
+from lab.arm64_machine import Arm64Machine
+from lab.host import IsolatedHost
+from lab.machine import MOUNT_POINT
+from lab.medium import Medium
 from tests.e2e.conftest import Carried, visit
-from tests.lab import arm64, journey
-from tests.lab.arm64_machine import Arm64Machine
-from tests.lab.host import IsolatedHost
-from tests.lab.machine import MOUNT_POINT
-from tests.lab.medium import Medium
 from tests.readme import blocks
 
 _MEDIUM_BYTES = 256 << 20

@@ -28,15 +28,15 @@ from airgap.bundle.contents import RecordingEntry, parse_time
 from airgap.replay.carried import load_recording
 from airgap.store.store import Store
 from airgap.trust.keys import load_private
+from lab import journey
+from lab.alpine import apk_repository
+from lab.apt_repository import URL, AptRepository
+from lab.host import IsolatedHost
+from lab.medium import Medium
+from lab.site import HOSTS, Page, Site
+from lab.upstream import Upstream
+from lab.workstation import Workstation
 from tests import forge
-from tests.lab import journey
-from tests.lab.alpine import apk_repository
-from tests.lab.apt_repository import URL, AptRepository
-from tests.lab.host import IsolatedHost
-from tests.lab.medium import Medium
-from tests.lab.site import HOSTS, Page, Site
-from tests.lab.upstream import Upstream
-from tests.lab.workstation import Workstation
 
 pytestmark = pytest.mark.timeout(2400)  # the first test waits for all to be recorded
 

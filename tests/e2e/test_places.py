@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from airgap.errors import ExitCode
+from lab import journey, snapshot
+from lab.host import IsolatedHost
+from lab.medium import Medium
 from tests import forge
 from tests.e2e.conftest import Carried
-from tests.lab import journey, snapshot
-from tests.lab.host import IsolatedHost
-from tests.lab.medium import Medium
 
 DISK = "/srv/air gap"
 ROOT = f"{DISK}/größe"

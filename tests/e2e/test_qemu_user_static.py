@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from airgap.errors import ExitCode
+from lab import binfmt, journey
+from lab.host import IsolatedHost
 from tests.e2e.conftest import Carried, visit
-from tests.lab import binfmt, journey
-from tests.lab.host import IsolatedHost
 
 REGISTER = ["docker", "run", "--rm", "--privileged"]
 BY_HAND = ["qemu-aarch64", "qemu-arm"]

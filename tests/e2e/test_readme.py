@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import workstation
-from tests.lab.host import IsolatedHost
-from tests.lab.medium import Medium
-from tests.lab.upstream import Upstream
+from lab import workstation
+from lab.host import IsolatedHost
+from lab.medium import Medium
+from lab.upstream import Upstream
 from tests.readme import README, Block, blocks
 
 PROJECT = README.parent

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from airgap.errors import ExitCode
-from tests.lab import journey
-from tests.lab.loopback_site import LoopbackSite, content
-from tests.lab.upstream import Upstream
-from tests.lab.workstation import Workstation
+from lab import journey
+from lab.loopback_site import LoopbackSite, content
+from lab.upstream import Upstream
+from lab.workstation import Workstation
 
 _BASE = "buildpack-deps:trixie-curl"
 _PLAIN = f"FROM {_BASE}\nRUN echo begun && curl -fsS -o /plain SITE/file/plain\n"

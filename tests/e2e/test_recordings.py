@@ -12,10 +12,10 @@ import pytest
 
 from airgap.errors import ExitCode
 from airgap.trust.keys import PrivateKey
+from lab import journey
+from lab.host import IsolatedHost
 from tests import forge
 from tests.e2e.conftest import Carried, visit
-from tests.lab import journey
-from tests.lab.host import IsolatedHost
 
 ROOT, FIRST, SECOND = "/srv/state", "/srv/first", "/srv/second"
 STEPS = "seed,recordings"

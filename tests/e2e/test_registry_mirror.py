@@ -14,11 +14,11 @@ import pytest
 import trustme
 
 from airgap.errors import ExitCode
+from lab import journey
+from lab.host import IsolatedHost
+from lab.parts import program
+from lab.run import run
 from tests.e2e.conftest import Carried, visit
-from tests.lab import journey
-from tests.lab.host import IsolatedHost
-from tests.lab.parts import program
-from tests.lab.run import run
 
 SERVER = "harbor.example.internal:5443"
 MIRROR = f"{SERVER}/mirror"

@@ -21,13 +21,13 @@ from typing import Any
 import pytest
 from pip._internal.models.index import PyPI
 
-from tests.lab import journey
-from tests.lab.host import IsolatedHost
-from tests.lab.loopback_site import LoopbackSite, content
-from tests.lab.medium import Medium
-from tests.lab.parts import program
-from tests.lab.upstream import Upstream
-from tests.lab.workstation import Workstation
+from lab import journey
+from lab.host import IsolatedHost
+from lab.loopback_site import LoopbackSite, content
+from lab.medium import Medium
+from lab.parts import program
+from lab.upstream import Upstream
+from lab.workstation import Workstation
 
 _ALPINE, _CURL = "alpine", "buildpack-deps:trixie-curl"
 _MEDIUM_BYTES = 2 << 30

@@ -30,9 +30,9 @@ from airgap.replay.recording import Recording
 from airgap.replay.replay import Replay
 from airgap.replay.server import Server
 from airgap.store.store import Store
-from tests.lab.buildkit import BuildKit
-from tests.lab.static_site import Site, static_site
-from tests.lab.upstream import Upstream
+from lab.buildkit import BuildKit
+from lab.static_site import Site, static_site
+from lab.upstream import Upstream
 
 _EPOCH = 1_700_000_000
 """What is younger gets this time; what the site has is older, and keeps its own."""

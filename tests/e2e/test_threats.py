@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from lab import journey
+from lab.host import IsolatedHost
 from tests.e2e.conftest import Carried, visit
 from tests.e2e.test_build import BUILDX, write_context
-from tests.lab import journey
-from tests.lab.host import IsolatedHost
 
 ADDRESS = "198.51.100.2"
 PLACES = ("etc", "home", "opt", "root", "run", "srv", "tmp", "usr", "var/cache", "var/lib/airgap")

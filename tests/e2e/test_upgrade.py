@@ -14,13 +14,13 @@ import pytest
 from airgap import __version__
 from airgap.bundle.contents import format_time
 from airgap.errors import ExitCode
+from lab import images, journey
+from lab.host import IsolatedHost
+from lab.parts import program
+from lab.run import run
+from lab.upstream import Upstream
 from tests import forge
 from tests.e2e.conftest import Carried, visit
-from tests.lab import images, journey
-from tests.lab.host import IsolatedHost
-from tests.lab.parts import program
-from tests.lab.run import run
-from tests.lab.upstream import Upstream
 
 SITE = "docker.io/site/a:1"
 BUILDKIT = "docker.io/moby/buildkit:buildx-stable-1"

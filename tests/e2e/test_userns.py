@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from lab import journey
+from lab.host import IsolatedHost
 from tests.e2e.conftest import Carried, visit
-from tests.lab import journey
-from tests.lab.host import IsolatedHost
 
 APP = "127.0.0.1:5000/demo/app"
 REMAPPED = "dockremap"

@@ -9,10 +9,10 @@ from contextlib import ExitStack
 import pytest
 
 from airgap.errors import ExitCode
+from lab import journey, snapshot
+from lab.host import IsolatedHost
 from tests import forge
 from tests.e2e.conftest import Carried, started, visit
-from tests.lab import journey, snapshot
-from tests.lab.host import IsolatedHost
 
 BOB, CAROL = 1001, 1002
 UIDS = {"alice": 1000, "bob": BOB, "carol": CAROL}

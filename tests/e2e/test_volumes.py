@@ -18,13 +18,13 @@ import pytest
 from airgap.bundle.contents import CONTENTS_NAME, Contents, parse_contents
 from airgap.errors import ExitCode
 from airgap.limits import MIB
+from lab import journey
+from lab.held import HeldReads
+from lab.host import IsolatedHost
+from lab.medium import Medium
+from lab.run import run
+from lab.upstream import Upstream
 from tests.e2e.test_build import APP, BOTH, BUILDX
-from tests.lab import journey
-from tests.lab.held import HeldReads
-from tests.lab.host import IsolatedHost
-from tests.lab.medium import Medium
-from tests.lab.run import run
-from tests.lab.upstream import Upstream
 
 FIRST, SECOND, THIRD = "/media/a", "/media/b", "/media/c"
 ROOT = "/srv/state"

@@ -20,11 +20,11 @@ from airgap.builder.workshop import Material, _register_emulators
 from airgap.errors import HostError
 from airgap.oci.platform import Platform
 from airgap.store.store import Store
-from tests.lab.cache import cache_root
-from tests.lab.leftovers import sweep
-from tests.lab.run import run
-from tests.lab.upstream import Upstream
-from tests.lab.workstation import Workstation
+from lab.cache import cache_root
+from lab.leftovers import sweep
+from lab.run import run
+from lab.upstream import Upstream
+from lab.workstation import Workstation
 
 _ROOT = Path(__file__).parents[2]
 _BOTH = "--platform=linux/amd64,linux/arm64"
@@ -199,7 +199,7 @@ def test_what_a_killed_owner_left_is_swept() -> None:
 
 _OWNER = """
 import signal
-from tests.lab.workstation import Workstation
+from lab.workstation import Workstation
 with Workstation() as station:
     station.run(["docker", "network", "create", "--internal", "inside"])
     print("up", flush=True)

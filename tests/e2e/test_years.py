@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from lab import journey, snapshot
+from lab.host import ImageStore, IsolatedHost
+from lab.renewed import make_renewed
 from tests import forge
 from tests.e2e.conftest import Carried, visit
-from tests.lab import journey, snapshot
-from tests.lab.host import ImageStore, IsolatedHost
-from tests.lab.renewed import make_renewed
 
 pytestmark = pytest.mark.timeout(1800)  # six installs, each with its test build
 FOLDERS = ("/etc", "/usr", "/root", "/home", "/opt", "/srv", "/var/lib/airgap")

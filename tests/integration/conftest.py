@@ -12,12 +12,12 @@ import pytest
 from airgap.oci.platform import Platform
 from airgap.progress import Progress
 from airgap.tool import build
+from lab.layers import Layer
+from lab.leftovers import sweep
+from lab.publish import DOCKER, Image, Publisher
+from lab.upstream import Upstream
 from tests.integration.command import airgap
 from tests.integration.faults import FaultProxy
-from tests.lab.layers import Layer
-from tests.lab.leftovers import sweep
-from tests.lab.publish import DOCKER, Image, Publisher
-from tests.lab.upstream import Upstream
 
 APP = "docker.io/library/app"
 """An OCI index: amd64, arm64 and arm/v7, each with an attestation."""

@@ -9,11 +9,11 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.lab import debian
-from tests.lab.cache import cache_root
-from tests.lab.leftovers import removed_at_end
-from tests.lab.parts import program
-from tests.lab.resource import Resource
+from lab import debian
+from lab.cache import cache_root
+from lab.leftovers import removed_at_end
+from lab.parts import program
+from lab.resource import Resource
 
 _PROGRAMS = (
     "buildctl",

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.publish import OCI, Image
+from lab.upstream import Upstream
 from tests.integration.command import Outcome, airgap
 from tests.integration.conftest import APP, SINGLE, LayerMaker
 from tests.integration.faults import (
@@ -22,8 +24,6 @@ from tests.integration.faults import (
     changes,
     flipped,
 )
-from tests.lab.publish import OCI, Image
-from tests.lab.upstream import Upstream
 
 Bundle = Callable[..., Outcome]
 _HTML = b"<!doctype html><title>Log in</title>"

@@ -10,8 +10,8 @@ import pytest
 
 from airgap.errors import ExitCode
 from airgap.spec.bundle_spec import load_spec
+from lab.parts import program
 from tests.integration.command import Outcome, airgap
-from tests.lab.parts import program
 
 BAKE = """\
 variable "VERSION" { default = "3.20" }

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from airgap.errors import AirgapError
-from airgap.isolated import registry_probe
+from airgap.isolated.host import registry_probe
 from airgap.oci.attempts import TemporaryError
 from airgap.oci.blob_reader import read_document
 from airgap.oci.connection import Connection

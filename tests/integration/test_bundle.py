@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from lab.parts import program
+from lab.publish import OCI, Image
+from lab.run import run
+from lab.upstream import Upstream
 from tests.integration.command import Outcome, airgap, started
 from tests.integration.conftest import APP, OLD, SINGLE, LayerMaker
-from tests.lab.parts import program
-from tests.lab.publish import OCI, Image
-from tests.lab.run import run
-from tests.lab.upstream import Upstream
 
 _FILES = {
     "bundle.json",

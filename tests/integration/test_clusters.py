@@ -18,13 +18,13 @@ import yaml
 from airgap.builder.mirrors.buildkit import buildkit
 from airgap.builder.mirrors.mirror import Mirror
 from airgap.builder.registry_server import RegistryServer
-from airgap.isolated.mirrors import write
+from airgap.isolated.commands.engine_config import write
+from lab.parts import program
+from lab.publish import Image
+from lab.serving import serving
+from lab.upstream import Upstream
 from tests.integration.conftest import OLD
 from tests.integration.engine_root import EngineRoot
-from tests.lab.parts import program
-from tests.lab.publish import Image
-from tests.lab.serving import serving
-from tests.lab.upstream import Upstream
 from tests.readme import blocks
 
 BLOCKS = {block.place: block.text for block in blocks() if block.heading == "Clusters"}

@@ -13,10 +13,10 @@ import pytest
 
 from airgap.builder.endpoint import docker_endpoint
 from airgap.errors import CredentialsError, HostError
-from airgap.isolated import dockerd
+from airgap.isolated.host import dockerd
 from airgap.oci.credentials import Credential, Credentials
+from lab.parts import program
 from tests.integration.engine_root import EngineRoot
-from tests.lab.parts import program
 
 _ANN = base64.b64encode(b"ann:x").decode()
 _HUB = "https://index.docker.io/v1/"

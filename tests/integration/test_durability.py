@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from lab.publish import OCI, Publisher
+from lab.upstream import Upstream
 from tests.integration.command import airgap, started
 from tests.integration.faults import Exchange, FaultProxy
-from tests.lab.publish import OCI, Publisher
-from tests.lab.upstream import Upstream
 
 _MIB = 1 << 20
 _MOST_UNSYNCED = 256 * _MIB

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from lab.upstream import Upstream
 from tests.campaigns.fault_run import fault_run
 from tests.campaigns.stage import Stage, make_stage
-from tests.lab.upstream import Upstream
 
 
 @pytest.fixture(scope="module")

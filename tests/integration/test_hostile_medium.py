@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from platformdirs import user_state_path
 
+from lab.publish import Image
+from lab.upstream import Upstream
 from tests.integration.command import Outcome, airgap
 from tests.integration.conftest import APP, LayerMaker
 from tests.integration.faults import FaultProxy, answers
-from tests.lab.publish import Image
-from tests.lab.upstream import Upstream
 
 _TOOL = "tool/airgap.pyz"
 

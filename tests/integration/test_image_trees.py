@@ -17,21 +17,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airgap.bundle.contents import ImageEntry, parse_contents
-from airgap.isolated.host import User
-from airgap.isolated.state import State
-from airgap.isolated.status import look, standing_work
+from airgap.isolated.commands.load_context import load_context
+from airgap.isolated.host.user import User
+from airgap.isolated.state.layout import State
+from airgap.isolated.steps.base import check_step
 from airgap.isolated.steps.push import PushStep
 from airgap.oci.platform import parse_platform
 from airgap.progress import Progress
 from airgap.store.export import export
 from airgap.store.prune import surplus
 from airgap.store.store import Store
+from lab.parts import program
+from lab.run import run
+from lab.upstream import Upstream
 from tests.integration.command import Outcome, airgap
 from tests.integration.engine_root import EngineRoot
 from tests.integration.site import Page, Site
-from tests.lab.parts import program
-from tests.lab.run import run
-from tests.lab.upstream import Upstream
 from tests.trees import CONFIG, DOCKER_MANIFEST, FOREIGN, LAYER, MANIFEST, ZSTD, Fields, Tree, on
 
 _REPOSITORY = "lab/app"
@@ -260,9 +261,9 @@ def test_a_registry_that_has_all_is_not_pushed_to_again(way: Way) -> None:
         registry = ("--registry", f"{theirs.address}/mirror", "--rewrite-indexes")
         way.install("--only", "push,seed", *registry)
         state = State(way.folder / "state")
-        found = look(
+        found = check_step(
             PushStep(),
-            standing_work(state, User.behind_this_process(), Progress(), unfinished=True),
+            load_context(state, User.behind_this_process(), Progress(), unfinished=True),
         )
     assert (found.well, "rewritten" in found.detail) == (True, False), found
 

@@ -13,7 +13,7 @@ import pytest
 from airgap.builder import instance
 from airgap.builder.instance import BuilderNode
 from airgap.errors import HostError
-from tests.lab.parts import program
+from lab.parts import program
 
 Runner = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from lab.leftovers import removed_at_end
+from lab.publish import Image
+from lab.run import run
+from lab.upstream import Upstream
 from tests.integration.command import airgap, started
 from tests.integration.conftest import LayerMaker
 from tests.integration.faults import FaultProxy, Held
-from tests.lab.leftovers import removed_at_end
-from tests.lab.publish import Image
-from tests.lab.run import run
-from tests.lab.upstream import Upstream
 
 BIG = "docker.io/lab/big"
 _LAYERS = 12

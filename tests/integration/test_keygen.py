@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from lab.run import run
 from tests.integration.command import airgap
 from tests.integration.conftest import SINGLE
-from tests.lab.run import run
 
 BOTH = pytest.mark.parametrize("algorithm", ["ecdsa-p256", "ed25519"])
 

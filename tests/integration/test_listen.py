@@ -16,17 +16,17 @@ import requests
 
 from airgap.builder.containers import registry_yml
 from airgap.errors import HostError
-from airgap.isolated import joined
-from airgap.isolated.accounts import add_account, prepare, remove_account
-from airgap.isolated.authority import certify
-from airgap.isolated.listening import local_ip
-from airgap.isolated.registry_probe import wants_account
-from airgap.isolated.state import State
+from airgap.isolated.host.addresses import local_ip
+from airgap.isolated.host.registry_probe import wants_account
+from airgap.isolated.nodes import membership
+from airgap.isolated.state.accounts import add_account, prepare, remove_account
+from airgap.isolated.state.layout import State
+from airgap.isolated.state.local_ca import certify
 from airgap.trust.certificates import Certified, Purpose, issue
+from lab.layers import Layer
+from lab.parts import program
 from tests.integration.command import airgap
-from tests.lab.layers import Layer
-from tests.lab.parts import program
-from tests.unit.isolated.test_node_file import GOOD
+from tests.unit.isolated.nodes.test_node_file import GOOD
 
 HOST = "localhost"
 _PATIENCE = 20.0
@@ -206,5 +206,5 @@ def test_the_address_has_to_be_this_hosts() -> None:
 
 def test_a_node_listens_at_an_address_of_its_own_alone(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="no address of this host"):
-        joined.join(State(tmp_path), GOOD)
+        membership.join(State(tmp_path), GOOD)
     assert not State(tmp_path).joined.exists()

@@ -17,12 +17,12 @@ from platformdirs import user_cache_path
 
 import airgap as package
 from airgap.tool import build
+from lab.publish import Image
+from lab.run import run
+from lab.upstream import Upstream
 from tests.integration.command import Outcome, airgap, started
 from tests.integration.conftest import LayerMaker
 from tests.integration.faults import FaultProxy, Held, answers
-from tests.lab.publish import Image
-from tests.lab.run import run
-from tests.lab.upstream import Upstream
 
 PLATFORMS = ("linux/amd64", "linux/arm64")
 _BUILD = """

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from lab.publish import Image
+from lab.upstream import Upstream
 from tests.integration.command import Outcome, airgap
 from tests.integration.conftest import APP, OLD, SINGLE, LayerMaker
 from tests.integration.faults import Exchange, FaultProxy
 from tests.integration.tokens import Tokens
-from tests.lab.publish import Image
-from tests.lab.upstream import Upstream
 
 _ACCOUNT = ("robot", "s3cret pass:word")
 _BASIC = "Basic " + base64.b64encode(":".join(_ACCOUNT).encode()).decode()

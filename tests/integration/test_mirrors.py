@@ -17,12 +17,12 @@ from airgap.builder.mirrors.docker import docker
 from airgap.builder.mirrors.engines import ENGINES
 from airgap.builder.mirrors.mirror import Mirror
 from airgap.builder.registry_server import RegistryServer
-from airgap.isolated.mirrors import write
+from airgap.isolated.commands.engine_config import write
+from lab.publish import Image
+from lab.serving import serving
+from lab.upstream import Upstream
 from tests.integration.conftest import APP, OLD, LayerMaker
 from tests.integration.engine_root import EngineRoot
-from tests.lab.publish import Image
-from tests.lab.serving import serving
-from tests.lab.upstream import Upstream
 
 HUB = {"registry-1.docker.io", "index.docker.io"}
 MISSING = "docker.io/library/missing:1"

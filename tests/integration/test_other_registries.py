@@ -14,14 +14,14 @@ import pytest
 import trustme
 
 from airgap.errors import ExitCode
+from lab.other_registries import ACCOUNT, CraneRegistry, Gitea, Olareg, OtherRegistry, Zot
+from lab.parts import program
+from lab.run import run
+from lab.upstream import Upstream
 from tests.integration.command import Outcome, airgap
 from tests.integration.conftest import APP, OLD, SINGLE
 from tests.integration.faults import FaultProxy
 from tests.integration.tokens import Tokens
-from tests.lab.other_registries import ACCOUNT, CraneRegistry, Gitea, Olareg, OtherRegistry, Zot
-from tests.lab.parts import program
-from tests.lab.run import run
-from tests.lab.upstream import Upstream
 
 _KINDS = ("crane", "olareg", "olareg-bearer", "zot", "zot-tls-basic", "gitea", "gitea-private")
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from lab.publish import Image
+from lab.upstream import Upstream
 from tests.integration.command import airgap, started
 from tests.integration.conftest import APP, OLD, SINGLE, LayerMaker
 from tests.integration.faults import FaultProxy, Held, answers
-from tests.lab.publish import Image
-from tests.lab.upstream import Upstream
 
 
 @pytest.mark.parametrize(

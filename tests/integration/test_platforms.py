@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import product
 
 from airgap.oci.platform import Platform, preference
-from tests.lab.parts import program
-from tests.lab.run import run
+from lab.parts import program
+from lab.run import run
 
 _MACHINES = {
     "amd64": ("", "v1", "v2", "v3", "v4", "V3", "2", "v0", "vx"),

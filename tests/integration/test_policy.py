@@ -18,9 +18,9 @@ from airgap.replay.answers import Answerer
 from airgap.replay.recorder import Recorder, upstream_session
 from airgap.replay.server import Server
 from airgap.store.store import Store
+from lab.buildkit import BuildKit
+from lab.upstream import Upstream
 from tests.integration.website import Visit, website
-from tests.lab.buildkit import BuildKit
-from tests.lab.upstream import Upstream
 
 _BUSYBOX = "/bin/busybox"
 _DOCKERFILE = """\

@@ -16,21 +16,22 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from airgap.errors import ExitCode
-from airgap.isolated.host import User
-from airgap.isolated.rollback import rollback
-from airgap.isolated.state import State
-from airgap.isolated.status import look, standing_work
+from airgap.isolated.commands.load_context import load_context
+from airgap.isolated.commands.rollback import rollback
+from airgap.isolated.host.user import User
+from airgap.isolated.state.layout import State
+from airgap.isolated.steps.base import check_step
 from airgap.isolated.steps.push import PushStep
 from airgap.isolated.steps.seed import SeedStep
 from airgap.oci.digest import digest_of
 from airgap.progress import Progress
 from airgap.trust.keys import load_private
+from lab.parts import program
+from lab.run import run
+from lab.upstream import Upstream, Version
 from tests import forge
 from tests.integration.command import Outcome, airgap
 from tests.integration.conftest import APP, OLD, SINGLE
-from tests.lab.parts import program
-from tests.lab.run import run
-from tests.lab.upstream import Upstream, Version
 
 _ACCOUNT = ("robot", "s3cret pass:word")
 MORE = "docker.io/lab/more:1"
@@ -262,8 +263,8 @@ def test_without_the_medium_status_expects_what_was_pushed(
 
 def _push_finding(theirs: Somebodys) -> tuple[bool, str]:
     """What `airgap status` says of the registry."""
-    work = standing_work(State(theirs.state), User.behind_this_process(), Progress())
-    finding = look(PushStep(), work)
+    work = load_context(State(theirs.state), User.behind_this_process(), Progress())
+    finding = check_step(PushStep(), work)
     return finding.well, finding.detail
 
 
@@ -403,8 +404,8 @@ def test_servers_that_share_a_registry_leave_each_others_tags_alone(
     assert digest() == after
 
     with monkeypatch.context() as patch:
-        patch.setattr("airgap.isolated.rollback.STEPS", [SeedStep(), PushStep()])
-        work = standing_work(State(theirs.state), User.behind_this_process(), Progress())
+        patch.setattr("airgap.isolated.commands.rollback.STEPS", [SeedStep(), PushStep()])
+        work = load_context(State(theirs.state), User.behind_this_process(), Progress())
         rollback(work, lambda outcome: None)
     assert digest() == before
 
@@ -412,7 +413,7 @@ def test_servers_that_share_a_registry_leave_each_others_tags_alone(
     assert install("b", new).code == 0
     theirs.state = rolled_back
     assert "tags that others have set" in _push_finding(theirs)[1]
-    PushStep().apply(standing_work(State(rolled_back), User.behind_this_process(), Progress()))
+    PushStep().apply(load_context(State(rolled_back), User.behind_this_process(), Progress()))
     assert digest() == after
 
 
@@ -478,8 +479,8 @@ def test_an_old_bundle_moves_no_flat_tag_of_another_upstream_host(
 
     assert push(3).code == push(2).code == 0
     with monkeypatch.context() as patch:
-        patch.setattr("airgap.isolated.rollback.STEPS", [SeedStep(), PushStep()])
-        work = standing_work(State(theirs.state), User.behind_this_process(), Progress())
+        patch.setattr("airgap.isolated.commands.rollback.STEPS", [SeedStep(), PushStep()])
+        work = load_context(State(theirs.state), User.behind_this_process(), Progress())
         rollback(work, lambda outcome: None)
     refused = push(1)
     assert refused.code == ExitCode.TRUST

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from airgap.errors import ExitCode
+from lab.parts import program
+from lab.run import run
+from lab.upstream import Upstream, Version
 from tests import forge
 from tests.integration.command import Outcome, airgap, started
 from tests.integration.faults import Exchange, Fault, FaultProxy, Request, flipped
 from tests.integration.tokens import Tokens
-from tests.lab.parts import program
-from tests.lab.run import run
-from tests.lab.upstream import Upstream, Version
 
 _LARGE = 6 << 20
 _BLOBS = 2 + 4

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from airgap.errors import ExitCode
+from lab.parts import program
+from lab.run import run
+from lab.upstream import Upstream
 from tests import forge
 from tests.integration.command import Outcome, airgap
 from tests.integration.faults import Exchange, Fault, FaultProxy, Request
-from tests.lab.parts import program
-from tests.lab.run import run
-from tests.lab.upstream import Upstream
 
 _LARGE = 3 << 20
 _NAMES = ("docker.io/lab/large:1", "ghcr.io/lab/small:1")

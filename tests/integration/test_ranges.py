@@ -20,9 +20,9 @@ from airgap.oci.manifest import Descriptor
 from airgap.oci.reference import Reference
 from airgap.oci.registries import Registries, RegistryConfig
 from airgap.oci.registry import RegistryClient
+from lab.upstream import Upstream
 from tests.integration.conftest import SINGLE
 from tests.integration.faults import Answer, Exchange, Fault, FaultProxy, answers, breaks_off
-from tests.lab.upstream import Upstream
 
 _START = 5_000
 

@@ -15,11 +15,11 @@ import trustme
 from airgap.oci.platform import parse_platform
 from airgap.oci.reference import parse_reference
 from airgap.spec.request_file import RequestedImage, RequestFile, add_to_request
+from lab.upstream import Upstream
 from tests.integration.command import Outcome, airgap
 from tests.integration.conftest import SINGLE
 from tests.integration.faults import Exchange, Fault, FaultProxy, Request
 from tests.integration.tokens import Tokens
-from tests.lab.upstream import Upstream
 
 _ACCOUNT = ("robot", "s3cret pass:word")
 _BASIC = "Basic " + base64.b64encode(":".join(_ACCOUNT).encode()).decode()

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import trustme
 
+from lab.publish import Image
+from lab.upstream import Upstream
 from tests.integration.command import Outcome, airgap
 from tests.integration.conftest import APP, SINGLE, LayerMaker
 from tests.integration.faults import Exchange, FaultProxy, answers
-from tests.lab.publish import Image
-from tests.lab.upstream import Upstream
 
 _NAME = "registry.example.test"
 

@@ -30,10 +30,10 @@ from airgap.spec.request_file import (
     add_to_request,
 )
 from airgap.store.store import Store
+from lab.upstream import Upstream
 from tests.integration.command import Outcome, airgap
 from tests.integration.site import Page, Site
 from tests.integration.website import website
-from tests.lab.upstream import Upstream
 
 TOKEN = "canary-83c1f0"
 # Loopback stands for the Internet, and another address of it for a private network.

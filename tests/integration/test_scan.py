@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
+from airgap.dockerfile.parse import parse_dockerfile
+from airgap.dockerfile.scan import Scan, scan_dockerfile
+from airgap.dockerfile.stages import BuildOptions
 from airgap.errors import UsageError
 from airgap.oci.platform import Platform, parse_platform
 from airgap.oci.reference import Reference, parse_reference
-from airgap.spec.dockerfile import parse_dockerfile
-from airgap.spec.scan import Scan, scan_dockerfile
-from airgap.spec.stages import BuildOptions
+from lab.parts import program
 from tests.integration.generated import Generator
-from tests.lab.parts import program
-from tests.unit.spec.corpus import CASES, PLATFORMS, Case
+from tests.unit.dockerfile.corpus import CASES, PLATFORMS, Case
 
 Answers = dict[tuple[str, str], dict[str, Any]]
 PAIRS = [

@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from lab import arm64, images, journey
+from lab.arm64_machine import Arm64Machine
+from lab.cache import say
+from lab.host import IsolatedHost
+from lab.machine import Machine
+from lab.medium import Medium
+from lab.prepare import ready
+from lab.upstream import Upstream
 from tests.campaigns.where import machine as this_machine
 from tests.campaigns.where import versions
-from tests.lab import arm64, images, journey
-from tests.lab.arm64_machine import Arm64Machine
-from tests.lab.cache import say
-from tests.lab.host import IsolatedHost
-from tests.lab.machine import Machine
-from tests.lab.medium import Medium
-from tests.lab.prepare import ready
-from tests.lab.upstream import Upstream
 from tests.readme import blocks
 
 _DRIVE = "/media/usb"

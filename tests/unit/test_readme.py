@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.lab import journey
+from lab import journey
 from tests.readme import README, section
 
 

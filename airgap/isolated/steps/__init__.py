@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from airgap.isolated.step import Step
 from airgap.isolated.steps.authorities import AuthoritiesStep
+from airgap.isolated.steps.base import Step
 from airgap.isolated.steps.builder import BuilderStep
 from airgap.isolated.steps.buildx import BuildxStep
 from airgap.isolated.steps.docker_mirror import DockerMirrorStep

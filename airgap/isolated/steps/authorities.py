@@ -12,10 +12,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from airgap.isolated import containers
-from airgap.isolated.registry_mirror import RegistryMirror
-from airgap.isolated.state import write_file
-from airgap.isolated.step import Finding, Step, Work
+from airgap.isolated.context import CheckResult, Context
+from airgap.isolated.host.files import write_file
+from airgap.isolated.services import containers
+from airgap.isolated.services.site_registry import RegistryMirror
+from airgap.isolated.steps.base import Step
 
 _DOCKER = Path("/etc/docker/certs.d")
 _SYSTEM = Path("/etc/ssl/certs")
@@ -28,24 +29,24 @@ class AuthoritiesStep(Step):
     needs_root = True
     needs_docker = False
 
-    def check(self, work: Work) -> Finding:
+    def check(self, work: Context) -> CheckResult:
         """Compares the files with what they should be."""
         wanted = _wanted(work)
         for path, data in wanted.items():
             if not path.exists() or path.read_bytes() != data:
-                return Finding(False, f"{path} is not as it should be")
+                return CheckResult(False, f"{path} is not as it should be")
         for path in _ours(work):
             if path not in wanted and path.exists():
-                return Finding(False, f"{path} is still there")
+                return CheckResult(False, f"{path} is still there")
         servers = ", ".join(server.address for server in containers.trusted_servers(work))
-        return Finding(True, f"Docker and buildx trust {servers or 'none of our own'}")
+        return CheckResult(True, f"Docker and buildx trust {servers or 'none of our own'}")
 
-    def places(self, work: Work) -> list[Path]:
+    def places(self, work: Context) -> list[Path]:
         """The files, and those of earlier registries."""
         ours = _ours(work)
         return [path for path in (*_places(work), *ours) if path in ours or _is_free(path)]
 
-    def apply(self, work: Work) -> None:
+    def apply(self, work: Context) -> None:
         """Writes them, and removes those of earlier registries."""
         wanted = _wanted(work)
         for path in _ours(work):
@@ -57,14 +58,14 @@ class AuthoritiesStep(Step):
             work.changes.add(self.name, str(path))
             write_file(path, data)
 
-    def undo(self, work: Work) -> None:
+    def undo(self, work: Context) -> None:
         """Removes them all."""
         for path in _ours(work):
             path.unlink(missing_ok=True)
         work.changes.remove_folders(self.name)
 
 
-def _wanted(work: Work) -> dict[Path, bytes]:
+def _wanted(work: Context) -> dict[Path, bytes]:
     """Path to content; files that somebody else has put there are left alone."""
     ours = _ours(work)
     return {
@@ -79,7 +80,7 @@ def _is_free(path: Path) -> bool:
     return not os.path.lexists(path)
 
 
-def _places(work: Work) -> dict[Path, Path]:
+def _places(work: Context) -> dict[Path, Path]:
     """Path to the file that it is a copy of."""
     places = {}
     for server in containers.trusted_servers(work):
@@ -96,6 +97,6 @@ def _in_docker(address: str) -> Path:
     return _DOCKER / address / "ca.crt"
 
 
-def _ours(work: Work) -> list[Path]:
+def _ours(work: Context) -> list[Path]:
     named = work.changes.of(AuthoritiesStep.name)
     return [Path(what) for what in named if not what.endswith("/")]

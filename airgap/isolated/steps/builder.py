@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from airgap.builder.containers import buildkit_version, wait_for_buildkit
-from airgap.isolated import containers
-from airgap.isolated.step import Finding, Step, Work
+from airgap.isolated.context import CheckResult, Context
+from airgap.isolated.services import containers
+from airgap.isolated.steps.base import Step
 
 
 class BuilderStep(Step):
@@ -13,16 +14,16 @@ class BuilderStep(Step):
     name = "builder"
     roles = ("builder",)
 
-    def check(self, work: Work) -> Finding:
+    def check(self, work: Context) -> CheckResult:
         """Asks both for their version, inside their containers."""
         for name in containers.BUILDERS:
             finding = containers.check_container(work, containers.builder_spec(work, name))
             if not finding.well:
-                return Finding(False, f"{name}: {finding.detail}")
+                return CheckResult(False, f"{name}: {finding.detail}")
             version = buildkit_version(work.engine, name)
-        return Finding(True, version)
+        return CheckResult(True, version)
 
-    def apply(self, work: Work) -> None:
+    def apply(self, work: Context) -> None:
         """Starts those that are not well; an older container is replaced and its cache is kept."""
         for name in containers.BUILDERS:
             spec = containers.builder_spec(work, name)
@@ -30,7 +31,7 @@ class BuilderStep(Step):
                 containers.run_container(work, spec)
             wait_for_buildkit(work.engine, name)
 
-    def undo(self, work: Work) -> None:
+    def undo(self, work: Context) -> None:
         """Removes the containers and their caches."""
         for name in containers.BUILDERS:
             work.engine.remove_container(name)

@@ -10,11 +10,14 @@ from pathlib import Path
 from airgap.bundle.contents import canonical
 from airgap.disk import copy_theirs
 from airgap.errors import HostError
-from airgap.isolated import loaded, old_docker
-from airgap.isolated.host import User, is_root, last_lines
-from airgap.isolated.state import write_file
-from airgap.isolated.step import Finding, Step, Work
-from airgap.isolated.users_docker import check_own_folder
+from airgap.isolated.context import CheckResult, Context
+from airgap.isolated.host import docker_cli
+from airgap.isolated.host.files import write_file
+from airgap.isolated.host.system import is_root, last_lines
+from airgap.isolated.host.user import User
+from airgap.isolated.services import docker_images
+from airgap.isolated.services.users_docker import check_own_folder
+from airgap.isolated.steps.base import Step
 from airgap.limits import LIMITS
 from airgap.oci.platform import native_platform
 
@@ -34,25 +37,25 @@ class BuildxStep(Step):
 
     name = "buildx"
 
-    def check(self, work: Work) -> Finding:
+    def check(self, work: Context) -> CheckResult:
         """Asks the docker command, as the user would."""
         version = _version_in_use(work.user)
         if not version:
-            problem = old_docker.problem(work.user) or "the docker command has no buildx"
-            return Finding(False, problem + _hint(work.user))
+            problem = docker_cli.problem(work.user) or "the docker command has no buildx"
+            return CheckResult(False, problem + _hint(work.user))
         carried = _carried_version(work)
         if carried is None:
-            return Finding(False, "not compared with the bundle's yet")
+            return CheckResult(False, "not compared with the bundle's yet")
         if version < carried:
             problem = f"buildx {_shown(version)} is older than {_shown(carried)}"
-            return Finding(False, problem + _hint(work.user))
-        return Finding(True, f"buildx {_shown(version)}")
+            return CheckResult(False, problem + _hint(work.user))
+        return CheckResult(True, f"buildx {_shown(version)}")
 
-    def places(self, work: Work) -> list[Path]:
+    def places(self, work: Context) -> list[Path]:
         """The plugin's folder, where root installs it for all."""
         return [_SYSTEM_FOLDER] if is_root() else []
 
-    def require(self, work: Work) -> None:
+    def require(self, work: Context) -> None:
         """The user has no plugin of their own that hides the bundle's.
 
         Raises:
@@ -69,12 +72,12 @@ class BuildxStep(Step):
             return
         problem = f"buildx {_shown(version)} is too old"
         if not version:
-            problem = old_docker.problem(user) or "docker buildx does not work"
-            if work.options.fix and problem == old_docker.problem(user):
+            problem = docker_cli.problem(user) or "docker buildx does not work"
+            if work.options.fix and problem == docker_cli.problem(user):
                 return
         raise HostError(problem + own, meaning="Nothing was changed.")
 
-    def apply(self, work: Work) -> None:
+    def apply(self, work: Context) -> None:
         """Puts the bundle's plugin in place, unless a newer one is there."""
         image = work.wanted.role("buildx")
         folder = _SYSTEM_FOLDER if is_root() else work.user.docker_folder / "cli-plugins"
@@ -91,7 +94,7 @@ class BuildxStep(Step):
         write_file(_note_path(work), canonical(note))
         _show(work)
 
-    def undo(self, work: Work) -> None:
+    def undo(self, work: Context) -> None:
         """Removes the plugin, and puts back the one that stood there before."""
         for text in work.changes.of(self.name):
             path = Path(text)
@@ -110,7 +113,7 @@ def _hint(user: User) -> str:
     return f"; remove {own}, which comes first" if own.exists() else ""
 
 
-def _show(work: Work) -> None:
+def _show(work: Context) -> None:
     """Has the user's docker command show the plugin, if it is one that hides it.
 
     Raises:
@@ -118,7 +121,7 @@ def _show(work: Work) -> None:
     """
     if _version_in_use(work.user):
         return
-    problem = old_docker.problem(work.user)
+    problem = docker_cli.problem(work.user)
     if not problem:
         return
     if not work.options.fix:
@@ -127,18 +130,18 @@ def _show(work: Work) -> None:
             remedy="set it, or have it set: give the same command again with --fix",
         )
     work.changes.add(BuildxStep.name, f"{_SHOWN_TO}{work.user.name}")
-    work.progress.message(f"changing {old_docker.config_path(work.user)}")
-    old_docker.show_all(work.user)
+    work.progress.message(f"changing {docker_cli.config_path(work.user)}")
+    docker_cli.show_all(work.user)
 
 
-def _hide_again(work: Work, name: str) -> None:
+def _hide_again(work: Context, name: str) -> None:
     try:
-        old_docker.take_back(User.called(name))
+        docker_cli.take_back(User.called(name))
     except HostError as error:
         work.progress.message(f"left as it is: {error.message}")
 
 
-def _plugin_bytes(work: Work) -> bytes:
+def _plugin_bytes(work: Context) -> bytes:
     """The plugin's program, read out of its image by way of Docker."""
     from airgap.isolated.steps.load import load_image
 
@@ -149,13 +152,13 @@ def _plugin_bytes(work: Work) -> bytes:
     native = work.engine_id(image, native_platform())
     data = work.engine.read_file(native, [_IN_IMAGE], LIMITS.plugin_bytes)
     if not was_there:
-        loaded.unload(work, image.reference.familiar)
+        docker_images.unload(work, image.reference.familiar)
     if data is None:
         raise HostError(f"{image.reference.familiar} has no file {_IN_IMAGE}")
     return data
 
 
-def _put_in_place(work: Work, candidate: Path, path: Path) -> None:
+def _put_in_place(work: Context, candidate: Path, path: Path) -> None:
     if os.path.lexists(path) and str(path) not in work.changes.of(BuildxStep.name):
         _kept_copy(work).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         copy_theirs(path, _kept_copy(work))
@@ -164,7 +167,7 @@ def _put_in_place(work: Work, candidate: Path, path: Path) -> None:
     candidate.replace(path)
 
 
-def _carried_version(work: Work) -> Version | None:
+def _carried_version(work: Context) -> Version | None:
     """The version in the bundle's image, as it was found when the image was looked into."""
     if "buildx" not in work.wanted.roles:
         return _OLDEST
@@ -199,9 +202,9 @@ def _shown(version: Version) -> str:
     return ".".join(map(str, version))
 
 
-def _note_path(work: Work) -> Path:
+def _note_path(work: Context) -> Path:
     return work.state.config / "buildx.json"
 
 
-def _kept_copy(work: Work) -> Path:
+def _kept_copy(work: Context) -> Path:
     return work.state.replaced / _PLUGIN

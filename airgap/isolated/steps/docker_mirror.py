@@ -16,11 +16,12 @@ from typing import Any
 
 from airgap.disk import copy_theirs, write_theirs
 from airgap.errors import HostError
-from airgap.isolated import dockerd
-from airgap.isolated.host import has_systemd
-from airgap.isolated.registry_mirror import RegistryMirror
-from airgap.isolated.state import not_writable
-from airgap.isolated.step import Finding, Step, Work
+from airgap.isolated.context import CheckResult, Context
+from airgap.isolated.host import dockerd
+from airgap.isolated.host.files import not_writable
+from airgap.isolated.host.system import has_systemd
+from airgap.isolated.services.site_registry import RegistryMirror
+from airgap.isolated.steps.base import Step
 
 _CONFIG = dockerd.DEFAULT_CONFIG
 _KEY = "registry-mirrors"
@@ -34,28 +35,28 @@ class DockerMirrorStep(Step):
     name = "docker-mirror"
     needs_root = True
 
-    def check(self, work: Work) -> Finding:
+    def check(self, work: Context) -> CheckResult:
         """Asks dockerd for its mirrors, and looks into its file for the time after a restart."""
         if not _is_wanted(work):
             if _knows_own_mirror(work):
-                return Finding(False, f"{_CONFIG} still names this host's mirror")
-            return Finding(True, _told(work))
+                return CheckResult(False, f"{_CONFIG} still names this host's mirror")
+            return CheckResult(True, _told(work))
         url, number = _url(work), dockerd.process()
         file = dockerd.config_file(number)
         lasting = dockerd.states_on_its_command_line(number, url) or url in _mirrors(file)
         if lasting and url in work.engine.registry_mirrors():
-            return Finding(True, "dockerd asks the mirror for images of Docker Hub")
+            return CheckResult(True, "dockerd asks the mirror for images of Docker Hub")
         if problem := _foreign_file(work, file):
-            return Finding(False, problem, _by_hand(url, file))
+            return CheckResult(False, problem, _by_hand(url, file))
         if not lasting:
-            return Finding(False, f"{_CONFIG} does not name {url}")
-        return Finding(False, f"dockerd does not know {url}")
+            return CheckResult(False, f"{_CONFIG} does not name {url}")
+        return CheckResult(False, f"dockerd does not know {url}")
 
-    def places(self, work: Work) -> list[Path]:
+    def places(self, work: Context) -> list[Path]:
         """The file, where it is to be changed."""
         return [_CONFIG] if _is_wanted(work) else []
 
-    def require(self, work: Work) -> None:
+    def require(self, work: Context) -> None:
         """What dockerd reads can be read, changed, and read again by it.
 
         Raises:
@@ -80,7 +81,7 @@ class DockerMirrorStep(Step):
                 remedy=f"correct it, or leave dockerd as it is: {_LEFT_ALONE}",
             )
 
-    def apply(self, work: Work) -> None:
+    def apply(self, work: Context) -> None:
         """Adds the mirror to dockerd's file and has it read again.
 
         Raises:
@@ -108,7 +109,7 @@ class DockerMirrorStep(Step):
                 "docker pull and buildx use it now"
             )
 
-    def _add(self, work: Work) -> None:
+    def _add(self, work: Context) -> None:
         after = _with_mirror(work, _read(_CONFIG))
         work.changes.make_folder(self.name, _CONFIG.parent)
         if _CONFIG.exists() and not _kept_copy(work).exists():
@@ -116,18 +117,18 @@ class DockerMirrorStep(Step):
         work.changes.add(self.name, _url(work))
         _write(_bytes(after))
 
-    def undo(self, work: Work) -> None:
+    def undo(self, work: Context) -> None:
         """Takes the mirror out of dockerd's file."""
         _forget_own_mirror(work)
         work.changes.remove_folders(self.name)
 
 
-def _is_wanted(work: Work) -> bool:
+def _is_wanted(work: Context) -> bool:
     """Whether dockerd is to ask this host's mirror."""
     return work.settings.docker_mirror and not work.settings.registry_mirror
 
 
-def _told(work: Work) -> str:
+def _told(work: Context) -> str:
     """What takes the place of that."""
     mirror = RegistryMirror.of(work.settings)
     if mirror is not None:
@@ -135,7 +136,7 @@ def _told(work: Work) -> str:
     return f"dockerd is left as it is ({_LEFT_ALONE})"
 
 
-def _foreign_file(work: Work, file: Path) -> str:
+def _foreign_file(work: Context, file: Path) -> str:
     """Why dockerd's file is not ours to change; empty if it is the usual one."""
     if work.engine.is_rootless():
         return "this Docker runs without root, and reads a configuration in its user's home"
@@ -150,29 +151,29 @@ def _by_hand(url: str, file: Path) -> str:
     )
 
 
-def _with_mirror(work: Work, config: dict[str, Any]) -> dict[str, Any]:
+def _with_mirror(work: Context, config: dict[str, Any]) -> dict[str, Any]:
     url = _url(work)
     others = [mirror for mirror in config.get(_KEY) or () if mirror not in _ours(work)]
     return config | {_KEY: [*(one for one in others if one.rstrip("/") != url), url]}
 
 
-def _forget_own_mirror(work: Work) -> None:
+def _forget_own_mirror(work: Context) -> None:
     if _knows_own_mirror(work):
         _take_out(work)
         _reload()
 
 
-def _knows_own_mirror(work: Work) -> bool:
+def _knows_own_mirror(work: Context) -> bool:
     return any(mirror in _ours(work) for mirror in _mirrors(_CONFIG))
 
 
-def _take_out(work: Work) -> None:
+def _take_out(work: Context) -> None:
     config = _read(_CONFIG)
     others = [mirror for mirror in config.pop(_KEY, None) or () if mirror not in _ours(work)]
     _restore(config | ({_KEY: others} if others else {}), _kept_copy(work))
 
 
-def _ours(work: Work) -> list[str]:
+def _ours(work: Context) -> list[str]:
     """The mirrors that we have put into dockerd's file, at whatever port."""
     return [what for what in work.changes.of(DockerMirrorStep.name) if not what.endswith("/")]
 
@@ -193,11 +194,11 @@ def _without_empty(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key != _KEY or value}
 
 
-def _kept_copy(work: Work) -> Path:
+def _kept_copy(work: Context) -> Path:
     return work.state.replaced / _CONFIG.name
 
 
-def _keep(work: Work) -> None:
+def _keep(work: Context) -> None:
     copy = _kept_copy(work)
     try:
         copy.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -206,7 +207,7 @@ def _keep(work: Work) -> None:
         raise not_writable(copy, error) from error
 
 
-def _url(work: Work) -> str:
+def _url(work: Context) -> str:
     return f"http://{work.settings.mirror}"
 
 
@@ -282,7 +283,7 @@ def _systemctl(verb: str) -> None:
         raise HostError(f"{' '.join(command)} failed: {done.stderr.strip()}")
 
 
-def _wait_until_known(work: Work) -> None:
+def _wait_until_known(work: Context) -> None:
     deadline = time.monotonic() + _PATIENCE
     while _url(work) not in work.engine.registry_mirrors():
         if time.monotonic() > deadline:

@@ -6,12 +6,14 @@ import shutil
 from pathlib import Path
 
 from airgap.errors import HostError
-from airgap.isolated import binfmt, keeper
-from airgap.isolated.containers import BUILDERS
-from airgap.isolated.host import has_systemd
-from airgap.isolated.running import let_builds_end
-from airgap.isolated.state import write_file
-from airgap.isolated.step import Finding, Step, Work
+from airgap.isolated.context import CheckResult, Context
+from airgap.isolated.host import binfmt
+from airgap.isolated.host.files import write_file
+from airgap.isolated.host.system import has_systemd
+from airgap.isolated.services import binfmt_container
+from airgap.isolated.services.containers import BUILDERS
+from airgap.isolated.services.drain import let_builds_end
+from airgap.isolated.steps.base import Step
 from airgap.limits import LIMITS
 from airgap.oci.digest import hex_of
 from airgap.oci.platform import Platform, native_platform
@@ -29,26 +31,26 @@ class EmulatorStep(Step):
     name = "emulator"
     needs_root = True
 
-    def check(self, work: Work) -> Finding:
+    def check(self, work: Context) -> CheckResult:
         """Runs a small program of each platform."""
         platforms = _emulated(work)
         for platform in platforms:
             problem = binfmt.problem_with(platform, work.state.scratch)
             if problem:
-                return Finding(False, f"{platform}: {problem}{_culprits(platform)}")
+                return CheckResult(False, f"{platform}: {problem}{_culprits(platform)}")
             ours = binfmt.registered_by_us(platform)
             if ours is not None and ours != _path(work, platform):
-                return Finding(False, f"{platform}: another bundle's emulator is registered")
+                return CheckResult(False, f"{platform}: another bundle's emulator is registered")
         if not self._survives_reboot(work):
-            return Finding(False, "the registration would not survive a reboot")
-        return Finding(True, _summary(work, platforms))
+            return CheckResult(False, "the registration would not survive a reboot")
+        return CheckResult(True, _summary(work, platforms))
 
-    def places(self, work: Work) -> list[Path]:
+    def places(self, work: Context) -> list[Path]:
         """Where the emulators are, and what registers them at boot."""
         rules = [_SYSTEMD_RULES] if has_systemd() else []
         return [FOLDER, *rules] if _emulated(work) else []
 
-    def require(self, work: Work) -> None:
+    def require(self, work: Context) -> None:
         """The kernel has a table of foreign program formats.
 
         Raises:
@@ -58,7 +60,7 @@ class EmulatorStep(Step):
         if _emulated(work):
             binfmt.check_table()
 
-    def apply(self, work: Work) -> None:
+    def apply(self, work: Context) -> None:
         """Registers qemu for those platforms that do not run, and makes that last."""
         binfmt.mount_table()
         ours = {platform: binfmt.registered_by_us(platform) for platform in _emulated(work)}
@@ -76,9 +78,9 @@ class EmulatorStep(Step):
             if old.is_dir() and old != _image_folder(work):
                 shutil.rmtree(old)
 
-    def undo(self, work: Work) -> None:
+    def undo(self, work: Context) -> None:
         """Takes its registrations, files and container away."""
-        work.engine.remove_container(keeper.NAME)
+        work.engine.remove_container(binfmt_container.NAME)
         if not work.changes.of(self.name):
             return
         binfmt.unregister_ours()
@@ -87,7 +89,7 @@ class EmulatorStep(Step):
             shutil.rmtree(FOLDER)
         work.changes.remove_folders(self.name)
 
-    def _register(self, work: Work, platform: Platform) -> str:
+    def _register(self, work: Context, platform: Platform) -> str:
         """Registers the bundle's qemu for one platform, and returns the rule."""
         image = work.wanted.role("emulator")
         path = _path(work, platform)
@@ -105,25 +107,25 @@ class EmulatorStep(Step):
             write_file(path, qemu, 0o755)
         return binfmt.register(platform, path, work.state.scratch)
 
-    def _make_last(self, work: Work) -> None:
+    def _make_last(self, work: Context) -> None:
         if has_systemd():
             work.changes.make_folder(self.name, _SYSTEMD_RULES.parent)
             write_file(_SYSTEMD_RULES, _RULES.read_bytes())
         elif _RULES.read_bytes():
-            keeper.run(work, FOLDER, _RULES)
+            binfmt_container.run(work, FOLDER, _RULES)
 
-    def _survives_reboot(self, work: Work) -> bool:
+    def _survives_reboot(self, work: Context) -> bool:
         """Whether what we registered is registered again; other people's is their own matter."""
         if not any(binfmt.registered_by_us(platform) for platform in _emulated(work)):
             return True
         if has_systemd():
             return _SYSTEMD_RULES.exists()
         return _RULES.exists() and not work.engine.container_problem(
-            keeper.spec(work, FOLDER, _RULES)
+            binfmt_container.spec(work, FOLDER, _RULES)
         )
 
 
-def _emulated(work: Work) -> list[Platform]:
+def _emulated(work: Context) -> list[Platform]:
     """One foreign platform for each architecture that there is a test program for."""
     by_architecture = {
         platform.architecture: platform
@@ -142,16 +144,16 @@ def _culprits(platform: Platform) -> str:
     return f"; registered by others: {', '.join(others)}" if others else ""
 
 
-def _summary(work: Work, platforms: list[Platform]) -> str:
+def _summary(work: Context, platforms: list[Platform]) -> str:
     unknown = [one for one in work.wanted.emulated(native_platform()) if not binfmt.is_known(one)]
     runs = f"runs {', '.join(map(str, platforms))}" if platforms else "nothing to emulate"
     return runs + (f"; not emulated: {', '.join(map(str, unknown))}" if unknown else "")
 
 
-def _image_folder(work: Work) -> Path:
+def _image_folder(work: Context) -> Path:
     return FOLDER / hex_of(work.wanted.role("emulator").digest)[:16]
 
 
-def _path(work: Work, platform: Platform) -> Path:
+def _path(work: Context, platform: Platform) -> Path:
     """Where the bundle's emulator for a platform is kept, and how it is called."""
     return _image_folder(work) / binfmt.qemu_name(platform)

@@ -8,12 +8,15 @@ from airgap.builder import instance
 from airgap.builder.config import HEADER, buildkitd_toml
 from airgap.builder.instance import BuilderNode, local_node
 from airgap.errors import HostError
-from airgap.isolated import old_docker
-from airgap.isolated.containers import BUILDER, REPLAYER, mirror_servers, registry_servers
-from airgap.isolated.host import User, last_lines, read_regular
-from airgap.isolated.nodes import Node, nodes
-from airgap.isolated.step import Finding, Step, Work
-from airgap.isolated.users_docker import check_own_folder, check_user, selected_context
+from airgap.isolated.context import CheckResult, Context
+from airgap.isolated.host import docker_cli
+from airgap.isolated.host.files import read_regular
+from airgap.isolated.host.system import last_lines
+from airgap.isolated.host.user import User
+from airgap.isolated.nodes.registered import Node, nodes
+from airgap.isolated.services.containers import BUILDER, REPLAYER, mirror_servers, registry_servers
+from airgap.isolated.services.users_docker import check_own_folder, check_user, selected_context
+from airgap.isolated.steps.base import Step
 from airgap.limits import LIMITS
 from airgap.oci.platform import native_platform
 
@@ -30,24 +33,24 @@ class EnableStep(Step):
 
     name = "enable"
 
-    def check(self, work: Work) -> Finding:
+    def check(self, work: Context) -> CheckResult:
         """Asks buildx, as the user."""
         user = work.user
         for name in _INSTANCES:
             if problem := instance.problem(user.run, name, builder_nodes(work, name)):
                 context = selected_context(user)
-                return Finding(
+                return CheckResult(
                     False,
                     f"{user.name}: {problem}" + (f" ({context})" if context else ""),
                     f"as {user.name}: docker context use default" if context else "",
                 )
         if work.options.select and instance.selected(user.run) != instance.INSTANCE:
-            return Finding(False, f"{user.name} has another builder selected")
+            return CheckResult(False, f"{user.name} has another builder selected")
         if _defaults(user) not in (_wanted_defaults(work), _THEIRS):
-            return Finding(False, f"{_path(user)} is not as it should be")
-        return Finding(True, f"{user.name} has the builder {instance.INSTANCE!r}")
+            return CheckResult(False, f"{_path(user)} is not as it should be")
+        return CheckResult(True, f"{user.name} has the builder {instance.INSTANCE!r}")
 
-    def require(self, work: Work) -> None:
+    def require(self, work: Context) -> None:
         """The user can write where buildx keeps its files, and has no such builder of their own.
 
         Raises:
@@ -59,7 +62,7 @@ class EnableStep(Step):
         for name in _INSTANCES:
             instance.check_name(user.run, name, builder_nodes(work, name))
 
-    def apply(self, work: Work) -> None:
+    def apply(self, work: Context) -> None:
         """Creates the instances, and selects the first unless the user has chosen another."""
         user = work.user
         chosen = instance.selected(user.run)
@@ -78,7 +81,7 @@ class EnableStep(Step):
             instance.select(user.run)
         _write_defaults(work)
 
-    def undo(self, work: Work) -> None:
+    def undo(self, work: Context) -> None:
         """Does so for every user who got them by way of root and still has an account."""
         for name in work.changes.of(self.name):
             try:
@@ -87,7 +90,7 @@ class EnableStep(Step):
                 work.progress.message(f"left as it is: {error.message}")
 
 
-def enable(work: Work) -> Finding:
+def enable(work: Context) -> CheckResult:
     """Gives the user what they need; without root, for themselves.
 
     Raises:
@@ -108,11 +111,11 @@ def enable(work: Work) -> Finding:
 def _check_buildx(user: User) -> None:
     if user.run(["docker", "buildx", "version"]).returncode == 0:
         return
-    if problem := old_docker.problem(user):
+    if problem := docker_cli.problem(user):
         raise HostError(problem, remedy="set it, then give the same command again")
 
 
-def builder_nodes(work: Work, name: str) -> list[BuilderNode]:
+def builder_nodes(work: Context, name: str) -> list[BuilderNode]:
     """Where a user's instance leads: to this host's builder, then to its nodes.
 
     With nodes each platform is given to one of them. Else buildx would ask all of them what they
@@ -138,7 +141,7 @@ def _builder_node(node: Node, name: str) -> BuilderNode:
     )
 
 
-def disable(work: Work, user: User) -> None:
+def disable(work: Context, user: User) -> None:
     """Removes a user's instances, and the defaults if we wrote them.
 
     Raises:
@@ -153,7 +156,7 @@ def disable(work: Work, user: User) -> None:
         user.run(["rm", "-f", str(_path(user))])
 
 
-def _write_defaults(work: Work) -> None:
+def _write_defaults(work: Context) -> None:
     user = work.user
     if _defaults(user) == _THEIRS:
         work.progress.message(f"{_path(user)} is {user.name}'s own and was left as it is")
@@ -181,7 +184,7 @@ def _defaults(user: User) -> str:
     return data.decode() if data.startswith(HEADER.encode()) else _THEIRS
 
 
-def _wanted_defaults(work: Work) -> str:
+def _wanted_defaults(work: Context) -> str:
     # The bridge first: there a builder has its network, and loopback is its own.
     mirrors = mirror_servers(work)[::-1]
     return buildkitd_toml(work.wanted.hosts, mirrors, registry_servers(work))

@@ -6,12 +6,13 @@ loopback. The registry keeps nothing in memory, so that each sees at once what t
 
 from __future__ import annotations
 
-from airgap.isolated import containers
-from airgap.isolated.accounts import count, prepare
-from airgap.isolated.authority import certificate_problem, certified_until, certify
-from airgap.isolated.containers import MIRROR_TLS, REGISTRY_TLS
-from airgap.isolated.registry_probe import wait_until_served, wants_account
-from airgap.isolated.step import Finding, Step, Work
+from airgap.isolated.context import CheckResult, Context
+from airgap.isolated.host.registry_probe import wait_until_served, wants_account
+from airgap.isolated.services import containers
+from airgap.isolated.services.containers import MIRROR_TLS, REGISTRY_TLS
+from airgap.isolated.state.accounts import count, prepare
+from airgap.isolated.state.local_ca import certificate_problem, certified_until, certify
+from airgap.isolated.steps.base import Step
 
 _NAMES = (MIRROR_TLS, REGISTRY_TLS)
 
@@ -22,25 +23,25 @@ class ListenStep(Step):
     name = "listen"
     roles = ("registry",)
 
-    def check(self, work: Work) -> Finding:
+    def check(self, work: Context) -> CheckResult:
         """Asks both as another machine would."""
         address, servers = work.settings.listen, containers.listening(work)
         if left := [name for name in _NAMES if name not in servers and work.engine.is_ours(name)]:
-            return Finding(False, f"{', '.join(left)} still there")
+            return CheckResult(False, f"{', '.join(left)} still there")
         if not address:
-            return Finding(True, "this host alone is served")
+            return CheckResult(True, "this host alone is served")
         if problem := certificate_problem(work.state, address):
-            return Finding(False, problem)
+            return CheckResult(False, problem)
         for name, server in servers.items():
             finding = containers.check_container(work, containers.listening_spec(work, name))
             if not finding.well:
-                return Finding(False, f"{name}: {finding.detail}")
+                return CheckResult(False, f"{name}: {finding.detail}")
             if not wants_account(server.address, server.ca):
-                return Finding(False, f"{server.address} does not answer with TLS")
+                return CheckResult(False, f"{server.address} does not answer with TLS")
         until, who = certified_until(work.state), count(work.state)
-        return Finding(True, f"{address} serves {who}, certificate until {until:%F}")
+        return CheckResult(True, f"{address} serves {who}, certificate until {until:%F}")
 
-    def apply(self, work: Work) -> None:
+    def apply(self, work: Context) -> None:
         """Makes what is needed and starts what is to listen, and removes what is not."""
         address, servers = work.settings.listen, containers.listening(work)
         for name in _NAMES:
@@ -55,7 +56,7 @@ class ListenStep(Step):
             containers.run_container(work, containers.listening_spec(work, name))
             wait_until_served(server.address, work.engine, name, server.ca)
 
-    def undo(self, work: Work) -> None:
+    def undo(self, work: Context) -> None:
         """Removes the containers; accounts and authority stay."""
         for name in _NAMES:
             work.engine.remove_container(name)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import HostError, NotFoundError
-from airgap.isolated import loaded
-from airgap.isolated.registry_mirror import RegistryMirror, fetch
-from airgap.isolated.step import Finding, Step, Work
+from airgap.isolated.context import CheckResult, Context
+from airgap.isolated.services import docker_images
+from airgap.isolated.services.site_registry import RegistryMirror, fetch
+from airgap.isolated.steps.base import Step
 from airgap.oci.platform import Platform, native_platform
 from airgap.store.check import problem_with
 from airgap.store.export import export
@@ -18,25 +19,25 @@ class LoadStep(Step):
     name = "load"
     roles = ("registry", "builder")
 
-    def check(self, work: Work) -> Finding:
+    def check(self, work: Context) -> CheckResult:
         """Docker knows each image under its very id."""
         wanted = _wanted(work)
         for image, platform in wanted.items():
             if not work.engine_id(image, platform):
-                return Finding(False, f"Docker has not {image.reference.familiar}")
-        return Finding(True, f"{len(wanted)} images in Docker")
+                return CheckResult(False, f"Docker has not {image.reference.familiar}")
+        return CheckResult(True, f"{len(wanted)} images in Docker")
 
-    def apply(self, work: Work) -> None:
+    def apply(self, work: Context) -> None:
         """Loads those that are missing."""
         for image, platform in _wanted(work).items():
             bring_image(work, image, platform)
 
-    def undo(self, work: Work) -> None:
+    def undo(self, work: Context) -> None:
         """Removes the images that it loaded."""
-        loaded.unload_all(work)
+        docker_images.unload_all(work)
 
 
-def bring_image(work: Work, image: ImageEntry, platform: Platform | None) -> None:
+def bring_image(work: Context, image: ImageEntry, platform: Platform | None) -> None:
     """Loads an image, unless Docker has it.
 
     Args:
@@ -60,7 +61,7 @@ def bring_image(work: Work, image: ImageEntry, platform: Platform | None) -> Non
         load_image(work, image, platform)
 
 
-def load_image(work: Work, image: ImageEntry, platform: Platform | None) -> None:
+def load_image(work: Context, image: ImageEntry, platform: Platform | None) -> None:
     """Brings an image of the mirror into Docker's own store, as `docker load` does.
 
     Args:
@@ -79,7 +80,7 @@ def load_image(work: Work, image: ImageEntry, platform: Platform | None) -> None
     if mirror is not None and problem_with(work.state.mirror, image, tags=tags):
         fetch(work, mirror, image)
     had = work.engine.image_platform(name)
-    loaded.note(work, image)
+    docker_images.note(work, image)
     work.progress.message(f"loading {name} into Docker")
     wanted = [one for one in (platform or had, native_platform()) if one]
     preferred = [chosen for one in wanted if (chosen := image.chosen_for(one))]
@@ -89,16 +90,16 @@ def load_image(work: Work, image: ImageEntry, platform: Platform | None) -> None
             f"Docker has another image than {image.digest} under the name {name}",
             meaning="It was loaded, and is not what the bundle holds.",
         )
-    loaded.drop_unneeded(work)
+    docker_images.drop_unneeded(work)
 
 
-def _wanted(work: Work) -> dict[ImageEntry, Platform | None]:
+def _wanted(work: Context) -> dict[ImageEntry, Platform | None]:
     """The images, and for which platform: our containers are this host's own."""
     roles = ["registry", "builder"]
     if work.wanted.emulated(native_platform()):
         roles.append("emulator")
     # Those that an earlier install loaded are kept up to date.
-    earlier = [name for name in loaded.names(work) if work.wanted.has(name)]
+    earlier = [name for name in docker_images.names(work) if work.wanted.has(name)]
     named = [work.wanted.image(name) for name in (*work.options.load, *earlier)]
     return {
         **dict.fromkeys(named),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from airgap.isolated import containers
-from airgap.isolated.registry_mirror import RegistryMirror
-from airgap.isolated.registry_probe import served_digest, wait_until_served
-from airgap.isolated.step import Finding, Step, Work
+from airgap.isolated.context import CheckResult, Context
+from airgap.isolated.host.registry_probe import served_digest, wait_until_served
+from airgap.isolated.services import containers
+from airgap.isolated.services.site_registry import RegistryMirror
+from airgap.isolated.steps.base import Step
 from airgap.store.layout import mirror_repositories
 
 
@@ -15,12 +16,12 @@ class MirrorStep(Step):
     name = "mirror"
     roles = ("registry",)
 
-    def check(self, work: Work) -> Finding:
+    def check(self, work: Context) -> CheckResult:
         """Asks the mirror for every image; that of somebody else is the push step's."""
         if work.settings.registry_mirror:
             if work.engine.is_ours(containers.MIRROR):
-                return Finding(False, f"{containers.MIRROR} is still there")
-            return Finding(True, f"{RegistryMirror.of(work.settings)} is the mirror")
+                return CheckResult(False, f"{containers.MIRROR} is still there")
+            return CheckResult(True, f"{RegistryMirror.of(work.settings)} is the mirror")
         finding = containers.check_container(work, containers.mirror_spec(work))
         if not finding.well:
             return finding
@@ -32,10 +33,10 @@ class MirrorStep(Step):
                 served = served_digest(work.settings.mirror, repository, target)
                 if served != image.digest:
                     name = image.reference.familiar
-                    return Finding(False, f"{name} is served as {served or 'nothing'}")
-        return Finding(True, f"{work.settings.mirror} serves {len(work.wanted.images)} images")
+                    return CheckResult(False, f"{name} is served as {served or 'nothing'}")
+        return CheckResult(True, f"{work.settings.mirror} serves {len(work.wanted.images)} images")
 
-    def apply(self, work: Work) -> None:
+    def apply(self, work: Context) -> None:
         """Starts it, or removes it where somebody's registry takes its place."""
         if work.settings.registry_mirror:
             work.engine.remove_container(containers.MIRROR)
@@ -44,6 +45,6 @@ class MirrorStep(Step):
         containers.run_container(work, containers.mirror_spec(work))
         wait_until_served(work.settings.mirror, work.engine, containers.MIRROR)
 
-    def undo(self, work: Work) -> None:
+    def undo(self, work: Context) -> None:
         """Removes it; the storage is the seed step's."""
         work.engine.remove_container(containers.MIRROR)

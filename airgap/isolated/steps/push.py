@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass
 
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import HostError, NotFoundError, TrustError
-from airgap.isolated import registry_mirror
-from airgap.isolated.push import Push, Tally, Target, plan, served
-from airgap.isolated.registry_mirror import RegistryMirror
-from airgap.isolated.registry_tags import note_tags, noted_tags
-from airgap.isolated.step import Finding, Step, Work
+from airgap.isolated.context import CheckResult, Context
+from airgap.isolated.services import site_registry
+from airgap.isolated.services.image_pusher import Push, Tally, Target, plan, served
+from airgap.isolated.services.site_registry import RegistryMirror
+from airgap.isolated.state.registry_tags import note_tags, noted_tags
+from airgap.isolated.steps.base import Step
 from airgap.oci.manifest import Index, Manifest
 from airgap.oci.tree import documents_of
 from airgap.progress import format_bytes
@@ -44,21 +45,21 @@ class PushStep(Step):
     Other hosts set its tags too: see `registry_tags`.
     """
 
-    name = registry_mirror.STEP
+    name = site_registry.STEP
     needs_docker = False
 
-    def check(self, work: Work) -> Finding:
+    def check(self, work: Context) -> CheckResult:
         """Asks the registry for every image, and for each of its platforms.
 
         In an install it notes the tags that are well: they are this host's too, whoever set them.
         """
         mirror = RegistryMirror.of(work.settings)
         if mirror is None:
-            return Finding(True, "no registry was named: this host holds the images")
+            return CheckResult(True, "no registry was named: this host holds the images")
         seen = _look(work, mirror)
         if seen.lacking:
             few = _names(seen.lacking)
-            return Finding(False, f"{mirror} lacks {len(seen.lacking)} images, such as {few}")
+            return CheckResult(False, f"{mirror} lacks {len(seen.lacking)} images, such as {few}")
         if work.bundle is not None:
             own = [target for target in seen.well if target not in seen.foreign]
             _note(work, mirror, [(target, [target.digest]) for target in own])
@@ -66,9 +67,9 @@ class PushStep(Step):
         note = f", {rewritten} of them with rewritten indexes" if rewritten else ""
         if seen.foreign:
             note += f"; tags that others have set there: {_names(seen.foreign)}"
-        return Finding(True, f"{mirror} serves {len(seen.well)} images{note}")
+        return CheckResult(True, f"{mirror} serves {len(seen.well)} images{note}")
 
-    def apply(self, work: Work) -> None:
+    def apply(self, work: Context) -> None:
         """Pushes what it lacks, each blob read once from the medium."""
         mirror = RegistryMirror.of(work.settings)
         if mirror is None:
@@ -88,14 +89,14 @@ class PushStep(Step):
         work.counts[self.name] = asdict(tally)
         _tell(work, mirror, seen.lacking, tally)
 
-    def undo(self, work: Work) -> None:
+    def undo(self, work: Context) -> None:
         """Says what stays: the registry is not this host's."""
         for name in work.changes.of(self.name):
             mirror = RegistryMirror.called(name, None)
             work.progress.message(f"left as they are: the images in {mirror}")
 
 
-def _look(work: Work, mirror: RegistryMirror) -> _Look:
+def _look(work: Context, mirror: RegistryMirror) -> _Look:
     """Asks the registry for all of it."""
     noted = noted_tags(work.state)
     targets = [_target(work, mirror, image) for image in work.wanted.images.values()]
@@ -113,14 +114,16 @@ def _look(work: Work, mirror: RegistryMirror) -> _Look:
     return look
 
 
-def _may_move(work: Work, target: Target, tag: str, noted: Sequence[str]) -> bool:
+def _may_move(work: Context, target: Target, tag: str, noted: Sequence[str]) -> bool:
     """Whether a tag is there not at all, or may be moved from what it means."""
     if not tag or tag in noted:
         return True
     return work.moves is not None and work.moves.allow(mirror_name(target.image.reference), tag)
 
 
-def _note(work: Work, mirror: RegistryMirror, tags: Iterable[tuple[Target, Sequence[str]]]) -> None:
+def _note(
+    work: Context, mirror: RegistryMirror, tags: Iterable[tuple[Target, Sequence[str]]]
+) -> None:
     """Notes what tags of images mean."""
     if work.state.writable:
         own = {_tag_of(mirror, one): each for one, each in tags if one.image.reference.own_tag}
@@ -138,7 +141,7 @@ def _tag_of(mirror: RegistryMirror, target: Target) -> str:
     return f"{tag} of {mirror_host(reference.host)}" if mirror.flat else tag
 
 
-def check_tags(work: Work) -> None:
+def check_tags(work: Context) -> None:
     """The tags that a new bundle has to have in somebody's registry may be moved.
 
     Raises:
@@ -166,7 +169,7 @@ def _names(targets: Sequence[Target]) -> str:
     return ", ".join(few) + (f" and {len(targets) - _FEW} more" if len(targets) > _FEW else "")
 
 
-def _target(work: Work, mirror: RegistryMirror, image: ImageEntry) -> Target:
+def _target(work: Context, mirror: RegistryMirror, image: ImageEntry) -> Target:
     """What the registry is to hold, as it follows from what is here of an image."""
     return plan(
         image,
@@ -178,7 +181,7 @@ def _target(work: Work, mirror: RegistryMirror, image: ImageEntry) -> Target:
     )
 
 
-def _documents(work: Work, image: ImageEntry) -> Mapping[str, Manifest | Index]:
+def _documents(work: Context, image: ImageEntry) -> Mapping[str, Manifest | Index]:
     """What is carried of an image: by this bundle, and by those before."""
     found: dict[str, Manifest | Index] = {}
     with suppress(NotFoundError):
@@ -193,7 +196,7 @@ def _documents(work: Work, image: ImageEntry) -> Mapping[str, Manifest | Index]:
     return found
 
 
-def _read(work: Work, digest: str) -> Iterable[bytes | memoryview]:
+def _read(work: Context, digest: str) -> Iterable[bytes | memoryview]:
     """The bytes of a blob, from the bundle that is being installed or of an earlier one."""
     if work.bundle is not None and digest in work.bundle.archive.blobs:
         archive = work.bundle.archive
@@ -205,7 +208,7 @@ def _is_rewritten(target: Target) -> bool:
     return target.digest != target.image.digest
 
 
-def _tell(work: Work, mirror: RegistryMirror, pushed: Sequence[Target], tally: Tally) -> None:
+def _tell(work: Context, mirror: RegistryMirror, pushed: Sequence[Target], tally: Tally) -> None:
     say = work.progress.message
     say(
         f"pushed {tally.pushed} blobs ({format_bytes(tally.bytes)}) to {mirror}; {tally.mounted} "

@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 from airgap.errors import AirgapError
-from airgap.isolated.host import docker_group, is_root
-from airgap.isolated.step import Finding, Step, Work
+from airgap.isolated.context import CheckResult, Context
+from airgap.isolated.host.system import docker_group, is_root
+from airgap.isolated.steps.base import Step
 from airgap.replay.carried import problem_with
 from airgap.store.seed import seed_replay
 
@@ -21,10 +22,10 @@ class RecordingsStep(Step):
     name = "recordings"
     needs_docker = False
 
-    def check(self, work: Work) -> Finding:
+    def check(self, work: Context) -> CheckResult:
         """Every map, and every blob that it names, is there in full, and not for everybody."""
         if not _is_kept_from_others(work.state.replay.root):
-            return Finding(False, f"{work.state.replay.root} is not for users of Docker alone")
+            return CheckResult(False, f"{work.state.replay.root} is not for users of Docker alone")
         recordings = work.wanted.recordings.values()
         for recording in recordings:
             try:
@@ -32,16 +33,16 @@ class RecordingsStep(Step):
             except AirgapError as error:
                 problem = error.message
             if problem:
-                return Finding(False, problem)
-        return Finding(True, f"{len(recordings)} recordings")
+                return CheckResult(False, problem)
+        return CheckResult(True, f"{len(recordings)} recordings")
 
-    def apply(self, work: Work) -> None:
+    def apply(self, work: Context) -> None:
         """Reads each blob once from the medium, and writes it as its hash is computed."""
         _keep_from_others(work.state.replay.root)
         if work.bundle is not None:
             seed_replay(work.state.replay, work.bundle.replay, work.progress)
 
-    def undo(self, work: Work) -> None:
+    def undo(self, work: Context) -> None:
         """Deletes the recordings' storage."""
         if work.state.replay.root.exists():
             shutil.rmtree(work.state.replay.root)

@@ -11,8 +11,9 @@ from contextlib import suppress
 
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import AirgapError
-from airgap.isolated.registry_mirror import fetch, kept_as, kept_here, known_mirrors
-from airgap.isolated.step import Finding, OpenBundle, Step, Work
+from airgap.isolated.context import CheckResult, Context, OpenBundle
+from airgap.isolated.services.site_registry import fetch, kept_as, kept_here, known_mirrors
+from airgap.isolated.steps.base import Step
 from airgap.store.check import lack_of, problem_with
 from airgap.store.seed import seed, seed_documents
 
@@ -23,15 +24,15 @@ class SeedStep(Step):
     name = "seed"
     needs_docker = False
 
-    def check(self, work: Work) -> Finding:
+    def check(self, work: Context) -> CheckResult:
         """Every tag means its digest, and every blob that it needs is there in full."""
         kept = set(kept_here(work))
         for image in work.wanted.images.values():
             if problem := _problem(work, image, whole=image in kept):
-                return Finding(False, problem)
-        return Finding(True, f"{len(kept)} images")
+                return CheckResult(False, problem)
+        return CheckResult(True, f"{len(kept)} images")
 
-    def apply(self, work: Work) -> None:
+    def apply(self, work: Context) -> None:
         """Reads each blob once from the medium, and writes it as its hash is computed.
 
         The tags of what other bundles brought are set to what is in the storage: an install that
@@ -51,13 +52,13 @@ class SeedStep(Step):
         tags = work.wanted.tags_of
         store.set_tags({tag: image.digest for image in whole for tag in tags(image)})
 
-    def undo(self, work: Work) -> None:
+    def undo(self, work: Context) -> None:
         """Deletes the mirror's storage."""
         if work.state.mirror.root.exists():
             shutil.rmtree(work.state.mirror.root)
 
 
-def bring(work: Work, bundle: OpenBundle) -> None:
+def bring(work: Context, bundle: OpenBundle) -> None:
     """Brings the images of a bundle. Tags that a newer bundle has moved are left alone."""
     archive, store, wanted = bundle.archive, work.state.mirror, work.wanted
     kept = {kept_as(image) for image in kept_here(work)}
@@ -72,7 +73,7 @@ def bring(work: Work, bundle: OpenBundle) -> None:
     seed_documents(store, archive, elsewhere)
 
 
-def _link(work: Work, image: ImageEntry) -> bool:
+def _link(work: Context, image: ImageEntry) -> bool:
     """Makes an image readable by digest, if it is whole; else the check names what it lacks."""
     store = work.state.mirror
     with suppress(AirgapError):
@@ -81,7 +82,7 @@ def _link(work: Work, image: ImageEntry) -> bool:
     return False
 
 
-def _problem(work: Work, image: ImageEntry, *, whole: bool = True) -> str:
+def _problem(work: Context, image: ImageEntry, *, whole: bool = True) -> str:
     """What is missing of an image; empty if nothing is."""
     try:
         tags = work.wanted.tags_of(image)

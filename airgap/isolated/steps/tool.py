@@ -14,11 +14,12 @@ from zipimport import ZipImportError, zipimporter
 from airgap.bundle.contents import TOOL_NAME, FileEntry
 from airgap.bundle.verify import read_file
 from airgap.errors import HostError, IntegrityError
-from airgap.isolated.state import write_file
-from airgap.isolated.step import Finding, OpenBundle, Step, Work
-from airgap.isolated.wanted import version_numbers
+from airgap.isolated.context import CheckResult, Context, OpenBundle
+from airgap.isolated.host.files import write_file
+from airgap.isolated.steps.base import Step
 from airgap.limits import LIMITS
 from airgap.oci.platform import native_platform
+from airgap.store.bundle_set import version_numbers
 from airgap.tool import boot
 
 # A folder for each version, and a link to the current one: the tool that is running while it
@@ -38,29 +39,29 @@ class ToolStep(Step):
     needs_root = True
     needs_docker = False
 
-    def check(self, work: Work) -> Finding:
+    def check(self, work: Context) -> CheckResult:
         """Hashes the installed tool and runs it."""
         if work.wanted.tool is None:
-            return Finding(True, "no bundle has brought it")
+            return CheckResult(True, "no bundle has brought it")
         if not _COMMAND.exists():
-            return Finding(False, f"{_COMMAND} is not there")
+            return CheckResult(False, f"{_COMMAND} is not there")
         if str(_PYZ) not in _text(_COMMAND):
-            return Finding(True, f"{_COMMAND} was installed in another way, and is kept")
+            return CheckResult(True, f"{_COMMAND} was installed in another way, and is kept")
         file, version = work.wanted.tool
         installed = _installed_version()
         if work.bundle is not None and _brought(work.bundle) != file:
             # The tool of a newer bundle counts, and this bundle does not have it.
-            return Finding(bool(installed), f"airgap {installed or 'does not start'}")
+            return CheckResult(bool(installed), f"airgap {installed or 'does not start'}")
         is_older = version_numbers(installed) < version_numbers(version)
         if is_older or (installed == version and not _is_whole(work, file)):
-            return Finding(False, f"airgap {installed or 'that does not start'} is installed")
-        return Finding(True, f"airgap {installed}")
+            return CheckResult(False, f"airgap {installed or 'that does not start'} is installed")
+        return CheckResult(True, f"airgap {installed}")
 
-    def places(self, work: Work) -> list[Path]:
+    def places(self, work: Context) -> list[Path]:
         """Where the tool and its command are, if a bundle brings it."""
         return [FOLDER, _COMMAND] if work.bundle is not None else []
 
-    def apply(self, work: Work) -> None:
+    def apply(self, work: Context) -> None:
         """Writes the tool, its native parts beside it, and the command."""
         if work.bundle is None:
             return
@@ -75,7 +76,7 @@ class ToolStep(Step):
             work.changes.add(self.name, str(_COMMAND))
             write_file(_COMMAND, _LAUNCHER.encode(), 0o755)
 
-    def undo(self, work: Work) -> None:
+    def undo(self, work: Context) -> None:
         """Removes what it wrote."""
         changed = work.changes.of(self.name)
         if str(_COMMAND) in changed and str(_PYZ) in _text(_COMMAND):
@@ -89,7 +90,7 @@ def _brought(bundle: OpenBundle) -> FileEntry:
     return next(file for file in bundle.signed.contents.files if file.name == TOOL_NAME)
 
 
-def _is_whole(work: Work, file: FileEntry) -> bool:
+def _is_whole(work: Context, file: FileEntry) -> bool:
     """Whether the installed tool has the bytes that were brought.
 
     Another bundle may have brought the same version in other bytes; it stays when that one is

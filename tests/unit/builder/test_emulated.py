@@ -8,9 +8,9 @@ import pytest
 
 from airgap.builder.buildx import Buildx
 from airgap.builder.emulated import EmulatedStep, emulated_steps, may_emulate
+from airgap.dockerfile.scan import scan_dockerfile
+from airgap.dockerfile.stages import BuildOptions
 from airgap.oci.platform import Platform, parse_platform
-from airgap.spec.scan import scan_dockerfile
-from airgap.spec.stages import BuildOptions
 
 _AMD64, _ARM64 = parse_platform("linux/amd64"), parse_platform("linux/arm64")
 

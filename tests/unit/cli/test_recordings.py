@@ -13,8 +13,8 @@ from airgap.bundle.media import Media
 from airgap.bundle.verify import read_signed
 from airgap.cli.main import run
 from airgap.errors import ExitCode
-from airgap.isolated.receipts import write_receipt
-from airgap.isolated.state import State
+from airgap.isolated.state.layout import State
+from airgap.isolated.state.receipts import write_receipt
 from airgap.trust.keys import PrivateKey
 from tests import forge
 from tests.forge import make_bundle, new_key

@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airgap.dockerfile.parse import parse_dockerfile
+from airgap.dockerfile.stages import BuildOptions
 from airgap.errors import BuildError
 from airgap.oci.platform import Platform
 from airgap.replay.dockerfile import (
@@ -14,8 +16,6 @@ from airgap.replay.dockerfile import (
     without_syntax,
 )
 from airgap.replay.settings import Setting
-from airgap.spec.dockerfile import parse_dockerfile
-from airgap.spec.stages import BuildOptions
 
 _ONE = Setting("a", b"", "/a")
 _MOUNT = " --mount=type=secret,id=a,target=/a,mode=0444"

@@ -42,7 +42,7 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_bake_files_need_buildx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airgap.spec.bake._PLUGIN_FOLDERS", ())
+    monkeypatch.setattr("airgap.dockerfile.bake._PLUGIN_FOLDERS", ())
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     path = tmp_path / "compose.yaml"

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from airgap.dockerfile.stages import BuildOptions
 from airgap.errors import UsageError
 from airgap.oci.platform import Platform
 from airgap.spec.builds import Build, Choice, find_builds, scan_build
 from airgap.spec.bundle_spec import load_spec
 from airgap.spec.draft import draft_spec, write_draft
-from airgap.spec.stages import BuildOptions
 
 AMD64 = Platform("linux", "amd64")
 ARM64 = Platform("linux", "arm64")

@@ -20,6 +20,7 @@ from airgap.progress import Progress
 from airgap.tool.build import (
     DEFAULT_PYTHONS,
     HOST_PLATFORMS,
+    MAIN,
     add_files,
     build_tool,
     describe_native,
@@ -155,6 +156,22 @@ def test_what_has_no_wheels_is_refused_before_anything_is_fetched(
 ) -> None:
     with pytest.raises(UsageError, match=f"cannot be built for {why}"):
         build_tool(platforms, pythons, progress=Progress())
+
+
+def test_the_tool_prepares_its_parts_before_it_imports_the_command_line(tmp_path: Path) -> None:
+    files = {
+        "__main__.py": MAIN,
+        "boot.py": b"import sys\ndef prepare():\n    sys.path[0] += '/lib'\n",
+        "lib/airgap/__init__.py": b"",
+        "lib/airgap/cli/__init__.py": b"",
+        "lib/airgap/cli/main.py": b"def main():\n    print('ran')\n",
+    }
+    pyz = tmp_path / "airgap.pyz"
+    pyz.write_bytes(zip_files(files))
+    done = subprocess.run(
+        [sys.executable, "-I", pyz], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout == "ran\n"
 
 
 def test_this_python_is_served() -> None:

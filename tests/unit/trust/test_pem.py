@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airgap.errors import AirgapError
-from airgap.isolated.registry_mirror import read_ca
+from airgap.isolated.services.site_registry import read_ca
 from airgap.trust import pem
 from airgap.trust.certificates import Certified, belong_together, ends, new_authority
 from airgap.trust.keys import generate, load_private, load_public

@@ -1,0 +1,1 @@
+"""Looks at this host and changes nothing: used by install and doctor."""

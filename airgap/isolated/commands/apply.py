@@ -1,0 +1,64 @@
+"""Bringing the host to what it should be, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from airgap.errors import HostError
+from airgap.isolated.context import Context
+from airgap.isolated.host.files import foreseen
+from airgap.isolated.steps.base import Step, check_step
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one step, or the probe, came to.
+
+    Attributes:
+        name: The step's.
+        changed: Whether it had to be applied.
+        detail: What was found in the end.
+        counts: What was done, in numbers, by steps that count.
+    """
+
+    name: str
+    changed: bool
+    detail: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+def apply_steps(
+    work: Context,
+    steps: Sequence[Step],
+    show: Callable[[Outcome], None],
+    begin: Callable[[], None] = lambda: None,
+) -> list[Outcome]:
+    """Applies those that are not yet so.
+
+    Args:
+        work: What the host should be.
+        steps: In their order.
+        show: Is given each step's outcome as soon as it is known.
+        begin: Is called before each change.
+
+    Raises:
+        HostError: A step failed; the same command goes on.
+    """
+    outcomes = []
+    for step in steps:
+        finding = check_step(step, work)
+        if changed := not finding.well:
+            begin()
+            with foreseen(step.name):
+                step.apply(work)
+            finding = check_step(step, work)
+            if not finding.well:
+                raise HostError(
+                    f"the step {step.name} was done, and still: {finding.detail}",
+                    remedy=finding.remedy or "what helps: airgap doctor",
+                )
+        counts = work.counts.get(step.name, {})
+        outcomes.append(Outcome(step.name, changed, finding.detail, counts))
+        show(outcomes[-1])
+    return outcomes

@@ -1,0 +1,30 @@
+"""`airgap build`: what `install` has set up for builds from recordings."""
+
+from __future__ import annotations
+
+from airgap.builder.buildx import Builder, Buildx
+from airgap.builder.instance import REPLAY_INSTANCE, started
+from airgap.isolated.context import Context
+from airgap.isolated.services.containers import REPLAYER, trusted_servers
+from airgap.isolated.services.site_registry import RegistryMirror
+from airgap.offline.inputs import Stock
+
+_LOOPBACK = "127.0.0.1"
+
+
+def of_this_host(work: Context) -> tuple[Stock, Builder]:
+    """What `install` has set up.
+
+    Raises:
+        HostError: Docker does not answer.
+    """
+    began = started(REPLAYER)
+    if not began:  # buildx would wait for it, and not say why
+        work.engine.check()
+    mirror = RegistryMirror.of(work.settings)
+    registries = [work.settings.registry, *work.settings.site_registries]
+    registries += [mirror.server] if mirror else []
+    registries += [server.address for server in trusted_servers(work)]
+    stock = Stock(work.wanted, work.state.mirror, work.state.replay, registries)
+    buildx = Buildx(["docker", "buildx"], REPLAY_INSTANCE)
+    return stock, Builder(buildx, _LOOPBACK, began)

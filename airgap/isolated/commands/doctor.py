@@ -1,0 +1,169 @@
+"""`airgap doctor`: what is not well, what helps, and doing it where no medium is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from airgap.bundle.media import Media
+from airgap.bundle.verify import Signed, read_signed
+from airgap.errors import AirgapError, HostError, TrustError
+from airgap.isolated.checks import preconditions
+from airgap.isolated.checks.environment import surroundings
+from airgap.isolated.commands.apply import Outcome, apply_steps
+from airgap.isolated.commands.load_context import load_context
+from airgap.isolated.commands.status import status
+from airgap.isolated.context import CheckResult, Context, seen
+from airgap.isolated.host.files import foreseen
+from airgap.isolated.host.system import is_root
+from airgap.isolated.host.user import User
+from airgap.isolated.state import receipts
+from airgap.isolated.state.layout import State
+from airgap.isolated.state.rebuild_receipts import is_whole, read_record, renew_record
+from airgap.isolated.state.registry_tags import Moves
+from airgap.isolated.steps import STEPS
+from airgap.isolated.steps.base import Step
+from airgap.progress import Progress
+from airgap.store.seed import link_carried
+from airgap.trust.keys import PublicKey
+
+_FIX = "airgap doctor --fix"
+_FROM_MEDIUM = "airgap install DIR --repair"
+_UNFINISHED = "go on: airgap install DIR; or undo it: airgap rollback"
+_REMEDIES = {
+    "tool": _FROM_MEDIUM,
+    "seed": f"{_FIX}; where bytes are missing: {_FROM_MEDIUM}",
+    "recordings": _FROM_MEDIUM,
+    "storage": _FROM_MEDIUM,
+    "enable": "airgap enable",
+    "nodes": "airgap node list; where a certificate ended: airgap node renew NAME",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Whom the doctor looks after.
+
+    Attributes:
+        state: Of this host.
+        user: Who gave the command.
+        keys: The trusted keys.
+        progress: Sees what happens.
+    """
+
+    state: State
+    user: User
+    keys: Sequence[PublicKey]
+    progress: Progress
+
+
+def diagnose(work: Context, *, deep: bool = False) -> dict[str, CheckResult]:
+    """Name of a check to what it saw: what the set-up lives with, then its steps.
+
+    What is not well has a remedy.
+
+    Args:
+        work: From `load_context`.
+        deep: Hash every blob in storage too.
+    """
+    found = surroundings(work)
+    found["receipts"] = seen("receipts", lambda: _record(work))
+    if is_root():
+        found["host"] = seen("host", lambda: _host(work))
+    for name, finding in status(work, deep=deep).items():
+        remedy = finding.remedy or _REMEDIES.get(name, _FIX)
+        found[name] = finding if finding.well else replace(finding, remedy=remedy)
+    return found
+
+
+def fix(
+    host: Host, show: Callable[[Outcome], None], failed: Callable[[str, AirgapError], None]
+) -> None:
+    """Applies every step that is not well, as far as that needs no medium.
+
+    Before, a broken record is made anew. An install that did not end is finished if all that it
+    brings is in storage.
+
+    Args:
+        host: Whose.
+        show: Is given the outcome of each step that is well in the end.
+        failed: Is given the name of what cannot be, and why; the rest goes on.
+
+    Raises:
+        HostError: Docker does not answer, or another command changes this host.
+        TrustError: There is no record to work by, nor any to be made.
+    """
+    with host.state.lock("airgap doctor"):
+        _mend_record(host, show)
+        unfinished = _to_finish(host, failed)
+        work = load_context(host.state, host.user, host.progress, unfinished=bool(unfinished))
+        if unfinished:
+            history = receipts.history(host.state, receipts.read_receipts(host.state))
+            work = replace(work, moves=Moves.of(unfinished.contents.images, history, required=True))
+        work.engine.check()
+        mended = [_mend(work, step, show, failed) for step in STEPS]
+        if unfinished and all(mended):
+            receipts.write_receipt(host.state, "installed", unfinished, "signature kept here")
+            detail = f"the install of {unfinished.contents.identity} is finished"
+            show(Outcome("receipts", True, detail))
+
+
+def _mend(
+    work: Context,
+    step: Step,
+    show: Callable[[Outcome], None],
+    failed: Callable[[str, AirgapError], None],
+) -> bool:
+    """Applies one step if it is not well; whether it is in the end."""
+    try:
+        apply_steps(work, [step], show, lambda: preconditions.check_host(work, [step]))
+    except AirgapError as error:
+        failed(step.name, error)
+        return False
+    return True
+
+
+def _mend_record(host: Host, show: Callable[[Outcome], None]) -> None:
+    try:
+        receipts.history(host.state, read_record(host.state))
+    except TrustError as error:
+        with foreseen("receipts"):
+            names = renew_record(host.state, host.keys)
+        what = ", ".join(names) or "no bundle"
+        host.progress.message(error.message)
+        show(Outcome("receipts", True, f"by a new record this host has {what}"))
+
+
+def _to_finish(host: Host, failed: Callable[[str, AirgapError], None]) -> Signed | None:
+    """The bundle whose install did not end, and can do so without its medium."""
+    record = receipts.read_receipts(host.state)
+    begun = receipts.unfinished(record)
+    if begun is None:
+        return None
+    contents = receipts.installed(host.state, record, unfinished=True)[-1]
+    try:
+        if not is_whole(host.state, contents):
+            raise HostError(f"what {begun.bundle} brings is not all here", remedy=_UNFINISHED)
+        with foreseen("receipts"):
+            link_carried(host.state.mirror, contents)  # tags are the seed step's
+        return read_signed(Media([host.state.bundles / begun.bundle]), host.keys)
+    except AirgapError as error:
+        failed("receipts", error)
+        return None
+
+
+def _record(work: Context) -> CheckResult:
+    """Whether the last install ended."""
+    record = receipts.read_receipts(work.state)
+    receipts.history(work.state, record)
+    if begun := receipts.unfinished(record):
+        detail = f"the install of {begun.bundle} by {begun.by} was not finished"
+        return CheckResult(False, detail, _UNFINISHED)
+    last = receipts.standing_receipts(record)[-1]
+    return CheckResult(True, f"{last.bundle} is the last bundle, installed {last.at} by {last.by}")
+
+
+def _host(work: Context) -> CheckResult:
+    """Whether the host still can do what the steps need: ports that others have taken since."""
+    preconditions.check_host(work, STEPS)
+    return CheckResult(True, "has what the set-up needs")

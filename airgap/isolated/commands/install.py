@@ -1,0 +1,232 @@
+"""`airgap install`: from media to a host that builds, and what of it is so already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from airgap.builder.engine import Engine
+from airgap.bundle.archive import Archive
+from airgap.bundle.contents import Contents
+from airgap.bundle.media import Media
+from airgap.bundle.replay_tar import ReplayTar
+from airgap.bundle.verify import listed_names, read_signed
+from airgap.errors import TrustError
+from airgap.isolated.checks import preconditions
+from airgap.isolated.checks.smoke_test import probe
+from airgap.isolated.commands.apply import Outcome, apply_steps
+from airgap.isolated.commands.repair import repair
+from airgap.isolated.context import Context, OpenBundle, Options
+from airgap.isolated.host.user import User
+from airgap.isolated.services.site_registry import STEP, given_ca
+from airgap.isolated.state import receipts
+from airgap.isolated.state.answers import answers_in
+from airgap.isolated.state.changes import Changes
+from airgap.isolated.state.layout import State
+from airgap.isolated.state.registry_tags import Moves
+from airgap.isolated.state.settings import HostSettings
+from airgap.isolated.steps import STEPS
+from airgap.isolated.steps.base import Step, check_step
+from airgap.isolated.steps.seed import SeedStep
+from airgap.progress import Progress
+from airgap.replay.readable import check_bundle
+from airgap.store.bundle_set import Wanted
+from airgap.trust.keys import PublicKey
+from airgap.trust.policy import Known
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the operator asked for.
+
+    Attributes:
+        folders: The bundle's, one a medium.
+        keys: The trusted keys.
+        only: Names of the steps to do; empty for all.
+        settings: Ports and the like; None for those of the last install.
+        options: For the steps.
+        ca: PEM of the authority that vouches for the registry in `settings`; empty for the one
+            that is known.
+    """
+
+    folders: Sequence[Path]
+    keys: Sequence[PublicKey]
+    only: Sequence[str] = ()
+    settings: HostSettings | None = None
+    options: Options = field(default_factory=Options)
+    ca: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an install came to."""
+
+    contents: Contents
+    unlisted: Sequence[Path]
+    outcomes: Sequence[Outcome]
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was."""
+        return any(outcome.changed for outcome in self.outcomes)
+
+
+def install(
+    state: State, order: Order, user: User, progress: Progress, show: Callable[[Outcome], None]
+) -> Report:
+    """Checks everything, then brings the host to what the bundle wants, step by step.
+
+    Args:
+        state: Where this host's state is.
+        order: What to do.
+        user: Whom the set-up is for.
+        progress: Sees what happens.
+        show: Is given each step's outcome as soon as it is known.
+
+    Raises:
+        TrustError: Nobody trusted vouches for the bundle, or it is too old.
+        IntegrityError: It is damaged or forged.
+        HostError: The host cannot do it, or a step failed; the same command goes on.
+        SpaceError: A disk is too small.
+        BuildError: All is set up, and the test build fails.
+    """
+    media = Media(order.folders)
+    signed = read_signed(media, order.keys)
+    with (
+        state.lock("airgap install"),
+        Archive(media, signed.contents) as archive,
+        ReplayTar(media, signed.contents) as replay,
+    ):
+        documents = check_bundle(media, signed.contents, archive, replay)
+        bundle = OpenBundle(media, signed, archive, replay, documents)
+        plan = _plan(state, order, bundle)
+        with given_ca(state, order.settings or state.settings(), order.ca) as settings:
+            work = Context(
+                state=state,
+                wanted=plan.wanted,
+                settings=settings,
+                engine=Engine(state.root),
+                user=user,
+                changes=Changes(state),
+                progress=progress,
+                options=order.options,
+                bundle=bundle,
+                moves=plan.moves,
+            )
+            preconditions.check_host(work, plan.steps)
+            preconditions.check_space(work, plan.steps, archive, replay, documents)
+        if plan.broken:
+            receipts.set_aside(state)
+        outcomes = [repair(work, bundle, plan.standing)] if order.options.repair else []
+        for outcome in outcomes:
+            show(outcome)
+        outcomes += _apply_all(work, bundle, plan, show)
+    return Report(signed.contents, media.unlisted(listed_names(signed.contents)), outcomes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is to be done, as it follows from the receipts.
+
+    Attributes:
+        steps: In their order.
+        wanted: What the host should be.
+        standing: For a repair, the bundles that make it up so far, with those whose install did
+            not end.
+        stands: The bundle is among them, so that there is no receipt to write.
+        moves: As `Context` has it.
+        broken: The receipts are, and the operator takes that.
+    """
+
+    steps: Sequence[Step]
+    wanted: Wanted
+    standing: Sequence[Contents]
+    stands: bool
+    moves: Moves | None
+    broken: bool
+
+
+def _plan(state: State, order: Order, bundle: OpenBundle) -> _Plan:
+    """Decides what is to be done.
+
+    Raises:
+        TrustError: The bundle is too old, or the receipts are broken.
+    """
+    signed = bundle.signed
+    before, history, broken = _record(state, allow_older=order.options.allow_older)
+    repairs = order.options.repair
+    installed = receipts.installed(state, before)
+    standing = receipts.installed(state, before, unfinished=True) if repairs else []
+    steps = [step for step in STEPS if not order.only or step.name in order.only]
+    if repairs and signed.contents in installed:
+        # Of one that newer ones came after nothing but its bytes is wanted.
+        steps = steps if signed.contents == standing[-1] else []
+        return _Plan(steps, Wanted.of(standing), standing, True, None, broken)
+    preconditions.check_policy(
+        bundle,
+        history,
+        is_gone=receipts.are_gone(state),
+        allow_older=order.options.allow_older,
+    )
+    stands = receipts.is_standing(before, signed.digest)
+    known = state.settings()
+    other = (order.settings or known).registry_mirror != known.registry_mirror
+    moves = Moves.of(
+        signed.contents.images,
+        history,
+        always=order.options.allow_older,
+        # One that stands there already leaves the tags that others have set since.
+        required=other or not stands,
+    )
+    wanted = Wanted.of([*installed, signed.contents])
+    return _Plan(steps, wanted, standing, stands, moves, broken)
+
+
+def _record(state: State, *, allow_older: bool) -> tuple[list[receipts.Receipt], list[Known], bool]:
+    """The receipts, what follows from them, and whether they are broken (with --allow-older)."""
+    try:
+        before = receipts.read_receipts(state)
+        return before, receipts.history(state, before), False
+    except TrustError:
+        if not allow_older:
+            raise
+        return [], [], True
+
+
+def _save_settings(work: Context) -> None:
+    if work.settings != work.state.settings():
+        work.state.save_settings(work.settings)
+    if work.settings.registry_mirror:
+        work.changes.add(STEP, work.settings.registry_mirror)
+
+
+def _apply_all(
+    work: Context,
+    bundle: OpenBundle,
+    plan: _Plan,
+    show: Callable[[Outcome], None],
+) -> list[Outcome]:
+    """Applies what is not yet so. Receipts are written only if something is."""
+    if plan.steps:
+        _save_settings(work)
+    begun, signed = plan.stands, bundle.signed
+    verified: receipts.Verified = "signature"
+    if work.options.allow_older:
+        verified = "signature, --allow-older"
+
+    def begin() -> None:
+        nonlocal begun
+        if not begun:
+            answers = answers_in(bundle.replay)
+            receipts.write_receipt(work.state, "begun", signed, verified, answers)
+            begun = True
+
+    outcomes = apply_steps(work, plan.steps, show, begin)
+    if not plan.stands and check_step(SeedStep(), work).well:
+        begin()
+        receipts.write_receipt(work.state, "installed", signed, verified)
+    if len(plan.steps) == len(STEPS):
+        outcomes.append(Outcome("probe", False, probe(work).detail))
+        show(outcomes[-1])
+    return outcomes

@@ -1,0 +1,101 @@
+"""`airgap prune`: lets old bundles go, and frees what no kept one needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from airgap.bundle.contents import Contents
+from airgap.errors import HostError
+from airgap.isolated.host.files import foreseen
+from airgap.isolated.state import receipts
+from airgap.isolated.state.layout import State
+from airgap.isolated.state.receipts import Receipt
+from airgap.progress import Progress
+from airgap.store.bundle_set import Wanted
+from airgap.store.prune import Surplus, prune, surplus
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What pruning does.
+
+    Attributes:
+        dropped: Receipts of the bundles that are let go.
+        images: Names of the images that are there no more.
+        mirror: What goes from the mirror's storage.
+        replay: What goes from that of the recordings.
+    """
+
+    dropped: Sequence[Receipt]
+    images: Sequence[str]
+    mirror: Surplus
+    replay: Surplus
+
+    @property
+    def size(self) -> int:
+        """What is freed, in bytes."""
+        return self.mirror.size + self.replay.size
+
+
+def plan_prune(state: State, keep: int) -> Plan:
+    """What would go if of each name the last `keep` bundles are kept.
+
+    A bundle that still brings what the set-up is made of is kept too. The last one loses nothing
+    if its install did not end; one that another was installed after is given up.
+
+    Raises:
+        HostError: Nothing is installed, or a storage cannot be read.
+        NotFoundError: A manifest that is needed is missing, so that nobody knows what it needs.
+        IntegrityError: A manifest that is needed was damaged, so that nobody knows what it needs.
+        TrustError: The receipts are broken.
+    """
+    record = receipts.read_receipts(state)
+    standing = receipts.standing_receipts(record, unfinished=True)
+    bundles = receipts.installed(state, record, unfinished=True)
+    if not bundles:
+        # With nothing to keep all would go.
+        raise HostError(f"no receipt says what is installed here ({state.root})")
+    installed = receipts.installed(state, record)
+    unfinished = bundles[-1:] if receipts.unfinished(record) else []
+    gone = [one for one in _to_drop(installed, keep) if one not in unfinished]
+    kept = [one for one in bundles if one not in gone]
+    before, after = Wanted.of(bundles), Wanted.of(kept)
+    whole = [image for one in kept if one in installed for image in one.images]
+    replay = [blob.digest for one in kept for blob in one.replay]
+    with foreseen("prune"):
+        return Plan(
+            [receipt for receipt, one in zip(standing, bundles, strict=True) if one in gone],
+            sorted(image.name for name, image in before.images.items() if name not in after.images),
+            surplus(
+                state.mirror,
+                whole,
+                [image for one in unfinished for image in one.images],
+                [blob.digest for one in unfinished for blob in one.blobs],
+            ),
+            surplus(state.replay, [], blobs=replay),
+        )
+
+
+def carry_out(state: State, plan: Plan, progress: Progress) -> None:
+    """Does it. The receipts come first: after a kill the same command goes on.
+
+    Raises:
+        HostError: A storage cannot be changed.
+    """
+    for receipt in plan.dropped:
+        receipts.take_out(state, "dropped", receipt)
+    with foreseen("prune"):
+        prune(state.mirror, plan.mirror, progress)
+        prune(state.replay, plan.replay, progress)
+
+
+def _to_drop(bundles: Sequence[Contents], keep: int) -> list[Contents]:
+    """Those bundles, in the order of their install, that are not kept."""
+    last = {role: one for one in bundles for image in one.images for role in image.roles}
+    return [
+        one
+        for number, one in enumerate(bundles)
+        if sum(later.name == one.name for later in bundles[number:]) > keep
+        and not any(one is provider for provider in last.values())
+    ]

@@ -1,0 +1,70 @@
+"""`airgap install DIR --repair`: what this disk has damaged or lost, from the medium again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from airgap.bundle.contents import Contents
+from airgap.bundle.joined_tar import JoinedTar
+from airgap.isolated.commands.apply import Outcome
+from airgap.isolated.context import Context, OpenBundle
+from airgap.isolated.host.files import foreseen
+from airgap.isolated.steps.seed import bring
+from airgap.store.check import damaged_blobs
+from airgap.store.seed import missing_blobs, seed_replay
+from airgap.store.store import Store
+
+
+def repair(work: Context, bundle: OpenBundle, standing: Sequence[Contents]) -> Outcome:
+    """Hashes every blob in storage, and writes those again that the bundle has.
+
+    A damaged one stays until a good one takes its place: its bundle may be another one.
+
+    Args:
+        work: The context.
+        bundle: What is on the medium.
+        standing: The bundles that make up this host. Of one of them all is brought that is
+            missing, also what only a rollback would need.
+
+    Raises:
+        IntegrityError: The bundle is damaged too.
+        HostError: The medium cannot be read, or the storage not written.
+        SpaceError: The disk is full; what was brought stays.
+    """
+    mirror, replay = work.state.mirror, work.state.replay
+    stores = [(mirror, bundle.archive), (replay, bundle.replay)]
+    brought = left = 0
+    with foreseen("repair"):
+        for store, tar in stores:
+            again, others = _damaged(work, store, tar)
+            for digest in again:
+                blob = tar.blobs[digest]
+                store.write_blob(digest, tar.chunks(blob.offset, blob.size), tar.damaged(blob))
+                work.progress.message(f"damaged, and brought again: {digest}")
+            for digest in others:
+                work.progress.message(f"damaged, and {_who_has(digest, standing)}: {digest}")
+            brought, left = brought + len(again), left + len(others)
+        if bundle.signed.contents in standing:
+            before = sum(len(missing_blobs(store, tar)) for store, tar in stores)
+            bring(work, bundle)
+            seed_replay(replay, bundle.replay, work.progress)
+            brought += before - sum(len(missing_blobs(store, tar)) for store, tar in stores)
+    rest = f", {left} damaged ones are not in this bundle" if left else ""
+    return Outcome("repair", brought > 0, f"{brought} blobs brought again{rest}")
+
+
+def _damaged(work: Context, store: Store, tar: JoinedTar) -> tuple[list[str], list[str]]:
+    """Digests of damaged blobs: those that a tar has, and the others."""
+    digests = [f"sha256:{path.parent.name}" for path in damaged_blobs(store, work.progress)]
+    here = [digest for digest in digests if digest in tar.blobs]
+    return here, [digest for digest in digests if digest not in tar.blobs]
+
+
+def _who_has(digest: str, standing: Sequence[Contents]) -> str:
+    """Which bundle to bring."""
+    names = [
+        one.identity
+        for one in standing
+        if any(blob.digest == digest for blob in (*one.blobs, *one.replay))
+    ]
+    return f"in the bundle {names[-1]}" if names else "in no bundle of this host"

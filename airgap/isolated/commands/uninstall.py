@@ -1,0 +1,65 @@
+"""`airgap uninstall`: every step undone, in reverse."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+
+from airgap.isolated.context import Context
+from airgap.isolated.host.files import foreseen
+from airgap.isolated.state import receipts
+from airgap.isolated.state.layout import State
+from airgap.isolated.state.registry_tags import forget_tags
+from airgap.isolated.steps import STEPS
+
+
+def uninstall(
+    work: Context, *, purge: bool, purge_pushed: bool, show: Callable[[str], None]
+) -> None:
+    """Takes back what install did. Receipts stay, so that an older bundle is still recognised.
+
+    Args:
+        work: From `load_context`.
+        purge: Forget receipts and settings too.
+        purge_pushed: Delete what people pushed.
+        show: Is told each step that was undone.
+
+    Raises:
+        HostError: A step cannot be undone; the same command goes on.
+    """
+    state = work.state
+    state.check_writable()
+    with state.lock("airgap uninstall"):
+        work.engine.check()
+        for step in reversed(STEPS):
+            with foreseen(step.name):
+                step.undo(work)
+            work.changes.forget(step.name)
+            show(step.name)
+        with foreseen("state"):
+            _remove_state(state, purge=purge, purge_pushed=purge_pushed)
+
+
+def _remove_state(state: State, *, purge: bool, purge_pushed: bool) -> None:
+    """The receipt comes last: after a kill the same command goes on."""
+    secret = (state.secrets, state.nodes, state.joined)
+    for folder in (state.config, state.replaced, *secret, state.root / "tool"):
+        shutil.rmtree(folder, ignore_errors=True)
+    (state.root / "settings.json").unlink(missing_ok=True)
+    if purge_pushed and state.pushed.exists():
+        shutil.rmtree(state.pushed)
+    if not purge:
+        receipts.write_receipt(state, "uninstalled")
+        return
+    forget_tags(state)
+    for folder in (
+        state.receipts,
+        state.bundles,
+        state.authority,
+        *state.root.glob("receipts.*"),
+    ):
+        shutil.rmtree(folder, ignore_errors=True)
+    (state.root / "lock").unlink(missing_ok=True)
+    with suppress(OSError):  # something of others is in it, or it is a disk of its own
+        state.root.rmdir()

@@ -1,0 +1,1 @@
+"""Facts of this machine and its users; knows nothing of what airgap keeps here."""

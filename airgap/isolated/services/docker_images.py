@@ -1,0 +1,121 @@
+"""Images that we load into Docker: what is noted of them, so that none is left over or lost.
+
+A name that we give to an image may have meant somebody's own until then: that one is kept under a
+name of ours, and has its own again when we take ours away. An image whose name a newer bundle has
+moved stays in Docker without a name for as long as a container uses it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from airgap.bundle.contents import ImageEntry
+from airgap.isolated.context import Context
+from airgap.oci.digest import is_digest
+from airgap.oci.reference import Reference, parse_reference
+
+_STEP = "load"
+# Before the name of an image, among the changes; no image is called so.
+_KEPT = "kept="
+# Before a name with a digest and an id: Docker's classic store keeps such an image without a name.
+_UNNAMED = "unnamed="
+
+
+def names(work: Context) -> list[str]:
+    """The names that we gave to images in Docker."""
+    noted = work.changes.of(_STEP)
+    return [what for what in noted if not is_digest(what) and "=" not in what]
+
+
+def note(work: Context, image: ImageEntry) -> None:
+    """To be called before an image is loaded: its name may be somebody's until then.
+
+    Without its name it is known by its id; which one of those that it may have, Docker decides.
+
+    Users who may not write to the state note nothing: what they load is theirs.
+    """
+    name = image.reference.familiar
+    if not work.state.writable:
+        return
+    for id in sorted(work.engine_ids(image, None)):
+        work.changes.add(_STEP, id if image.reference.own_tag else f"{_UNNAMED}{name} {id}")
+    if name in names(work):
+        return
+    tagged = _tagged(image.reference)
+    if image.reference.own_tag and work.engine.image_id(tagged):
+        work.changes.add(_STEP, f"{_KEPT}{name}")
+        work.engine.tag_image(tagged, _kept_name(image.reference))
+    work.changes.add(_STEP, name)
+
+
+def unload(work: Context, name: str) -> None:
+    """Takes a name that we gave away, and gives it back to what had it before.
+
+    An image that a container uses keeps it, and what is noted with it. What somebody else has
+    given that name to since is theirs.
+    """
+    ours = set(filter(is_digest, work.changes.of(_STEP)))
+    reference = parse_reference(name)
+    if not reference.own_tag:
+        work.engine.remove_image(replace(reference, tag="").familiar)
+        _drop_unnamed(work, name)
+    elif work.engine.image_id(name) in ours:
+        work.engine.remove_image(name)
+    _drop_nameless(work)
+    now = work.engine.image_id(name)
+    if now in ours:
+        return
+    kept = _kept_name(reference)
+    if not now and f"{_KEPT}{name}" in work.changes.of(_STEP) and work.engine.image_id(kept):
+        work.engine.tag_image(kept, _tagged(reference))
+        work.engine.remove_image(kept)
+    work.changes.drop(_STEP, f"{_KEPT}{name}")
+    work.changes.drop(_STEP, name)
+
+
+def drop_unneeded(work: Context) -> None:
+    """Removes from Docker what we loaded and no bundle needs any more, unless a container uses it.
+
+    Users who may not write to the state change nothing: it could not be noted.
+    """
+    if not work.state.writable:
+        return
+    for name in names(work):
+        if not work.wanted.has(name):
+            unload(work, name)
+    _drop_nameless(work)
+
+
+def unload_all(work: Context) -> None:
+    """Removes all that we loaded."""
+    for name in names(work):
+        unload(work, name)
+    _drop_nameless(work)
+
+
+def _drop_nameless(work: Context) -> None:
+    """Those images of ours that have lost their names; what people gave a name to is theirs."""
+    for id in filter(is_digest, work.changes.of(_STEP)):
+        if work.engine.is_nameless(id):
+            work.engine.remove_image(id)
+        if not work.engine.image_id(id):
+            work.changes.drop(_STEP, id)
+
+
+def _drop_unnamed(work: Context, name: str) -> None:
+    """An image that was loaded by its digest alone; what people gave a name to is theirs."""
+    start = f"{_UNNAMED}{name} "
+    for noted in [what for what in work.changes.of(_STEP) if what.startswith(start)]:
+        id = noted.removeprefix(start)
+        if work.engine.is_nameless(id):
+            work.engine.remove_image(id)
+        work.changes.drop(_STEP, noted)
+
+
+def _tagged(reference: Reference) -> str:
+    """The name by which Docker knows it: a tag alone."""
+    return replace(reference, digest="").familiar
+
+
+def _kept_name(reference: Reference) -> str:
+    return f"airgap-kept/{reference.name.replace(':', '_')}:{reference.tag}"

@@ -1,0 +1,95 @@
+"""Where the set-up comes from: what was installed when, by whom, and what of it counts still."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from airgap.bundle.contents import Contents, ImageEntry, RecordingEntry
+from airgap.isolated.state import receipts
+from airgap.isolated.state.layout import State
+from airgap.isolated.state.receipts import Receipt
+from airgap.store.bundle_set import Wanted
+
+_BASE = "base"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an image or a recording is from.
+
+    Attributes:
+        bundle: `NAME-SERIAL` of the bundle that brought it as it is now.
+        since: When that was installed.
+    """
+
+    bundle: str
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A bundle that makes up this host, and what of it counts.
+
+    Attributes:
+        receipt: Of its install.
+        roles: What this host is set up with from it: `builder`, `registry` and the like.
+        images: Name of each image that is as this bundle brought it to its origin.
+        recordings: The same for recordings.
+    """
+
+    receipt: Receipt
+    roles: Sequence[str]
+    images: Mapping[str, Origin]
+    recordings: Mapping[str, Origin]
+
+
+def standing(state: State) -> list[Standing]:
+    """The bundles that make up this host, in the order of their install.
+
+    Raises:
+        TrustError: The receipts are broken.
+    """
+    record = receipts.read_receipts(state)
+    return weigh(receipts.standing_receipts(record), receipts.installed(state, record))
+
+
+def weigh(record: Sequence[Receipt], bundles: Sequence[Contents]) -> list[Standing]:
+    """What of each bundle counts: an image that a later one brings unchanged is the earlier one's.
+
+    Args:
+        record: The receipt of each bundle, in the order of their install.
+        bundles: Their contents.
+    """
+    wanted = Wanted.of(bundles)
+    images = _origins(record, [one.images for one in bundles])
+    recordings = _origins(record, [one.recordings for one in bundles])
+    return [
+        Standing(
+            receipt,
+            sorted(
+                role
+                for role, image in wanted.roles.items()
+                if role != _BASE and images[image.name].bundle == receipt.bundle
+            ),
+            _of(images, receipt),
+            _of(recordings, receipt),
+        )
+        for receipt in record
+    ]
+
+
+def _origins(
+    record: Sequence[Receipt], brought: Sequence[Iterable[ImageEntry | RecordingEntry]]
+) -> dict[str, Origin]:
+    """Name to the bundle since which it has the digest that it has now."""
+    found: dict[str, tuple[str, Origin]] = {}
+    for receipt, entries in zip(record, brought, strict=True):
+        for entry in entries:
+            if entry.name not in found or found[entry.name][0] != entry.digest:
+                found[entry.name] = (entry.digest, Origin(receipt.bundle, receipt.at))
+    return {name: origin for name, (_, origin) in found.items()}
+
+
+def _of(origins: Mapping[str, Origin], receipt: Receipt) -> dict[str, Origin]:
+    return {name: one for name, one in origins.items() if one.bundle == receipt.bundle}

@@ -1,0 +1,131 @@
+"""A new record of what was installed here, where the old one is broken or gone.
+
+It is made of what is kept of each bundle, whose signature is checked once more. When and by whom
+they were installed is lost, and where nothing in storage tells, what was rolled back.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+
+from airgap.bundle.contents import Contents
+from airgap.bundle.media import Media
+from airgap.bundle.verify import Signed, read_signed
+from airgap.errors import AirgapError, TrustError
+from airgap.isolated.state import receipts
+from airgap.isolated.state.layout import State
+from airgap.isolated.state.receipts import Receipt
+from airgap.store import layout
+from airgap.store.tags import tags_of
+from airgap.trust.keys import PublicKey
+
+
+def read_record(state: State) -> list[Receipt]:
+    """All receipts, oldest first: whole, and there where anything was installed.
+
+    Raises:
+        TrustError: They are not.
+    """
+    record = receipts.read_receipts(state)
+    if receipts.are_gone(state):
+        raise TrustError(
+            "bundles were installed here, but the receipts of that are gone",
+            meaning="It cannot be told what this host should be.",
+            remedy="make a new record of the bundles that are kept: airgap doctor --fix",
+        )
+    return record
+
+
+def renew_record(state: State, keys: Sequence[PublicKey]) -> list[str]:
+    """Puts the old record aside and begins a new one.
+
+    Args:
+        state: Where.
+        keys: The trusted keys.
+
+    Returns:
+        `NAME-SERIAL` of the bundles that make up this host by it, in the order of their making.
+
+    Raises:
+        TrustError: What is kept of a bundle cannot be believed: without it nobody knows any more
+            that it was here, and an older one could come back unseen.
+    """
+    kept = _kept(state, keys)
+    standing = _standing(state, [signed.contents for signed in kept])
+    # Whole before it takes the place of the old one: what a kill leaves is noticed.
+    draft = State(state.root)
+    draft.receipts = state.root / "receipts.new"
+    if draft.receipts.exists():
+        shutil.rmtree(draft.receipts)
+    for signed in kept:
+        receipts.write_receipt(draft, "begun", signed, "signature kept here")
+        if signed.contents in standing:
+            receipts.write_receipt(draft, "installed", signed, "signature kept here")
+        else:
+            receipts.take_out(draft, "dropped", receipts.read_receipts(draft)[-1])
+    receipts.set_aside(state)
+    draft.receipts.rename(state.receipts)
+    return [contents.identity for contents in standing]
+
+
+def is_whole(state: State, contents: Contents) -> bool:
+    """Whether all that a bundle brings is in storage."""
+    brought = [(state.mirror, contents.blobs), (state.replay, contents.replay)]
+    return all(store.has_blob(blob.digest, blob.size) for store, blobs in brought for blob in blobs)
+
+
+def _kept(state: State, keys: Sequence[PublicKey]) -> list[Signed]:
+    """The bundles that are kept, in the order of their making."""
+    kept = []
+    for folder in sorted(state.bundles.glob("*")):
+        try:
+            signed = read_signed(Media([folder]), keys)
+            if signed.contents.identity != folder.name:
+                raise TrustError(f"it is {signed.contents.identity}")
+        except AirgapError as error:
+            raise TrustError(
+                f"what is kept of a bundle in {folder} cannot be believed: {error.message}",
+                meaning="The record cannot be made anew of it, and stays as it is.",
+                remedy="to begin with no record: airgap install DIR --allow-older",
+            ) from error
+        kept.append(signed)
+    if not kept:
+        raise TrustError(
+            f"nothing is kept of any bundle in {state.bundles}",
+            remedy="to begin with no record: airgap install DIR --allow-older",
+        )
+    return sorted(kept, key=lambda signed: (signed.contents.created, signed.contents.serial))
+
+
+def _standing(state: State, kept: Sequence[Contents]) -> list[Contents]:
+    """Those that count: not pruned, as they are linked, nor rolled back, as their tags say."""
+    standing: list[Contents] = []
+    for contents in reversed(kept):
+        later = {tag for one in standing for tag in tags_of(one.images)}
+        own = {tag: one for tag, one in tags_of(contents.images).items() if tag not in later}
+        if not _is_pruned(state, contents) and not _is_rolled_back(state, own, kept):
+            standing.insert(0, contents)
+    return standing
+
+
+def _is_rolled_back(state: State, own: Mapping[str, str], kept: Sequence[Contents]) -> bool:
+    """Where bundles differ about a tag, it is as others have it, and never as this one does."""
+    others = [
+        (tag, digest)
+        for contents in kept
+        for tag, digest in tags_of(contents.images).items()
+        if digest != own.get(tag, digest)
+    ]
+    if any(state.mirror.tag(tag) == own[tag] for tag, _ in others):
+        return False
+    return any(state.mirror.tag(tag) == digest for tag, digest in others)
+
+
+def _is_pruned(state: State, contents: Contents) -> bool:
+    """Links go first; a blob alone may be lost, and comes back from the medium."""
+    maps = [layout.blob_data(recording.digest) for recording in contents.recordings]
+    return not (
+        all(state.mirror.is_linked(image) for image in contents.images)
+        and all((state.replay.root / path).exists() for path in maps)
+    )

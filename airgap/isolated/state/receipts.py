@@ -1,0 +1,309 @@
+"""Receipts: a chained record of what was installed here, and what follows from it.
+
+Each receipt is a file `receipts/NNNNNN.json` that holds the hash of the one before, and
+`receipts/newest` holds that of the last one, so that a changed or missing one is noticed. A
+bundle's own files are in `bundles/NAME-SERIAL/`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from airgap import __version__
+from airgap.bundle.checksums import CHECKSUMS_NAME, SIGNATURE_NAME, checksums
+from airgap.bundle.contents import (
+    CONTENTS_NAME,
+    TOOL_NAME,
+    Contents,
+    canonical,
+    format_time,
+    parse_contents,
+    parse_time,
+)
+from airgap.bundle.verify import Signed
+from airgap.errors import AirgapError, TrustError
+from airgap.isolated.host.files import write_file
+from airgap.isolated.host.user import User
+from airgap.isolated.state.answers import Answers, keep_answers, kept_answers
+from airgap.isolated.state.layout import State
+from airgap.store.tags import tags_of
+from airgap.trust.policy import Known
+
+Verified = Literal["signature", "signature, --allow-older", "signature kept here"]
+"""How a bundle was: with all rules, without that of age, or from what was kept of it."""
+
+Action = Literal["begun", "installed", "rolled back", "dropped", "uninstalled"]
+
+_NEWEST = "newest"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One thing that was done.
+
+    Attributes:
+        previous: Hexadecimal sha256 of the receipt before; empty for the first.
+        action: `begun` is written before an install changes anything. After `rolled back` and
+            `dropped` a bundle does not count any more; the first undid it, the second did not.
+        at: When, by this host's clock.
+        by: The user.
+        tool: Version of airgap.
+        bundle: `NAME-SERIAL`; empty for an uninstall.
+        digest: Of the bundle's `SHA256SUMS`.
+        signers: Fingerprints of the trusted keys that signed it, when it was installed.
+        verified: How that was found out, for people: one of `Verified`.
+    """
+
+    previous: str
+    action: Action
+    at: str
+    by: str
+    tool: str
+    bundle: str = ""
+    digest: str = ""
+    signers: tuple[str, ...] = ()
+    verified: str = ""
+
+
+def read_receipts(state: State) -> list[Receipt]:
+    """All receipts, oldest first.
+
+    Raises:
+        TrustError: One is missing, damaged or changed.
+    """
+    receipts: list[Receipt] = []
+    # Read first: who reads without the lock may see receipts that were written since.
+    newest, hashes, previous = _newest(state), [""], ""
+    for number, path in enumerate(_files(state), start=1):
+        data = path.read_bytes()
+        try:
+            document = json.loads(data)
+            receipt = Receipt(**{**document, "signers": tuple(document["signers"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise _broken(path) from error
+        if path.name != _name(number) or receipt.previous != previous:
+            raise _broken(path)
+        previous = hashlib.sha256(data).hexdigest()
+        hashes.append(previous)
+        receipts.append(receipt)
+    # A kill after a receipt was written leaves the one before it named; before the first, none.
+    if newest not in hashes or (not newest and len(receipts) > 1):
+        raise _broken(state.receipts / _NEWEST)
+    return receipts
+
+
+def write_receipt(
+    state: State,
+    action: Action,
+    signed: Signed | None = None,
+    verified: Verified = "signature",
+    answers: Answers | None = None,
+) -> None:
+    """Adds a receipt; for a bundle also keeps its contents and signature.
+
+    Args:
+        state: Where.
+        action: What was done.
+        signed: The bundle, unless it is an uninstall.
+        verified: How the bundle was.
+        answers: To what was requested, to be kept; None if they are kept already.
+    """
+    receipt = _new(state, action)
+    if not _newest(state) and not receipt.previous:
+        write_file(state.receipts / _NEWEST, b"")  # before there is a bundle: see `are_gone`
+    if signed is not None:
+        _keep_bundle(state, signed)
+        if answers is not None:
+            keep_answers(state, signed.contents, answers)
+        receipt = replace(
+            receipt,
+            bundle=signed.contents.identity,
+            digest=signed.digest,
+            signers=tuple(key.fingerprint for key in signed.signers),
+            verified=verified,
+        )
+    _add(state, receipt)
+
+
+def are_gone(state: State) -> bool:
+    """Whether bundles were here, and no receipt says so."""
+    if _files(state) or (state.receipts / _NEWEST).exists():
+        return False
+    return state.mirror.has_content() or any(state.bundles.glob("*"))
+
+
+def take_out(state: State, action: Literal["rolled back", "dropped"], earlier: Receipt) -> None:
+    """Adds a receipt after which a bundle does not count any more.
+
+    Args:
+        state: Where.
+        action: Why.
+        earlier: The receipt of its install.
+    """
+    receipt = _new(state, action)
+    bundle, digest, signers = earlier.bundle, earlier.digest, earlier.signers
+    _add(state, replace(receipt, bundle=bundle, digest=digest, signers=signers))
+
+
+def set_aside(state: State) -> None:
+    """Puts broken receipts out of the way, so that a new chain can begin."""
+    moment = f"{datetime.now(UTC):%Y-%m-%dT%H%M%S.%f}"
+    if state.receipts.exists():
+        state.receipts.rename(state.root / f"receipts.broken-{moment}")
+
+
+def history(state: State, receipts: Sequence[Receipt]) -> list[Known]:
+    """Every bundle that was ever installed or begun here, oldest first.
+
+    Raises:
+        TrustError: A bundle's kept contents are missing or changed.
+    """
+    standing = {receipt.digest for receipt in standing_receipts(receipts)}
+    known = []
+    for receipt in receipts:
+        if receipt.action == "begun":
+            contents = _kept_contents(state, receipt)
+            one = known_from(contents, receipt.digest, kept_answers(state, contents))
+            known.append(replace(one, stands=receipt.digest in standing))
+    return known
+
+
+def known_from(contents: Contents, digest: str, answers: Answers) -> Known:
+    """What the rollback rules need to know of a bundle.
+
+    Args:
+        contents: Its contents.
+        digest: Of its `SHA256SUMS`.
+        answers: To what was requested.
+    """
+    tags = tags_of(contents.images)
+    # These replace what an earlier bundle brought, whatever tag the image has.
+    for image in contents.images:
+        tags |= {f"the {role}": image.digest for role in image.roles if role != "base"}
+    tags |= {f"the recording {one.name}": one.digest for one in contents.recordings}
+    created = parse_time(contents.created)
+    tool = next(file for file in contents.files if file.name == TOOL_NAME)
+    parts = {f"airgap {contents.tool}": tool.sha256, **answers}
+    return Known(contents.name, contents.serial, created, digest, tags, parts)
+
+
+def installed(
+    state: State, receipts: Sequence[Receipt], *, unfinished: bool = False
+) -> list[Contents]:
+    """The contents of the bundles that make up this host now, in the order of their install.
+
+    Args:
+        state: Where they are kept.
+        receipts: All receipts.
+        unfinished: Those count, too, whose install did not end.
+
+    Raises:
+        TrustError: A bundle's kept contents are missing or changed.
+    """
+    standing = standing_receipts(receipts, unfinished=unfinished)
+    return [_kept_contents(state, receipt) for receipt in standing]
+
+
+def standing_receipts(receipts: Sequence[Receipt], *, unfinished: bool = False) -> list[Receipt]:
+    """The receipt of each bundle that makes up this host now, in the order of their install.
+
+    A bundle that was installed again after others counts where it was installed last, and where
+    it was before once that is rolled back.
+
+    Args:
+        receipts: All receipts.
+        unfinished: Those count, too, whose install did not end.
+    """
+    counting: list[Receipt] = []
+    for receipt in receipts:
+        own = [one for one in counting if one.bundle == receipt.bundle]
+        if receipt.action == "uninstalled":
+            counting.clear()
+        elif receipt.action == "dropped":
+            counting = [one for one in counting if one not in own]
+        elif receipt.action == "rolled back":
+            counting = [one for one in counting if one not in own[-1:]]
+        elif not own or counting[-1] is not own[-1]:
+            counting.append(receipt)
+        elif receipt.action == "installed":
+            counting[-1] = receipt
+        if receipt.action == "installed":  # what others begun before is given up
+            counting = [one for one in counting if one.action == "installed"]
+    counting = [one for one in counting if unfinished or one.action == "installed"]
+    last = {receipt.bundle: receipt for receipt in counting}
+    return [receipt for receipt in counting if receipt is last[receipt.bundle]]
+
+
+def unfinished(receipts: Sequence[Receipt]) -> Receipt | None:
+    """The receipt of the last bundle, if its install did not end."""
+    last = standing_receipts(receipts, unfinished=True)[-1:]
+    return last[0] if last and last[0].action == "begun" else None
+
+
+def is_standing(receipts: Sequence[Receipt], digest: str) -> bool:
+    """Whether the bundle with this digest is the last thing that was installed."""
+    return bool(receipts) and (receipts[-1].action, receipts[-1].digest) == ("installed", digest)
+
+
+def _new(state: State, action: Action) -> Receipt:
+    """A receipt of now that names the one before."""
+    files = _files(state)
+    previous = hashlib.sha256(files[-1].read_bytes()).hexdigest() if files else ""
+    at, by = format_time(datetime.now(UTC)), User.behind_this_process().name
+    return Receipt(previous, action, at, by, __version__)
+
+
+def _add(state: State, receipt: Receipt) -> None:
+    data = canonical(asdict(receipt))
+    write_file(state.receipts / _name(len(_files(state)) + 1), data)
+    write_file(state.receipts / _NEWEST, hashlib.sha256(data).hexdigest().encode())
+
+
+def _keep_bundle(state: State, signed: Signed) -> None:
+    folder = state.bundles / signed.contents.identity
+    write_file(folder / CONTENTS_NAME, signed.contents.to_bytes())
+    write_file(folder / SIGNATURE_NAME, signed.signature)
+    write_file(folder / CHECKSUMS_NAME, signed.checksums)
+
+
+def _kept_contents(state: State, receipt: Receipt) -> Contents:
+    path = state.bundles / receipt.bundle / CONTENTS_NAME
+    try:
+        contents = parse_contents(path.read_bytes())
+    except (OSError, AirgapError) as error:
+        raise _broken(path) from error
+    if f"sha256:{hashlib.sha256(checksums(contents)).hexdigest()}" != receipt.digest:
+        raise _broken(path)
+    return contents
+
+
+def _newest(state: State) -> str:
+    """Hexadecimal sha256 of the last receipt; empty where none was ever written."""
+    try:
+        return (state.receipts / _NEWEST).read_text("ascii", "replace")
+    except FileNotFoundError:
+        return ""
+
+
+def _files(state: State) -> list[Path]:
+    return sorted(state.receipts.glob("[0-9]*.json"))
+
+
+def _name(number: int) -> str:
+    return f"{number:06}.json"
+
+
+def _broken(path: Path) -> TrustError:
+    return TrustError(
+        f"the record of what was installed here is broken at {path}",
+        meaning="It was changed or is damaged, so it cannot be told whether a bundle is older "
+        "than what is there.",
+        remedy="find out who changed it; then make a new record of the bundles that are kept: "
+        "airgap doctor --fix",
+    )

@@ -1,0 +1,68 @@
+"""What a step of the set-up is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from airgap.disk import check_writable
+from airgap.errors import HostError
+from airgap.isolated.context import CheckResult, Context, seen
+
+
+class Step(ABC):
+    """One part of the set-up.
+
+    Attributes:
+        name: For `--only`, and in tables.
+        needs_root: Whether it changes the host beyond Docker and the user's own files.
+        needs_docker: Whether it asks Docker.
+        roles: Without images for these it cannot be applied.
+    """
+
+    name: ClassVar[str]
+    needs_root: ClassVar[bool] = False
+    needs_docker: ClassVar[bool] = True
+    roles: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def check(self, work: Context) -> CheckResult:
+        """Looks at the world: is it as it should be?"""
+
+    def places(self, work: Context) -> Sequence[Path]:
+        """Return the files and folders outside of the state that `apply` writes or makes."""
+        del work
+        return ()
+
+    def require(self, work: Context) -> None:
+        """Look beforehand for what would stop `apply`.
+
+        It is called for every step before the first one changes anything.
+
+        Raises:
+            HostError: Something would; nothing was changed.
+        """
+        for path in self.places(work):
+            try:
+                check_writable(path)
+            except OSError as error:
+                raise HostError(
+                    f"the step {self.name} cannot write to {path}: {error.strerror}",
+                    meaning="Nothing was changed.",
+                    remedy="make it writable, or leave out that step: --only names those to do",
+                ) from error
+
+    @abstractmethod
+    def apply(self, work: Context) -> None:
+        """Makes it so. Called only after a check that did not find it so."""
+
+    @abstractmethod
+    def undo(self, work: Context) -> None:
+        """Takes back what `apply` did; called also where it did nothing, or not all."""
+
+
+def check_step(step: Step, work: Context) -> CheckResult:
+    """A step's check, with every foreseeable error as its finding."""
+    return seen(step.name, lambda: step.check(work))

@@ -1,0 +1,26 @@
+"""What builds are fed from: images and recordings, on this host or in a rehearsal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from airgap.store.bundle_set import Wanted
+from airgap.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """Images and recordings.
+
+    Attributes:
+        wanted: Which there are.
+        mirror: Holds the images.
+        replay: Holds the recordings.
+        registries: `HOST[:PORT]` of others that the builder may ask, such as a host's own.
+    """
+
+    wanted: Wanted
+    mirror: Store
+    replay: Store
+    registries: Sequence[str] = ()

@@ -1,0 +1,35 @@
+"""What images of the mirror have builds that derive from them do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from airgap.errors import AirgapError
+from airgap.limits import LIMITS
+from airgap.oci.manifest import Index
+from airgap.oci.platform import Platform
+from airgap.oci.reference import Reference
+from airgap.oci.tree import image_for
+from airgap.offline.inputs import Stock
+
+
+def triggers(stock: Stock, reference: Reference, platform: Platform) -> Sequence[str]:
+    """The ONBUILD triggers of an image (OCI image spec, `config.md`; `OnBuild` is Docker's).
+
+    None if the image is not there, or cannot be read: the build itself will say why.
+    """
+    entry = stock.wanted.find(reference)
+    if entry is None:
+        return ()
+    try:
+        documents = stock.mirror.documents(entry)
+        top = documents[entry.digest]
+        manifest = image_for(entry.digest, documents, platform) if isinstance(top, Index) else top
+        if manifest is None:
+            return ()
+        body = stock.mirror.small_blob(manifest.config.digest, LIMITS.config_bytes)
+        found = json.loads(body)["config"]["OnBuild"]
+    except (AirgapError, OSError, ValueError, KeyError, TypeError):
+        return ()
+    return [one for one in found or () if isinstance(one, str)]

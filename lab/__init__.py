@@ -1,0 +1,1 @@
+"""What tests, the demo and benchmarks share: real parts, an upstream, media, isolated hosts."""
