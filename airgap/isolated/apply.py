@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from airgap.errors import HostError
 from airgap.isolated.status import look
 from airgap.isolated.step import Step, Work, foreseen
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ def apply_steps(
     for step in steps:
         finding = look(step, work)
         if changed := not finding.well:
+            _LOG.info("step %s begins: %s", step.name, finding.detail)
+            began = time.monotonic()
             begin()
             with foreseen(step.name):
                 step.apply(work)
@@ -57,6 +63,11 @@ def apply_steps(
                     f"the step {step.name} was done, and still: {finding.detail}",
                     remedy=finding.remedy or "what helps: airgap doctor",
                 )
+            _LOG.info(
+                "step %s took %.1f s: %s", step.name, time.monotonic() - began, finding.detail
+            )
+        else:
+            _LOG.info("step %s: nothing to do: %s", step.name, finding.detail)
         counts = work.counts.get(step.name, {})
         outcomes.append(Outcome(step.name, changed, finding.detail, counts))
         show(outcomes[-1])

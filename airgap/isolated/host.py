@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from airgap import disk
+from airgap import disk, processes
 from airgap.builder.endpoint import docker_endpoint
 from airgap.docker_config import config_folder
 from airgap.errors import HostError
@@ -67,7 +67,7 @@ class User:
             raise HostError(f"the command {argv[0]} is not on this host")
         other = os.geteuid() != self.uid
         try:
-            return subprocess.run(
+            return processes.run(
                 argv,
                 input=text,
                 capture_output=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,6 +12,8 @@ from airgap.isolated.registry_tags import forget_tags
 from airgap.isolated.state import State
 from airgap.isolated.step import Work, foreseen
 from airgap.isolated.steps import STEPS
+
+_LOG = logging.getLogger(__name__)
 
 
 def uninstall(work: Work, *, purge: bool, purge_pushed: bool, show: Callable[[str], None]) -> None:
@@ -33,6 +36,7 @@ def uninstall(work: Work, *, purge: bool, purge_pushed: bool, show: Callable[[st
             with foreseen(step.name):
                 step.undo(work)
             work.changes.forget(step.name)
+            _LOG.info("step %s is undone", step.name)
             show(step.name)
         with foreseen("state"):
             _remove_state(state, purge=purge, purge_pushed=purge_pushed)
@@ -57,6 +61,7 @@ def _remove_state(state: State, *, purge: bool, purge_pushed: bool) -> None:
         *state.root.glob("receipts.*"),
     ):
         shutil.rmtree(folder, ignore_errors=True)
-    (state.root / "lock").unlink(missing_ok=True)
+    for file in (state.root / "lock", *state.root.glob("airgap.log*")):
+        file.unlink(missing_ok=True)
     with suppress(OSError):  # something of others is in it, or it is a disk of its own
         state.root.rmdir()

@@ -19,6 +19,7 @@ LAYERS = (
     ("airgap.connected", "airgap.isolated"),
     ("airgap.tool",),
     ("airgap.builder",),
+    ("airgap.log",),
     ("airgap.replay",),
     ("airgap.spec",),
     ("airgap.store",),
@@ -33,6 +34,7 @@ LAYERS = (
     ("airgap.printable",),
     ("airgap.limits",),
     ("airgap.ownership",),
+    ("airgap.processes",),
     ("airgap",),
 )
 # The tool's __main__ hands over to the command line; whoever imports it does not run that.
@@ -172,5 +174,5 @@ def test_the_version_is_printed_without_importing_what_is_slow() -> None:
     assert version == f"airgap, version {airgap.__version__}"
     tops = {name.partition(".")[0] for name in modules.split()}
     assert "click" in tops
-    slow = {"cryptography", "docker", "jinja2", "pip", "requests", "tqdm", "urllib3"}
+    slow = {"cryptography", "docker", "jinja2", "logging", "pip", "requests", "tqdm", "urllib3"}
     assert tops & slow == set()
