@@ -236,7 +236,7 @@ def logged(root: Path, words: Sequence[str]) -> Iterator[None]:
         words: The command line.
 
     Raises:
-        BugError: In place of an exception that nobody foresaw, if a log has its traceback.
+        BugError: An exception that nobody foresaw was raised, and a log has its traceback.
     """
     began = time.monotonic()
     _start(root, words)
