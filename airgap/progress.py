@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
@@ -17,15 +18,19 @@ if TYPE_CHECKING:
 
     from tqdm import tqdm
 
+_LOG = logging.getLogger(__name__)
+
 
 class Progress:
     """The silent observer, and the interface of the others. Safe to call from threads."""
 
     def message(self, text: str) -> None:
         """Something worth a line has happened."""
+        _LOG.info("%s", text)
 
     def start(self, what: str, total: int) -> None:
         """Work of `total` bytes begins; any earlier work has ended."""
+        _LOG.info("%s: %s", what, format_bytes(total))
 
     def advance(self, count: int) -> None:
         """`count` more bytes are done."""
@@ -61,6 +66,10 @@ class LineProgress(Progress):
 
     def message(self, text: str) -> None:
         """Prints the line."""
+        super().message(text)
+        self._print(text)
+
+    def _print(self, text: str) -> None:
         with self._lock:
             print(printable(text), file=self._stream, flush=True)
 
@@ -68,7 +77,8 @@ class LineProgress(Progress):
         """Prints what begins."""
         self._what, self._total, self._done = what, total, 0
         self._last_line = time.monotonic()
-        self.message(f"{what}: {format_bytes(total)}")
+        super().start(what, total)
+        self._print(f"{what}: {format_bytes(total)}")
 
     def advance(self, count: int) -> None:
         """Prints how far it is, now and then."""
@@ -80,7 +90,7 @@ class LineProgress(Progress):
                 self._last_line = now
         if due:
             percent = 100 * self._done // self._total if self._total else 100
-            self.message(f"{self._what}: {percent} % of {format_bytes(self._total)}")
+            self._print(f"{self._what}: {percent} % of {format_bytes(self._total)}")
 
 
 class TqdmProgress(Progress):
@@ -94,12 +104,14 @@ class TqdmProgress(Progress):
         """Prints above the bar."""
         from tqdm import tqdm
 
+        super().message(text)
         tqdm.write(printable(text), file=terminal(sys.stderr))
 
     def start(self, what: str, total: int) -> None:
         """Shows a new bar."""
         from tqdm import tqdm
 
+        super().start(what, total)
         with self._lock:
             self.finish()
             self._bar = tqdm(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from airgap import processes
 from airgap.errors import HostError
 
 
@@ -86,6 +87,7 @@ class Buildx:
             except BaseException:
                 process.terminate()
                 raise
+        processes.ended(argv, process.returncode)
         return process.returncode
 
     def _checked(self, argv: Sequence[str]) -> str:
@@ -103,7 +105,7 @@ class Buildx:
         capture: bool = False,
     ) -> subprocess.CompletedProcess[str]:
         with _started(argv):
-            return subprocess.run(
+            return processes.run(
                 argv,
                 stdin=subprocess.DEVNULL if capture else None,
                 capture_output=capture,

@@ -6,12 +6,12 @@ The table is described in Linux `admin-guide/binfmt-misc.rst`, the start of a pr
 from __future__ import annotations
 
 import struct
-import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from airgap import processes
 from airgap.oci.platform import Platform
 
 TABLE = Path("/proc/sys/fs/binfmt_misc")
@@ -106,5 +106,5 @@ def _runs(native: Platform, other: Platform) -> bool:
     if pair == ("arm64", "arm"):
         # Not every 64-bit processor runs these; the kernel knows (personality(2)).
         with suppress(OSError):
-            return subprocess.run(["setarch", "linux32", "true"], check=False).returncode == 0
+            return processes.run(["setarch", "linux32", "true"], check=False).returncode == 0
     return native.architecture == other.architecture or pair == ("amd64", "386")

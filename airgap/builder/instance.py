@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from airgap import processes
 from airgap.builder.engine import SECRET_LABEL
 from airgap.errors import HostError
 
@@ -201,7 +202,7 @@ def started(container: str) -> str:
     secret = f'{{{{index .Config.Labels "{SECRET_LABEL}"}}}}'
     shown = f"{{{{.Id}}}} {{{{.State.StartedAt}}}} {secret}"
     with suppress(OSError):
-        done = subprocess.run(
+        done = processes.run(
             ["docker", "inspect", "--format", shown, container],
             capture_output=True,
             text=True,

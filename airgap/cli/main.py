@@ -14,7 +14,7 @@ from typing import TextIO, cast
 import click
 
 from airgap import __version__
-from airgap.cli.settings import Settings
+from airgap.cli.settings import LOG, LOG_FILE, QUIET, VERBOSE, Settings, add_log_options
 from airgap.errors import AirgapError, ExitCode
 from airgap.printable import PrintableStream, terminal
 
@@ -58,8 +58,20 @@ class _LazyGroup(click.Group):
         if cmd_name not in _VERBS:
             return None
         module = importlib.import_module(f"airgap.cli.{_VERBS[cmd_name]}")
-        command: click.Command = module.command
-        return command
+        return add_log_options(module.command)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the command line for the log: click takes it apart."""
+        ctx.meta["airgap.words"] = [*args]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the verb, and log it."""
+        from airgap import log
+
+        settings = Settings.choose(ctx.params["root"], None, quiet=False)
+        with log.logged(settings.state_dir, ctx.meta["airgap.words"]):
+            return super().invoke(ctx)
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -76,9 +88,18 @@ class _LazyGroup(click.Group):
     envvar="AIRGAP_TRUST_DIR",
     help="Where trusted keys are kept [default: /etc/airgap/trust as root].",
 )
-@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@click.option("--quiet", "-q", is_flag=True, help=QUIET)
+@click.option("--verbose", "-v", count=True, help=VERBOSE)
+@click.option("--log", "log_file", type=LOG_FILE, metavar="FILE", help=LOG)
 @click.pass_context
-def cli(context: click.Context, root: Path | None, trust_dir: Path | None, quiet: bool) -> None:
+def cli(
+    context: click.Context,
+    root: Path | None,
+    trust_dir: Path | None,
+    quiet: bool,
+    verbose: int,
+    log_file: Path | None,
+) -> None:
     """Build container images for any platform on machines that have no network.
 
     \b
@@ -89,6 +110,12 @@ def cli(context: click.Context, root: Path | None, trust_dir: Path | None, quiet
       airgap trust add site.pub
       airgap install /media/usb/airgap
     """
+    from airgap import log
+
+    if verbose:
+        log.show(verbose)
+    if log_file:
+        log.write_to(log_file)
     context.obj = Settings.choose(root, trust_dir, quiet=quiet)
 
 

@@ -63,6 +63,7 @@ def scan_paths(
         UsageError: A file cannot be read, or BuildKit would refuse it.
         HostError: buildx is needed and not there.
     """
+    from airgap import log
     from airgap.oci.platform import parse_platform
     from airgap.spec.builds import Choice, find_builds, read_args, scan_build
 
@@ -70,6 +71,8 @@ def scan_paths(
     platforms = tuple(dict.fromkeys(parse_platform(text) for text in named))
     choice = Choice(tuple(target), read_args(build_arg, os.environ), platforms)
     builds = [build for path in paths for build in find_builds(path, choice)]
+    for build in builds:
+        log.hide(build.options.args)
     return [(build, scan_build(build)) for build in builds]
 
 

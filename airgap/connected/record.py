@@ -12,6 +12,7 @@ from functools import reduce
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from airgap import log
 from airgap.builder.arguments import recording_arguments
 from airgap.builder.build import WayOut, build
 from airgap.builder.buildx import Builder
@@ -93,6 +94,7 @@ def scan(recording: RecordingSpec) -> Scan:
     Raises:
         UsageError: Its Dockerfile is none.
     """
+    log.hide(recording.args)
     path = recording.dockerfile_path
     options = BuildOptions(
         platforms=recording.platforms or (),

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airgap import processes
 from airgap.bounded import read_json
 from airgap.errors import HostError, UsageError
 from airgap.limits import LIMITS
@@ -70,7 +70,7 @@ def read_bake_file(
     command = [*_buildx(), "bake", "--print", "--file", path.name]
     for override in overrides:
         command += ["--set", override]
-    done = subprocess.run(
+    done = processes.run(
         [*command, "--", *targets],
         cwd=path.absolute().parent,
         capture_output=True,
@@ -117,7 +117,7 @@ def _buildx() -> list[str]:
     docker = shutil.which("docker")
     if docker:
         command = [docker, "buildx"]
-        asked = subprocess.run([*command, "version"], capture_output=True, check=False)
+        asked = processes.run([*command, "version"], capture_output=True, check=False)
         if asked.returncode == 0:
             return command
     own = os.environ.get("DOCKER_CONFIG") or str(Path.home() / ".docker")

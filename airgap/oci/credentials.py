@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from airgap import processes
 from airgap.docker_config import FILE_NAME, config_folder, parse_config, setting
 from airgap.errors import CredentialsError
 
@@ -212,7 +213,7 @@ def _asked(helper: str, key: str, entry: Credential) -> Credential:
     """
     program = f"docker-credential-{helper}"
     try:
-        done = subprocess.run(
+        done = processes.run(
             [program, "get"], input=key.encode(), stdout=subprocess.PIPE, check=False
         )
     except FileNotFoundError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import ssl
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ _CA_BUNDLES = (
     "/etc/ssl/cert.pem",
 )
 _NO_AUTHORITIES: Mapping[str, Path] = {}
+_LOG = logging.getLogger(__name__)
 
 NewAdapter = Callable[[ssl.SSLContext | None], BoundedAdapter]
 """Makes what connects to servers for a session: with certificates to trust beside requests' own."""
@@ -94,7 +96,7 @@ class _Session(requests.Session):
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__()
         self._endpoint = endpoint
-        self.hooks["response"] = [_cut_short]
+        self.hooks["response"] = [_log, _cut_short]
         self.verify = str(system_ca() or "") or True
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # noqa: ANN401
@@ -150,6 +152,12 @@ def _is_this_machine(host: str) -> bool:
     address = ip_address(str(found[0][4][0]).partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None) or address
     return bool(mapped.is_loopback or mapped.is_unspecified)
+
+
+def _log(response: requests.Response, *_: object, **__: object) -> None:
+    seconds, size = response.elapsed.total_seconds(), response.headers.get("Content-Length", "?")
+    request = f"{response.request.method} {response.url}"
+    _LOG.debug("%d after %.2f s, %s bytes: %s", response.status_code, seconds, size, request)
 
 
 def _cut_short(response: requests.Response, *_: object, **__: object) -> None:

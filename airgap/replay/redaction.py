@@ -11,8 +11,10 @@ want to be told: braces of theirs are percent-encoded first, so that each place 
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from urllib.parse import quote, unquote, unquote_plus
 
@@ -42,6 +44,18 @@ _NAMED = re.compile(
 )
 _MARKS = "-._~:/?#[]@!$&'()*+,;=%"
 _IN_URLS = re.compile(rf"[A-Za-z0-9{re.escape(_MARKS)}]+")
+# For texts that people read: each takes what follows its first group.
+_ADDRESS = re.compile(r"(?:\b[A-Za-z][A-Za-z0-9+.-]{0,30}:)?//\S+")
+_USER = re.compile(r"""(?<![^\s"'=(])()[^\s/@:"']+:[^\s/@]+(?=@(?!sha\d+:))""")
+_HEADER = re.compile(r"(?i)(\b(?:authorization|cookie)[\"']?\s?[:=]\s?)(?!\s|REDACTED).+")
+_BUILD_ARGUMENT = re.compile(
+    r"""(--build-arg[=\s]+["']?[^\s=]*=|\bbuild-arg:[^\s=]*=)(?!REDACTED)(?:'[^']*'|"[^"]*"|\S+)"""
+)
+_PROOF = re.compile(r"(?i)(\b(?:basic|bearer)\s+)[A-Za-z0-9+/=_.~-]{8,}")
+_SAID = re.compile(rf"""(?<![^{_BETWEEN}])([^{_BETWEEN}]+)["']?\s?[=:]\s?(?!\s|REDACTED)""")
+_VALUE = re.compile(r"""b?"[^"]*"|b?'[^']*'|[^\s&;,]+""")
+# A word of a command line with a build argument in it; also buildx's bake and BuildKit's own forms.
+_ARGUMENT_WORD = re.compile(r"--build-a[a-z]*=|build-arg:|(?:--set=)?[^\s=]*\.args\.")
 _PLACE = r"\{[A-Za-z_][A-Za-z0-9_]*%?\}"
 
 Arguments = tuple[tuple[str, str], ...]
@@ -210,3 +224,47 @@ def holds_secrets(value: str) -> bool:
         or any(is_secret_name(found[1]) for found in _NAMED.finditer(inner))
         for inner in (value, *_decodings(unquote_plus(value)))
     )
+
+
+def redact(text: str) -> str:
+    """A text for people, such as a line of a log, without what is or may be a secret in it."""
+    text = _ADDRESS.sub(lambda found: without_secrets(found[0]), text)
+    for pattern in (_USER, _HEADER, _BUILD_ARGUMENT, _PROOF):
+        text = pattern.sub(rf"\1{REDACTED}", text)
+    return without_shapes(_without_named(text))
+
+
+def redact_words(words: Sequence[str]) -> str:
+    """A command, as one would type it, without values of build arguments and secrets."""
+    before = ["", *words]
+    return shlex.join(redact(_redact_word(*pair)) for pair in zip(before, words, strict=False))
+
+
+def given_arguments(words: Sequence[str]) -> dict[str, str]:
+    """The build arguments that a command line gives, or takes from the environment."""
+    given = [_given(*pair) for pair in zip(["", *words], words, strict=False)]
+    pairs = [text.partition("=") for text in given if text]
+    return {name: value if equals else os.environ.get(name, "") for name, equals, value in pairs}
+
+
+def _given(before: str, word: str) -> str:
+    """The `NAME=VALUE` or `NAME` in a word of a command line; empty if it is another word."""
+    found = _ARGUMENT_WORD.match(word)
+    return word[found.end() :] if found else word if before.startswith("--build-a") else ""
+
+
+def _redact_word(before: str, word: str) -> str:
+    given = _given(before, word)
+    name, equals, _ = given.partition("=")
+    return f"{word.removesuffix(given)}{name}={REDACTED}" if equals else word
+
+
+def _without_named(text: str) -> str:
+    """The text without the values of what has the name of a secret; `KeyError` is no such name."""
+    clean, at = "", 0
+    for found in _SAID.finditer(text):
+        value = _VALUE.match(text, found.end())
+        is_error = found[1].endswith(("Error", "Exception"))
+        if value and at <= found.start() and not is_error and is_secret_name(found[1]):
+            clean, at = f"{clean}{text[at : found.end()]}{REDACTED}", value.end()
+    return clean + text[at:]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
+from airgap import processes
 from airgap.errors import HostError, UpstreamError
 from airgap.oci.platform import Platform
 from airgap.progress import Progress
@@ -131,7 +131,7 @@ def fetch_wheels(
         lock.write_text("".join(f"{requirement}\n" for requirement in requirements))
         command = [*pip_download(platform, python), "--no-deps", "--require-hashes"]
         command += ["--dest", folder, "--requirement", str(lock)]
-        pip = subprocess.run(command, capture_output=True, text=True, check=False)
+        pip = processes.run(command, capture_output=True, text=True, check=False)
         if pip.returncode != 0:
             raise UpstreamError(
                 f"the tool's parts could not be fetched: {_last_line(pip.stderr)}",

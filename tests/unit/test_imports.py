@@ -19,6 +19,7 @@ LAYERS = (
     ("airgap.offline",),
     ("airgap.tool",),
     ("airgap.builder",),
+    ("airgap.log",),
     ("airgap.replay",),
     ("airgap.spec",),
     ("airgap.dockerfile",),
@@ -34,6 +35,7 @@ LAYERS = (
     ("airgap.printable",),
     ("airgap.limits",),
     ("airgap.ownership",),
+    ("airgap.processes",),
     ("airgap",),
 )
 # Within a package, from the top down in the same way.
@@ -205,5 +207,5 @@ def test_the_version_is_printed_without_importing_what_is_slow() -> None:
     assert version == f"airgap, version {airgap.__version__}"
     tops = {name.partition(".")[0] for name in modules.split()}
     assert "click" in tops
-    slow = {"cryptography", "docker", "jinja2", "pip", "requests", "tqdm", "urllib3"}
+    slow = {"cryptography", "docker", "jinja2", "logging", "pip", "requests", "tqdm", "urllib3"}
     assert tops & slow == set()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -9,6 +11,8 @@ from airgap.errors import HostError
 from airgap.isolated.context import Context
 from airgap.isolated.host.files import foreseen
 from airgap.isolated.steps.base import Step, check_step
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,8 @@ def apply_steps(
     for step in steps:
         finding = check_step(step, work)
         if changed := not finding.well:
+            _LOG.info("step %s begins: %s", step.name, finding.detail)
+            began = time.monotonic()
             begin()
             with foreseen(step.name):
                 step.apply(work)
@@ -58,6 +64,11 @@ def apply_steps(
                     f"the step {step.name} was done, and still: {finding.detail}",
                     remedy=finding.remedy or "what helps: airgap doctor",
                 )
+            _LOG.info(
+                "step %s took %.1f s: %s", step.name, time.monotonic() - began, finding.detail
+            )
+        else:
+            _LOG.info("step %s: nothing to do: %s", step.name, finding.detail)
         counts = work.counts.get(step.name, {})
         outcomes.append(Outcome(step.name, changed, finding.detail, counts))
         show(outcomes[-1])

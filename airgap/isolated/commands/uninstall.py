@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +13,8 @@ from airgap.isolated.state import receipts
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.registry_tags import forget_tags
 from airgap.isolated.steps import STEPS
+
+_LOG = logging.getLogger(__name__)
 
 
 def uninstall(
@@ -36,6 +39,7 @@ def uninstall(
             with foreseen(step.name):
                 step.undo(work)
             work.changes.forget(step.name)
+            _LOG.info("step %s is undone", step.name)
             show(step.name)
         with foreseen("state"):
             _remove_state(state, purge=purge, purge_pushed=purge_pushed)
@@ -60,6 +64,7 @@ def _remove_state(state: State, *, purge: bool, purge_pushed: bool) -> None:
         *state.root.glob("receipts.*"),
     ):
         shutil.rmtree(folder, ignore_errors=True)
-    (state.root / "lock").unlink(missing_ok=True)
+    for file in (state.root / "lock", *state.root.glob("airgap.log*")):
+        file.unlink(missing_ok=True)
     with suppress(OSError):  # something of others is in it, or it is a disk of its own
         state.root.rmdir()

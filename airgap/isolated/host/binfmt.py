@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from airgap import processes
 from airgap.builder.foreign import CONTROLS, TABLE, parse_entry
 from airgap.errors import HostError
 from airgap.isolated.host.system import is_root, last_lines
@@ -62,7 +63,7 @@ def check_table() -> None:
         return
     asked = ["modprobe", "--dry-run", "--quiet", "binfmt_misc"]
     with suppress(OSError):
-        if subprocess.run(asked, capture_output=True, check=False).returncode == 0:
+        if processes.run(asked, capture_output=True, check=False).returncode == 0:
             return
     raise HostError(
         "this kernel cannot run foreign programs: it has no binfmt_misc",
@@ -80,7 +81,7 @@ def mount_table() -> None:
     if (TABLE / "register").exists():
         return
     command = ["mount", "-t", "binfmt_misc", "binfmt_misc", str(TABLE)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = processes.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise HostError(
             f"this kernel cannot run foreign programs: {last_lines(done.stderr)}",
@@ -107,7 +108,7 @@ def problem_with(platform: Platform, scratch: Path) -> str:
         script = f"import os, sys; {enter}; os.execv(path, sys.argv[2:])"
         command = [sys.executable, "-I", "-c", script, folder, *_ARGUMENTS]
         try:
-            done = subprocess.run(
+            done = processes.run(
                 command, capture_output=True, text=True, check=False, timeout=_SECONDS
             )
         except subprocess.TimeoutExpired:

@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from airgap import processes
+
 DEFAULT_CONFIG = Path("/etc/docker/daemon.json")
 
 _PID_FILE = Path("/run/docker.pid")
@@ -106,7 +108,7 @@ def objection(number: int | None, data: bytes, scratch: Path) -> str:
         file.write_bytes(data)
         asked = [*_without_file(_arguments(number)[1:]), _OPTION, str(file), "--validate"]
         try:
-            done = subprocess.run(
+            done = processes.run(
                 [_PROC / str(number) / "exe", *asked],
                 env=_environment(number),
                 cwd=_PROC / str(number) / "cwd",

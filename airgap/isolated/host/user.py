@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from airgap import processes
 from airgap.docker_config import config_folder
 from airgap.errors import HostError
 
@@ -63,7 +64,7 @@ class User:
             raise HostError(f"the command {argv[0]} is not on this host")
         other = os.geteuid() != self.uid
         try:
-            return subprocess.run(
+            return processes.run(
                 argv,
                 input=text,
                 capture_output=True,

@@ -12,6 +12,7 @@ receipts/    a file for each install and uninstall; see `airgap.isolated.state.r
 config/      configuration of the containers, and authorities behind registries
 replaced/    files of the host as they were before install changed them
 settings.json, changes, lock
+airgap.log   what commands did; see `airgap.log`
 """
 
 from __future__ import annotations

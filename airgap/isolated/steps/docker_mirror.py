@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
+from airgap import processes
 from airgap.disk import copy_theirs, write_theirs
 from airgap.errors import HostError
 from airgap.isolated.context import CheckResult, Context
@@ -278,7 +278,7 @@ def _restart() -> None:
 
 def _systemctl(verb: str) -> None:
     command = ["systemctl", verb, "docker"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = processes.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise HostError(f"{' '.join(command)} failed: {done.stderr.strip()}")
 

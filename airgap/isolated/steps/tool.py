@@ -6,11 +6,11 @@ import hashlib
 import json
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from zipimport import ZipImportError, zipimporter
 
+from airgap import processes
 from airgap.bundle.contents import TOOL_NAME, FileEntry
 from airgap.bundle.verify import read_file
 from airgap.errors import HostError, IntegrityError
@@ -132,7 +132,7 @@ def _make_current(folder: Path) -> None:
 def _installed_version() -> str:
     """What the installed tool says of itself; empty if it does not start."""
     command = [sys.executable, "-I", str(_PYZ), "--version"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = processes.run(command, capture_output=True, text=True, check=False)
     return done.stdout.split()[-1] if done.returncode == 0 and done.stdout else ""
 
 

@@ -59,6 +59,16 @@ def test_every_option_is_explained(name: str) -> None:
     assert unexplained == []
 
 
+@pytest.mark.parametrize("name", sorted(all_commands()))
+def test_every_verb_takes_the_options_of_the_log(name: str) -> None:
+    if not isinstance(all_commands()[name], click.Group):
+        text = help_of(name)
+        letters = "" if name == "build" else "-v, "
+        assert f"  {letters}--verbose" in text
+        assert "  --log FILE" in text
+        assert ("  -q, --quiet" in text) is (name != "build")
+
+
 def test_the_help_of_install_names_the_steps_in_order() -> None:
     listed = re.search(r"Steps, in order:\n(( +.+\n)+)", help_of("install"))
     assert listed is not None
