@@ -62,6 +62,7 @@ ALLOWED_ON_ISOLATED_HOSTS = {
     ("airgap.oci.bounded_head", "http"),  # what it reads of that registry
     ("airgap.oci.bounded_head", "requests"),
     ("airgap.oci.bounded_head", "socket"),
+    ("airgap.oci.bounded_head", "ssl"),
     ("airgap.oci.bounded_head", "urllib3"),
     ("airgap.isolated.host.addresses", "socket"),  # it listens
     ("airgap.isolated.checks.preconditions", "socket"),

@@ -8,11 +8,8 @@ import stat
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Thread
 
 import pytest
 from click.shell_completion import ShellComplete
@@ -23,8 +20,6 @@ from airgap.connected.record import scan
 from airgap.errors import AirgapError, ExitCode, HostError
 from airgap.isolated.commands.uninstall import _remove_state
 from airgap.isolated.state.layout import State
-from airgap.oci.registries import Endpoint
-from airgap.oci.session import new_session
 from airgap.progress import LineProgress
 from airgap.spec.bundle_spec import RecordingSpec
 from tests.forge import make_bundle, new_key
@@ -445,41 +440,6 @@ def test_a_program_is_logged_with_how_it_ended(root: Path) -> None:
     (line,) = [line for line in text_of(root).splitlines() if "ran " in line]
     assert line.endswith("https://host.example/: exit status 3")
     assert sys.executable in line
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        moved = self.path.startswith("/from")
-        self.send_response(302 if moved else 200)
-        self.send_header("Location", f"/to?signature={CANARY}")
-        self.send_header("Content-Length", "0" if moved else "5")
-        self.end_headers()
-        self.wfile.write(b"" if moved else b"hello")
-
-    def log_message(self, *_words: object) -> None:
-        pass
-
-
-@pytest.fixture
-def server() -> Iterator[str]:
-    """An HTTP server that redirects once."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as http:
-        Thread(target=http.serve_forever).start()
-        yield f"127.0.0.1:{http.server_port}"
-        http.shutdown()
-
-
-def test_each_request_to_a_registry_is_logged(root: Path, server: str) -> None:
-    endpoint = Endpoint(server, server, "app", http=True)
-    with log.logged(root, []), new_session(endpoint) as session:
-        header = {"Authorization": f"Bearer {CANARY}"}
-        session.get(f"http://{server}/from?token={CANARY}", headers=header)
-    lines = [line for line in text_of(root).splitlines() if "GET" in line]
-    assert "session: 302 after" in lines[0]
-    assert lines[0].endswith(f" s, 0 bytes: GET http://{server}/from?token=REDACTED")
-    assert "session: 200 after" in lines[1]
-    assert lines[1].endswith(f" s, 5 bytes: GET http://{server}/to?signature=REDACTED")
-    assert CANARY not in text_of(root)
 
 
 def test_the_options_are_completed() -> None:
