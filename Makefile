@@ -19,9 +19,9 @@ test-all: test
 	$(BIN)/python -m tests.campaigns
 	$(BIN)/python -m tests.native
 
-# Without a network: a test that needs one is no unit test.
+# Without a network: a test that needs one is no unit test. The examples in docstrings run, too.
 unit: .venv/ready
-	unshare --net $(BIN)/pytest -q -n 2 tests/unit
+	unshare --net $(BIN)/pytest -q -n 2 --doctest-modules airgap tests/unit
 
 integration: parts
 	$(BIN)/pytest -q -n 2 tests/integration

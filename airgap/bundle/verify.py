@@ -1,4 +1,29 @@
-"""From media to contents that may be believed, and the full check of every byte."""
+"""From media to contents that may be believed, and the full check of every byte.
+
+>>> from pathlib import Path
+>>> from airgap.bundle.contents import FileEntry
+>>> from tempfile import TemporaryDirectory
+>>> from airgap.trust.keys import generate
+>>> names = ("images.tar", "tool/airgap.pyz", "README.txt")
+>>> files = tuple(FileEntry(name, size=1, sha256=64 * "0") for name in names)
+>>> created, hosts = "2026-01-01T00:00:00Z", ("linux/arm64",)
+>>> contents = Contents("tools", 1, created, "", "0.1.0", hosts, (), (), files)
+>>> site, stranger = generate("site", "ed25519"), generate("stranger", "ed25519")
+>>> temporary = TemporaryDirectory()
+>>> folder = Path(temporary.name)
+>>> for name, data in {
+...     CONTENTS_NAME: contents.to_bytes(),
+...     CHECKSUMS_NAME: checksums(contents),
+...     SIGNATURE_NAME: site.sign(checksums(contents)),
+... }.items():
+...     _ = (folder / name).write_bytes(data)
+>>> read_signed(Media([folder]), [site.public]).contents.identity
+'tools-1'
+>>> read_signed(Media([folder]), [stranger.public])
+Traceback (most recent call last):
+airgap.errors.TrustError: ...
+>>> temporary.cleanup()
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,12 @@ A server may send several headers, and several challenges in each of them, in an
 
     WWW-Authenticate: Negotiate, Basic realm="site"
     WWW-Authenticate: Bearer realm="https://auth.example/token",service="a \\"b\\""
+
+>>> header = 'Negotiate, Bearer realm="https://auth.example/token",service="registry"'
+>>> [challenge.scheme for challenge in parse_challenges([header])]
+['negotiate', 'bearer']
+>>> parse_challenges([header])[1].get("service")
+'registry'
 """
 
 from __future__ import annotations

@@ -1,4 +1,11 @@
-"""Digests: `sha256:HEX` (OCI image spec, descriptor.md, "Digests")."""
+"""Digests: `sha256:HEX` (OCI image spec, descriptor.md, "Digests").
+
+>>> digest = digest_of(b"hello")
+>>> digest
+'sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824'
+>>> is_digest(digest), is_digest("sha256:2CF24D"), is_digest("sha512:" + 128 * "0")
+(True, False, False)
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,16 @@
 The reference is containerd's `platforms` package (`database.go`, `compare.go`,
 `platform_windows_compat.go`). Engines choose an entry of an index by its rules, so whoever asks
 which entry serves a platform asks `preference`, and nobody compares platforms for equality.
+
+>>> str(Platform.of("Linux", "aarch64", "v8")), str(parse_platform("linux/armhf"))
+('linux/arm64', 'linux/arm/v7')
+>>> host = parse_platform("linux/arm64")
+>>> preference(host, parse_platform("linux/arm64"))
+0
+>>> preference(host, parse_platform("linux/arm/v7")) > 0
+True
+>>> preference(host, parse_platform("linux/amd64")) is None
+True
 """
 
 from __future__ import annotations

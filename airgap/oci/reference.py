@@ -2,6 +2,15 @@
 
 Source of the rules: the grammar in distribution's `reference/reference.go` and the
 normalisation in `reference/normalize.go`.
+
+>>> reference = parse_reference("alpine")
+>>> str(reference), reference.familiar
+('docker.io/library/alpine:latest', 'alpine:latest')
+>>> parse_reference("localhost:5000/team/app:1.2")
+Reference(host='localhost:5000', repository='team/app', tag='1.2', digest='')
+>>> parse_reference("Alpine")
+Traceback (most recent call last):
+airgap.errors.UsageError: 'Alpine' is not an image reference: ...
 """
 
 from __future__ import annotations

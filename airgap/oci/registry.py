@@ -1,4 +1,22 @@
-"""The registry client: manifests and blobs over HTTP (OCI distribution spec, "Pull")."""
+"""The registry client: manifests and blobs over HTTP (OCI distribution spec, "Pull").
+
+An adapter stands for the network here; `foreign` has the client use it for this image:
+
+>>> import io
+>>> from airgap.oci.reference import parse_reference
+>>> from urllib3 import HTTPResponse
+>>> index = b'{"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
+>>> class Adapter(BoundedAdapter):
+...     def send(self, request, *_args, **_named):
+...         body = HTTPResponse(io.BytesIO(index), status=200, preload_content=False)
+...         return self.build_response(request, body)
+>>> image = parse_reference("registry.example.org/app:1.0")
+>>> client = RegistryClient(Registries(), Credentials(), foreign=[image.name], public=Adapter)
+>>> descriptor, served = client.manifest(image)
+>>> descriptor.media_type, descriptor.digest == digest_of(index), served == index
+('application/vnd.oci.image.index.v1+json', True, True)
+>>> client.close()
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,27 @@
 
 While it records, a build is given what it will be given at replay: the same headers, and redirects
 whose secrets are redacted. The recorder knows them, and asks with them when the build follows.
+
+An adapter stands for the network here:
+
+>>> import io
+>>> from tempfile import TemporaryDirectory
+>>> from urllib3 import HTTPResponse
+>>> class Adapter(requests.adapters.HTTPAdapter):
+...     def send(self, request, **_):
+...         body = HTTPResponse(io.BytesIO(b"hello"), status=200, preload_content=False)
+...         return self.build_response(request, body)
+>>> session = requests.Session()
+>>> session.mount("https://", Adapter())
+>>> folder = TemporaryDirectory()
+>>> store = Store(Path(folder.name))
+>>> recorder = Recorder(store, session)
+>>> recorder.fetch("https://example.org/hello.txt")
+200
+>>> [response] = recorder.recording().responses.values()
+>>> response.url, b"".join(store.blob(response.digest))
+('https://example.org/hello.txt', b'hello')
+>>> folder.cleanup()
 """
 
 from __future__ import annotations

@@ -5,6 +5,20 @@ What recordings need is kept in the same form.
 A blob becomes visible by a rename, only after its bytes were hashed and synced; a tag is written
 after everything that it needs is on the disk for good. So neither a killed install nor a power
 cut ever shows half an image.
+
+>>> from tempfile import TemporaryDirectory
+>>> from airgap.oci.digest import digest_of
+>>> folder = TemporaryDirectory()
+>>> store, digest = Store(Path(folder.name)), digest_of(b"hello")
+>>> store.write_blob(digest, [b"help"])
+Traceback (most recent call last):
+airgap.errors.IntegrityError: ...
+>>> store.has_blob(digest, size=5)
+False
+>>> store.write_blob(digest, [b"hel", b"lo"])
+>>> store.has_blob(digest, size=5), b"".join(store.blob(digest))
+(True, b'hello')
+>>> folder.cleanup()
 """
 
 from __future__ import annotations
