@@ -6,6 +6,8 @@ the form of OAuth 2 (RFC 6749, 5.2), and what is before them with forms of its o
 
 from __future__ import annotations
 
+import codecs
+import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,8 +18,10 @@ from airgap.limits import LIMITS
 from airgap.oci.manifest import load_json
 
 _CODE = re.compile(r"[A-Z_]{1,40}")
-_TEXT_KEYS = ("error_description", "message", "details", "detail", "error")
+_TEXT_KEYS = ("error_description", "message", "details", "detail", "error", "errors")
 _MOST_ERRORS = 3
+_TITLE = re.compile(r"<title>([^<]{1,400})</title>", re.IGNORECASE)
+_MOST_PAGE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +51,29 @@ def words_in(body: bytes, media_type: str = "") -> Words:
 
     Args:
         body: All its bytes.
-        media_type: The response's `Content-Type`; only plain text is shown as it is.
+        media_type: The response's `Content-Type`. Of a page only the title is shown.
     """
+    body = body.removeprefix(codecs.BOM_UTF8).strip()
+    if body.startswith(b"["):
+        body = b'{"errors":%s}' % body
     try:
         document = load_json(body, "an answer", LIMITS.response_bytes)
     except AirgapError:
-        plain = media_type.partition(";")[0].strip().lower() == "text/plain"
-        return Words(text=shown(body.decode("utf-8", "replace")) if plain else "")
-    errors = document.get("errors")
-    entries = [one for one in errors if isinstance(one, dict)] if isinstance(errors, list) else []
+        return Words(text=shown(_text_in(body, media_type)))
+    entries = _errors_in(document)
     texts = dict.fromkeys(text for one in entries[:_MOST_ERRORS] if (text := _text_of(one)))
     code = str(entries[0].get("code", "")) if entries else ""
     text = "; ".join(texts) or next(_strings(document), "")
     return Words(code if _CODE.fullmatch(code) else "", shown(text))
+
+
+def _text_in(body: bytes, media_type: str) -> str:
+    """Return a body that is plain text, or the title of a page."""
+    text = body.decode("utf-8", "replace")
+    if title := _TITLE.search(text, 0, _MOST_PAGE):
+        return html.unescape(title[1])
+    kind = media_type.partition(";")[0].strip().lower()
+    return text if kind in ("", "text/plain") and not text.startswith("<") else ""
 
 
 def shown(text: str) -> str:
@@ -74,6 +88,16 @@ def shown(text: str) -> str:
     if len(safe) <= LIMITS.words_characters:
         return safe.rstrip(".")
     return f"{safe[: LIMITS.words_characters]}…"
+
+
+def _errors_in(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the errors of a document: a list of them or one, as objects or as texts in a list."""
+    stated = document.get("errors") or document.get("error")
+    if isinstance(stated, dict):
+        return [stated]
+    listed = stated if isinstance(stated, list) else []
+    entries = [{"message": one} if isinstance(one, str) else one for one in listed]
+    return [one for one in entries if isinstance(one, dict)]
 
 
 def _text_of(error: dict[str, Any]) -> str:

@@ -23,9 +23,11 @@ from airgap.oci.words import Words, words_in
         ({"errors": [{"code": "X", "message": "a"}, {"message": "b"}]}, "X", "a; b"),
         ({"errors": [{"code": "not a code", "message": None}]}, "", ""),
         ({"errors": [{"code": 7}]}, "", ""),
-        ({"errors": ["x"]}, "", ""),
+        ({"errors": ["x", "y"]}, "", "x; y"),
+        ({"errors": "x"}, "", "x"),
         ({"errors": []}, "", ""),
-        ({"errors": {"code": "X"}}, "", ""),
+        ({"errors": {"code": "X", "message": "a"}}, "X", "a"),
+        ({"error": {"code": 403, "message": "a", "status": "DENIED"}}, "", "a"),
         ({"error": "invalid_grant", "error_description": "it expired"}, "", "it expired"),
         ({"details": "incorrect username or password"}, "", "incorrect username or password"),
         ({"message": "Not Found"}, "", "Not Found"),
@@ -36,9 +38,25 @@ def test_each_form_is_read(document: object, code: str, text: str) -> None:
     assert words_in(json.dumps(document).encode()) == Words(code, text)
 
 
-def test_only_plain_text_is_shown_as_it_is() -> None:
-    assert words_in(b"no room\n", "text/plain; charset=utf-8").text == "no room"
-    assert words_in(b"<html>no room</html>", "text/html").text == ""
+@pytest.mark.parametrize("media_type", ["text/plain; charset=utf-8", ""])
+def test_plain_text_is_shown_as_it_is(media_type: str) -> None:
+    assert words_in(b"no room\n", media_type).text == "no room"
+
+
+@pytest.mark.parametrize("media_type", ["text/html", "text/plain", ""])
+def test_of_a_page_the_title_is_shown(media_type: str) -> None:
+    page = b"<html><head><TITLE>413 Too Large &amp; more</TITLE></head><p>no room</p></html>"
+    assert words_in(page, media_type).text == "413 Too Large & more"
+    assert words_in(b"<html>no room</html>", media_type).text == ""
+
+
+def test_of_other_types_nothing_is_shown() -> None:
+    assert words_in(b"no room", "application/octet-stream").text == ""
+
+
+def test_a_list_and_a_byte_order_mark_are_read() -> None:
+    assert words_in(b'[{"code": "DENIED", "message": "a"}]') == Words("DENIED", "a")
+    assert words_in(b'\xef\xbb\xbf{"message": "a"}').text == "a"
 
 
 @settings(max_examples=200, deadline=None)
