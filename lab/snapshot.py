@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 
+from airgap import log
 from lab.host import IsolatedHost
 
 
 def files(host: IsolatedHost, *folders: str) -> set[str]:
-    """Every file, link and folder below these, with what it holds and its mode."""
+    """Every file, link and folder below these, with what it holds and its mode.
+
+    Each command adds to the log, so that its content is left out.
+    """
     found = set()
     for folder in folders:
         for path in host.path(folder).rglob("*"):
             name = path.relative_to(host.path("/")).as_posix()
             what = str(path.readlink()) if path.is_symlink() else ""
-            if path.is_file() and not path.is_symlink():
+            if path.is_file() and not path.is_symlink() and path.name != log.NAME:
                 what = hashlib.sha256(path.read_bytes()).hexdigest()
             found.add(f"{name} {what} {path.lstat().st_mode:o}")
     return found

@@ -131,6 +131,7 @@ def test_uninstall_takes_back_what_install_did(fresh_host: StartHost) -> None:
     assert snapshot.emulators(host) == []
     state = host.path(STATE)
     assert sorted(path.name for path in state.iterdir()) == [
+        "airgap.log",
         "bundles",
         "lock",
         "pushed",

@@ -68,7 +68,7 @@ class Server:
         """Every file of the state, but those that running the tool leaves."""
         root = self.host.path(ROOT)
         files = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
-        return {str(path) for path in files if path.parts[0] not in ("tool", "lock")}
+        return {str(path) for path in files if path.parts[0] not in ("tool", "lock", "airgap.log")}
 
     def tags(self) -> list[Path]:
         """What the mirror's storage shows."""
