@@ -153,7 +153,12 @@ def check_writable(path: Path) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    target = Path(os.path.realpath(path))
+    target, path = Path(os.path.realpath(path)), path.absolute()
+    nearest = next(one for one in (path, *path.parents) if os.path.lexists(one))
+    if not nearest.exists() and not (nearest == path and target.parent.is_dir()):
+        raise FileNotFoundError(errno.ENOENT, "it is a link to what is missing", str(nearest))
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise OSError(errno.EINVAL, "it is not a regular file", str(target))
     there = target if target.exists() else existing(target.parent)
     if there != target and not there.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))

@@ -2,7 +2,8 @@
 
 The file is `config.json` in `$DOCKER_CONFIG`, or in `~/.docker` where that is not set. The command
 takes a file that is missing or blank as empty, the first JSON value of the file alone, and names
-of settings in any case. (docker/cli, `cli/config/config.go`.)
+of settings in any case. A `null` leaves what came before it. (docker/cli, `cli/config/config.go`,
+and Go's `encoding/json`.)
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def parse_config(data: bytes) -> dict[str, Any]:
     if not text:
         return {}
     try:
-        document, _ = json.JSONDecoder().raw_decode(text)
+        document, _ = _DECODER.raw_decode(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if not isinstance(document, dict | type(None)):
@@ -52,5 +53,20 @@ def setting(config: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - any 
         config: From `parse_config`.
         name: Of the setting, in lower case.
     """
-    found = [value for key, value in config.items() if key.lower() == name]
+    found = [value for key, value in config.items() if key.lower() == name and value is not None]
     return found[-1] if found else None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if value is not None or key not in found:
+            found[key] = value
+    return found
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse)

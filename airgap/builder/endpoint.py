@@ -1,7 +1,8 @@
 """Which Docker the docker command of this process talks to, found as that command finds it.
 
 `DOCKER_HOST` comes first, then the context that `DOCKER_CONTEXT` names, then the one that
-`docker context use` has selected. A variable that is set and empty counts as not set.
+`docker context use` has selected. A variable that is set and empty counts as not set. Without any
+of them `DOCKER_TLS_VERIFY` and `DOCKER_TLS` select port 2376 of this host, and not the socket.
 (docker/cli, `cli/command/cli.go`, `cli/context/store` and `opts/hosts.go`.)
 """
 
@@ -9,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import stat
 from collections.abc import Mapping
@@ -24,6 +24,8 @@ from airgap.limits import LIMITS
 DEFAULT_SOCKET = "/var/run/docker.sock"
 
 _DEFAULT = "default"
+_TLS_ADDRESS = "tcp://localhost:2376"
+_TLS = ("DOCKER_TLS_VERIFY", "DOCKER_TLS")
 _UNIX = "unix://"
 _OWN = "Only the Docker of the host where airgap runs can be set up. Nothing was changed."
 
@@ -77,6 +79,8 @@ def docker_endpoint(environment: Mapping[str, str] = os.environ) -> Endpoint:
         HostError: A context is selected that is not there, or is broken.
     """
     if host := environment.get("DOCKER_HOST"):
+        if not host.strip():
+            return _default(environment)
         return Endpoint(_address(host), "DOCKER_HOST", "unset DOCKER_HOST")
     folder = config_folder(environment)
     if name := environment.get("DOCKER_CONTEXT"):
@@ -86,8 +90,13 @@ def docker_endpoint(environment: Mapping[str, str] = os.environ) -> Endpoint:
         by = f"the context {name!r} (docker context use, {folder / FILE_NAME})"
         undo = "docker context use default"
     if name == _DEFAULT:
-        return Endpoint()
+        return _default(environment)
     return Endpoint(_address(_host_of(folder, name, by, undo)), by, undo)
+
+
+def _default(environment: Mapping[str, str]) -> Endpoint:
+    named = next((name for name in _TLS if environment.get(name)), "")
+    return Endpoint(_TLS_ADDRESS, named, f"unset {' '.join(_TLS)}") if named else Endpoint()
 
 
 def _selected(folder: Path) -> str:
@@ -95,15 +104,17 @@ def _selected(folder: Path) -> str:
     with suppress(OSError, ValueError):
         name = setting(parse_config(_read(folder / FILE_NAME)), "currentcontext")
         if isinstance(name, str) and name:
-            return name
+            return name.encode(errors="replace").decode()
     return _DEFAULT
 
 
 def _host_of(folder: Path, name: str, by: str, undo: str) -> str:
-    path = folder / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
+    path = (
+        folder / "contexts" / "meta" / hashlib.sha256(os.fsencode(name)).hexdigest() / "meta.json"
+    )
     try:
-        endpoints = json.loads(_read(path))["Endpoints"]
-        return str(endpoints["docker"].get("Host") or "")
+        endpoints = setting(parse_config(_read(path)), "endpoints")
+        return str(setting(endpoints["docker"], "host") or "")
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         what = "is not there" if isinstance(error, FileNotFoundError) else "cannot be read"
         raise HostError(

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from airgap import processes
 from airgap.docker_config import FILE_NAME, config_folder, parse_config, setting
@@ -194,9 +193,9 @@ def _decoded(key: str, auth: str) -> tuple[str, str]:
 
 def _host_of(key: str) -> str:
     """The host and port of a key: `https://a.internal:5000/v1/` is of `a.internal:5000`."""
-    _, separator, _ = key.partition("://")
-    address = urlsplit(key).netloc.rpartition("@")[2] if separator else ""
-    return address or key.partition("/")[0]
+    _, separator, rest = key.partition("://")
+    host = (rest if separator else key).partition("/")[0]
+    return host.rpartition("@")[2] if separator else host
 
 
 def _asked(helper: str, key: str, entry: Credential) -> Credential:

@@ -153,6 +153,23 @@ def test_what_can_be_written_or_made_is_writable_and_nothing_is_changed(tmp_path
         check_writable(tmp_path / "file" / "below")
 
 
+@pytest.mark.parametrize(
+    ("link", "leads_to", "path"),
+    [
+        ("file", "/dev/null", "file"),
+        ("file", "no/such/folder/file", "file"),
+        ("folder", "no/such/folder", "folder/file"),
+    ],
+)
+def test_what_write_theirs_refuses_is_not_writable(
+    tmp_path: Path, link: str, leads_to: str, path: str
+) -> None:
+    (tmp_path / link).symlink_to(leads_to)
+    for act in (check_writable, lambda place: write_theirs(place, b"{}")):
+        with pytest.raises(OSError, match=r"link|regular|No such file"):
+            act(tmp_path / path)
+
+
 def test_a_place_that_is_read_only_is_not_writable() -> None:
     with pytest.raises(OSError, match=r"Read-only|denied"):
         check_writable(Path("/proc/version/../sys/kernel/none"))

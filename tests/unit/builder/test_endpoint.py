@@ -84,6 +84,9 @@ def test_what_the_docker_command_goes_by_first_counts(
         ('{"auths": [], "currentContext": "remote"}', REMOTE),
         ('\ufeff{"currentContext": "remote"}', OWN),
         ("[" * 100_000, OWN),
+        ('{"currentContext": "remote", "currentContext": null}', REMOTE),
+        ('{"currentContext": "remote", "CURRENTCONTEXT": null}', REMOTE),
+        ('{"currentContext": "remote", "psFormat": NaN}', OWN),
     ],
 )
 def test_a_configuration_is_read_as_the_docker_command_reads_it(
@@ -101,12 +104,47 @@ def test_the_home_is_where_a_configuration_is_looked_for(tmp_path: Path) -> None
     assert docker_endpoint({"HOME": str(tmp_path), "DOCKER_CONFIG": "/none"}).address == OWN
 
 
+@pytest.mark.parametrize("variable", ["DOCKER_TLS_VERIFY", "DOCKER_TLS"])
+def test_tls_alone_selects_the_port_and_not_the_socket(folder: Path, variable: str) -> None:
+    tls = {variable: "0"}  # the docker command looks whether it is set, not to what
+    assert found(folder, **tls).address == "tcp://localhost:2376"
+    assert found(folder, **tls, DOCKER_HOST=" ").address == "tcp://localhost:2376"
+    assert found(folder, **tls, DOCKER_HOST=OWN).address == OWN
+    assert found(folder, **tls, DOCKER_CONTEXT="remote").address == REMOTE
+    assert found(folder, **{variable: ""}).address == OWN
+    with pytest.raises(HostError, match=variable):
+        _ = found(folder, **tls).socket
+
+
+@pytest.mark.parametrize(
+    "endpoints",
+    [
+        '"Endpoints": {"docker": {"host": "%s"}}',
+        '"endpoints": {"docker": {"HOST": "%s"}}',
+        '"Endpoints": {"docker": {"Host": "%s", "Host": null}}',
+    ],
+)
+def test_a_context_is_read_as_the_docker_command_reads_it(folder: Path, endpoints: str) -> None:
+    make_context(folder, "odd", "").write_text("{" + endpoints % REMOTE + "}")
+    assert found(folder, DOCKER_CONTEXT="odd").address == REMOTE
+
+
+def test_a_context_whose_name_is_no_text_is_not_there(folder: Path) -> None:
+    use(folder, '{"currentContext": "\\ud800"}')
+    with pytest.raises(HostError, match="is not there"):
+        found(folder)
+    with pytest.raises(HostError, match="is not there"):
+        found(folder, DOCKER_CONTEXT=os.fsdecode(b"\xff"))
+
+
 def test_a_context_without_a_host_is_this_hosts_docker(folder: Path) -> None:
     make_context(folder, "plain", "")
     assert found(folder, DOCKER_CONTEXT="plain").address == OWN
 
 
-@pytest.mark.parametrize("meta", [None, "", "[]", "{}", '{"Endpoints": {"docker": 1}}', "\udcff"])
+@pytest.mark.parametrize(
+    "meta", [None, "", "[]", "{}", '{"Endpoints": {"docker": 1}}', "\udcff", "[" * 100_000]
+)
 def test_a_context_that_is_not_there_or_broken_is_named(folder: Path, meta: str | None) -> None:
     if meta is not None:
         path = make_context(folder, "gone", REMOTE)

@@ -34,6 +34,16 @@ def encoded(pair: str) -> dict[str, str]:
     return {"auth": base64.b64encode(pair.encode()).decode()}
 
 
+@pytest.mark.parametrize(
+    "key", ["https://[::1/v1/", "https://::1:5000/v1/", "://", "https://[x]y/"]
+)
+def test_a_key_that_is_no_address_does_not_hide_other_hosts(tmp_path: Path, key: str) -> None:
+    entries = {key: encoded("eve:x"), "https://a.internal/v1/": encoded("ann:x")}
+    credentials = configure(tmp_path, {"auths": entries})
+    assert credentials.find("a.internal") == Credential("ann", "x")
+    assert credentials.find("b.internal") is None
+
+
 def install_helper(folder: Path, name: str, script: str) -> None:
     """A credential helper that notes what it is asked: `get`, and the server on its input."""
     helper = folder / "bin" / f"docker-credential-{name}"
