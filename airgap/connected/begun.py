@@ -39,9 +39,9 @@ def read(name: str) -> dict[str, Any] | None:
         HostError: It cannot be read, or others could have changed it.
     """
     path = _file(name)
-    if path is None or _is_old(path):
-        return None
     try:
+        if path is None or _is_old(path):
+            return None
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
             _check_ours(os.fstat(descriptor), path)

@@ -377,7 +377,9 @@ def _check_foreign(source: Source, image: ResolvedImage) -> tuple[str, ...]:
         NotFoundError: The registry does not have one.
     """
     foreign = {
-        blob.digest: blob for blob in image.blobs if blob.urls or "foreign" in blob.media_type
+        blob.digest: blob
+        for blob in image.blobs
+        if blob.urls or "foreign" in blob.media_type or "nondistributable" in blob.media_type
     }
     for blob in foreign.values():
         try:

@@ -120,7 +120,9 @@ def parse(body: bytes, media_type: str, what: str) -> Manifest | Index:
         NotFoundError: They use another digest than sha256.
     """
     document = load_json(body, what, LIMITS.manifest_bytes)
-    stated = document.get("mediaType", media_type)
+    stated = document.get("mediaType")
+    if stated in ("", None):  # Go writes an empty one for none
+        stated = media_type
     if _kind(stated) is None or _kind(stated) != _kind(media_type):
         raise _broken(what, f"says it is {_shown(stated)} and was served as {media_type!r}")
     if stated in INDEX_TYPES:
@@ -162,7 +164,7 @@ def sniffed_type(body: bytes) -> str:
     except IntegrityError:
         return ""
     stated = document.get("mediaType")
-    if isinstance(stated, str):
+    if isinstance(stated, str) and stated:
         return stated
     if document.get("schemaVersion") == 1:
         return SCHEMA_1

@@ -270,21 +270,32 @@ def _entry(descriptor: Descriptor, documents: Documents) -> Entry:
 
 
 def attested(digest: str, documents: Documents, chosen: Collection[str]) -> set[str]:
-    """The attestations, signatures and the like of manifests, of those that an index names.
+    """The attestations, signatures and the like of manifests, and of each other, in an index.
 
     Args:
         digest: Of the index.
         documents: Those at hand.
         chosen: Digests of the manifests.
     """
-    found = set()
-    for document in documents_of(digest, documents).values():
-        for entry in document.manifests if isinstance(document, Index) else ():
-            about = documents.get(entry.digest)
-            subject = about.subject if isinstance(about, Manifest) else ""
-            if entry.attests in chosen or subject in chosen:
-                found.add(entry.digest)
-    return found
+    entries = [
+        entry
+        for document in documents_of(digest, documents).values()
+        for entry in (document.manifests if isinstance(document, Index) else ())
+    ]
+    found: set[str] = set()
+    while True:
+        about = {*chosen, *found}  # a signature may be about an attestation
+        new = {one.digest for one in entries if _subjects(one, documents) & about} - about
+        if not new:
+            return found
+        found |= new
+
+
+def _subjects(entry: Descriptor, documents: Documents) -> set[str]:
+    """The digests of what an entry is about."""
+    document = documents.get(entry.digest)
+    subject = document.subject if isinstance(document, Manifest) else ""
+    return {one for one in (entry.attests, subject) if one}
 
 
 def holders(digest: str, documents: Documents, chosen: Collection[str]) -> set[str]:

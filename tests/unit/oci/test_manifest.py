@@ -24,6 +24,7 @@ from airgap.oci.manifest import (
     index_of_carried,
     load_json,
     parse,
+    sniffed_type,
 )
 from airgap.oci.platform import Platform, parse_platform
 
@@ -97,6 +98,12 @@ def test_the_media_type_that_the_body_states_holds(stated: str, served: str) -> 
     assert parse(manifest(mediaType=stated), served, "example").media_type == stated
 
 
+@pytest.mark.parametrize("stated", ["", None])
+def test_a_media_type_that_is_empty_is_absent_as_in_go(stated: object) -> None:
+    assert parse(manifest(mediaType=stated), OCI_MANIFEST, "example").media_type == OCI_MANIFEST
+    assert sniffed_type(manifest(mediaType=stated)) == OCI_MANIFEST
+
+
 def test_a_null_list_is_an_empty_one_as_in_go() -> None:
     found = parse(manifest(layers=None), OCI_MANIFEST, "example")
     assert isinstance(found, Manifest)
@@ -126,7 +133,7 @@ def test_the_media_type_may_be_absent_from_the_body() -> None:
         (manifest(mediaType="a/b"), OCI_MANIFEST, "says it is 'a/b'"),
         (manifest(artifactType=1), OCI_MANIFEST, "has an artifactType that is not text"),
         (manifest(subject=7), OCI_MANIFEST, "has a descriptor that is not an object"),
-        (manifest(mediaType=None), OCI_MANIFEST, "says it is None"),
+        (manifest(mediaType=7), OCI_MANIFEST, "says it is 7"),
         (manifest(mediaType=OCI_INDEX), OCI_INDEX, "has 'config', which"),
         (index(config=descriptor()), OCI_INDEX, "has 'config', which"),
         (index(layers=[descriptor()]), DOCKER_INDEX, "has 'layers', which"),

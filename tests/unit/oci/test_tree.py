@@ -178,9 +178,12 @@ def test_what_is_about_an_image_goes_with_it() -> None:
     amd64, arm64 = made.image(stated=True), made.image("linux/arm64", stated=True)
     about = [made.attestation(one) for one in (amd64, arm64)]
     signature = made.artifact("application/vnd.dev.sigstore.bundle.v0.3+json", subject=amd64)
-    top = made.index(amd64, arm64, *about, signature)
+    of_signature = made.artifact("application/vnd.example.time.v1+json", subject=signature)
+    last = made.artifact("application/vnd.example.log.v1+json", subject=of_signature)
+    top = made.index(last, of_signature, amd64, arm64, *about, signature)
     found = tree.attested(top["digest"], _read(made, top), {amd64["digest"]})
-    assert found == {about[0]["digest"], signature["digest"]}
+    expected = [about[0], signature, of_signature, last]
+    assert found == {one["digest"] for one in expected}
 
 
 def test_a_config_is_read_only_where_an_index_states_nothing() -> None:
