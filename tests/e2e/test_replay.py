@@ -194,7 +194,7 @@ def test_a_two_platform_build_replays_and_the_image_shows_nothing_of_it(
         with tarfile.open(image) as tar:
             names = tar.getnames()
         assert "added" in names
-        assert not [name for name in names if re.search("airgap|mavenrc|ca-cert", name)], names
+        assert not [name for name in names if re.search("airgap|mavenrc", name)], names
         manifest = json.loads(host.run(["crane", "manifest", "--platform", platform, _APP]).stdout)
         for layer in manifest["layers"][1:]:  # of the base each layer is alpine's own
             blob = host.command(["crane", "blob", f"{_APP}@{layer['digest']}"])
