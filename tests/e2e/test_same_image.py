@@ -13,8 +13,8 @@ import os
 import re
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -39,6 +39,8 @@ _EPOCH = 1_700_000_000
 _SITE_TIME = 1_600_000_000
 _AMD64 = parse_platform("linux/amd64")
 
+_CA_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
+
 _DOWNLOADS = """\
 FROM buildpack-deps:trixie-curl AS fetch
 ARG SITE
@@ -54,7 +56,7 @@ COPY <<EOT /srv/note
 written here
 EOT
 
-FROM alpine
+FROM BASE
 ARG SITE
 ENV GREETING=hello
 LABEL site=$SITE
@@ -301,7 +303,7 @@ def assert_no_trace(image: BuiltImage) -> None:
 def test_downloads_of_all_kinds_give_the_same_image_to_the_last_bit(
     built: Callable[[str], Images],
 ) -> None:
-    images = built(_DOWNLOADS)
+    images = built(_DOWNLOADS.replace("BASE", "busybox"))
     for one in (images.again, images.recorded, images.replayed):
         assert differences(images.plain, one) == []
         assert one.digest == images.plain.digest
@@ -309,6 +311,19 @@ def test_downloads_of_all_kinds_give_the_same_image_to_the_last_bit(
     found = files(images.replayed)
     assert (found["added/data.bin"].mtime, found["added/data.bin"].mode) == (_SITE_TIME, 0o600)
     assert found["srv/page.html"].mtime == found["srv/curl.bin"].mtime == _SITE_TIME
+
+
+def test_steps_of_an_image_with_a_ca_bundle_leave_a_copy_of_it_and_nothing_else(
+    built: Callable[[str], Images],
+) -> None:
+    images = built(_DOWNLOADS.replace("BASE", "alpine"))
+    assert differences(images.plain, images.again) == []
+    folders = {str(folder) for folder in PurePosixPath(_CA_BUNDLE).parents} - {"."}
+    original = files(images.plain)[_CA_BUNDLE]
+    for one in (images.recorded, images.replayed):
+        assert set(differences(images.plain, one)) <= {_CA_BUNDLE, *folders}
+        copy = files(one)[_CA_BUNDLE]
+        assert replace(copy, mtime=original.mtime) == original
 
 
 def test_an_image_without_folders_to_mount_in_stays_without(
