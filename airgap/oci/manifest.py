@@ -16,7 +16,7 @@ from airgap.bounded import read_json
 from airgap.errors import IntegrityError, NotFoundError
 from airgap.limits import LIMITS
 from airgap.oci.digest import digest_of, is_digest
-from airgap.oci.platform import Platform
+from airgap.oci.platform import UNKNOWN, Platform
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -291,7 +291,10 @@ def _descriptor(entry: object, what: str) -> Descriptor:
 
 
 def _platform(fields: dict[str, Any], what: str) -> Platform | None:
-    """The platform in an object's fields; None where it states no architecture."""
+    """The platform in an object's fields; None where it states no architecture.
+
+    A text that nobody could ask for is an unknown platform: it serves no other.
+    """
     values = [fields.get(key) for key in ("os", "architecture", "variant", "os.version")]
     parts = ["" if value is None else value for value in values]
     features = fields.get("os.features") or []
@@ -302,9 +305,7 @@ def _platform(fields: dict[str, Any], what: str) -> Platform | None:
     if not architecture:
         return None
     platform = Platform.of(os, architecture, variant, version, tuple(features))
-    if not platform.is_well_formed:
-        raise _broken(what, f"has the platform {_shown(str(platform))}")
-    return platform
+    return platform if platform.is_well_formed else UNKNOWN
 
 
 def _shown(value: object) -> str:

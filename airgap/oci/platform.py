@@ -217,6 +217,10 @@ def native_platform() -> Platform:
     return Platform.of("linux", platform.machine())
 
 
+UNKNOWN = Platform("unknown", "unknown")
+"""What BuildKit states for what is no image."""
+
+
 def parse_platform(text: str) -> Platform:
     """Reads `linux/arm64`, `linux/arm/v7` and the aliases that Docker accepts.
 

@@ -347,6 +347,20 @@ def test_all_versions_of_windows_are_carried(way: Way) -> None:
     assert way.lacks({top, *(str(one["digest"]) for one in entries)}, set()) == set()
 
 
+def test_an_entry_of_a_platform_that_nobody_could_ask_for_stops_no_other(way: Way) -> None:
+    tree = Tree()
+    odd = on(tree.image("linux/arm64", "odd"), "linux/arm64", variant="v8.2+crypto")
+    tree.tag("1", tree.index(tree.image(stated=True), odd))
+    way.serve(tree)
+    outcome = way.bundle("--platform", "linux/amd64")
+    assert outcome.code == 0, outcome.err
+    assert way.entry.platforms == ("linux/amd64",)
+    assert "1 entries of its index that state no platform" in outcome.out
+    assert way.bundle(*_ALL).code == 0
+    way.install()
+    assert way.lacks({str(odd["digest"])}, set()) == set()
+
+
 @pytest.mark.parametrize("options", [("--platform", "linux/arm64"), _ALL])
 def test_an_image_without_a_platform_is_good_for_every_one(
     way: Way, options: tuple[str, ...]
