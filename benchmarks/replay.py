@@ -22,7 +22,7 @@ from pathlib import Path
 import click
 
 from airgap import __version__
-from airgap.builder.build import POLICY_VARIABLE
+from airgap.builder.buildx_build import POLICY_VARIABLE
 from airgap.errors import UsageError
 from benchmarks.command import run
 from benchmarks.downloads import DOWNLOADS, LARGE, SMALL, Downloads
@@ -47,7 +47,7 @@ from benchmarks.wheels import write_index
 from lab import images
 from lab.buildkit import BuildKit
 from lab.cache import cache_root, say
-from lab.leftovers import removed_at_end
+from lab.cleanup import removed_at_end
 from lab.parts import PARTS
 from lab.prepare import ready
 from lab.static_site import Site, nginx_version, static_site

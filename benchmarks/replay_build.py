@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from airgap.builder.arguments import BuildArguments
-from airgap.builder.build import WayOut, build
+from airgap.builder.build_context import open_source
 from airgap.builder.buildx import Builder, Buildx
+from airgap.builder.buildx_build import WayOut, build
 from airgap.builder.proxy_ca import kept_ca
-from airgap.builder.source import open_source
 from airgap.bundle.contents import RecordingEntry
 from airgap.oci.platform import parse_platform
-from airgap.replay.answers import Answerer
 from airgap.replay.recording import Recording, parse_recording
+from airgap.replay.responses import Answerer
 from airgap.replay.server import Server
 from airgap.store.store import Store
 

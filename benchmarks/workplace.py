@@ -14,10 +14,10 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from airgap.progress import LineProgress
-from airgap.tool.build import HOST_PLATFORMS, build_tool
+from airgap.tool.build_pyz import HOST_PLATFORMS, build_tool
 from benchmarks.tools import Programs
 from lab.cache import cache_root
-from lab.leftovers import removed_at_end
+from lab.cleanup import removed_at_end
 from lab.parts import program
 from lab.run import run
 

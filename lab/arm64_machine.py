@@ -15,8 +15,8 @@ from typing import Any, Self
 from airgap.errors import HostError
 from lab import arm64
 from lab.cache import cache_root
+from lab.cleanup import process_id, removed_at_end
 from lab.host import IsolatedHost
-from lab.leftovers import process_id, removed_at_end
 from lab.machine import MOUNT_POINT, Machine
 from lab.medium import Medium
 from lab.resource import Resource

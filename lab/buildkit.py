@@ -13,8 +13,8 @@ from airgap.builder.config import buildkitd_toml
 from airgap.builder.registry_server import RegistryServer
 from airgap.errors import HostError
 from lab.cache import cache_root
+from lab.cleanup import make_cgroup, process_id, removed_at_end
 from lab.engine import TINI
-from lab.leftovers import make_cgroup, process_id, removed_at_end
 from lab.parts import program
 from lab.resource import Resource
 from lab.upstream import Upstream

@@ -13,7 +13,7 @@ from pathlib import Path
 from airgap.errors import HostError
 from lab import binfmt
 from lab.cache import cached
-from lab.leftovers import removed_at_end
+from lab.cleanup import removed_at_end
 from lab.run import run
 
 TRIXIE = "trixie"

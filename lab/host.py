@@ -15,8 +15,8 @@ from typing import Literal, Self
 from airgap.errors import HostError
 from lab import binfmt
 from lab.cache import cache_root
+from lab.cleanup import make_cgroup, process_id, removed_at_end
 from lab.engine import lower_folders
-from lab.leftovers import make_cgroup, process_id, removed_at_end
 from lab.machine import Machine
 from lab.medium import Medium
 from lab.run import run

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from lab.http_server import serving
 from lab.resource import Resource
-from lab.serving import serving
 
 ADDRESS = "127.0.0.2"
 """Loopback, but none of the names for which BuildKit's proxy network sets NO_PROXY."""

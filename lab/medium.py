@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from lab.cache import cache_root
-from lab.leftovers import removed_at_end
+from lab.cleanup import removed_at_end
 from lab.resource import Resource
 from lab.run import run
 

@@ -17,7 +17,7 @@ import trustme
 
 from airgap.errors import HostError
 from lab.cache import cache_root, cached
-from lab.leftovers import process_id, removed_at_end
+from lab.cleanup import process_id, removed_at_end
 from lab.parts import GO_MODULES, PARTS, program
 from lab.resource import Resource
 from lab.run import run

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from lab import debian, images
 from lab.arm64 import disk, initramfs
+from lab.cleanup import sweep
 from lab.engine import lower_folders
-from lab.leftovers import sweep
 from lab.parts import build_all
 from lab.requirements import require_machine
 

@@ -20,8 +20,8 @@ from airgap.errors import HostError, UsageError
 from lab import images
 from lab.arm64_machine import DRIVE, WAIT_FOR_DRIVE, Arm64Machine, pull_out, put_in
 from lab.cache import cache_root
+from lab.cleanup import is_alive, process_id, sweep
 from lab.host import IsolatedHost
-from lab.leftovers import is_alive, process_id, sweep
 from lab.machine import MOUNT_POINT
 from lab.medium import Medium
 from lab.prepare import prepare, ready

@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 
 import trustme
 
+from lab.http_server import serving
 from lab.resource import Resource
-from lab.serving import serving
 
 HOSTS = ("download.example.com", "files.example.com")
 """The site answers to both, the same."""

@@ -14,7 +14,7 @@ import requests
 
 from airgap.errors import HostError
 from lab import debian
-from lab.leftovers import process_id, removed_at_end
+from lab.cleanup import process_id, removed_at_end
 
 _HOST, _TWIN = "127.0.0.2", "127.0.0.3"
 """Not 127.0.0.1, which in a step with a proxy is the step itself."""

@@ -16,8 +16,8 @@ import trustme
 
 from airgap.errors import HostError
 from lab.cache import cache_root
+from lab.cleanup import process_id, removed_at_end
 from lab.debian import BOOKWORM, unpacked
-from lab.leftovers import process_id, removed_at_end
 from lab.parts import program
 from lab.publish import Publisher
 from lab.resource import Resource

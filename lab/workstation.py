@@ -14,8 +14,8 @@ from pathlib import Path
 from airgap.errors import HostError
 from lab import binfmt
 from lab.cache import cache_root
+from lab.cleanup import make_cgroup, process_id, removed_at_end
 from lab.engine import client, programs
-from lab.leftovers import make_cgroup, process_id, removed_at_end
 from lab.parts import program
 from lab.resource import Resource
 

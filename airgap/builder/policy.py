@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 
-from airgap.replay.asked import UPWARD
+from airgap.replay.request import UPWARD
 
 # Of BuildKit's sources (`source/types`), those that ask only the mirror or this machine.
 _OTHER_SOURCES = r"^(?:docker-image|oci-layout)(?:\+blob)?://|^local://"

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from airgap.bundle import framing
 from airgap.bundle.contents import Contents, ImageEntry, broken
-from airgap.bundle.joined_tar import JoinedTar
 from airgap.bundle.media import Media
+from airgap.bundle.tar_reader import JoinedTar
 from airgap.limits import LIMITS
 from airgap.oci import manifest
+from airgap.oci.image_tree import carried_platforms, merge, omitted_platforms, read_tree
 from airgap.oci.manifest import Descriptor, Index, Manifest, blobs_of
-from airgap.oci.tree import carried_platforms, merge, omitted_platforms, read_tree
 
 
 class Archive(JoinedTar):

@@ -25,9 +25,9 @@ from itertools import count
 
 from airgap.bundle.contents import BlobEntry, ImageEntry, broken, canonical
 from airgap.oci.digest import hex_of
+from airgap.oci.image_tree import images_of
 from airgap.oci.manifest import OCI_INDEX, Index, Manifest
 from airgap.oci.platform import parse_platform
-from airgap.oci.tree import images_of
 
 BLOCK = 512
 END_BYTES = 2 * BLOCK

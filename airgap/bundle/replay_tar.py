@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from airgap.bundle.contents import Contents
 from airgap.bundle.framing import SMALL_BYTES
-from airgap.bundle.joined_tar import JoinedTar
 from airgap.bundle.media import Media
+from airgap.bundle.tar_reader import JoinedTar
 
 
 class ReplayTar(JoinedTar):

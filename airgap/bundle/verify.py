@@ -37,10 +37,10 @@ from threading import Event
 from airgap.bundle.archive import Archive
 from airgap.bundle.checksums import CHECKSUMS_NAME, SIGNATURE_NAME, checksums, contents_digest
 from airgap.bundle.contents import CONTENTS_NAME, Contents, broken, parse_contents
-from airgap.bundle.joined_tar import JoinedTar
+from airgap.bundle.file_check import damaged, digest_of_file, open_whole
 from airgap.bundle.media import Media, read_small
 from airgap.bundle.replay_tar import ReplayTar
-from airgap.bundle.whole import damaged, digest_of_file, open_whole
+from airgap.bundle.tar_reader import JoinedTar
 from airgap.limits import LIMITS
 from airgap.progress import Progress
 from airgap.trust.keys import PublicKey

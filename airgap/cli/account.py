@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from airgap.cli.settings import Settings, pass_settings
+from airgap.cli._shared.settings import Settings, pass_settings
 from airgap.errors import UsageError
 from airgap.limits import LIMITS
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from airgap.cli.settings import Settings, pass_settings
+from airgap.cli._shared.settings import Settings, pass_settings
 from airgap.errors import AirgapError
 from airgap.spec.request_file import DEFAULT_PATH, RequestFile, add_to_request
 
@@ -51,7 +51,7 @@ def command(
       airgap build --recording app -f Dockerfile.web --load -t app .
     """
     from airgap.builder.arguments import BuildArguments
-    from airgap.builder.source import open_source
+    from airgap.builder.build_context import open_source
     from airgap.isolated.commands.build import of_this_host
     from airgap.isolated.commands.load_context import load_context
     from airgap.isolated.host.user import User

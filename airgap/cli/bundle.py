@@ -11,10 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from airgap.cli.asking import confirm, read_requests, request_file_options
-from airgap.cli.keygen import read_passphrase
-from airgap.cli.recording import Wish, recording
-from airgap.cli.request import (
+from airgap.cli._shared.bundle_options import (
     read_deadline,
     read_request,
     registry_client,
@@ -22,8 +19,11 @@ from airgap.cli.request import (
     update_command,
     wanted_argument,
 )
-from airgap.cli.settings import Settings, pass_settings
-from airgap.cli.size import Size
+from airgap.cli._shared.confirm_request import confirm, read_requests, request_file_options
+from airgap.cli._shared.settings import Settings, pass_settings
+from airgap.cli._shared.size import Size
+from airgap.cli.keygen import read_passphrase
+from airgap.cli.recording import Wish, recording
 from airgap.errors import UsageError
 from airgap.limits import KIB, MIB
 from airgap.oci.platform import Platform
@@ -143,11 +143,11 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
       airgap bundle --request airgap-request.toml --no-roles --key site.key -o ./out
     """
     from airgap.connected.fetch import Pace
-    from airgap.connected.locking import Locked, lock_of, write_lock
+    from airgap.connected.lockfile import Locked, lock_of, write_lock
     from airgap.connected.make_bundle import Target, plan_bundle, write_bundle
     from airgap.connected.plan import describe, document
-    from airgap.connected.record import check_workstation, with_images
-    from airgap.tool.build import build_tool
+    from airgap.connected.record_builds import check_workstation, with_images
+    from airgap.tool.build_pyz import build_tool
 
     asked = read_requests(requests, locked=locked or lock is not None)
     request = with_images(

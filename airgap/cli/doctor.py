@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from airgap.cli.settings import Settings, pass_settings
+from airgap.cli._shared.settings import Settings, pass_settings
 from airgap.errors import AirgapError, HostError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def command(settings: Settings, fix: bool, deep: bool, as_json: bool) -> None:
       airgap doctor
       sudo airgap doctor --fix
     """
-    from airgap.cli.table import findings_table
+    from airgap.cli._shared.table import findings_table
     from airgap.isolated.commands.doctor import Host, diagnose
     from airgap.isolated.commands.doctor import fix as mend
     from airgap.isolated.commands.load_context import load_context

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import click
 
-from airgap.cli.settings import Settings, pass_settings
+from airgap.cli._shared.settings import Settings, pass_settings
 
 
 @click.command(name="enable")

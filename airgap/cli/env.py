@@ -6,8 +6,8 @@ import shlex
 
 import click
 
-from airgap.builder.build import POLICY_VARIABLE
-from airgap.builder.instance import INSTANCE, REPLAY_INSTANCE
+from airgap.builder.buildx_build import POLICY_VARIABLE
+from airgap.builder.buildx_instance import INSTANCE, REPLAY_INSTANCE
 
 
 @click.command(name="env")

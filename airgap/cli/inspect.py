@@ -19,7 +19,7 @@ def command(folder: Path, as_json: bool) -> None:
     """
     from airgap.bundle.media import Media
     from airgap.bundle.verify import read_contents
-    from airgap.cli.table import table
+    from airgap.cli._shared.table import table
     from airgap.progress import format_bytes
 
     contents = read_contents(Media([folder]))

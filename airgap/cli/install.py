@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from airgap.cli.settings import Settings, pass_settings
+from airgap.cli._shared.settings import Settings, pass_settings
 from airgap.errors import UsageError
 
 
@@ -157,7 +157,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
       airgap install /media/usb/airgap --listen 192.0.2.10
       airgap install /media/usb/airgap --registry harbor.example.internal/mirror --ca ca.pem
     """
-    from airgap.cli.table import outcome_line, unlisted_lines
+    from airgap.cli._shared.table import outcome_line, unlisted_lines
     from airgap.isolated.commands.apply import Outcome
     from airgap.isolated.commands.install import Order, install
     from airgap.isolated.context import Options

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from airgap.cli.settings import Settings, pass_settings
+from airgap.cli._shared.settings import Settings, pass_settings
 
 
 @click.command(name="log")
@@ -24,7 +24,7 @@ def command(settings: Settings, as_json: bool) -> None:
       airgap log
       airgap log --json
     """
-    from airgap.cli.table import table
+    from airgap.cli._shared.table import table
     from airgap.isolated.state.layout import State
     from airgap.isolated.state.rebuild_receipts import read_record
     from airgap.isolated.state.receipts import history

@@ -14,7 +14,7 @@ from typing import TextIO, cast
 import click
 
 from airgap import __version__
-from airgap.cli.settings import LOG, LOG_FILE, QUIET, VERBOSE, Settings, add_log_options
+from airgap.cli._shared.settings import LOG, LOG_FILE, QUIET, VERBOSE, Settings, add_log_options
 from airgap.errors import AirgapError, ExitCode
 from airgap.printable import PrintableStream, terminal
 

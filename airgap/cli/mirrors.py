@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from airgap.builder.mirrors.engines import ENGINES
-from airgap.cli.settings import Settings, pass_settings
+from airgap.cli._shared.settings import Settings, pass_settings
 
 
 @click.command(name="mirrors")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from airgap.cli.settings import Settings, pass_settings
+from airgap.cli._shared.settings import Settings, pass_settings
 
 if TYPE_CHECKING:
     from airgap.isolated.commands.apply import Outcome
@@ -132,7 +132,7 @@ def list_(settings: Settings, as_json: bool) -> None:
     Example:
       airgap node list
     """
-    from airgap.cli.table import table
+    from airgap.cli._shared.table import table
     from airgap.isolated.nodes.health import RUNNING, node_states
 
     with settings.progress() as progress:
@@ -242,7 +242,7 @@ def _work(settings: Settings, progress: Progress) -> Context:
 
 
 def _show(outcome: Outcome) -> None:
-    from airgap.cli.table import outcome_line
+    from airgap.cli._shared.table import outcome_line
 
     click.echo(outcome_line(outcome))
 

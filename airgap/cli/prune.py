@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import click
 
-from airgap.cli.settings import Settings, pass_settings
+from airgap.cli._shared.settings import Settings, pass_settings
 from airgap.errors import HostError
 
 

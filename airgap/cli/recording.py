@@ -54,10 +54,10 @@ def recording(
     if not builds and not urls:
         yield None, None
         return
-    from airgap.builder.workshop import workshop_folder
-    from airgap.connected.record import RecordOptions, record
+    from airgap.builder.ephemeral_builder import workshop_folder
+    from airgap.connected.fetch_urls import fetch_requested
+    from airgap.connected.record_builds import RecordOptions, record
     from airgap.connected.rehearse import rehearse
-    from airgap.connected.requested import fetch_requested
     from airgap.store.store import Store
 
     with workshop_folder(user_cache_path("airgap")) as folder:

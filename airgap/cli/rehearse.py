@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from airgap.cli.keys import keys_for, trust_option
-from airgap.cli.settings import Settings, pass_settings
+from airgap.cli._shared.keys import keys_for, trust_option
+from airgap.cli._shared.settings import Settings, pass_settings
 
 
 @click.command(name="rehearse")
@@ -45,7 +45,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     """
     from platformdirs import user_cache_path
 
-    from airgap.builder.workshop import workshop_folder
+    from airgap.builder.ephemeral_builder import workshop_folder
     from airgap.bundle.archive import Archive
     from airgap.bundle.media import Media
     from airgap.bundle.replay_tar import ReplayTar

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from airgap.cli.settings import Settings, pass_settings
+from airgap.cli._shared.settings import Settings, pass_settings
 
 if TYPE_CHECKING:
     from airgap.isolated.commands.apply import Outcome
@@ -28,7 +28,7 @@ def command(settings: Settings, as_json: bool) -> None:
     Example:
       airgap rollback
     """
-    from airgap.cli.table import outcome_line
+    from airgap.cli._shared.table import outcome_line
     from airgap.isolated.commands.load_context import load_context
     from airgap.isolated.commands.rollback import rollback
     from airgap.isolated.host.user import User

@@ -131,7 +131,7 @@ def _document(scan: Scan) -> dict[str, Any]:
 
 
 def _text(scan: Scan) -> str:
-    from airgap.cli.table import table
+    from airgap.cli._shared.table import table
 
     rows = [("WHERE", "BY", "NAME", "PLATFORMS")]
     rows += [

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from airgap.cli.settings import Settings, pass_settings
+from airgap.cli._shared.settings import Settings, pass_settings
 from airgap.spec.request_file import DEFAULT_PATH, add_to_request
 
 
@@ -43,7 +43,7 @@ def command(settings: Settings, recording: str, build_args: tuple[str, ...]) -> 
     from airgap.isolated.host.user import User
     from airgap.isolated.state.layout import State
     from airgap.offline.build import requested_urls
-    from airgap.replay.asked import Asked
+    from airgap.replay.request import Asked
     from airgap.spec.builds import read_args
 
     def ready(name: str) -> None:

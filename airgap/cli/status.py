@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from airgap.cli.settings import Settings, pass_settings
+from airgap.cli._shared.settings import Settings, pass_settings
 from airgap.errors import HostError
 
 
@@ -30,7 +30,7 @@ def command(settings: Settings, deep: bool, as_json: bool) -> None:
       airgap status --deep
       airgap status --json
     """
-    from airgap.cli.table import bundles_table, findings_table
+    from airgap.cli._shared.table import bundles_table, findings_table
     from airgap.isolated.commands.load_context import load_context
     from airgap.isolated.commands.status import status
     from airgap.isolated.host.user import User

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from airgap.cli.settings import Settings, pass_settings
+from airgap.cli._shared.settings import Settings, pass_settings
 
 
 @click.group(name="trust")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from airgap.cli.settings import Settings, pass_settings
+from airgap.cli._shared.settings import Settings, pass_settings
 
 
 @click.command(name="uninstall")

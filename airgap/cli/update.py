@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from airgap.cli.request import (
+from airgap.cli._shared.bundle_options import (
     read_deadline,
     read_request,
     registry_client,
     request_options,
     wanted_argument,
 )
-from airgap.cli.settings import Settings, pass_settings
+from airgap.cli._shared.settings import Settings, pass_settings
 from airgap.spec.lock import DEFAULT_PATH, load_lock
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
       airgap update bundles/arm64-builder.toml
       airgap update my.toml --lock my.lock --dry-run
     """
-    from airgap.connected.locking import resolve_lock, write_lock
-    from airgap.tool.build import build_tool
+    from airgap.connected.lockfile import resolve_lock, write_lock
+    from airgap.tool.build_pyz import build_tool
 
     request = read_request(wanted, name, platform, all_platforms, no_roles)
     deadline = read_deadline(expires)
@@ -92,7 +92,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
 
 def _report(path: Path, before: Lock | None, after: Lock, *, dry_run: bool) -> str:
     """What changed as people read it: a line an image, the rest, and what was written."""
-    from airgap.cli.table import table
+    from airgap.cli._shared.table import table
     from airgap.spec.lock_changes import image_changes, other_changes
 
     lines = [table([_row(change) for change in image_changes(before, after)])]

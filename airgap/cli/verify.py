@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from airgap.cli.keys import keys_for, trust_option
-from airgap.cli.settings import Settings, pass_settings
+from airgap.cli._shared.keys import keys_for, trust_option
+from airgap.cli._shared.settings import Settings, pass_settings
 
 
 @click.command(name="verify")
@@ -31,8 +31,8 @@ def command(
     from airgap.bundle.media import Media
     from airgap.bundle.replay_tar import ReplayTar
     from airgap.bundle.verify import listed_names, read_signed, verify_all
-    from airgap.cli.table import unlisted_lines
-    from airgap.replay.readable import check_bundle
+    from airgap.cli._shared.table import unlisted_lines
+    from airgap.replay.contents_rules import check_bundle
 
     keys = keys_for(settings, trust, folders)
     media = Media(folders)

@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from airgap.bundle.contents import BlobEntry, FileEntry
-from airgap.connected.connections import Connections, RateLimit
+from airgap.connected.checkpoint import not_written
+from airgap.connected.concurrency import Connections, RateLimit
 from airgap.connected.journal import Journal
 from airgap.connected.plan import Plan
-from airgap.connected.source import Source
-from airgap.connected.tar_file import TarFile
-from airgap.connected.unfinished import not_written
+from airgap.connected.registry_protocol import Source
+from airgap.connected.tar_writer import TarFile
 from airgap.connected.volume_hasher import Part, VolumeHasher
 from airgap.errors import IntegrityError
 from airgap.limits import KIB
-from airgap.oci.attempts import WRONG_TRIES, Attempts, TemporaryError
 from airgap.oci.digest import hex_of
 from airgap.oci.reference import Reference
+from airgap.oci.retry import WRONG_TRIES, Attempts, TemporaryError
 from airgap.progress import Progress
 
 _GRACE_SECONDS = 2.0

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from airgap.bundle.contents import BlobEntry
 from airgap.connected.output import open_file
-from airgap.connected.tar_file import TarFile
+from airgap.connected.tar_writer import TarFile
 from airgap.limits import MIB
 
 SYNC_BYTES = 256 * MIB

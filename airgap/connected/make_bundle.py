@@ -23,25 +23,25 @@ from airgap.bundle.contents import (
 )
 from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
+from airgap.connected.checkpoint import Started, Unfinished, check_past, not_written
 from airgap.connected.fetch import Pace, write_tar
 from airgap.connected.filesystem import check_room, has_holes
 from airgap.connected.journal import Journal
 from airgap.connected.output import write_file
 from airgap.connected.plan import Plan, make_plan
+from airgap.connected.registry_protocol import Source
 from airgap.connected.replay_tar import Recorded, plan_replay, remove_replay, write_replay
 from airgap.connected.resolve import resolve_all
-from airgap.connected.source import Source
-from airgap.connected.tar_file import TarFile
-from airgap.connected.unfinished import Started, Unfinished, check_past, not_written
+from airgap.connected.tar_writer import TarFile
 from airgap.disk import sync
 from airgap.errors import IntegrityError, UsageError
 from airgap.limits import LIMITS
 from airgap.oci.platform import parse_platform
 from airgap.progress import Progress
-from airgap.replay.readable import check_bundle, check_contents
+from airgap.replay.contents_rules import check_bundle, check_contents
 from airgap.spec.bundle_spec import Request
 from airgap.store.tags import colliding
-from airgap.tool.build import ToolBuilder
+from airgap.tool.build_pyz import ToolBuilder
 from airgap.trust.keys import PrivateKey
 
 # Records builds with the images of the bundle that is being made.

@@ -10,7 +10,7 @@ from airgap.bundle.contents import BlobEntry, Contents, ImageEntry
 from airgap.bundle.framing import Piece
 from airgap.bundle.volumes import Volume, cut
 from airgap.connected.resolve import ResolvedImage, wrong_size
-from airgap.oci import tree
+from airgap.oci import image_tree
 from airgap.oci.manifest import Index, Manifest
 from airgap.oci.reference import Reference
 from airgap.progress import format_bytes
@@ -106,14 +106,14 @@ def _documents(
     found: dict[str, Manifest | Index] = {}
     platforms = {digest: one for image in images for digest, one in image.configs.items()}
     for image in images:
-        tree.merge(found, image.documents)
+        image_tree.merge(found, image.documents)
         for index in image.documents.values():
             for entry in index.manifests if isinstance(index, Index) else ():
                 if sizes.get(entry.digest, entry.size) != entry.size:
                     raise wrong_size(image.reference, entry.digest)
     for digest, one in found.items():
         if isinstance(one, Index):
-            found[digest] = tree.with_blobs(one, lambda entry: entry.digest in sizes)
+            found[digest] = image_tree.with_blobs(one, lambda entry: entry.digest in sizes)
         elif one.platform is None:
             found[digest] = replace(one, platform=platforms.get(digest))
     return found
@@ -123,7 +123,7 @@ def _entry(entry: ImageEntry, documents: Mapping[str, Manifest | Index]) -> Imag
     """What the contents say of an image: other images may bring further of its indexes."""
     if not isinstance(documents[entry.digest], Index):
         return entry
-    omitted = tree.omitted_platforms(entry.digest, documents, entry.platforms)
+    omitted = image_tree.omitted_platforms(entry.digest, documents, entry.platforms)
     return replace(entry, omitted=tuple(omitted))
 
 

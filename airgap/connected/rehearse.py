@@ -8,8 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from airgap.builder.arguments import recording_arguments
-from airgap.builder.source import open_source
-from airgap.builder.workshop import Material, open_workshop
+from airgap.builder.build_context import open_source
+from airgap.builder.ephemeral_builder import Material, open_workshop
 from airgap.bundle.archive import Archive
 from airgap.bundle.contents import RecordingEntry
 from airgap.bundle.replay_tar import ReplayTar

@@ -12,7 +12,7 @@ from airgap.bundle.contents import REPLAY_TAR, BlobEntry, FileEntry, RecordingEn
 from airgap.bundle.framing import SMALL_BYTES
 from airgap.bundle.volumes import Volume, cut
 from airgap.connected.filesystem import check_room
-from airgap.connected.tar_file import TarFile
+from airgap.connected.tar_writer import TarFile
 from airgap.disk import sync
 from airgap.errors import IntegrityError, UsageError
 from airgap.oci.digest import digest_of

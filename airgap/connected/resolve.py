@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from airgap.bundle.contents import ImageEntry
-from airgap.connected.source import Source
+from airgap.connected.registry_protocol import Source
 from airgap.errors import IntegrityError, NotFoundError
-from airgap.oci import tree
+from airgap.oci import image_tree
 from airgap.oci.artifact import artifact
-from airgap.oci.attempts import persist
 from airgap.oci.manifest import Descriptor, Index, Manifest, blobs_of, is_document, is_index
 from airgap.oci.platform import Platform, preference
 from airgap.oci.reference import Reference
+from airgap.oci.retry import persist
 from airgap.spec.bundle_spec import Request, WantedImage
 
 _HOST = re.compile(r"https?://([A-Za-z0-9._:\[\]-]{1,100})(?:[/?#]|$)")
@@ -108,7 +108,7 @@ def resolve_all(
 
 @dataclass(frozen=True, slots=True)
 class _Upstream:
-    """A registry as what holds an image: see `tree.Holder`.
+    """A registry as what holds an image: see `image_tree.Holder`.
 
     Attributes:
         source: Where registries are asked.
@@ -157,21 +157,21 @@ class _Upstream:
     ) -> dict[str, Manifest | Index]:
         """The documents of an image, of those entries that are wanted."""
         holder = replace(self, wants=wants)
-        return tree.read_tree(top.digest, top.media_type, str(self.reference), holder)
+        return image_tree.read_tree(top.digest, top.media_type, str(self.reference), holder)
 
 
 def _indexed(upstream: _Upstream, image: WantedImage, top: Descriptor) -> ResolvedImage:
     """An image with an index: with all of its entries, or with those for some platforms."""
     if not image.platforms:
         seen = documents = upstream.tree(top, lambda entry: entry.media_type not in _FORGOTTEN)
-        platforms = tree.carried_platforms(top.digest, documents)
+        platforms = image_tree.carried_platforms(top.digest, documents)
     else:
         seen = upstream.tree(top, lambda entry: _is_looked_at(entry, image.platforms))
         chosen = _choose(image, image.platforms, top.digest, seen)
         digests = {one.descriptor.digest for one in chosen}
-        digests |= tree.attested(top.digest, seen, digests)
-        digests |= tree.holders(top.digest, seen, digests)
-        digests |= tree.attested(top.digest, seen, digests)
+        digests |= image_tree.attested(top.digest, seen, digests)
+        digests |= image_tree.holders(top.digest, seen, digests)
+        digests |= image_tree.attested(top.digest, seen, digests)
         documents = upstream.tree(
             top, lambda entry: is_document(entry.media_type) and entry.digest in digests
         )
@@ -184,7 +184,7 @@ def _indexed(upstream: _Upstream, image: WantedImage, top: Descriptor) -> Resolv
             meaning="It names no image, so there is nothing to include.",
             remedy="check the name and the tag",
         )
-    omitted = tree.omitted_platforms(top.digest, documents, platforms)
+    omitted = image_tree.omitted_platforms(top.digest, documents, platforms)
     entry = ImageEntry(
         str(image.reference),
         top.digest,
@@ -221,7 +221,7 @@ def _single(upstream: _Upstream, image: WantedImage, top: Descriptor) -> Resolve
             meaning="A bundle includes images, and what their indexes name.",
             remedy="leave it out, and copy it with the tool that made it",
         )
-    found = tree.with_platform(document, str(image.reference), upstream.config).platform
+    found = image_tree.with_platform(document, str(image.reference), upstream.config).platform
     if found is not None:
         _check_single(image, found)
     entry = ImageEntry(
@@ -266,15 +266,15 @@ def _choose(
     platforms: Iterable[Platform],
     digest: str,
     documents: Mapping[str, Manifest | Index],
-) -> list[tree.Entry]:
+) -> list[image_tree.Entry]:
     """The entries that engines may choose for platforms.
 
     Raises:
         NotFoundError: There is none for one of them; all of those are named.
     """
-    found = list(tree.entries(digest, documents))
+    found = list(image_tree.entries(digest, documents))
     images = [one for one in found if _is_image(one, documents)]
-    chosen = {one: tree.best(iter(images), one) for one in platforms}
+    chosen = {one: image_tree.best(iter(images), one) for one in platforms}
     if not images:
         raise _no_image(image.reference, found, documents)
     if missing := [platform for platform, entries in chosen.items() if not entries]:
@@ -285,8 +285,10 @@ def _choose(
 
 
 def _images(
-    image: WantedImage, chosen: Iterable[tree.Entry], documents: Mapping[str, Manifest | Index]
-) -> list[tree.Entry]:
+    image: WantedImage,
+    chosen: Iterable[image_tree.Entry],
+    documents: Mapping[str, Manifest | Index],
+) -> list[image_tree.Entry]:
     """The chosen entries that are images. Only now those are read whose platform an index states.
 
     Raises:
@@ -294,13 +296,15 @@ def _images(
     """
     images = [one for one in chosen if _is_image(one, documents)]
     for platform in image.platforms:
-        if not tree.best(iter(images), platform):
-            raise _no_image(image.reference, tree.best(iter(chosen), platform), documents)
+        if not image_tree.best(iter(images), platform):
+            raise _no_image(image.reference, image_tree.best(iter(chosen), platform), documents)
     return images
 
 
 def _no_image(
-    reference: Reference, found: Iterable[tree.Entry], documents: Mapping[str, Manifest | Index]
+    reference: Reference,
+    found: Iterable[image_tree.Entry],
+    documents: Mapping[str, Manifest | Index],
 ) -> NotFoundError:
     """The error for an index that names no image."""
     named = [(one.descriptor, documents.get(one.descriptor.digest)) for one in found]
@@ -326,7 +330,7 @@ def wrong_size(reference: Reference, digest: str) -> IntegrityError:
     )
 
 
-def _is_image(entry: tree.Entry, documents: Mapping[str, Manifest | Index]) -> bool:
+def _is_image(entry: image_tree.Entry, documents: Mapping[str, Manifest | Index]) -> bool:
     document = documents.get(entry.descriptor.digest)
     if isinstance(document, Manifest) and artifact(document):
         return False

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from airgap.bundle.contents import FileEntry
 from airgap.bundle.volumes import Volume
-from airgap.connected.tar_file import TarFile
+from airgap.connected.tar_writer import TarFile
 from airgap.errors import IntegrityError
 from airgap.limits import MIB
 from airgap.progress import Progress

@@ -18,9 +18,9 @@ from airgap.isolated.state.changes import Changes
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.registry_tags import Moves
 from airgap.isolated.state.settings import HostSettings
+from airgap.oci.image_tree import image_for
 from airgap.oci.manifest import Index, Manifest
 from airgap.oci.platform import Platform
-from airgap.oci.tree import image_for
 from airgap.progress import Progress
 from airgap.store.bundle_set import Wanted
 

@@ -19,7 +19,7 @@ from airgap.limits import LIMITS
 from airgap.oci.blob_reader import read_document, read_words
 from airgap.oci.challenges import Challenge, challenges_of
 from airgap.oci.credentials import Credential, Credentials
-from airgap.oci.failures import no_token_server, refusal, refused
+from airgap.oci.errors import no_token_server, refusal, refused
 from airgap.oci.manifest import load_json
 from airgap.oci.registries import Endpoint
 

@@ -10,9 +10,9 @@ from urllib3.exceptions import HTTPError
 
 from airgap.errors import AirgapError
 from airgap.limits import LIMITS, MIB
-from airgap.oci import failures
-from airgap.oci.speed import Speed
-from airgap.oci.words import Words, words_in
+from airgap.oci import errors
+from airgap.oci.error_text import Words, words_in
+from airgap.oci.stall import Speed
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 
@@ -54,9 +54,9 @@ class BlobReader:
             with self._speed.waiting():
                 piece: bytes = self._response.raw.read1(most)
         except (HTTPError, OSError) as error:
-            raise failures.broke_off(self._what, error) from error
+            raise errors.broke_off(self._what, error) from error
         if not piece and self._left > 0:
-            raise failures.broke_off(self._what, f"{self._left} bytes are missing")
+            raise errors.broke_off(self._what, f"{self._left} bytes are missing")
         self._left -= len(piece)
         if self._left > 0:
             self._speed.came(len(piece))
@@ -92,7 +92,7 @@ def read_document(response: requests.Response, what: str, limit: int, timeout: f
             body += piece
             speed.came(len(piece))
     except (HTTPError, OSError) as error:
-        raise failures.broke_off(what, error) from error
+        raise errors.broke_off(what, error) from error
     return bytes(body)
 
 

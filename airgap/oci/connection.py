@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.exceptions import HTTPError
 
-from airgap.oci import failures
+from airgap.oci import errors
 from airgap.oci.authorization import Authorization
 from airgap.oci.bounded_head import BoundedAdapter
 from airgap.oci.credentials import Credentials
@@ -137,7 +137,7 @@ class Connection:
         try:
             self._authorization.answer(place, response, self._session(place))
         except (requests.RequestException, HTTPError, ValueError) as error:
-            raise failures.unreachable(place, error, answered=True) from error
+            raise errors.unreachable(place, error, answered=True) from error
 
     def _send(
         self,
@@ -150,7 +150,7 @@ class Connection:
             response = self._session(endpoint).request(method, url, stream=True, **options)
         except (requests.RequestException, HTTPError, ValueError) as error:
             answered = endpoint.server in self._answered
-            raise failures.unreachable(endpoint, error, answered=answered) from error
+            raise errors.unreachable(endpoint, error, answered=answered) from error
         self._answered.add(endpoint.server)
         return response
 
@@ -169,7 +169,7 @@ class Connection:
                 session.get(url, timeout=self.timeout, stream=True).close()
         except requests.exceptions.SSLError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                raise failures.unreachable(endpoint, error, answered=True) from error
+                raise errors.unreachable(endpoint, error, answered=True) from error
             self._schemes[endpoint.server] = "http"
         except requests.RequestException:
             return "http"  # nothing answers now; it may be HTTPS later

@@ -30,8 +30,7 @@ import requests
 
 from airgap.errors import AirgapError, IntegrityError, NotFoundError, UpstreamError
 from airgap.limits import LIMITS
-from airgap.oci import failures
-from airgap.oci.attempts import Attempts, TemporaryError, of_all, persist
+from airgap.oci import errors
 from airgap.oci.blob_reader import BlobReader, read_document, read_words, starts_at
 from airgap.oci.bounded_head import BoundedAdapter
 from airgap.oci.connection import Connection
@@ -47,8 +46,9 @@ from airgap.oci.manifest import (
 )
 from airgap.oci.reference import Reference
 from airgap.oci.registries import Endpoint, Registries
+from airgap.oci.retry import Attempts, TemporaryError, of_all, persist
 from airgap.oci.session import NewAdapter
-from airgap.oci.speed import LEAST_BESIDE_OTHERS, LEAST_BYTES_PER_SECOND, Speed
+from airgap.oci.stall import LEAST_BESIDE_OTHERS, LEAST_BYTES_PER_SECOND, Speed
 
 _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
 _OK, _PARTIAL, _UNSATISFIABLE = 200, 206, 416
@@ -173,7 +173,7 @@ class RegistryClient:
         body = bytes(pieces)
         if digest_of(body) != descriptor.digest:
             self.avoid(reader.server)
-            raise failures.wrong_digest(reference, descriptor.digest, digest_of(body))
+            raise errors.wrong_digest(reference, descriptor.digest, digest_of(body))
         return body
 
     def _blob_response(
@@ -195,7 +195,7 @@ class RegistryClient:
         path = f"manifests/{reference.target}"
         with self._get(endpoint, path, {"Accept": _ACCEPT}) as response:
             media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
-            if left := failures.remaining(response):
+            if left := errors.remaining(response):
                 self.rate_limits[endpoint.name] = left
             what = f"the manifest of {reference}"
             body = read_document(response, what, LIMITS.manifest_bytes, self._timeout)
@@ -207,7 +207,7 @@ class RegistryClient:
         # A tag says nothing of its bytes, but the registry does (distribution spec, "Pull").
         stated = reference.digest or response.headers.get("Docker-Content-Digest", "")
         if stated.startswith("sha256:") and digest != stated:
-            raise failures.wrong_digest(reference, stated, digest)
+            raise errors.wrong_digest(reference, stated, digest)
         return Descriptor(media_type, digest, len(body)), body
 
     def _ask(self, reference: Reference, ask: Callable[[Endpoint], _T]) -> _T:
@@ -254,7 +254,7 @@ class RegistryClient:
         if response.status_code in accepted:
             return response
         words = read_words(response, self._timeout)
-        raise failures.bad_status(endpoint, response, path, words)
+        raise errors.bad_status(endpoint, response, path, words)
 
 
 def _own_type(endpoint: Endpoint, reference: Reference, served: str, body: bytes) -> str:

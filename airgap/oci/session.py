@@ -20,8 +20,8 @@ from airgap import __version__
 from airgap.errors import UpstreamError, UsageError
 from airgap.limits import LIMITS
 from airgap.oci.bounded_head import BoundedAdapter
+from airgap.oci.error_text import shown
 from airgap.oci.registries import Endpoint
-from airgap.oci.words import shown
 
 # Where distributions keep the system's CA certificates.
 _CA_BUNDLES = (

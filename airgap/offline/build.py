@@ -12,12 +12,12 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 
 from airgap.builder.arguments import BuildArguments
-from airgap.builder.build import WayOut
-from airgap.builder.build import build as run_build
+from airgap.builder.build_context import BuildSource
 from airgap.builder.buildx import Builder
-from airgap.builder.emulated import EmulatedStep, emulated_steps, may_emulate
+from airgap.builder.buildx_build import WayOut
+from airgap.builder.buildx_build import build as run_build
+from airgap.builder.emulated_steps import EmulatedStep, emulated_steps, may_emulate
 from airgap.builder.proxy_ca import kept_ca
-from airgap.builder.source import BuildSource
 from airgap.bundle.contents import RecordingEntry
 from airgap.dockerfile.stages import BuildOptions
 from airgap.errors import BuildError, NotFoundError, UsageError
@@ -26,12 +26,12 @@ from airgap.oci.platform import native_platform, parse_platform
 from airgap.offline.inputs import Stock
 from airgap.offline.missing import Missing, find_missing
 from airgap.offline.onbuild import triggers
-from airgap.replay.asked import Asked
-from airgap.replay.carried import load_recording
+from airgap.replay.detached_server import lasting_server
 from airgap.replay.dockerfile import needs
-from airgap.replay.lasting import lasting_server
+from airgap.replay.recording_store import load_recording
 from airgap.replay.redaction import header_without_secrets
 from airgap.replay.replay import Replay
+from airgap.replay.request import Asked
 from airgap.spec.request_file import RequestedImage, RequestedUrl, RequestFile
 
 _SHOWN = 100

@@ -10,9 +10,9 @@ from airgap.oci.platform import Platform, parse_platform
 from airgap.oci.reference import Reference
 from airgap.oci.registries import is_loopback
 from airgap.offline.inputs import Stock
-from airgap.replay.asked import Asked, normal_url
 from airgap.replay.recording import Recording
 from airgap.replay.redaction import arguments_of
+from airgap.replay.request import Asked, normal_url
 
 
 @dataclass(frozen=True, slots=True)

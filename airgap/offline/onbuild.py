@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from airgap.errors import AirgapError
 from airgap.limits import LIMITS
+from airgap.oci.image_tree import image_for
 from airgap.oci.manifest import Index
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
-from airgap.oci.tree import image_for
 from airgap.offline.inputs import Stock
 
 

@@ -10,7 +10,7 @@ from airgap.dockerfile.parse import Dockerfile
 from airgap.dockerfile.scan import Scan, scan_parsed
 from airgap.dockerfile.stages import BuildOptions, OnBuild
 from airgap.errors import BuildError
-from airgap.replay.settings import Setting
+from airgap.replay.run_step_settings import Setting
 
 # Since this version of Dockerfile's frontend a secret can be a variable.
 _NEEDED = (1, 10)

@@ -15,8 +15,8 @@ from typing import BinaryIO
 
 from airgap.errors import UpstreamError
 from airgap.limits import MIB
-from airgap.replay.answers import Answer
 from airgap.replay.headers import Headers
+from airgap.replay.responses import Answer
 from airgap.store.store import NewBlob, Store
 
 # What is still fetched of a body that no client reads any more: a build that replays it stops

@@ -44,18 +44,18 @@ from urllib3.exceptions import HTTPError
 
 from airgap.errors import AirgapError, HostError, SpaceError, UpstreamError, is_full
 from airgap.limits import LIMITS, MIB
-from airgap.oci import failures
-from airgap.oci.attempts import Attempts, TemporaryError, persist
+from airgap.oci import errors
 from airgap.oci.bounded_head import BoundedAdapter
 from airgap.oci.registries import Endpoint
+from airgap.oci.retry import Attempts, TemporaryError, persist
 from airgap.oci.session import NewAdapter, new_session
 from airgap.replay import headers, redaction
-from airgap.replay.answers import GIT_WAY_ROUND, Answer, Note, Notes, is_git, refusal
-from airgap.replay.asked import Asked, Route, clean_location, led_to, loose
 from airgap.replay.download import Download, Upstream
 from airgap.replay.headers import Headers
 from airgap.replay.recording import Recording, Response, is_valid, lasts, size_of
 from airgap.replay.replay import recorded_answer
+from airgap.replay.request import Asked, Route, clean_location, led_to, loose
+from airgap.replay.responses import GIT_WAY_ROUND, Answer, Note, Notes, is_git, refusal
 from airgap.replay.unrecordable import UnrecordableError
 from airgap.store.store import NewBlob, Store
 
@@ -485,9 +485,9 @@ def _pieces(response: requests.Response, what: str, size: int | None) -> Iterato
             count += len(piece)
             yield piece
     except (HTTPError, OSError) as error:
-        raise failures.broke_off(what, error) from error
+        raise errors.broke_off(what, error) from error
     if size is not None and count != size:
-        raise failures.broke_off(what, f"{size - count} bytes are missing")
+        raise errors.broke_off(what, f"{size - count} bytes are missing")
 
 
 def _is_location(name: str) -> bool:
@@ -505,7 +505,7 @@ def _unreachable(host: str, error: Exception) -> UpstreamError:
         return UpstreamError(f"{host} cannot be asked like this: a header or the URL is not valid")
     through = " through the proxy" if isinstance(error, ProxyError) else ""
     return TemporaryError(
-        f"{host} cannot be reached{through} ({failures.reason(error)})",
+        f"{host} cannot be reached{through} ({errors.reason(error)})",
         kind="cannot be reached",
         remedy="check network, proxy (HTTPS_PROXY) and name",
         first_contact=True,

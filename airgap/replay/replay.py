@@ -6,7 +6,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from airgap.errors import AirgapError
-from airgap.replay.answers import (
+from airgap.replay.headers import Headers
+from airgap.replay.recording import Recording, Response
+from airgap.replay.redaction import Arguments, arguments_of, reveal
+from airgap.replay.request import Asked
+from airgap.replay.responses import (
     GIT_WAY_ROUND,
     Answer,
     Listed,
@@ -16,10 +20,6 @@ from airgap.replay.answers import (
     refusal,
     text_answer,
 )
-from airgap.replay.asked import Asked
-from airgap.replay.headers import Headers
-from airgap.replay.recording import Recording, Response
-from airgap.replay.redaction import Arguments, arguments_of, reveal
 from airgap.store.store import Store
 
 _WHOLE, _PARTIAL, _NOT_SATISFIABLE = 200, 206, 416

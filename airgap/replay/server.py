@@ -21,10 +21,10 @@ from typing import Any, Self
 
 from airgap.errors import AirgapError
 from airgap.replay import headers, redaction
-from airgap.replay.answers import Answer, Answerer, text_answer
-from airgap.replay.asked import Asked, Route, base_of, led_to, own_path, path_of, read_path
 from airgap.replay.connections import Connections
 from airgap.replay.headers import Headers
+from airgap.replay.request import Asked, Route, base_of, led_to, own_path, path_of, read_path
+from airgap.replay.responses import Answer, Answerer, text_answer
 
 # For the first request of a connection.
 _FIRST_SECONDS = 10.0

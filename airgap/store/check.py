@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from airgap.bundle.contents import ImageEntry
+from airgap.oci.image_tree import carried_platforms
 from airgap.oci.manifest import Index, Manifest
-from airgap.oci.tree import carried_platforms
 from airgap.progress import Progress
 from airgap.store import layout
 from airgap.store.store import Store

@@ -8,8 +8,8 @@ from dataclasses import replace
 from airgap.bundle import framing
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import NotFoundError
+from airgap.oci.image_tree import carried_platforms
 from airgap.oci.manifest import Index, Manifest, blobs_of
-from airgap.oci.tree import carried_platforms
 from airgap.store.store import Store
 
 

@@ -9,11 +9,11 @@ from threading import Event
 
 from airgap.bundle.archive import Archive
 from airgap.bundle.contents import BlobEntry, Contents, ImageEntry
-from airgap.bundle.joined_tar import JoinedTar
 from airgap.bundle.replay_tar import ReplayTar
+from airgap.bundle.tar_reader import JoinedTar
 from airgap.errors import HostError, SpaceError, is_full
+from airgap.oci.image_tree import documents_of
 from airgap.oci.manifest import Index, Manifest, blobs_of
-from airgap.oci.tree import documents_of
 from airgap.progress import Progress
 from airgap.store.store import Store
 from airgap.store.tags import check_tag_collisions, tags_of

@@ -40,8 +40,8 @@ from airgap.errors import HostError, IntegrityError, NotFoundError
 from airgap.limits import LIMITS, MIB
 from airgap.oci import manifest
 from airgap.oci.digest import hex_of
+from airgap.oci.image_tree import read_tree
 from airgap.oci.manifest import Descriptor, Index, Manifest, is_document
-from airgap.oci.tree import read_tree
 from airgap.store import layout
 
 # So much new is worth telling the kernel of.

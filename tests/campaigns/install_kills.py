@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from lab import journey
+from lab import full_run
 from lab.host import IsolatedHost
 
 SEED = ("--only", "tool,seed")
@@ -63,7 +63,7 @@ def undisturbed_install(host: IsolatedHost, options: Sequence[str]) -> Undisturb
         host: With Docker, the medium and the checked tool; nothing is installed.
         options: Of the install.
     """
-    host.run([*journey.TOOL, "trust", "add", "/root/site.pub"])
+    host.run([*full_run.TOOL, "trust", "add", "/root/site.pub"])
     begun = time.monotonic()
     _install(host, options)
     seconds = time.monotonic() - begun
@@ -159,7 +159,7 @@ def _only_child(pid: int) -> int:
 
 
 def _command(options: Sequence[str]) -> list[str]:
-    return [*journey.TOOL, "install", journey.ON_MEDIUM, *options]
+    return [*full_run.TOOL, "install", full_run.ON_MEDIUM, *options]
 
 
 def _install(host: IsolatedHost, options: Sequence[str]) -> None:
@@ -167,7 +167,7 @@ def _install(host: IsolatedHost, options: Sequence[str]) -> None:
 
 
 def _uninstall(host: IsolatedHost) -> None:
-    host.run([*journey.TOOL, "uninstall", "--purge"])
+    host.run([*full_run.TOOL, "uninstall", "--purge"])
 
 
 def _mirror_files(host: IsolatedHost) -> dict[str, str]:

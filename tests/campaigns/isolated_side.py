@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from lab import images, journey
+from lab import full_run, images
 from lab.host import IsolatedHost
 from lab.medium import Medium
 from lab.upstream import Upstream
@@ -44,10 +44,10 @@ def run_isolated_side(results: Results, kills: int, folder: Path) -> None:
 def _host(folder: Path) -> Iterator[IsolatedHost]:
     """A host that has all for an install of the ready-made builder."""
     with Medium(MEDIUM_BYTES) as medium:
-        key = journey.make_key(folder)
+        key = full_run.make_key(folder)
         with Upstream(images.storage()) as upstream:
-            spec = journey.BUNDLES / "arm64-builder.toml"
-            journey.make_bundle(upstream, key, medium.path / "bundle", [spec])
+            spec = full_run.BUNDLES / "arm64-builder.toml"
+            full_run.make_bundle(upstream, key, medium.path / "bundle", [spec])
         medium.seal()
         with IsolatedHost() as host:
             host.check_isolated()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lab import images, journey
+from lab import full_run, images
 from lab.host import IsolatedHost
 from lab.medium import Medium
 from lab.parts import program
@@ -70,10 +70,10 @@ def upstream() -> Iterator[Upstream]:
 @pytest.fixture(scope="session")
 def carried(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Carried]:
     """Both ready-made specs and what is not in them, in one bundle on one sealed medium."""
-    key = journey.make_key(tmp_path_factory.mktemp("keys"))
-    specs = [journey.BUNDLES / f"{name}.toml" for name in ("arm64-builder", "legacy-qemu")]
+    key = full_run.make_key(tmp_path_factory.mktemp("keys"))
+    specs = [full_run.BUNDLES / f"{name}.toml" for name in ("arm64-builder", "legacy-qemu")]
     with Medium(MEDIUM_BYTES) as medium:
-        journey.make_bundle(upstream, key, medium.path / "bundle", [*specs, *FURTHER])
+        full_run.make_bundle(upstream, key, medium.path / "bundle", [*specs, *FURTHER])
         medium.seal()
         yield Carried(key, medium)
 
@@ -117,7 +117,7 @@ def installed(carried: Carried) -> Iterator[IsolatedHost]:
     with IsolatedHost() as host:
         host.check_isolated()
         visit(host, carried)
-        journey.install(host, *(option for name in LEGACY for option in ("--load", name)))
+        full_run.install(host, *(option for name in LEGACY for option in ("--load", name)))
         yield host
 
 
@@ -132,7 +132,7 @@ def visit(host: IsolatedHost, carried: Carried) -> None:
     """Starts Docker, plugs the medium in, and checks its tool by hand."""
     host.start_docker()
     host.attach(carried.medium)
-    journey.check_by_hand(host, carried.public_key)
+    full_run.check_by_hand(host, carried.public_key)
 
 
 @contextmanager

@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 
 from airgap.errors import ExitCode
-from lab import journey
+from lab import full_run
 from lab.host import IsolatedHost
 from lab.machine import MOUNT_POINT
 from lab.medium import Medium
-from lab.renewed import LABEL, make_renewed
+from lab.newer_bundle import LABEL, make_renewed
 from tests import forge
 from tests.e2e.conftest import Carried, started, visit
 
 STATE = "/var/lib/airgap"
-INSTALL = [*journey.TOOL, "install", journey.ON_MEDIUM]
+INSTALL = [*full_run.TOOL, "install", full_run.ON_MEDIUM]
 UNLIKE = """\
 FROM alpine
 RUN for second in $(seq 300); do wget -qO /mark http://127.0.0.1:8099/{mark} && break; sleep 1; done
@@ -43,7 +43,7 @@ def host(carried: Carried) -> Iterator[IsolatedHost]:
     """With Docker, the medium and the checked tool; the tests below set it up step by step."""
     with IsolatedHost() as host:
         visit(host, carried)
-        host.run([*journey.TOOL, "trust", "add", "/root/site.pub"])
+        host.run([*full_run.TOOL, "trust", "add", "/root/site.pub"])
         host.path("/srv/gate").mkdir()
         gate = "python3 -m http.server --bind 127.0.0.1 --directory /srv/gate 8099"
         # What it says of each step that asks would fill a pipe that nobody reads.
@@ -83,7 +83,7 @@ def test_of_two_installs_at_once_the_first_goes_on(host: IsolatedHost) -> None:
     with started(host, INSTALL) as first:
         lock = host.path(STATE) / "lock"
         _wait_until(lambda: lock.exists() and lock.read_text() != "", first)
-        for command in (INSTALL, [*journey.TOOL, "uninstall"]):
+        for command in (INSTALL, [*full_run.TOOL, "uninstall"]):
             second = host.run(command, check=False)
             assert second.returncode == ExitCode.HOST, second.stdout + second.stderr
             assert "this host is being changed by airgap install, process" in second.stderr
@@ -99,7 +99,7 @@ def test_a_build_goes_on_while_nothing_of_its_builder_changes(host: IsolatedHost
     host.path("/srv/more.pub").write_bytes(key.public.pem())
     with started(host, _build(host, "same")) as build:
         _wait_until(lambda: _builds(host) == 1, build)
-        said = host.run(["airgap", "install", journey.ON_MEDIUM]).stdout
+        said = host.run(["airgap", "install", full_run.ON_MEDIUM]).stdout
         assert "nothing to change" in said
         said = host.run(["airgap", "install", "/srv/more", "--trust", "/srv/more.pub"]).stdout
         assert "ok    builder" in said

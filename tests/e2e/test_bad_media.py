@@ -13,7 +13,7 @@ import pytest
 from airgap.bundle import framing
 from airgap.errors import ExitCode
 from airgap.trust.keys import PrivateKey
-from lab import journey
+from lab import full_run
 from lab.host import IsolatedHost
 from tests import forge
 from tests.e2e.conftest import Carried, visit
@@ -47,7 +47,7 @@ class Host:
     def install(self, *options: str) -> CompletedProcess[str]:
         """Seeds the mirror from the bundle."""
         trust = ["--trust", "/srv/site.pub"]
-        command = [*journey.TOOL, "--root", ROOT, "install", BUNDLE, "--only", "seed"]
+        command = [*full_run.TOOL, "--root", ROOT, "install", BUNDLE, "--only", "seed"]
         return self.host.run([*command, *(options or trust)], check=False)
 
     def tags(self) -> list[Path]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import journey
+from lab import full_run
 from lab.host import IsolatedHost
 
 APP = "127.0.0.1:5000/demo/app"
@@ -36,7 +36,7 @@ def write_context(host: IsolatedHost, dockerfile: str, folder: str = "/root/cont
 
 
 def test_a_two_platform_image_is_built_pushed_and_run(installed: IsolatedHost) -> None:
-    shutil.copytree(journey.APP, installed.path("/root/app"))
+    shutil.copytree(full_run.APP, installed.path("/root/app"))
     installed.run([*BUILDX, *BOTH, "-t", APP, "--push", "/root/app"], timeout=600)
     shown = installed.run(["docker", "buildx", "imagetools", "inspect", "--raw", APP]).stdout
     platforms = [entry["platform"] for entry in json.loads(shown)["manifests"]]
@@ -135,7 +135,7 @@ def test_a_missing_base_image_fails_at_once_also_where_packets_vanish(
     fresh_host: Callable[..., IsolatedHost],
 ) -> None:
     host = fresh_host("blackhole")
-    journey.install(host)
+    full_run.install(host)
     assert _seconds_to_miss(host) < 3
 
 
@@ -154,11 +154,11 @@ def test_the_whole_set_up_on_an_older_python_and_the_classic_image_store(
     fresh_host: Callable[..., IsolatedHost],
 ) -> None:
     host = fresh_host(debian="bookworm", image_store="classic")
-    journey.install(host, "--load", "arm64v8/alpine", "--load", LEGACY_QEMU)
+    full_run.install(host, "--load", "arm64v8/alpine", "--load", LEGACY_QEMU)
     context = write_context(host, LEGACY_DOCKERFILE)
     host.run(["docker", "build", "-t", "legacy", context], timeout=120)
     assert host.run(["docker", "run", "--rm", "legacy"]).stdout == "aarch64\n"
-    shutil.copytree(journey.APP, host.path("/root/app"))
+    shutil.copytree(full_run.APP, host.path("/root/app"))
     host.run([*BUILDX, *BOTH, "-t", APP, "--push", "/root/app"], timeout=600)
     arm64 = ["docker", "run", "--rm", "--platform", "linux/arm64", APP]
     assert "aarch64" in host.run(arm64).stdout
@@ -172,7 +172,7 @@ def test_images_tar_loads_into_docker_without_any_of_this(
     fresh_host: Callable[..., IsolatedHost], image_store: str
 ) -> None:
     host = fresh_host(image_store=image_store)
-    host.run(["docker", "load", "-i", f"{journey.ON_MEDIUM}/images.tar"], timeout=300)
+    host.run(["docker", "load", "-i", f"{full_run.ON_MEDIUM}/images.tar"], timeout=300)
     run = ["docker", "run", "--rm", "alpine", "uname", "-m"]
     assert host.run(run).stdout == "x86_64\n"
 

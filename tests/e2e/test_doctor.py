@@ -12,7 +12,7 @@ import pytest
 
 from airgap.bundle.contents import format_time
 from airgap.errors import ExitCode
-from lab import binfmt, journey
+from lab import binfmt, full_run
 from lab.host import IsolatedHost
 from tests import forge
 from tests.e2e.conftest import started
@@ -86,7 +86,7 @@ def test_what_cannot_be_mended_keeps_nothing_else_from_it(installed: IsolatedHos
     assert "mended mirror: " in done.stdout
     assert "mended builder: " in done.stdout
     assert unwell(installed).keys() == {"seed"}
-    installed.run(["airgap", "install", journey.ON_MEDIUM, "--repair"])
+    installed.run(["airgap", "install", full_run.ON_MEDIUM, "--repair"])
     assert unwell(installed) == {}
 
 
@@ -111,7 +111,7 @@ def test_a_blob_that_is_missing_is_brought_again(installed: IsolatedHost) -> Non
     done = installed.run(["airgap", "doctor", "--fix"], check=False)
     assert done.returncode != ExitCode.DONE
     assert "install" in done.stderr
-    installed.run(["airgap", "install", journey.ON_MEDIUM, "--repair"])
+    installed.run(["airgap", "install", full_run.ON_MEDIUM, "--repair"])
     assert unwell(installed, "--deep") == {}
 
 
@@ -126,7 +126,7 @@ def test_a_flipped_bit_is_found_by_looking_deep_and_brought_again(installed: Iso
     done = installed.run(["airgap", "status", "--deep"], check=False)
     assert done.returncode == ExitCode.HOST
     assert f"1 blobs are damaged: sha256:{blob.parent.name}" in done.stdout
-    said = installed.run(["airgap", "install", journey.ON_MEDIUM, "--repair"]).stderr
+    said = installed.run(["airgap", "install", full_run.ON_MEDIUM, "--repair"]).stderr
     assert f"damaged, and brought again: sha256:{blob.parent.name}" in said
     installed.run(["airgap", "status", "--deep"])
 
@@ -141,7 +141,7 @@ def test_receipts_that_are_gone_or_garbled_are_made_anew(
     assert "airgap doctor --fix" in found.stderr
     assert "mended receipts:" in installed.run(["airgap", "doctor", "--fix"]).stdout
     assert unwell(installed) == {}
-    assert "nothing to change" in installed.run(["airgap", "install", journey.ON_MEDIUM]).stdout
+    assert "nothing to change" in installed.run(["airgap", "install", full_run.ON_MEDIUM]).stdout
 
 
 def test_a_port_that_somebody_took_is_named_with_its_owner(installed: IsolatedHost) -> None:
@@ -252,23 +252,25 @@ def test_a_docker_with_another_file_is_refused_before_anything_changes(
     with _docker_with(installed, "--config-file=/srv/docker.json"):
         installed.run(["docker", "rm", "--force", "airgap-mirror"])
         before = _changed(installed)
-        done = installed.run(["airgap", "install", journey.ON_MEDIUM], check=False)
+        done = installed.run(["airgap", "install", full_run.ON_MEDIUM], check=False)
         assert done.returncode == ExitCode.HOST
         assert "dockerd reads /srv/docker.json, not /etc/docker/daemon.json" in done.stderr
         assert "--no-docker-mirror" in done.stderr
         assert _changed(installed) == before
-        installed.run(["airgap", "install", journey.ON_MEDIUM, "--no-docker-mirror"])
+        installed.run(["airgap", "install", full_run.ON_MEDIUM, "--no-docker-mirror"])
         assert unwell(installed) == {}
         assert "127.0.0.1:5001" not in installed.path(DAEMON_JSON).read_text()
-        assert "nothing to change" in installed.run(["airgap", "install", journey.ON_MEDIUM]).stdout
+        assert (
+            "nothing to change" in installed.run(["airgap", "install", full_run.ON_MEDIUM]).stdout
+        )
         again = installed.run(
-            ["airgap", "install", journey.ON_MEDIUM, "--docker-mirror"], check=False
+            ["airgap", "install", full_run.ON_MEDIUM, "--docker-mirror"], check=False
         )
         assert "dockerd reads /srv/docker.json" in again.stderr
         by_hand = {**own, "registry-mirrors": ["http://127.0.0.1:5001/"]}
         installed.path("/srv/docker.json").write_text(json.dumps(by_hand))
         installed.reload_docker()
-        installed.run(["airgap", "install", journey.ON_MEDIUM, "--docker-mirror"])
+        installed.run(["airgap", "install", full_run.ON_MEDIUM, "--docker-mirror"])
         assert unwell(installed) == {}
 
 
@@ -298,7 +300,7 @@ def test_what_a_late_step_needs_is_looked_at_before_the_first(
     try:
         installed.run(["docker", "rm", "--force", "airgap-mirror"])
         before = _changed(installed)
-        done = installed.run(["airgap", "install", journey.ON_MEDIUM], check=False)
+        done = installed.run(["airgap", "install", full_run.ON_MEDIUM], check=False)
         assert done.returncode == ExitCode.HOST
         assert reason in done.stderr
         assert _changed(installed) == before
@@ -317,7 +319,7 @@ def test_the_docker_of_another_host_is_refused_and_named(installed: IsolatedHost
         if way == "use":
             installed.run(["docker", "context", "use", "far"])
         before = _changed(installed)
-        for command in (["install", journey.ON_MEDIUM], ["doctor"], ["status"], ["enable"]):
+        for command in (["install", full_run.ON_MEDIUM], ["doctor"], ["status"], ["enable"]):
             done = installed.run(
                 ["env", f"{way}={variables[way]}", "airgap", *command], check=False
             )

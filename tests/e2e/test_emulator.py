@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lab import binfmt, journey
+from lab import binfmt, full_run
 from lab.host import IsolatedHost
 
 RULE = f":qemu-aarch64:M::{binfmt.AARCH64}:/usr/bin/qemu-aarch64-static"
@@ -22,7 +22,7 @@ def _entries(host: IsolatedHost) -> set[str]:
 def test_a_registration_that_works_is_left_alone(fresh_host: Callable[..., IsolatedHost]) -> None:
     host = fresh_host()
     binfmt.register(f"{RULE}:FP")
-    said = journey.install(host)
+    said = full_run.install(host)
     assert "ok    emulator" in said
     assert _entries(host) == {"qemu-aarch64"}
     host.run(["airgap", "uninstall"])
@@ -35,9 +35,9 @@ def test_one_that_does_not_work_in_containers_is_overruled(
 ) -> None:
     host = fresh_host()
     binfmt.register(f"{RULE}:{flags}")
-    host.run([*journey.TOOL, "trust", "add", "/root/site.pub"])
+    host.run([*full_run.TOOL, "trust", "add", "/root/site.pub"])
     only = ["--only", "tool,seed,load,emulator"]
-    said = host.run([*journey.TOOL, "install", journey.ON_MEDIUM, *only]).stdout
+    said = host.run([*full_run.TOOL, "install", full_run.ON_MEDIUM, *only]).stdout
     assert "done  emulator" in said
     assert _entries(host) == {"qemu-aarch64", "airgap-arm64"}
     arm64 = ["docker", "run", "--rm", "--platform", "linux/arm64", "alpine", "uname", "-m"]

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from airgap.errors import ExitCode
-from lab import journey, snapshot
+from lab import full_run, snapshot
 from lab.host import IsolatedHost
 from tests import forge
 from tests.e2e.conftest import started
@@ -27,7 +27,7 @@ def test_a_second_install_changes_nothing_and_says_so(installed: IsolatedHost) -
         snapshot.files(installed, STATE, "/usr/local", "/etc", "/usr/libexec"),
         snapshot.docker(installed),
     )
-    said = installed.run(["airgap", "install", journey.ON_MEDIUM]).stdout
+    said = installed.run(["airgap", "install", full_run.ON_MEDIUM]).stdout
     assert said.splitlines()[-1].startswith("nothing to change: arm64-builder")
     assert "done" not in said
     after = (
@@ -55,7 +55,7 @@ def test_status_finds_what_is_broken_and_install_mends_it(installed: IsolatedHos
     status = installed.run(["airgap", "status"], check=False)
     assert status.returncode == ExitCode.HOST
     assert "mirror, builder" in status.stderr
-    said = installed.run(["airgap", "install", journey.ON_MEDIUM]).stdout
+    said = installed.run(["airgap", "install", full_run.ON_MEDIUM]).stdout
     changed = [line.split()[1] for line in said.splitlines() if line.startswith("done")]
     assert changed == ["mirror", "builder"]
     installed.run(["airgap", "status"])
@@ -88,7 +88,7 @@ def test_no_two_commands_change_the_host_at_once(installed: IsolatedHost) -> Non
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         for verb in (
-            ["install", journey.ON_MEDIUM],
+            ["install", full_run.ON_MEDIUM],
             ["load", "busybox"],
             ["enable"],
             ["uninstall"],
@@ -115,7 +115,7 @@ def test_uninstall_takes_back_what_install_did(fresh_host: StartHost) -> None:
     host = fresh_host()
     folders = ("/etc", "/usr", "/root", "/home", "/opt", "/srv")
     before = snapshot.files(host, *folders), snapshot.docker(host)
-    journey.install(host, "--load", "arm64v8/alpine")
+    full_run.install(host, "--load", "arm64v8/alpine")
     host.run(["airgap", "uninstall"])
     assert snapshot.docker(host) == before[1]
     left = snapshot.files(host, *folders) - before[0]
@@ -141,18 +141,18 @@ def test_uninstall_takes_back_what_install_did(fresh_host: StartHost) -> None:
 
 def test_a_killed_install_completes_with_the_same_command(fresh_host: StartHost) -> None:
     host = fresh_host()
-    host.run([*journey.TOOL, "trust", "add", "/root/site.pub"])
+    host.run([*full_run.TOOL, "trust", "add", "/root/site.pub"])
     seeded = random.Random(4)
     for _ in range(5):
         with subprocess.Popen(
-            host.command([*journey.TOOL, "install", journey.ON_MEDIUM]),
+            host.command([*full_run.TOOL, "install", full_run.ON_MEDIUM]),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         ):
             time.sleep(seeded.uniform(0.5, 6))
             host.run(["pkill", "-KILL", "-f", "airgap.pyz"], check=False)
         _no_tag_without_its_blobs(host)
-    journey.install(host)
+    full_run.install(host)
     host.run(["airgap", "status"])
 
 
@@ -191,8 +191,8 @@ def test_a_taken_port_is_named_with_its_owner(fresh_host: StartHost) -> None:
 
 def test_under_sudo_the_real_user_gets_the_builder(fresh_host: StartHost) -> None:
     host = fresh_host()
-    host.run([*journey.TOOL, "trust", "add", "/root/site.pub"])
-    host.run([*journey.TOOL, "install", journey.ON_MEDIUM], env={"SUDO_USER": "alice"})
+    host.run([*full_run.TOOL, "trust", "add", "/root/site.pub"])
+    host.run([*full_run.TOOL, "install", full_run.ON_MEDIUM], env={"SUDO_USER": "alice"})
     current = host.run(["docker", "buildx", "inspect"], user="alice").stdout
     assert current.splitlines()[0].split() == ["Name:", "airgap"]
     assert not host.path("/root/.docker/buildx/instances/airgap").exists()
@@ -203,11 +203,11 @@ def test_a_bundle_without_roles_needs_a_host_that_is_set_up(fresh_host: StartHos
     host, key = fresh_host(), forge.new_key()
     forge.make_bundle(host.path("/srv/bundle"), key, images=[forge.indexed("docker.io/site/a:1")])
     host.path("/srv/other.pub").write_bytes(key.public.pem())
-    more = [*journey.TOOL, "install", "/srv/bundle", "--trust", "/srv/other.pub"]
+    more = [*full_run.TOOL, "install", "/srv/bundle", "--trust", "/srv/other.pub"]
     done = host.run(more, check=False)
     assert done.returncode == ExitCode.HOST
     assert "no bundle has brought an image for the role 'registry'" in done.stderr
-    journey.install(host)
+    full_run.install(host)
     host.run(more)
     host.run(["airgap", "status"])
     host.run(["docker", "buildx", "imagetools", "inspect", "127.0.0.1:5001/docker.io/site/a:1"])
@@ -215,7 +215,7 @@ def test_a_bundle_without_roles_needs_a_host_that_is_set_up(fresh_host: StartHos
 
 def _install(host: IsolatedHost, *options: str) -> subprocess.CompletedProcess[str]:
     trust = ["--trust", "/root/site.pub"]
-    command = [*journey.TOOL, "install", journey.ON_MEDIUM, *trust, *options]
+    command = [*full_run.TOOL, "install", full_run.ON_MEDIUM, *trust, *options]
     return host.run(command, check=False)
 
 

@@ -19,8 +19,8 @@ import requests
 from lab import binfmt
 from lab.arm64_machine import Arm64Machine
 from lab.cache import cache_root
+from lab.cleanup import sweep
 from lab.host import IsolatedHost
-from lab.leftovers import sweep
 from lab.medium import Medium
 from lab.run import run
 from lab.upstream import Upstream

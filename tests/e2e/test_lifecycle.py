@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from airgap import __version__
 from airgap.bundle.contents import format_time
 from airgap.errors import ExitCode
-from lab import journey
+from lab import full_run
 from lab.host import IsolatedHost
 from tests import forge
 
@@ -20,7 +20,7 @@ StartHost = Callable[..., IsolatedHost]
 def test_a_strict_umask_and_a_tmp_without_programs_do_no_harm(fresh_host: StartHost) -> None:
     host = fresh_host()
     host.run(["mount", "-o", "remount,noexec", "/tmp"])
-    install = f"umask 077; exec {' '.join(journey.TOOL)} install {journey.ON_MEDIUM}"
+    install = f"umask 077; exec {' '.join(full_run.TOOL)} install {full_run.ON_MEDIUM}"
     host.run(["sh", "-c", f"{install} --trust /root/site.pub"])
     host.run(["airgap", "status"])
     host.run(["airgap", "enable"], user="alice")
@@ -48,14 +48,14 @@ def _the_installed_tool_replaces_itself(host: IsolatedHost) -> None:
 def test_an_install_that_did_not_end_is_told_and_can_be_taken_back(fresh_host: StartHost) -> None:
     host = fresh_host()
     trust = ["--trust", "/root/site.pub"]
-    host.run([*journey.TOOL, "install", journey.ON_MEDIUM, *trust, "--only", "tool"])
+    host.run([*full_run.TOOL, "install", full_run.ON_MEDIUM, *trust, "--only", "tool"])
     status = host.run(["airgap", "status"], check=False)
     assert status.returncode == ExitCode.HOST
     assert "was not finished" in status.stderr
-    host.run([*journey.TOOL, "uninstall"])
+    host.run([*full_run.TOOL, "uninstall"])
     assert not host.path("/usr/local/lib/airgap").exists()
     assert not host.path("/usr/local/bin/airgap").exists()
-    host.run([*journey.TOOL, "uninstall", "--purge"])  # nothing is left to do
+    host.run([*full_run.TOOL, "uninstall", "--purge"])  # nothing is left to do
 
 
 def test_a_user_without_root_is_told_what_they_can_do(fresh_host: StartHost) -> None:
@@ -66,11 +66,11 @@ def test_a_user_without_root_is_told_what_they_can_do(fresh_host: StartHost) -> 
     host.path("/home/alice/site.pub").write_bytes(host.path("/root/site.pub").read_bytes())
     tool = ["python3", "-I", "/home/alice/airgap.pyz", "--root", "/home/alice/state"]
     trust = ["--trust", "/home/alice/site.pub"]
-    done = host.run([*tool, "install", journey.ON_MEDIUM, *trust], user="alice", check=False)
+    done = host.run([*tool, "install", full_run.ON_MEDIUM, *trust], user="alice", check=False)
     assert done.returncode == ExitCode.HOST
     assert "only root can do these steps: tool, emulator, authorities, docker-mirror" in done.stderr
     only = ["--only", "seed,load,mirror,registry,builder,buildx,enable"]
-    host.run([*tool, "install", journey.ON_MEDIUM, *trust, *only], user="alice")
+    host.run([*tool, "install", full_run.ON_MEDIUM, *trust, *only], user="alice")
     amd64 = ["docker", "buildx", "build", "--platform", "linux/amd64", "/home/alice/app"]
     host.path("/home/alice/app").mkdir()
     host.path("/home/alice/app/Dockerfile").write_text("FROM alpine\nRUN uname -m\n")
@@ -79,9 +79,9 @@ def test_a_user_without_root_is_told_what_they_can_do(fresh_host: StartHost) -> 
 
 def test_a_container_of_somebody_elses_is_left_alone(fresh_host: StartHost) -> None:
     host = fresh_host()
-    host.run(["docker", "load", "-i", f"{journey.ON_MEDIUM}/images.tar"], timeout=300)
+    host.run(["docker", "load", "-i", f"{full_run.ON_MEDIUM}/images.tar"], timeout=300)
     host.run(["docker", "create", "--name", "airgap-mirror", "alpine"])
     trust = ["--trust", "/root/site.pub"]
-    done = host.run([*journey.TOOL, "install", journey.ON_MEDIUM, *trust], check=False)
+    done = host.run([*full_run.TOOL, "install", full_run.ON_MEDIUM, *trust], check=False)
     assert done.returncode == ExitCode.HOST
     assert "there is a container airgap-mirror that airgap did not make" in done.stderr

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from airgap.errors import ExitCode
-from lab import journey
+from lab import full_run
 from lab.host import IsolatedHost
 from lab.parts import program
 from tests.e2e.conftest import Carried, visit
@@ -30,7 +30,7 @@ def host(carried: Carried) -> Iterator[IsolatedHost]:
         for end in ("lan0", "lan1"):
             host.run(["ip", "link", "set", end, "up"])
         visit(host, carried)
-        journey.install(host, "--listen", ADDRESS)
+        full_run.install(host, "--listen", ADDRESS)
         add = ["airgap", "account", "add", "ci", "--password-stdin"]
         host.run(add, input=f"{PASSWORD}\n")
         shutil.copy2(program("crane"), host.path("/usr/local/bin/crane"))
@@ -124,20 +124,20 @@ def test_keys_and_hashes_are_for_root_alone(host: IsolatedHost) -> None:
 
 
 def test_an_address_that_is_not_this_hosts_is_refused(host: IsolatedHost) -> None:
-    command = ["airgap", "install", journey.ON_MEDIUM, "--listen"]
+    command = ["airgap", "install", full_run.ON_MEDIUM, "--listen"]
     done = host.run([*command, "192.0.2.99"], check=False)
     assert done.returncode == ExitCode.HOST
     assert "192.0.2.99 is no address of this host" in done.stderr
 
 
 def test_it_ends_when_that_is_asked_for(host: IsolatedHost) -> None:
-    host.run(["airgap", "install", journey.ON_MEDIUM, "--listen", "none"])
+    host.run(["airgap", "install", full_run.ON_MEDIUM, "--listen", "none"])
     names = host.run(["docker", "ps", "--format", "{{.Names}}"]).stdout.split()
     assert not [name for name in names if name.endswith("-tls")]
     assert not host.path("/etc/docker/certs.d").exists()
     assert not list(host.path("/etc/ssl/certs").glob("airgap*"))
     host.run(["airgap", "status"])
-    host.run(["airgap", "install", journey.ON_MEDIUM, "--listen", ADDRESS])
+    host.run(["airgap", "install", full_run.ON_MEDIUM, "--listen", ADDRESS])
     assert login(host) == 0  # accounts were kept
     host.run(["airgap", "uninstall", "--purge"])
     assert not host.path("/etc/docker/certs.d").exists()

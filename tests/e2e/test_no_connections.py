@@ -17,9 +17,9 @@ import pytest
 
 from airgap.cli.main import cli
 from airgap.oci.digest import digest_of
-from lab import journey
+from lab import full_run
 from lab.host import IsolatedHost
-from lab.way_out import OUTSIDE, OUTSIDE_IPV6, WayOut
+from lab.packet_capture import OUTSIDE, OUTSIDE_IPV6, WayOut
 from tests import forge
 from tests.e2e.conftest import Carried, started, visit
 
@@ -81,7 +81,7 @@ class Watched:
         done = self.host.run(argv, check=False, user=user, timeout=timeout, input=input)
         assert done.returncode == status, f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}"
         self.asks_nobody(" ".join(argv))
-        for program in (["airgap"], journey.TOOL):
+        for program in (["airgap"], full_run.TOOL):
             if [*argv[: len(program)]] == program:
                 self.verbs.update({argv[len(program)]} & _all_verbs())
         return done.stdout
@@ -135,7 +135,7 @@ def test_what_asks_others_is_seen(watched: Watched) -> None:
     }.items():
         host.run(["python3", "-I", "-c", connect, name], check=False)
         assert way_out.left() == [seen]
-    host.run(["docker", "load", "-i", f"{journey.ON_MEDIUM}/images.tar"], timeout=300)
+    host.run(["docker", "load", "-i", f"{full_run.ON_MEDIUM}/images.tar"], timeout=300)
     watched.asks_nobody("docker load")
     for attempt, expected in _ATTEMPTS.items():
         networks = ["host"] if OUTSIDE_IPV6 in attempt else ["host", "bridge"]
@@ -160,12 +160,12 @@ def test_a_host_is_set_up_used_and_left(watched: Watched) -> None:
 
 
 def _set_up(watched: Watched) -> None:
-    watched.run(*journey.TOOL, "--version")
-    watched.run(*journey.TOOL, "inspect", journey.ON_MEDIUM)
-    watched.run(*journey.TOOL, "trust", "add", "/root/site.pub")
-    watched.run(*journey.TOOL, "verify", journey.ON_MEDIUM)
-    watched.run(*journey.TOOL, "install", journey.ON_MEDIUM, timeout=600)
-    watched.run("airgap", "install", journey.ON_MEDIUM, "--json")
+    watched.run(*full_run.TOOL, "--version")
+    watched.run(*full_run.TOOL, "inspect", full_run.ON_MEDIUM)
+    watched.run(*full_run.TOOL, "trust", "add", "/root/site.pub")
+    watched.run(*full_run.TOOL, "verify", full_run.ON_MEDIUM)
+    watched.run(*full_run.TOOL, "install", full_run.ON_MEDIUM, timeout=600)
+    watched.run("airgap", "install", full_run.ON_MEDIUM, "--json")
     watched.run("airgap", "trust", "add", "/srv/second.pub")
     watched.run("airgap", "trust", "list")
     watched.run("airgap", "install", SECOND)
@@ -254,7 +254,7 @@ def _live_through_a_restart(watched: Watched) -> None:
 
 
 def _serve_others(watched: Watched) -> None:
-    watched.run("airgap", "install", journey.ON_MEDIUM, "--listen", ADDRESS)
+    watched.run("airgap", "install", full_run.ON_MEDIUM, "--listen", ADDRESS)
     watched.run("airgap", "account", "add", "ci", "--password-stdin", input="correct horse\n")
     watched.run("airgap", "account", "list")
     login = ["--username", "ci", "--password-stdin"]
@@ -265,7 +265,7 @@ def _serve_others(watched: Watched) -> None:
     watched.run("airgap", "status")
     _name_a_node(watched)
     watched.run("airgap", "account", "remove", "ci")
-    watched.run("airgap", "install", journey.ON_MEDIUM, "--listen", "none")
+    watched.run("airgap", "install", full_run.ON_MEDIUM, "--listen", "none")
 
 
 def _name_a_node(watched: Watched) -> None:
@@ -286,7 +286,7 @@ def _take_back(watched: Watched) -> None:
     watched.run("airgap", "trust", "remove", "second")
     watched.run("airgap", "completion", "bash")
     watched.run("airgap", "uninstall")
-    watched.run(*journey.TOOL, "uninstall", "--purge", "--purge-pushed", input="y\n")
+    watched.run(*full_run.TOOL, "uninstall", "--purge", "--purge-pushed", input="y\n")
 
 
 def _nothing_was_forgotten(watched: Watched) -> None:

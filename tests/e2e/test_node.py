@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from airgap.errors import ExitCode
-from lab import journey
+from lab import full_run
 from lab.host import IsolatedHost
 from lab.parts import program
 from tests.e2e.conftest import Carried, visit
@@ -79,8 +79,8 @@ def site(carried: Carried) -> Iterator[Site]:
         for host in (first, second):
             host.check_isolated()
             visit(host, carried)
-        journey.install(first, "--listen", address)
-        journey.install(second)
+        full_run.install(first, "--listen", address)
+        full_run.install(second)
         first.run(["airgap", "account", "add", "ci", "--password-stdin"], input=PASSWORD)
         first.run(["airgap", "enable"], user="alice")
         for user, home in (("root", "/root"), ("alice", "/home/alice")):
@@ -170,7 +170,7 @@ def test_the_key_is_for_those_who_may_use_docker(site: Site) -> None:
 
 def test_an_install_goes_on_as_before(site: Site) -> None:
     for host in (site.first, site.second):
-        said = host.run(["airgap", "install", journey.ON_MEDIUM], timeout=600).stdout
+        said = host.run(["airgap", "install", full_run.ON_MEDIUM], timeout=600).stdout
         assert "nothing to change" in said
         assert "and pushed to 127.0.0.1:5000" in said
 

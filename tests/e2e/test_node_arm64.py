@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import arm64, journey
+from lab import arm64, full_run
 from lab.arm64_machine import Arm64Machine
 from lab.host import IsolatedHost
 from lab.machine import MOUNT_POINT
@@ -79,7 +79,7 @@ def test_one_build_runs_on_two_kernels_and_pushes_one_index(
 ) -> None:
     server = machine.neighbour_address
     user, password = _ACCOUNT
-    journey.install(host, "--listen", server)
+    full_run.install(host, "--listen", server)
     host.run(["airgap", "account", "add", user, "--password-stdin"], input=password)
     for port in (5000, 5001):
         login = ["docker", "login", f"{server}:{port}", "--username", user, "--password-stdin"]

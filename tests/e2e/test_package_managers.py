@@ -25,10 +25,10 @@ from subprocess import CompletedProcess
 import pytest
 
 from airgap.bundle.contents import RecordingEntry, parse_time
-from airgap.replay.carried import load_recording
+from airgap.replay.recording_store import load_recording
 from airgap.store.store import Store
 from airgap.trust.keys import load_private
-from lab import journey
+from lab import full_run
 from lab.alpine import apk_repository
 from lab.apt_repository import URL, AptRepository
 from lab.host import IsolatedHost
@@ -41,7 +41,7 @@ from tests import forge
 pytestmark = pytest.mark.timeout(2400)  # the first test waits for all to be recorded
 
 PLATFORMS = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
-ROWS = sorted(path.name for path in journey.RECORDED.iterdir())
+ROWS = sorted(path.name for path in full_run.RECORDED.iterdir())
 PYTHON = ["-c", "import markupsafe._speedups, platform, six; print(platform.machine())"]
 RUNS: dict[str, tuple[list[str], str]] = {
     "add": (["/opt/hello"], "hello from {machine}"),
@@ -131,7 +131,7 @@ class Place:
 @pytest.fixture(scope="module")
 def place(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("package-managers")
-    key = journey.make_key(folder)
+    key = full_run.make_key(folder)
     with ExitStack() as stack:
         with Site() as site:
             builds = _contexts(folder, site)
@@ -139,7 +139,7 @@ def place(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Itera
                 medium = stack.enter_context(Medium(8 << 30))
                 bundle = medium.path / "bundle"
                 ca = f"--record-ca={site.ca_file}"
-                arguments = journey.record_arguments(upstream, key, bundle, builds, ca)
+                arguments = full_run.record_arguments(upstream, key, bundle, builds, ca)
                 done = workstation.run(
                     [sys.executable, "-c", _PEAK, "airgap", *arguments],
                     env=site.environment,
@@ -152,9 +152,9 @@ def place(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Itera
         host.check_isolated()
         host.start_docker()
         host.attach(medium)
-        journey.check_by_hand(host, key.with_suffix(".pub"))
-        journey.install(host)
-        for context in (*(journey.RECORDED / name for name in ROWS), folder / "dated"):
+        full_run.check_by_hand(host, key.with_suffix(".pub"))
+        full_run.install(host)
+        for context in (*(full_run.RECORDED / name for name in ROWS), folder / "dated"):
             shutil.copytree(context, host.path(f"/root/{context.name}"))
         yield Place(host, key, done.stdout + done.stderr, frozenset(site.hosts), entries)
 
@@ -180,7 +180,7 @@ def _contexts(folder: Path, site: Site) -> list[Path]:
         shutil.copy(repository.key, context)
         spec += f'[[recordings]]\ncontext = "{name}"\nplatforms = ["linux/amd64"]\n'
     (folder / "own.toml").write_text(spec)
-    return [folder / "own.toml", *(journey.RECORDED / name for name in ROWS)]
+    return [folder / "own.toml", *(full_run.RECORDED / name for name in ROWS)]
 
 
 def peak_bytes(said: str) -> int:

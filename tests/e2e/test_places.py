@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from airgap.errors import ExitCode
-from lab import journey, snapshot
+from lab import full_run, snapshot
 from lab.host import IsolatedHost
 from lab.medium import Medium
 from tests import forge
@@ -36,7 +36,7 @@ def host(carried: Carried) -> Iterator[IsolatedHost]:
         host.check_isolated()
         host.start_docker()
         host.attach(carried.medium, STICK)
-        journey.check_by_hand(host, carried.public_key, BUNDLE)
+        full_run.check_by_hand(host, carried.public_key, BUNDLE)
         host.run(["mkdir", "-p", DISK])
         yield host
 
@@ -47,7 +47,7 @@ def test_a_full_disk_is_said_before_anything_is_changed(host: IsolatedHost) -> N
     try:
         before = snapshot.files(host, *folders), snapshot.docker(host)
         trust = ["--trust", "/root/site.pub"]
-        done = host.run([*journey.TOOL, *AT_ROOT, "install", BUNDLE, *trust], check=False)
+        done = host.run([*full_run.TOOL, *AT_ROOT, "install", BUNDLE, *trust], check=False)
         assert done.returncode == ExitCode.SPACE
         assert f"{ROOT} has" in done.stderr
         assert "Nothing was changed" in done.stderr
@@ -77,10 +77,10 @@ def test_the_whole_way_on_another_disk_with_such_names(
 
 
 def _set_up(host: IsolatedHost) -> None:
-    host.run([*journey.TOOL, *AT_ROOT, "verify", BUNDLE, "--trust", "/root/site.pub"])
-    assert "arm64-builder" in host.run([*journey.TOOL, *AT_ROOT, "inspect", BUNDLE]).stdout
-    host.run([*journey.TOOL, *AT_ROOT, "trust", "add", "/root/site.pub"])
-    host.run([*journey.TOOL, *AT_ROOT, "install", BUNDLE], timeout=600)
+    host.run([*full_run.TOOL, *AT_ROOT, "verify", BUNDLE, "--trust", "/root/site.pub"])
+    assert "arm64-builder" in host.run([*full_run.TOOL, *AT_ROOT, "inspect", BUNDLE]).stdout
+    host.run([*full_run.TOOL, *AT_ROOT, "trust", "add", "/root/site.pub"])
+    host.run([*full_run.TOOL, *AT_ROOT, "install", BUNDLE], timeout=600)
     host.run(["airgap", *AT_ROOT, "install", BUNDLE])
     for verb in ("status", "doctor", "log"):
         host.run(["airgap", *AT_ROOT, verb])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from airgap.errors import ExitCode
-from lab import binfmt, journey
+from lab import binfmt, full_run
 from lab.host import IsolatedHost
 from tests.e2e.conftest import Carried, visit
 
@@ -28,7 +28,7 @@ def host(carried: Carried, request: pytest.FixtureRequest) -> Iterator[IsolatedH
     with IsolatedHost(image_store=request.param) as host:
         host.check_isolated()
         visit(host, carried)
-        journey.install(host)
+        full_run.install(host)
         host.path("/root/legacy").mkdir()
         host.path("/root/legacy/Dockerfile").write_text(DOCKERFILE)
         host.path("/root/Dockerfile").write_text("FROM alpine\nRUN uname -m\n")
@@ -69,14 +69,14 @@ def test_what_reset_registers_builds_by_hand_and_install_mends_the_rest(
         host.run(build, env=environment)
         assert host.run(["docker", "run", "--rm", "legacy"]).stdout == "aarch64\n"
 
-    assert "done  emulator" in host.run(["airgap", "install", journey.ON_MEDIUM]).stdout
+    assert "done  emulator" in host.run(["airgap", "install", full_run.ON_MEDIUM]).stdout
     assert " aarch64\n" in _build(host)
     host.run(["airgap", "status"])
     assert host.run(["docker", "run", "--rm", "legacy"]).stdout == "aarch64\n"
 
     host.run([*REGISTER, names[2], "--reset", "-p", "yes"])  # argv[0] is lost
     assert "qemu-aarch64 (/usr/bin/qemu-aarch64-static, flags F)" in _emulator(host)
-    host.run(["airgap", "install", journey.ON_MEDIUM])
+    host.run(["airgap", "install", full_run.ON_MEDIUM])
     host.run(["airgap", "status"])
 
 

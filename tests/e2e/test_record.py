@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from airgap.errors import ExitCode
-from lab import journey
+from lab import full_run
 from lab.loopback_site import LoopbackSite, content
 from lab.upstream import Upstream
 from lab.workstation import Workstation
@@ -92,7 +92,7 @@ class Recording:
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Recording]:
     folder = tmp_path_factory.mktemp("recorded")
-    key = journey.make_key(folder)
+    key = full_run.make_key(folder)
     registries = folder / "registries.toml"
     registries.write_text(upstream.registries())
     with ExitStack() as stack:

@@ -12,7 +12,7 @@ import pytest
 
 from airgap.errors import ExitCode
 from airgap.trust.keys import PrivateKey
-from lab import journey
+from lab import full_run
 from lab.host import IsolatedHost
 from tests import forge
 from tests.e2e.conftest import Carried, visit
@@ -41,7 +41,7 @@ class Host:
 
     def airgap(self, *arguments: str) -> CompletedProcess[str]:
         """Runs the tool."""
-        return self.host.run([*journey.TOOL, "--root", ROOT, *arguments], check=False)
+        return self.host.run([*full_run.TOOL, "--root", ROOT, *arguments], check=False)
 
     def install(self, *folders: str) -> CompletedProcess[str]:
         """Brings images and recordings."""

@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from airgap.errors import ExitCode
-from lab import journey
+from lab import full_run
 from lab.host import IsolatedHost
 from lab.parts import program
 from lab.run import run
@@ -110,7 +110,7 @@ def site(isolated_host: Callable[..., IsolatedHost], carried: Carried) -> Iterat
 def test_a_registry_of_the_site_is_filled_built_from_and_given_up(site: IsolatedHost) -> None:
     _a_user_without_docker_fills_it(site)
     _log_in_by_hand(site)
-    said = journey.install(site, "--registry", MIRROR, "--ca", "/root/ca.crt")
+    said = full_run.install(site, "--registry", MIRROR, "--ca", "/root/ca.crt")
     assert f"ok    push           {MIRROR} serves" in said
     assert f"ok    mirror         {MIRROR} is the mirror" in said
     names = site.run(["docker", "ps", "--all", "--format", "{{.Names}}"]).stdout.split()
@@ -127,14 +127,14 @@ def test_a_registry_of_the_site_is_filled_built_from_and_given_up(site: Isolated
     site.run(["docker", "run", "--rm", "busybox", "true"])
     _who_is_not_logged_in_is_told(site)
 
-    assert "nothing to change" in site.run(["airgap", "install", journey.ON_MEDIUM]).stdout
-    said = site.run(["airgap", "install", journey.ON_MEDIUM, "--own-mirror"]).stdout
+    assert "nothing to change" in site.run(["airgap", "install", full_run.ON_MEDIUM]).stdout
+    said = site.run(["airgap", "install", full_run.ON_MEDIUM, "--own-mirror"]).stdout
     assert "127.0.0.1:5001 serves" in said
     _builds(site, "root", "docker", "buildx", "build")
     authority = site.path(f"/etc/docker/certs.d/{SERVER}/ca.crt")
     authority.unlink()
     again = ["--registry", MIRROR, "--ca", "/root/ca.crt"]
-    said = site.run(["airgap", "install", journey.ON_MEDIUM, *again]).stdout
+    said = site.run(["airgap", "install", full_run.ON_MEDIUM, *again]).stdout
     assert f"docker pull takes names such as {MIRROR}/docker.io" in said
     assert authority.read_bytes() == site.path("/root/ca.crt").read_bytes()
     site.run(["docker", "pull", f"{MIRROR}/ghcr.io/example/base:1"])
@@ -148,13 +148,13 @@ def test_a_registry_of_the_site_is_filled_built_from_and_given_up(site: Isolated
 
 
 def _the_servers_own_list_holds_for_builders(host: IsolatedHost) -> None:
-    host.run(["airgap", "install", journey.ON_MEDIUM, "--own-mirror"])
+    host.run(["airgap", "install", full_run.ON_MEDIUM, "--own-mirror"])
     every = host.path("/etc/ssl/certs/ca-certificates.crt")
     every.parent.mkdir(parents=True, exist_ok=True)
     with every.open("ab") as file:
         file.write(host.path("/root/ca.crt").read_bytes())
     host.restart_docker()  # it has read the list before
-    host.run(["airgap", "install", journey.ON_MEDIUM, "--registry", MIRROR])
+    host.run(["airgap", "install", full_run.ON_MEDIUM, "--registry", MIRROR])
     _builds(host, "root", "docker", "buildx", "build")
     _a_builder_of_ones_own_builds(host)
 
@@ -165,7 +165,7 @@ def _a_user_without_docker_fills_it(host: IsolatedHost) -> None:
         host.path(f"/home/alice/{name}").write_bytes(host.path(f"/root/{source}").read_bytes())
     tool = ["python3", "-I", "/home/alice/airgap.pyz", "--root", "/home/alice/state", "install"]
     only = ["--only", "push", "--registry", MIRROR, "--ca", "/home/alice/ca.crt"]
-    command = [*tool, journey.ON_MEDIUM, "--trust", "/home/alice/site.pub", *only]
+    command = [*tool, full_run.ON_MEDIUM, "--trust", "/home/alice/site.pub", *only]
     refused = host.run(command, user="alice", check=False)
     assert refused.returncode == ExitCode.CREDENTIALS
     assert f"docker login {SERVER}" in refused.stderr

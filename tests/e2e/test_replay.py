@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from pip._internal.models.index import PyPI
 
-from lab import journey
+from lab import full_run
 from lab.host import IsolatedHost
 from lab.loopback_site import LoopbackSite, content
 from lab.medium import Medium
@@ -121,7 +121,7 @@ class Replayed:
 def write_contexts(folder: Path, site: LoopbackSite) -> Path:
     """The contexts to be recorded, and a spec that says so."""
     spec = ['name = "replayed"', 'platforms = ["linux/amd64"]', "[roles]"]
-    spec += (journey.BUNDLES / "arm64-builder.toml").read_text().splitlines()[8:13]
+    spec += (full_run.BUNDLES / "arm64-builder.toml").read_text().splitlines()[8:13]
     for name, text in _DOCKERFILES.items():
         (folder / name).mkdir()
         (folder / name / "Dockerfile").write_text(text.replace("SITE", site.url))
@@ -137,7 +137,7 @@ def write_contexts(folder: Path, site: LoopbackSite) -> Path:
 @pytest.fixture(scope="module")
 def replayed(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Replayed]:
     folder = tmp_path_factory.mktemp("replayed")
-    key = journey.make_key(folder)
+    key = full_run.make_key(folder)
     registries = folder / "registries.toml"
     registries.write_text(upstream.registries())
     with ExitStack() as stack:
@@ -153,8 +153,8 @@ def replayed(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> It
         host.check_isolated()
         host.start_docker()
         host.attach(medium)
-        journey.check_by_hand(host, key.with_suffix(".pub"))
-        journey.install(host)
+        full_run.check_by_hand(host, key.with_suffix(".pub"))
+        full_run.install(host)
         shutil.copy2(program("crane"), host.path("/usr/local/bin/crane"))
         yield Replayed(host, station, site, key, registries)
 
@@ -378,7 +378,7 @@ def test_a_damaged_answer_is_named_and_mended_by_install(replayed: Replayed, dam
     assert f"{replayed.site.url}/file/plain" in done.stderr
     assert "install DIR --repair" in done.stderr
     replayed.build("--no-cache", *_TO_NOWHERE, replayed.context("forms"))
-    replayed.host.run(["airgap", "install", journey.ON_MEDIUM, "--repair"])
+    replayed.host.run(["airgap", "install", full_run.ON_MEDIUM, "--repair"])
     replayed.build("--no-cache", *_TO_NOWHERE, context)
 
 

@@ -20,14 +20,14 @@ from typing import Any
 import pytest
 
 from airgap.builder.arguments import BuildArguments
-from airgap.builder.build import WayOut, build
+from airgap.builder.build_context import open_source
+from airgap.builder.buildx_build import WayOut, build
 from airgap.builder.proxy_ca import proxy_ca
-from airgap.builder.source import open_source
 from airgap.oci.platform import parse_platform
-from airgap.replay.answers import Answerer
 from airgap.replay.recorder import Recorder, upstream_session
 from airgap.replay.recording import Recording
 from airgap.replay.replay import Replay
+from airgap.replay.responses import Answerer
 from airgap.replay.server import Server
 from airgap.store.store import Store
 from lab.buildkit import BuildKit

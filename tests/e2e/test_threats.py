@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import journey
+from lab import full_run
 from lab.host import IsolatedHost
 from tests.e2e.conftest import Carried, visit
 from tests.e2e.test_build import BUILDX, write_context
@@ -39,8 +39,8 @@ def host(carried: Carried, before: dict[str, float]) -> Iterator[IsolatedHost]:
     with IsolatedHost("blackhole") as host:
         visit(host, carried)
         before |= {str(path): status.st_ctime for path, status in _found(host)}
-        _lax(host, *journey.TOOL, "trust", "add", "/root/site.pub")
-        _lax(host, *journey.TOOL, "install", journey.ON_MEDIUM, "--listen", ADDRESS)
+        _lax(host, *full_run.TOOL, "trust", "add", "/root/site.pub")
+        _lax(host, *full_run.TOOL, "install", full_run.ON_MEDIUM, "--listen", ADDRESS)
         _lax(host, "airgap", "account", "add", "ci", "--generate")
         _lax(host, "airgap", "node", "add", "arm", "tcp://192.0.2.20:1234", "-o", "/root/arm.node")
         _lax(host, "airgap", "mirrors", "--for", "podman", "--output", "/")

@@ -14,7 +14,7 @@ import pytest
 from airgap import __version__
 from airgap.bundle.contents import format_time
 from airgap.errors import ExitCode
-from lab import images, journey
+from lab import full_run, images
 from lab.host import IsolatedHost
 from lab.parts import program
 from lab.run import run
@@ -37,7 +37,7 @@ def host(carried: Carried, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with IsolatedHost() as host:
         host.check_isolated()
         visit(host, carried)
-        journey.install(host)
+        full_run.install(host)
         host.run(
             [
                 *_crane(host, "copy", "--platform", "linux/amd64"),
@@ -63,7 +63,7 @@ def _bundle(folder: Path, key: Path, serial: int) -> None:
         run([program("crane"), "mutate", "--insecure", source, *label, "-t", site])
         spec = folder.with_suffix(".toml")
         spec.write_text(f'name = "site"\n[[images]]\nname = "{SITE}"\n')
-        journey.make_bundle(upstream, key, folder, [spec])
+        full_run.make_bundle(upstream, key, folder, [spec])
 
 
 def _crane(host: IsolatedHost, *arguments: str) -> list[str]:
@@ -188,12 +188,12 @@ def test_a_tool_that_is_none_and_a_bundle_that_is_the_only_one(
     host, key = fresh_host(), forge.new_key()
     forge.make_bundle(host.path("/srv/bundle"), key, images=[forge.indexed(SITE)])
     host.path("/srv/other.pub").write_bytes(key.public.pem())
-    install = [*journey.TOOL, "install", "/srv/bundle", "--trust", "/srv/other.pub", "--only"]
+    install = [*full_run.TOOL, "install", "/srv/bundle", "--trust", "/srv/other.pub", "--only"]
     done = host.run([*install, "tool"], check=False)
     assert done.returncode == ExitCode.INTEGRITY
     assert "tool/airgap.pyz is not airgap" in done.stderr
     host.run([*install, "seed"])
-    done = host.run([*journey.TOOL, "rollback"], check=False)
+    done = host.run([*full_run.TOOL, "rollback"], check=False)
     assert done.returncode == ExitCode.HOST
     assert "small-1 is the only bundle of this host" in done.stderr
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from lab import journey
+from lab import full_run
 from lab.host import IsolatedHost
 from tests.e2e.conftest import Carried, visit
 
@@ -21,7 +21,7 @@ def test_a_host_with_remapped_users_is_set_up_and_builds(
     _remap(host)
     visit(host, carried)
     assert "name=userns" in host.run(["docker", "info", "--format", "{{.SecurityOptions}}"]).stdout
-    journey.install(host, "--load", "arm64v8/alpine")
+    full_run.install(host, "--load", "arm64v8/alpine")
     host.run(["airgap", "status"])
     context = host.path("/root/app")
     context.mkdir()

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from airgap.errors import ExitCode
-from lab import journey, snapshot
+from lab import full_run, snapshot
 from lab.host import IsolatedHost
 from tests import forge
 from tests.e2e.conftest import Carried, started, visit
@@ -27,7 +27,7 @@ def host(carried: Carried) -> Iterator[IsolatedHost]:
             if name != "alice":
                 _add_account(host, name, uid)
         visit(host, carried)
-        journey.install(host)
+        full_run.install(host)
         _leave_something_to_go_back_to_and_to_prune(host)
         yield host
 
@@ -98,7 +98,7 @@ def test_what_only_root_may_do_changes_nothing_and_says_so(host: IsolatedHost) -
     folders = ("/etc", "/usr", "/var/lib/airgap")
     before = snapshot.files(host, *folders), snapshot.docker(host), snapshot.emulators(host)
     for command, reason in (
-        (["install", journey.ON_MEDIUM], "only root can do these steps"),
+        (["install", full_run.ON_MEDIUM], "only root can do these steps"),
         (["rollback"], "only root can do these steps"),
         (["prune", "--keep", "1"], "use sudo"),
         (["uninstall", "--purge", "--purge-pushed", "--yes"], "use sudo"),
@@ -122,5 +122,5 @@ def test_who_may_not_use_docker_is_told_what_to_do(host: IsolatedHost) -> None:
         assert done.returncode == ExitCode.HOST, (command, done.stderr)
         assert "Docker" in done.stdout + done.stderr, (command, done.stderr)
         assert "Traceback" not in done.stderr
-    host.run(["airgap", "verify", journey.ON_MEDIUM], user="carol")
+    host.run(["airgap", "verify", full_run.ON_MEDIUM], user="carol")
     host.run(["airgap", "log"], user="carol")

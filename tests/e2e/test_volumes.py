@@ -18,8 +18,8 @@ import pytest
 from airgap.bundle.contents import CONTENTS_NAME, Contents, parse_contents
 from airgap.errors import ExitCode
 from airgap.limits import MIB
-from lab import journey
-from lab.held import HeldReads
+from lab import full_run
+from lab.blocked_reads import HeldReads
 from lab.host import IsolatedHost
 from lab.medium import Medium
 from lab.run import run
@@ -53,7 +53,7 @@ class Server:
 
     def command(self, verb: str, *arguments: str) -> list[str]:
         """A command of the checked tool, whose state is apart."""
-        return [*journey.TOOL, "--root", ROOT, verb, *arguments, "--trust", "/root/site.pub"]
+        return [*full_run.TOOL, "--root", ROOT, verb, *arguments, "--trust", "/root/site.pub"]
 
     def verify(self, *folders: str) -> CompletedProcess[str]:
         """Reads every byte."""
@@ -114,8 +114,8 @@ class Server:
 
 @pytest.fixture(scope="module")
 def one_server(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    key = journey.make_key(tmp_path_factory.mktemp("keys"))
-    spec = journey.BUNDLES / "arm64-builder.toml"
+    key = full_run.make_key(tmp_path_factory.mktemp("keys"))
+    spec = full_run.BUNDLES / "arm64-builder.toml"
     with (
         TemporaryDirectory() as folder,
         Medium(_MEDIUM_BYTES) as first,
@@ -123,7 +123,7 @@ def one_server(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> 
         IsolatedHost() as host,
     ):
         whole = Path(folder, "bundle")
-        journey.make_bundle(upstream, key, whole, [spec], "--volume-size", _VOLUME_SIZE)
+        full_run.make_bundle(upstream, key, whole, [spec], "--volume-size", _VOLUME_SIZE)
         shutil.copytree(whole, first.path, dirs_exist_ok=True)
         for path in first.path.glob("images.tar.*"):
             if path.name >= ON_SECOND:
@@ -134,7 +134,7 @@ def one_server(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> 
         host.start_docker()
         host.attach(first, FIRST)
         host.attach(second, SECOND)
-        journey.check_by_hand(host, key.with_suffix(".pub"), FIRST)
+        full_run.check_by_hand(host, key.with_suffix(".pub"), FIRST)
         yield Server(host, whole, second)
 
 
@@ -286,12 +286,12 @@ def _wait_for(path: Path) -> None:
 def test_the_host_is_set_up_from_both_media_and_builds(server: Server) -> None:
     assert "good: arm64-builder" in server.verify(FIRST, SECOND).stdout
     host = server.host
-    host.run([*journey.TOOL, "trust", "add", "/root/site.pub"])
-    said = host.run([*journey.TOOL, "install", FIRST, SECOND], timeout=600)
+    host.run([*full_run.TOOL, "trust", "add", "/root/site.pub"])
+    said = host.run([*full_run.TOOL, "install", FIRST, SECOND], timeout=600)
     assert "not part of the bundle" not in said.stderr
     assert "installed: arm64-builder" in said.stdout
     host.run(["airgap", "status"])
-    shutil.copytree(journey.APP, host.path("/root/app"))
+    shutil.copytree(full_run.APP, host.path("/root/app"))
     host.run([*BUILDX, *BOTH, "-t", APP, "--push", "/root/app"], timeout=600)
     arm64 = ["docker", "run", "--rm", "--platform", "linux/arm64", APP]
     assert "aarch64" in host.run(arm64).stdout

@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from airgap.builder.engine import ContainerSpec, Engine
-from airgap.builder.workshop import Material, _register_emulators
+from airgap.builder.ephemeral_builder import Material, _register_emulators
 from airgap.errors import HostError
 from airgap.oci.platform import Platform
 from airgap.store.store import Store
 from lab.cache import cache_root
-from lab.leftovers import sweep
+from lab.cleanup import sweep
 from lab.run import run
 from lab.upstream import Upstream
 from lab.workstation import Workstation

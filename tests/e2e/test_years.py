@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import journey, snapshot
+from lab import full_run, snapshot
 from lab.host import ImageStore, IsolatedHost
-from lab.renewed import make_renewed
+from lab.newer_bundle import make_renewed
 from tests import forge
 from tests.e2e.conftest import Carried, visit
 
@@ -58,7 +58,7 @@ def test_after_years_the_host_is_what_it_was(
     shutil.copy2(bundles[-1].with_suffix(".pub"), host.path("/srv/more.pub"))
     before = _all_of(host)
 
-    journey.install(host, "--load", "arm64v8/alpine")
+    full_run.install(host, "--load", "arm64v8/alpine")
     _only_what_is_needed(host, own)
     host.run(["airgap", "install", "/srv/1"], timeout=600)
     _only_what_is_needed(host, own)

@@ -15,9 +15,9 @@ from airgap.cli.main import run
 # The tool for the isolated host takes seconds to build, so that the session has one for all.
 _MAIN = """
 import os, pathlib
-import airgap.cli.main, airgap.tool.build
+import airgap.cli.main, airgap.tool.build_pyz
 tool = pathlib.Path(os.environ["KEPT_TOOL"]).read_bytes()
-airgap.tool.build.build_tool = lambda hosts, *, progress: tool
+airgap.tool.build_pyz.build_tool = lambda hosts, *, progress: tool
 airgap.cli.main.main()
 """
 

@@ -11,9 +11,9 @@ import pytest
 
 from airgap.oci.platform import Platform
 from airgap.progress import Progress
-from airgap.tool import build
+from airgap.tool import build_pyz
+from lab.cleanup import sweep
 from lab.layers import Layer
-from lab.leftovers import sweep
 from lab.publish import DOCKER, Image, Publisher
 from lab.upstream import Upstream
 from tests.integration.command import airgap
@@ -35,7 +35,7 @@ def surroundings(tool: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     sweep()
     data = tool.read_bytes()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "build_tool", lambda hosts, *, progress: data)
+        patch.setattr(build_pyz, "build_tool", lambda hosts, *, progress: data)
         patch.setenv("DOCKER_CONFIG", str(tmp_path_factory.mktemp("docker")))
         for name in _HERE:
             patch.delenv(name, raising=False)
@@ -49,7 +49,7 @@ def tool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tool") / "airgap.pyz"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of importlib.resources, in 3.11 only
-        path.write_bytes(build.build_tool([Platform("linux", "amd64")], progress=Progress()))
+        path.write_bytes(build_pyz.build_tool([Platform("linux", "amd64")], progress=Progress()))
     return path
 
 

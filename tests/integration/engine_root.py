@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lab import debian
 from lab.cache import cache_root
-from lab.leftovers import removed_at_end
+from lab.cleanup import removed_at_end
 from lab.parts import program
 from lab.resource import Resource
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+from lab.http_server import serving
 from lab.resource import Resource
-from lab.serving import serving
 
 
 @dataclass(frozen=True, slots=True)

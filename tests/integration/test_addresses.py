@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import pytest
 import requests
 
-from airgap.connected.addresses import PublicAdapter, RefusedAddressError
+from airgap.connected.public_addresses import PublicAdapter, RefusedAddressError
 
 Found: TypeAlias = list[tuple[Any, ...]]
 

@@ -13,11 +13,11 @@ import requests
 
 from airgap.errors import AirgapError
 from airgap.isolated.host import registry_probe
-from airgap.oci.attempts import TemporaryError
 from airgap.oci.blob_reader import read_document
 from airgap.oci.connection import Connection
 from airgap.oci.credentials import Credentials
 from airgap.oci.registries import Endpoint
+from airgap.oci.retry import TemporaryError
 from airgap.oci.session import new_session
 
 _TIMEOUT = 0.4

@@ -19,9 +19,9 @@ from airgap.builder.mirrors.buildkit import buildkit
 from airgap.builder.mirrors.mirror import Mirror
 from airgap.builder.registry_server import RegistryServer
 from airgap.isolated.commands.engine_config import write
+from lab.http_server import serving
 from lab.parts import program
 from lab.publish import Image
-from lab.serving import serving
 from lab.upstream import Upstream
 from tests.integration.conftest import OLD
 from tests.integration.engine_root import EngineRoot

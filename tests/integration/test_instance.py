@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from airgap.builder import instance
-from airgap.builder.instance import BuilderNode
+from airgap.builder import buildx_instance
+from airgap.builder.buildx_instance import BuilderNode
 from airgap.errors import HostError
 from lab.parts import program
 
@@ -47,15 +47,15 @@ def run(home: Path) -> Runner:
 
 
 def _create(run: Runner, home: Path, nodes: Sequence[BuilderNode]) -> None:
-    instance.create(run, home / ".docker" / "buildx", "airgap", nodes)
+    buildx_instance.create(run, home / ".docker" / "buildx", "airgap", nodes)
 
 
 def test_what_was_created_is_known_again(run: Runner, home: Path) -> None:
-    assert instance.problem(run, "airgap", NODES) == "there is no builder 'airgap'"
+    assert buildx_instance.problem(run, "airgap", NODES) == "there is no builder 'airgap'"
     _create(run, home, NODES)
-    assert "cannot be reached: it is not running" in instance.problem(run, "airgap", NODES)
-    assert instance.states(run, "airgap") == {"airgap0": "inactive", "arm": "inactive"}
-    assert "cannot be reached" not in instance.problem(run, "airgap", [OWN])
+    assert "cannot be reached: it is not running" in buildx_instance.problem(run, "airgap", NODES)
+    assert buildx_instance.states(run, "airgap") == {"airgap0": "inactive", "arm": "inactive"}
+    assert "cannot be reached" not in buildx_instance.problem(run, "airgap", [OWN])
 
 
 @pytest.mark.parametrize(
@@ -73,21 +73,21 @@ def test_other_nodes_are_noticed_and_mended(
     run: Runner, home: Path, nodes: list[BuilderNode]
 ) -> None:
     _create(run, home, NODES)
-    assert instance.problem(run, "airgap", nodes) == "the builder 'airgap' has other nodes"
+    assert buildx_instance.problem(run, "airgap", nodes) == "the builder 'airgap' has other nodes"
     _create(run, home, nodes)
-    assert "cannot be reached" in instance.problem(run, "airgap", nodes)
+    assert "cannot be reached" in buildx_instance.problem(run, "airgap", nodes)
 
 
 def test_a_builder_of_the_users_own_is_left_alone(run: Runner, home: Path) -> None:
     _create(run, home, [replace(OWN, endpoint="unix:///run/theirs.sock")])
-    assert instance.problem(run, "airgap", NODES) == "the builder 'airgap' leads elsewhere"
+    assert buildx_instance.problem(run, "airgap", NODES) == "the builder 'airgap' leads elsewhere"
     with pytest.raises(HostError, match="leads elsewhere"):
         _create(run, home, NODES)
 
 
 def test_an_instance_that_is_alone_leaves_nothing(run: Runner, home: Path) -> None:
     _create(run, home, NODES)
-    with instance.alone(run, [OWN]) as variable:
+    with buildx_instance.alone(run, [OWN]) as variable:
         inspect = ["env", variable, "docker", "buildx", "inspect", "airgap"]
         shown = run(inspect).stdout
         assert OWN.endpoint in shown
@@ -95,7 +95,7 @@ def test_an_instance_that_is_alone_leaves_nothing(run: Runner, home: Path) -> No
         folder = Path(variable.partition("=")[2])
         assert folder.is_dir()
     assert not folder.exists()
-    assert set(instance.states(run, "airgap")) == {"airgap0", "arm"}
+    assert set(buildx_instance.states(run, "airgap")) == {"airgap0", "arm"}
 
 
 def test_what_buildx_refuses_is_said(run: Runner, home: Path) -> None:

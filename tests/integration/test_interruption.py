@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.leftovers import removed_at_end
+from lab.cleanup import removed_at_end
 from lab.publish import Image
 from lab.run import run
 from lab.upstream import Upstream

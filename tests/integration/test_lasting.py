@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from airgap.errors import HostError
-from airgap.replay.asked import Asked
-from airgap.replay.lasting import LastingServer, lasting_server
+from airgap.replay.detached_server import LastingServer, lasting_server
 from airgap.replay.replay import Replay
+from airgap.replay.request import Asked
 from airgap.store.store import Store
 from tests.unit.replay.test_replay import BODY, URL, recorded
 
@@ -27,7 +27,7 @@ TOKEN = "secret"
 _BUILD = """
 import sys
 from pathlib import Path
-from airgap.replay.lasting import lasting_server
+from airgap.replay.detached_server import lasting_server
 from airgap.replay.replay import Replay
 from airgap.store.store import Store
 folder = Path(sys.argv[1])
@@ -132,8 +132,8 @@ def test_the_server_of_a_killed_build_lasts_for_the_others(store: Store, folder:
 def test_a_lock_of_somebody_else_stops_no_build_and_keeps_no_server(
     store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch, how: int
 ) -> None:
-    monkeypatch.setattr("airgap.replay.lasting._SERVER_SECONDS", 0.2)
-    monkeypatch.setattr("airgap.replay.lasting._BUILD_SECONDS", 0.5)
+    monkeypatch.setattr("airgap.replay.detached_server._SERVER_SECONDS", 0.2)
+    monkeypatch.setattr("airgap.replay.detached_server._BUILD_SECONDS", 0.5)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, how)

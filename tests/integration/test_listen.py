@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from airgap.builder.containers import registry_yml
+from airgap.builder.ephemeral_containers import registry_yml
 from airgap.errors import HostError
 from airgap.isolated.host.addresses import local_ip
 from airgap.isolated.host.registry_probe import wants_account

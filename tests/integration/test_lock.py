@@ -16,7 +16,7 @@ import pytest
 from platformdirs import user_cache_path
 
 import airgap as package
-from airgap.tool import build
+from airgap.tool import build_pyz
 from lab.publish import Image
 from lab.run import run
 from lab.upstream import Upstream
@@ -29,7 +29,7 @@ _BUILD = """
 import hashlib
 from airgap.oci.platform import Platform
 from airgap.progress import Progress
-from airgap.tool.build import build_tool
+from airgap.tool.build_pyz import build_tool
 tool = build_tool([Platform("linux", "amd64")], progress=Progress())
 print(hashlib.sha256(tool).hexdigest())
 """
@@ -353,7 +353,7 @@ def test_the_tool_is_the_same_bytes_wherever_it_is_built(
 
 
 def test_the_tool_says_of_which_wheels_it_is_made(tool: Path) -> None:
-    wheels = build.wheels_of(tool.read_bytes())
+    wheels = build_pyz.wheels_of(tool.read_bytes())
     cache = user_cache_path("airgap") / "wheels"
     assert any(name.startswith("cryptography-") for name in wheels)
     for name, sha256 in wheels.items():

@@ -12,7 +12,6 @@ import pytest
 
 from airgap.errors import AirgapError, NotFoundError
 from airgap.oci import registry as module
-from airgap.oci.attempts import TemporaryError
 from airgap.oci.blob_reader import BlobReader
 from airgap.oci.credentials import Credentials
 from airgap.oci.digest import digest_of
@@ -20,6 +19,7 @@ from airgap.oci.manifest import Descriptor
 from airgap.oci.reference import Reference
 from airgap.oci.registries import Registries, RegistryConfig
 from airgap.oci.registry import RegistryClient
+from airgap.oci.retry import TemporaryError
 from lab.upstream import Upstream
 from tests.integration.conftest import SINGLE
 from tests.integration.faults import Answer, Exchange, Fault, FaultProxy, answers, breaks_off

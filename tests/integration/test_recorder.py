@@ -22,10 +22,10 @@ import trustme
 
 from airgap.limits import LIMITS
 from airgap.oci.digest import digest_of
-from airgap.replay.asked import Asked
 from airgap.replay.recorder import Recorder, upstream_session
 from airgap.replay.recording import Recording, parse_recording
 from airgap.replay.replay import Replay
+from airgap.replay.request import Asked
 from airgap.replay.server import Server
 from airgap.store.store import Store
 from tests.integration.website import Got, Page, Visit, Website, get, website

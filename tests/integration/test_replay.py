@@ -17,11 +17,11 @@ import pytest
 from airgap.errors import AirgapError
 from airgap.limits import LIMITS
 from airgap.oci.digest import digest_of
-from airgap.replay.answers import Answer, text_answer
-from airgap.replay.asked import Asked
 from airgap.replay.headers import Headers
 from airgap.replay.recording import Recording, Response
 from airgap.replay.replay import Replay
+from airgap.replay.request import Asked
+from airgap.replay.responses import Answer, text_answer
 from airgap.replay.server import Server
 from airgap.store import layout
 from airgap.store.store import Store

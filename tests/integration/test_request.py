@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 import trustme
 
+from airgap.connected.fetch_urls import fetch_requested
 from airgap.connected.replay_tar import Recorded
-from airgap.connected.requested import fetch_requested
 from airgap.errors import AirgapError, NotFoundError, UpstreamError, UsageError
 from airgap.oci.platform import parse_platform
 from airgap.oci.reference import parse_reference
 from airgap.progress import Progress
-from airgap.replay.asked import Asked
-from airgap.replay.carried import load_recording
+from airgap.replay.recording_store import load_recording
 from airgap.replay.replay import Replay
+from airgap.replay.request import Asked
 from airgap.spec.request_file import (
     RequestedImage,
     RequestedUrl,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from lab.serving import serving
+from lab.http_server import serving
 
 _PATIENCE = 30.0
 

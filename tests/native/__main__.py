@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lab import arm64, images, journey
+from lab import arm64, full_run, images
 from lab.arm64_machine import Arm64Machine
 from lab.cache import say
 from lab.host import IsolatedHost
@@ -100,7 +100,7 @@ def main() -> int:
         Upstream(images.storage()) as upstream,
         Medium(_MEDIUM_BYTES) as drive,
     ):
-        key = journey.make_key(Path(folder))
+        key = full_run.make_key(Path(folder))
         with walk.step("two bundles, one for arm64 servers and one for both kinds"):
             _make_bundles(upstream, key, drive)
         with Arm64Machine() as machine:
@@ -116,9 +116,9 @@ def main() -> int:
 def _make_bundles(upstream: Upstream, key: Path, drive: Medium) -> None:
     spec = key.with_name("both.toml")
     spec.write_text(_SPEC)
-    native = journey.BUNDLES / "arm64-native.toml"
-    journey.make_bundle(upstream, key, drive.path / "arm64", [native])
-    journey.make_bundle(upstream, key, drive.path / "both", [spec])
+    native = full_run.BUNDLES / "arm64-native.toml"
+    full_run.make_bundle(upstream, key, drive.path / "arm64", [native])
+    full_run.make_bundle(upstream, key, drive.path / "both", [spec])
     drive.seal()
 
 
@@ -167,9 +167,9 @@ def _walk_amd64(walk: Walk, host: IsolatedHost, key: Path, drive: Medium) -> Non
     host.start_docker()
     host.attach(drive, _DRIVE)
     with walk.step("the bundle for both kinds on an amd64 host"):
-        journey.check_by_hand(host, key.with_suffix(".pub"), _BOTH)
-        host.run([*journey.TOOL, "trust", "add", "/root/site.pub"])
-        said = host.run([*journey.TOOL, "install", _BOTH]).stdout
+        full_run.check_by_hand(host, key.with_suffix(".pub"), _BOTH)
+        host.run([*full_run.TOOL, "trust", "add", "/root/site.pub"])
+        said = host.run([*full_run.TOOL, "install", _BOTH]).stdout
         walk.expect("built for linux/amd64, linux/arm64", said)
 
 

@@ -150,20 +150,20 @@ def test_a_module_imports_only_what_lies_below_it(module: str) -> None:
     ("importer", "target", "allowed"),
     [
         ("airgap.cli.main", "airgap", True),
-        ("airgap.cli.bundle", "airgap.tool.build", True),
+        ("airgap.cli.bundle", "airgap.tool.build_pyz", True),
         ("airgap.bundle.verify", "airgap.bundle.media", True),
         ("airgap.bundle.contents", "airgap.spec.bundle_spec", False),
         ("airgap.oci.registry", "airgap.bundle.contents", False),
         ("airgap.connected.plan", "airgap.isolated.context", False),
         ("airgap.isolated.steps.load", "airgap.connected.plan", False),
-        ("airgap.isolated.steps.tool", "airgap.tool.boot", True),
+        ("airgap.isolated.steps.tool", "airgap.tool.bootstrap", True),
         ("airgap.connected.rehearse", "airgap.offline.build", True),
         ("airgap.offline.build", "airgap.isolated.context", False),
         ("airgap.isolated.commands.doctor", "airgap.isolated.checks.environment", True),
         ("airgap.isolated.steps.load", "airgap.isolated.commands.install", False),
         ("airgap.isolated.host.user", "airgap.isolated.host.files", True),
         ("airgap.isolated.state.receipts", "airgap.isolated.context", False),
-        ("airgap.tool.boot", "airgap.cli.main", False),
+        ("airgap.tool.bootstrap", "airgap.cli.main", False),
         ("airgap", "airgap.errors", False),
     ],
 )
@@ -190,7 +190,7 @@ def test_an_isolated_host_asks_no_other_host_but_a_registry_that_was_named() -> 
         if (top := name.partition(".")[0]) in NETWORK or name.startswith("urllib.request")
     }
     assert uses <= ALLOWED_ON_ISOLATED_HOSTS
-    clients = {"airgap.oci.registry", "airgap.oci.push", "airgap.oci.connection"}
+    clients = {"airgap.oci.registry", "airgap.oci.push_client", "airgap.oci.connection"}
     assert (clients | {"airgap.replay.recorder"}) & reached == set()
     assert clients <= reached_from("airgap.isolated")
 

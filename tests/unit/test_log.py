@@ -16,7 +16,7 @@ from click.shell_completion import ShellComplete
 
 from airgap import __version__, log, processes
 from airgap.cli.main import cli, run
-from airgap.connected.record import scan
+from airgap.connected.record_builds import scan
 from airgap.errors import AirgapError, ExitCode, HostError
 from airgap.isolated.commands.uninstall import _remove_state
 from airgap.isolated.state.layout import State

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airgap.cli._shared.table import table
 from airgap.cli.main import cli, run
-from airgap.cli.table import table
 from airgap.errors import ExitCode, UsageError
 from airgap.printable import PrintableStream, printable, terminal
 from airgap.progress import LineProgress, TqdmProgress

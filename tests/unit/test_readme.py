@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from lab import journey
+from lab import full_run
 from tests.readme import README, section
 
 
 def test_each_recorded_build_is_a_row_of_what_works() -> None:
     rows = re.findall(r"^\| \[.+?\]\((\S+)/Dockerfile\)", section("What works"), re.M)
-    contexts = [path.relative_to(README.parent) for path in journey.RECORDED.iterdir()]
+    contexts = [path.relative_to(README.parent) for path in full_run.RECORDED.iterdir()]
     assert sorted(rows) == sorted(map(str, contexts))
 
 

@@ -24,16 +24,16 @@ from airgap.isolated.host.system import is_root
 from airgap.isolated.services import containers
 from airgap.isolated.services.site_registry import check_reached, kept_as, kept_here
 from airgap.isolated.services.users_docker import check_user
-from airgap.isolated.state.answers import answers_in
 from airgap.isolated.state.receipts import known_from
+from airgap.isolated.state.requested_urls import answers_in
 from airgap.isolated.steps.base import Step, check_step
 from airgap.isolated.steps.push import check_tags
 from airgap.limits import MIB
+from airgap.oci.image_tree import documents_of
 from airgap.oci.manifest import blobs_of
 from airgap.oci.platform import native_platform
-from airgap.oci.tree import documents_of
 from airgap.progress import format_bytes
-from airgap.replay.readable import Documents
+from airgap.replay.contents_rules import Documents
 from airgap.store.seed import missing_blobs, needed_by
 from airgap.trust import policy
 from airgap.trust.policy import Known

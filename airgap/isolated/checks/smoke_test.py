@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from airgap.builder import instance
-from airgap.builder.instance import INSTANCE, local_node
+from airgap.builder import buildx_instance
+from airgap.builder.buildx_instance import INSTANCE, local_node
 from airgap.bundle.contents import ImageEntry
 from airgap.errors import BuildError
 from airgap.isolated.context import CheckResult, Context
@@ -71,7 +71,7 @@ def _this_host(work: Context) -> Iterator[list[str]]:
     if not nodes(work.state):
         yield []
         return
-    with instance.alone(work.user.run, [local_node(INSTANCE, BUILDER)]) as variable:
+    with buildx_instance.alone(work.user.run, [local_node(INSTANCE, BUILDER)]) as variable:
         yield ["env", variable]
 
 

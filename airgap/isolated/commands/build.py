@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airgap.builder.buildx import Builder, Buildx
-from airgap.builder.instance import REPLAY_INSTANCE, started
+from airgap.builder.buildx_instance import REPLAY_INSTANCE, started
 from airgap.isolated.context import Context
 from airgap.isolated.services.containers import REPLAYER, trusted_servers
 from airgap.isolated.services.site_registry import RegistryMirror

@@ -21,16 +21,16 @@ from airgap.isolated.context import Context, OpenBundle, Options
 from airgap.isolated.host.user import User
 from airgap.isolated.services.site_registry import STEP, given_ca
 from airgap.isolated.state import receipts
-from airgap.isolated.state.answers import answers_in
 from airgap.isolated.state.changes import Changes
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.registry_tags import Moves
+from airgap.isolated.state.requested_urls import answers_in
 from airgap.isolated.state.settings import HostSettings
 from airgap.isolated.steps import STEPS
 from airgap.isolated.steps.base import Step, check_step
 from airgap.isolated.steps.seed import SeedStep
 from airgap.progress import Progress
-from airgap.replay.readable import check_bundle
+from airgap.replay.contents_rules import check_bundle
 from airgap.store.bundle_set import Wanted
 from airgap.trust.keys import PublicKey
 from airgap.trust.policy import Known

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from airgap.builder import instance
+from airgap.builder import buildx_instance
 from airgap.errors import HostError
 from airgap.isolated.commands.apply import Outcome, apply_steps
 from airgap.isolated.context import Context
@@ -122,7 +122,7 @@ def _enable_all(work: Context, gone: Node | None = None) -> None:
         try:
             user = User.called(name)
             if gone is not None and gone.is_ssh:
-                instance.remove_context(user.run, gone.context)
+                buildx_instance.remove_context(user.run, gone.context)
             enable(replace(work, user=user))
         except HostError as error:
             work.progress.message(f"{name} has to give airgap enable: {error.message}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airgap.bundle.contents import Contents
-from airgap.bundle.joined_tar import JoinedTar
+from airgap.bundle.tar_reader import JoinedTar
 from airgap.isolated.commands.apply import Outcome
 from airgap.isolated.context import Context, OpenBundle
 from airgap.isolated.host.files import foreseen

@@ -15,9 +15,9 @@ from airgap.builder.policy import source_policy
 from airgap.errors import HostError
 from airgap.offline.build import choose
 from airgap.offline.inputs import Stock
-from airgap.replay.asked import Asked
-from airgap.replay.carried import load_recording
+from airgap.replay.recording_store import load_recording
 from airgap.replay.replay import Replay
+from airgap.replay.request import Asked
 from airgap.replay.server import Server
 
 _SECONDS = 0.2

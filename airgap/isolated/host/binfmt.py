@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 from airgap import processes
-from airgap.builder.foreign import CONTROLS, TABLE, parse_entry
+from airgap.builder.binfmt_table import CONTROLS, TABLE, parse_entry
 from airgap.errors import HostError
 from airgap.isolated.host.system import is_root, last_lines
 from airgap.oci.platform import Platform

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from airgap.builder import instance
+from airgap.builder import buildx_instance
 from airgap.isolated.host.user import User
 from airgap.isolated.nodes.registered import Node, nodes
 from airgap.isolated.state.layout import State
@@ -39,6 +39,6 @@ def node_states(state: State, user: User) -> list[NodeState]:
         HostError: What was kept of one cannot be read.
     """
     known = nodes(state)
-    found = instance.states(user.run, instance.INSTANCE) if known else {}
+    found = buildx_instance.states(user.run, buildx_instance.INSTANCE) if known else {}
     missing = f"{user.name} has not got it: airgap enable"
     return [NodeState(one, found.get(one.name, missing), one.until) for one in known]

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from airgap.builder.config import buildkitd_toml
-from airgap.builder.containers import buildkit_container, registry_container, registry_yml
 from airgap.builder.engine import ContainerSpec, Engine
+from airgap.builder.ephemeral_containers import buildkit_container, registry_container, registry_yml
 from airgap.builder.registry_server import RegistryServer
 from airgap.errors import HostError
 from airgap.isolated.context import CheckResult, Context

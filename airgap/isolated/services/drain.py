@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from airgap.builder.containers import running_builds
+from airgap.builder.ephemeral_containers import running_builds
 from airgap.errors import HostError
 from airgap.isolated.context import Context
 

@@ -15,10 +15,10 @@ from typing import TypeVar
 from airgap.bundle.contents import ImageEntry, broken
 from airgap.errors import UpstreamError
 from airgap.oci.digest import digest_of
-from airgap.oci.failures import if_too_deep
+from airgap.oci.errors import if_too_deep
+from airgap.oci.image_tree import documents_of, heights
 from airgap.oci.manifest import Descriptor, Index, Manifest, blobs_of, index_of_carried
-from airgap.oci.push import Blob, PushClient, RefusedError, Way
-from airgap.oci.tree import documents_of, heights
+from airgap.oci.push_client import Blob, PushClient, RefusedError, Way
 from airgap.progress import Progress
 
 _CONNECTIONS = 4

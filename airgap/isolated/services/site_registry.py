@@ -22,14 +22,14 @@ from airgap.isolated.services import docker_images
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.settings import HostSettings
 from airgap.limits import LIMITS
-from airgap.oci.attempts import persist
 from airgap.oci.blob_reader import BlobReader
 from airgap.oci.credentials import Credentials
 from airgap.oci.manifest import blobs_of
-from airgap.oci.push import PushClient
+from airgap.oci.push_client import PushClient
 from airgap.oci.reference import Reference
 from airgap.oci.registries import Registries, RegistryConfig, is_loopback, is_server
 from airgap.oci.registry import RegistryClient
+from airgap.oci.retry import persist
 from airgap.oci.session import host_ca
 from airgap.store.layout import mirror_host, mirror_name, mirror_repositories
 from airgap.trust.certificates import all_certificates

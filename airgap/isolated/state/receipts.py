@@ -30,8 +30,8 @@ from airgap.bundle.verify import Signed
 from airgap.errors import AirgapError, TrustError
 from airgap.isolated.host.files import write_file
 from airgap.isolated.host.user import User
-from airgap.isolated.state.answers import Answers, keep_answers, kept_answers
 from airgap.isolated.state.layout import State
+from airgap.isolated.state.requested_urls import Answers, keep_answers, kept_answers
 from airgap.store.tags import tags_of
 from airgap.trust.policy import Known
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airgap.builder.containers import buildkit_version, wait_for_buildkit
+from airgap.builder.ephemeral_containers import buildkit_version, wait_for_buildkit
 from airgap.isolated.context import CheckResult, Context
 from airgap.isolated.services import containers
 from airgap.isolated.steps.base import Step

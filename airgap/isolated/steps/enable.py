@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airgap.builder import instance
+from airgap.builder import buildx_instance
+from airgap.builder.buildx_instance import BuilderNode, local_node
 from airgap.builder.config import HEADER, buildkitd_toml
-from airgap.builder.instance import BuilderNode, local_node
 from airgap.errors import HostError
 from airgap.isolated.context import CheckResult, Context
 from airgap.isolated.host import docker_cli
@@ -22,9 +22,9 @@ from airgap.oci.platform import native_platform
 
 _THEIRS = "theirs"
 _INSTANCES = {
-    instance.INSTANCE: BUILDER,
-    instance.COMPOSE_INSTANCE: BUILDER,
-    instance.REPLAY_INSTANCE: REPLAYER,
+    buildx_instance.INSTANCE: BUILDER,
+    buildx_instance.COMPOSE_INSTANCE: BUILDER,
+    buildx_instance.REPLAY_INSTANCE: REPLAYER,
 }
 
 
@@ -37,18 +37,18 @@ class EnableStep(Step):
         """Asks buildx, as the user."""
         user = work.user
         for name in _INSTANCES:
-            if problem := instance.problem(user.run, name, builder_nodes(work, name)):
+            if problem := buildx_instance.problem(user.run, name, builder_nodes(work, name)):
                 context = selected_context(user)
                 return CheckResult(
                     False,
                     f"{user.name}: {problem}" + (f" ({context})" if context else ""),
                     f"as {user.name}: docker context use default" if context else "",
                 )
-        if work.options.select and instance.selected(user.run) != instance.INSTANCE:
+        if work.options.select and buildx_instance.selected(user.run) != buildx_instance.INSTANCE:
             return CheckResult(False, f"{user.name} has another builder selected")
         if _defaults(user) not in (_wanted_defaults(work), _THEIRS):
             return CheckResult(False, f"{_path(user)} is not as it should be")
-        return CheckResult(True, f"{user.name} has the builder {instance.INSTANCE!r}")
+        return CheckResult(True, f"{user.name} has the builder {buildx_instance.INSTANCE!r}")
 
     def require(self, work: Context) -> None:
         """The user can write where buildx keeps its files, and has no such builder of their own.
@@ -60,25 +60,25 @@ class EnableStep(Step):
         for folder in (user.buildx_folder, user.buildx_folder / "instances"):
             check_own_folder(user, folder)
         for name in _INSTANCES:
-            instance.check_name(user.run, name, builder_nodes(work, name))
+            buildx_instance.check_name(user.run, name, builder_nodes(work, name))
 
     def apply(self, work: Context) -> None:
         """Creates the instances, and selects the first unless the user has chosen another."""
         user = work.user
-        chosen = instance.selected(user.run)
+        chosen = buildx_instance.selected(user.run)
         unwell = [
             name
             for name in _INSTANCES
-            if instance.problem(user.run, name, builder_nodes(work, name))
+            if buildx_instance.problem(user.run, name, builder_nodes(work, name))
         ]
         if unwell:
             work.changes.add(self.name, user.name)
         for name in unwell:
-            instance.create(user.run, _path(user).parent, name, builder_nodes(work, name))
-        is_new = instance.INSTANCE in unwell
+            buildx_instance.create(user.run, _path(user).parent, name, builder_nodes(work, name))
+        is_new = buildx_instance.INSTANCE in unwell
         wish = work.options.select
         if wish or (wish is None and is_new and chosen in ("", "default")):
-            instance.select(user.run)
+            buildx_instance.select(user.run)
         _write_defaults(work)
 
     def undo(self, work: Context) -> None:
@@ -148,10 +148,10 @@ def disable(work: Context, user: User) -> None:
         HostError: The docker command is not there.
     """
     for name in _INSTANCES:
-        instance.remove(user.run, name)
+        buildx_instance.remove(user.run, name)
     for node in nodes(work.state):
         if node.is_ssh:
-            instance.remove_context(user.run, node.context)
+            buildx_instance.remove_context(user.run, node.context)
     if _defaults(user) != _THEIRS:
         user.run(["rm", "-f", str(_path(user))])
 

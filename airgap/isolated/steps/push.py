@@ -14,8 +14,8 @@ from airgap.isolated.services.image_pusher import Push, Tally, Target, plan, ser
 from airgap.isolated.services.site_registry import RegistryMirror
 from airgap.isolated.state.registry_tags import note_tags, noted_tags
 from airgap.isolated.steps.base import Step
+from airgap.oci.image_tree import documents_of
 from airgap.oci.manifest import Index, Manifest
-from airgap.oci.tree import documents_of
 from airgap.progress import format_bytes
 from airgap.store.layout import mirror_host, mirror_name
 

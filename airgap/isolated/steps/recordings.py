@@ -10,7 +10,7 @@ from airgap.errors import AirgapError
 from airgap.isolated.context import CheckResult, Context
 from airgap.isolated.host.system import docker_group, is_root
 from airgap.isolated.steps.base import Step
-from airgap.replay.carried import problem_with
+from airgap.replay.recording_store import problem_with
 from airgap.store.seed import seed_replay
 
 _MODE = 0o750

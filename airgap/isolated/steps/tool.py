@@ -20,7 +20,7 @@ from airgap.isolated.steps.base import Step
 from airgap.limits import LIMITS
 from airgap.oci.platform import native_platform
 from airgap.store.bundle_set import version_numbers
-from airgap.tool import boot
+from airgap.tool import bootstrap
 
 # A folder for each version, and a link to the current one: the tool that is running while it
 # installs a newer one still reads its own file.
@@ -101,7 +101,7 @@ def _is_whole(work: Context, file: FileEntry) -> bool:
 
 
 def _unpack_native_parts(pyz: Path) -> None:
-    """So that users who cannot write there need not unpack their own (see `airgap.tool.boot`)."""
+    """So that users who cannot write there need not unpack their own (see `airgap.tool.bootstrap`)."""
     try:
         data = zipimporter(str(pyz)).get_data("native.json")
         files = json.loads(data)["files"]
@@ -112,8 +112,8 @@ def _unpack_native_parts(pyz: Path) -> None:
         raise HostError(f"the bundle's tool does not serve {native_platform()}")
     folder = pyz.parent / f"native-{hashlib.sha256(data).hexdigest()[:16]}"
     try:
-        boot.unpack(pyz, tree, files[tree], folder)
-    except boot.BootError as error:
+        bootstrap.unpack(pyz, tree, files[tree], folder)
+    except bootstrap.BootError as error:
         raise IntegrityError(str(error)) from error
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,7 +34,7 @@ from airgap.limits import LIMITS
 from airgap.oci.digest import digest_of
 from airgap.oci.manifest import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from airgap.progress import Progress
-from airgap.replay.carried import check_maps
+from airgap.replay.recording_store import check_maps
 from airgap.store.seed import seed, seed_replay
 from airgap.store.store import Store
 from airgap.trust.keys import PrivateKey

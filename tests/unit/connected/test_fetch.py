@@ -21,16 +21,16 @@ from airgap.bundle import framing
 from airgap.bundle.contents import Contents, FileEntry
 from airgap.bundle.volumes import Volume, cut
 from airgap.connected import fetch
-from airgap.connected.connections import Connections
+from airgap.connected.concurrency import Connections
 from airgap.connected.fetch import Pace, write_tar
 from airgap.connected.journal import Journal
 from airgap.connected.plan import Plan
-from airgap.connected.tar_file import TarFile
+from airgap.connected.tar_writer import TarFile
 from airgap.errors import AirgapError, HostError, IntegrityError, NotFoundError, SpaceError
-from airgap.oci.attempts import Attempts, TemporaryError
 from airgap.oci.digest import digest_of
 from airgap.oci.manifest import Descriptor
 from airgap.oci.reference import Reference, parse_reference
+from airgap.oci.retry import Attempts, TemporaryError
 from airgap.progress import Progress
 
 _IMAGE = parse_reference("a.internal/app:1")

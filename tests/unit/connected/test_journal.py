@@ -19,7 +19,7 @@ from airgap.bundle.contents import BlobEntry
 from airgap.bundle.volumes import cut
 from airgap.connected import journal as module
 from airgap.connected.journal import Journal
-from airgap.connected.tar_file import TarFile
+from airgap.connected.tar_writer import TarFile
 
 _PATIENCE = 30.0
 _COUNT, _SIZE, _ROOM = 10, 1_000, 1_500

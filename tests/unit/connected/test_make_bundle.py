@@ -27,7 +27,7 @@ from airgap.oci.platform import Platform
 from airgap.oci.registries import Registries
 from airgap.oci.registry import RegistryClient
 from airgap.progress import Progress
-from airgap.replay.carried import check_maps
+from airgap.replay.recording_store import check_maps
 from airgap.spec.bundle_spec import Request
 from airgap.trust.keys import PrivateKey
 from tests import forge

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from airgap.bundle.contents import FileEntry
 from airgap.bundle.volumes import Volume, cut
 from airgap.connected import volume_hasher as module
-from airgap.connected.tar_file import TarFile
+from airgap.connected.tar_writer import TarFile
 from airgap.connected.volume_hasher import VolumeHasher
 from airgap.progress import Progress
 

@@ -21,7 +21,7 @@ from airgap.errors import CredentialsError, UpstreamError
 from airgap.limits import LIMITS
 from airgap.oci.authorization import Authorization
 from airgap.oci.credentials import Credentials
-from airgap.oci.failures import refused
+from airgap.oci.errors import refused
 from airgap.oci.registries import Endpoint
 
 PLACE = Endpoint("a.internal", "a.internal", "team/app")

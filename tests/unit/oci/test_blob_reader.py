@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from urllib3 import HTTPResponse
 
-from airgap.oci.attempts import TemporaryError
 from airgap.oci.blob_reader import BlobReader, starts_at
-from airgap.oci.speed import Speed
+from airgap.oci.retry import TemporaryError
+from airgap.oci.stall import Speed
 
 BODY = bytes(range(256)) * 20
 

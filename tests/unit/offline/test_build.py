@@ -12,7 +12,7 @@ from airgap.oci.digest import digest_of
 from airgap.oci.platform import native_platform, parse_platform
 from airgap.offline.build import _shared, build_options, choose, requested_urls
 from airgap.offline.inputs import Stock
-from airgap.replay.asked import Asked
+from airgap.replay.request import Asked
 from airgap.store.bundle_set import Wanted
 from airgap.store.store import Store
 

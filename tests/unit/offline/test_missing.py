@@ -11,8 +11,8 @@ from airgap.oci.platform import parse_platform
 from airgap.offline.build import NotHereError, requested
 from airgap.offline.inputs import Stock
 from airgap.offline.missing import Missing, find_missing
-from airgap.replay.asked import Asked
 from airgap.replay.recording import Recording, Response
+from airgap.replay.request import Asked
 from airgap.store.bundle_set import Wanted
 from airgap.store.store import Store
 from tests.forge import Image, indexed, single

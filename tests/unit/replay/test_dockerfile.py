@@ -15,7 +15,7 @@ from airgap.replay.dockerfile import (
     with_settings,
     without_syntax,
 )
-from airgap.replay.settings import Setting
+from airgap.replay.run_step_settings import Setting
 
 _ONE = Setting("a", b"", "/a")
 _MOUNT = " --mount=type=secret,id=a,target=/a,mode=0444"

@@ -10,8 +10,8 @@ import pytest
 from airgap.errors import UpstreamError
 from airgap.limits import MIB
 from airgap.oci.digest import digest_of
-from airgap.replay.answers import Answer
 from airgap.replay.download import Download, Upstream
+from airgap.replay.responses import Answer
 from airgap.store.store import NewBlob, Store
 
 

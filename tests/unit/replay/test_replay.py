@@ -7,10 +7,10 @@ import pytest
 from airgap.errors import IntegrityError
 from airgap.limits import LIMITS, MIB
 from airgap.oci.digest import digest_of
-from airgap.replay.answers import Answer, Listed
-from airgap.replay.asked import Asked
 from airgap.replay.recording import Recording, Response
 from airgap.replay.replay import Replay
+from airgap.replay.request import Asked
+from airgap.replay.responses import Answer, Listed
 from airgap.store import layout
 from airgap.store.store import Store
 

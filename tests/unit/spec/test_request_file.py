@@ -18,8 +18,8 @@ from airgap.errors import HostError, UsageError
 from airgap.limits import LIMITS
 from airgap.oci.platform import Platform
 from airgap.oci.reference import parse_reference
-from airgap.replay.asked import Asked
 from airgap.replay.redaction import arguments_of
+from airgap.replay.request import Asked
 from airgap.spec.request_file import (
     RequestedImage,
     RequestedUrl,

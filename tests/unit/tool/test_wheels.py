@@ -13,7 +13,7 @@ import pytest
 
 from airgap.oci.platform import Platform
 from airgap.progress import Progress
-from airgap.tool.build import DEFAULT_PYTHONS, HOST_PLATFORMS
+from airgap.tool.build_pyz import DEFAULT_PYTHONS, HOST_PLATFORMS
 from airgap.tool.wheels import (
     Requirement,
     Wheel,

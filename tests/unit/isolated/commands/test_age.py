@@ -29,9 +29,9 @@ from airgap.bundle.contents import (
 from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import read_signed
+from airgap.connected.checkpoint import Started
 from airgap.connected.fetch import Pace
 from airgap.connected.make_bundle import Target, plan_bundle, write_bundle
-from airgap.connected.unfinished import Started
 from airgap.errors import ExitCode, IntegrityError, TrustError, UsageError
 from airgap.isolated.commands.install import Order, install
 from airgap.isolated.commands.load_context import load_context
@@ -44,14 +44,14 @@ from airgap.isolated.steps import tool
 from airgap.isolated.steps.base import check_step
 from airgap.isolated.steps.recordings import RecordingsStep
 from airgap.isolated.steps.seed import SeedStep
-from airgap.oci.attempts import Attempts
 from airgap.oci.digest import digest_of
 from airgap.oci.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor
 from airgap.oci.platform import Platform, parse_platform
 from airgap.oci.reference import Reference, parse_reference
+from airgap.oci.retry import Attempts
 from airgap.offline.build import choose
 from airgap.progress import Progress
-from airgap.replay.carried import load_recording
+from airgap.replay.recording_store import load_recording
 from airgap.spec.bundle_spec import Request, WantedImage
 from airgap.store.bundle_set import Wanted
 from airgap.store.layout import mirror_name

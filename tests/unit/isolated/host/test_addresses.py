@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from airgap.builder.containers import registry_yml
+from airgap.builder.ephemeral_containers import registry_yml
 from airgap.errors import NotFoundError, UsageError
 from airgap.isolated.host.addresses import parse_listen
 from airgap.isolated.services import containers

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.builder import foreign
+from airgap.builder import binfmt_table
 from airgap.isolated.host import binfmt
 from airgap.oci.platform import Platform, native_platform, parse_platform
 
@@ -61,7 +61,7 @@ mask ffffffffffffff00fffffffffffffffffeffffff
 
 
 def test_an_entry_of_others_is_read_and_claims_the_programs_of_its_platform() -> None:
-    entry = foreign.parse_entry(SHOWN)
+    entry = binfmt_table.parse_entry(SHOWN)
     assert entry is not None
     assert (entry.interpreter, entry.flags) == ("/usr/bin/qemu-aarch64-static", "OCF")
     claimed = [one for one in KNOWN if entry.claims(binfmt.probe_program(parse_platform(one)))]
@@ -69,8 +69,8 @@ def test_an_entry_of_others_is_read_and_claims_the_programs_of_its_platform() ->
 
 
 def test_an_entry_without_flags_or_mask_is_read() -> None:
-    entry = foreign.parse_entry("enabled\ninterpreter /a b\nflags: \noffset 1\nmagic 454c46\n")
-    assert entry == foreign.Entry("/a b", "", 1, b"ELF", b"")
+    entry = binfmt_table.parse_entry("enabled\ninterpreter /a b\nflags: \noffset 1\nmagic 454c46\n")
+    assert entry == binfmt_table.Entry("/a b", "", 1, b"ELF", b"")
     assert entry.claims(b"\x7fELF")
     assert not entry.claims(b"\x7fEL")
 
@@ -81,7 +81,7 @@ def test_an_entry_without_flags_or_mask_is_read() -> None:
     ids=["off", "by a file's name", "gone"],
 )
 def test_an_entry_that_claims_no_program_is_none(shown: str) -> None:
-    assert foreign.parse_entry(shown) is None
+    assert binfmt_table.parse_entry(shown) is None
 
 
 @pytest.mark.parametrize("text", KNOWN)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap.cli.settings import Settings
+from airgap.cli._shared.settings import Settings
 from airgap.errors import HostError
 from airgap.isolated.host.files import write_file
 from airgap.isolated.state.changes import Changes

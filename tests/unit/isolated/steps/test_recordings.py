@@ -28,8 +28,8 @@ from airgap.isolated.steps.base import check_step
 from airgap.isolated.steps.recordings import RecordingsStep
 from airgap.oci.digest import digest_of
 from airgap.progress import Progress
-from airgap.replay.carried import load_recording
-from airgap.replay.readable import check_bundle
+from airgap.replay.contents_rules import check_bundle
+from airgap.replay.recording_store import load_recording
 from airgap.store import layout
 from airgap.store.bundle_set import Wanted
 from airgap.trust.keys import PrivateKey

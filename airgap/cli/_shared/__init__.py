@@ -1,0 +1,1 @@
+"""What several verbs share: options, keys, sizes, tables, questions."""

@@ -1,0 +1,131 @@
+"""Request files on the connected side: what they ask for is shown, confirmed, and then fetched."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from airgap.cli._shared.table import table
+from airgap.errors import UsageError
+from airgap.spec.request_file import RequestedUrl, RequestFile, load_request
+
+_Command = TypeVar("_Command", bound=Callable[..., None])
+
+_OPTIONS = (
+    click.option(
+        "--request",
+        "requests",
+        multiple=True,
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="Fetch what a build lacked, after it was shown and confirmed; repeatable.",
+    ),
+    click.option("--yes", is_flag=True, help="Fetch what is requested without being asked."),
+)
+_PORTS = {"http": "80", "https": "443"}
+
+
+def request_file_options(command: _Command) -> _Command:
+    """Gives a command the options that name request files."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def read_requests(paths: Sequence[Path], *, locked: bool) -> RequestFile:
+    """All that request files ask for.
+
+    Args:
+        paths: The files.
+        locked: Whether the bundle has a lock, or shall have one.
+
+    Raises:
+        UsageError: One is none, asks for what is not public, or all of them for nothing that can
+            be fetched; or there is a lock.
+    """
+    from airgap.connected.fetch_urls import check_hosts, why_not
+
+    if paths and locked:
+        raise UsageError(
+            f"what {paths[0]} asks for cannot be locked",
+            meaning="A lock gives the same bundle again, byte for byte, and servers do not.",
+            remedy="make the bundle without --lock and --locked, or without --request",
+        )
+    asked = RequestFile()
+    for path in paths:
+        asked = asked.united(load_request(path))
+    check_hosts(asked)
+    if paths and not asked.images and all(map(why_not, asked.urls)):
+        why = [f"{_shown(url)}: {why_not(url)}" for url in asked.urls]
+        raise UsageError(
+            f"nothing can be fetched of what {' and '.join(map(str, paths))} asks for",
+            meaning="\n  ".join(why),
+        )
+    return asked
+
+
+def confirm(asked: RequestFile, *, yes: bool) -> None:
+    """Shows what is asked for, on standard error, and has a person agree.
+
+    Args:
+        asked: What is asked for; if it is nothing, nobody is asked.
+        yes: Somebody has agreed already.
+
+    Raises:
+        UsageError: Nobody agrees, or can be asked.
+    """
+    if not asked.images and not asked.urls:
+        return
+    click.echo(describe(asked), err=True)
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "nobody can be asked whether to fetch this: there is no terminal",
+            remedy="read what the request asks for, and give --yes",
+        )
+    if not click.confirm("Fetch this?", err=True):
+        raise UsageError("nothing was fetched, as you said")
+
+
+def describe(asked: RequestFile) -> str:
+    """What is asked for, as tables: what there is to notice stands behind each URL."""
+    from airgap.connected.fetch_urls import why_not
+
+    parts = []
+    if asked.images:
+        rows = [(one.reference.familiar, _listed(one.platforms)) for one in asked.images]
+        parts.append(table([("image", "platforms"), *rows]))
+    fetched = [(_shown(one), _notice(one)) for one in asked.urls if not why_not(one)]
+    if fetched:
+        head = ("URL", "notice" if any(notice for _, notice in fetched) else "")
+        parts.append(table([head, *fetched]))
+    left = [(_shown(one), why) for one in asked.urls if (why := why_not(one))]
+    if left:
+        parts.append(table([("not fetched", "because"), *left]))
+    return "The request asks for:\n\n" + "\n\n".join(parts) + "\n"
+
+
+def _shown(url: RequestedUrl) -> str:
+    from airgap.connected.fetch_urls import shown
+
+    return shown(url)
+
+
+def _notice(url: RequestedUrl) -> str:
+    """What a person should not overlook of a URL that is fetched."""
+    scheme, _, rest = url.url.partition("://")
+    server = rest.partition("/")[0]
+    port = server.rpartition(":")[2] if ":" in server.rpartition("]")[2] else _PORTS[scheme]
+    found = [] if port in _PORTS.values() else [f"port {port}"]
+    found += ["not encrypted"] if scheme == "http" else []
+    found += [f"part: {ascii(url.range)[1:-1]}"] if url.range else []
+    return ", ".join(found)
+
+
+def _listed(values: Sequence[object]) -> str:
+    return ", ".join(map(str, values))
