@@ -17,13 +17,13 @@ _CANNOT = (errno.EPERM, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)
 _OTHERS = 0o077
 
 
-def existing(folder: Path) -> Path:
+def nearest_existing(folder: Path) -> Path:
     """The folder, or the nearest one above it that is there."""
     folder = folder.absolute()
     return next(one for one in (folder, *folder.parents) if one.exists())
 
 
-def read_given(path: Path, limit: int, what: str = "") -> bytes:
+def read_user_file(path: Path, limit: int, what: str = "") -> bytes:
     """All bytes of a file that somebody named.
 
     Args:
@@ -62,7 +62,7 @@ def read_regular(path: Path, limit: int, flags: int = 0) -> bytes:
         return file.read(limit)
 
 
-def write_whole(path: Path, data: bytes, mode: int = 0o644, *, folder: int | None = None) -> None:
+def write_atomic(path: Path, data: bytes, mode: int = 0o644, *, folder: int | None = None) -> None:
     """Writes a file so that it is there, for good, whole or not at all.
 
     Args:
@@ -115,7 +115,7 @@ def write_theirs(path: Path, data: bytes) -> None:
     try:
         before = target.stat()
     except FileNotFoundError:
-        write_whole(target, data)
+        write_atomic(target, data)
         return
     if not stat.S_ISREG(before.st_mode):
         raise OSError(errno.EINVAL, "it is no regular file", str(target))
@@ -159,7 +159,7 @@ def check_writable(path: Path) -> None:
         raise FileNotFoundError(errno.ENOENT, "it is a link to what is missing", str(nearest))
     if target.exists() and not (target.is_file() or target.is_dir()):
         raise OSError(errno.EINVAL, "it is not a regular file", str(target))
-    there = target if target.exists() else existing(target.parent)
+    there = target if target.exists() else nearest_existing(target.parent)
     if there != target and not there.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
     if not os.access(there, os.W_OK):

@@ -18,12 +18,12 @@ from typing import Any
 from airgap.builder.arguments import BuildArguments
 from airgap.builder.build_context import open_source
 from airgap.builder.buildx import Builder, Buildx
-from airgap.builder.buildx_build import WayOut, build
+from airgap.builder.buildx_build import Egress, build
 from airgap.builder.proxy_ca import kept_ca
 from airgap.bundle.contents import RecordingEntry
 from airgap.oci.platform import parse_platform
 from airgap.replay.recording import Recording, parse_recording
-from airgap.replay.responses import Answerer
+from airgap.replay.responses import Handler
 from airgap.replay.server import Server
 from airgap.store.store import Store
 
@@ -66,12 +66,12 @@ def _replay(order: dict[str, Any], store: Store, recording: Recording) -> None:
         sys.exit(f"not replayed: {replay.misses} {replay.errors}")
 
 
-def _build(order: dict[str, Any], answerer: Answerer, *, any_date: bool) -> None:
+def _build(order: dict[str, Any], answerer: Handler, *, any_date: bool) -> None:
     buildx = Buildx(order["buildx"], order["builder"], {})
     builder = Builder(buildx, _ADDRESS, order["started"])
     arguments = BuildArguments.parse(order["arguments"])
     with open_source(arguments) as source, Server(answerer, builder.address) as server:
-        way_out = WayOut(server.base, kept_ca(builder, _PLATFORM), any_date)
+        way_out = Egress(server.base, kept_ca(builder, _PLATFORM), any_date)
         status = build(source, buildx, way_out)
     if status != 0:
         sys.exit(status)

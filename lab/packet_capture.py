@@ -46,7 +46,7 @@ _DNS = 53
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class WayOut(Resource):
+class PacketCapture(Resource):
     """The link by which packets can leave a `blackhole` host.
 
     The host has a default route there for IPv4 and IPv6, and a name server. What tries to get

@@ -37,10 +37,9 @@ from airgap.bundle.contents import (
     FileEntry,
     ImageEntry,
     RecordingEntry,
-    canonical,
-    parse_time,
 )
 from airgap.bundle.framing import SMALL_BYTES
+from airgap.canonical import canonical, parse_time
 from airgap.oci.digest import digest_of
 from airgap.oci.manifest import OCI_INDEX, OCI_MANIFEST, Index, Manifest, parse
 from airgap.trust.keys import PrivateKey, generate

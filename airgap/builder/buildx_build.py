@@ -17,7 +17,7 @@ from airgap.builder.buildx import Buildx
 from airgap.builder.policy import source_policy
 from airgap.replay.dockerfile import is_foreign, is_outdated, with_settings, without_syntax
 from airgap.replay.redaction import Arguments, arguments_of, mask
-from airgap.replay.request import PREFIX, Asked, read_path
+from airgap.replay.request import PREFIX, RequestKey, read_path
 from airgap.replay.run_step_settings import settings, without_settings
 
 POLICY_VARIABLE = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"
@@ -25,7 +25,7 @@ POLICY_VARIABLE = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"
 
 
 @dataclass(frozen=True, slots=True)
-class WayOut:
+class Egress:
     """What the RUN steps of a build reach.
 
     Attributes:
@@ -39,7 +39,7 @@ class WayOut:
     any_date: bool
 
 
-def build(source: BuildSource, buildx: Buildx, way_out: WayOut) -> int:
+def build(source: BuildSource, buildx: Buildx, way_out: Egress) -> int:
     """Builds; the user's own files stay as they are.
 
     Returns:
@@ -86,11 +86,11 @@ def shown(base: str, arguments: Arguments, line: str) -> str:
 
 def _asked(path: str, arguments: Arguments) -> str:
     route = read_path(path)
-    return Asked(route.url, arguments=arguments).shown if route else "..."
+    return RequestKey(route.url, arguments=arguments).shown if route else "..."
 
 
 @contextmanager
-def _folder(source: BuildSource, way_out: WayOut) -> Iterator[Path]:
+def _folder(source: BuildSource, way_out: Egress) -> Iterator[Path]:
     """A folder with all that buildx is given beside the user's context."""
     told = settings(way_out.ca, any_date=way_out.any_date)
     text = source.text

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airgap.builder.endpoint import Endpoint, docker_endpoint
-from airgap.bundle.contents import canonical
+from airgap.canonical import canonical
 from airgap.errors import HostError
 from airgap.limits import KIB
 from airgap.oci.platform import Platform

@@ -46,7 +46,7 @@ _EMULATOR = f"{_NAME}-emulator"
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class BuilderInputs:
     """What a workshop is made of.
 
     Attributes:
@@ -54,7 +54,7 @@ class Material:
         roles: Role to image.
         native: What this host runs without an emulator.
         platforms: What is built for.
-        folder: For its own files, short-lived; see `workshop_folder`.
+        folder: For its own files, short-lived; see `ephemeral_folder`.
     """
 
     store: Store
@@ -77,7 +77,7 @@ class _Place:
 
 
 @contextmanager
-def workshop_folder(cache: Path) -> Iterator[Path]:
+def ephemeral_folder(cache: Path) -> Iterator[Path]:
     """A folder for a workshop, of which a user can have one at a time; removed at the end.
 
     Args:
@@ -111,8 +111,8 @@ def workshop_folder(cache: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def open_workshop(
-    material: Material, hosts: Sequence[str], progress: Progress, *, closed: bool
+def open_ephemeral_builder(
+    material: BuilderInputs, hosts: Sequence[str], progress: Progress, *, closed: bool
 ) -> Iterator[Builder]:
     """Starts it, and removes it at the end.
 
@@ -179,7 +179,7 @@ def _check_alone(engine: Engine) -> None:
             )
 
 
-def _check(material: Material) -> None:
+def _check(material: BuilderInputs) -> None:
     missing = [role for role in _needed(material) if role not in material.roles]
     if missing:
         raise HostError(
@@ -196,12 +196,12 @@ def _check(material: Material) -> None:
             )
 
 
-def _needed(material: Material) -> list[str]:
+def _needed(material: BuilderInputs) -> list[str]:
     emulated = foreign_architectures(material.platforms, material.native)
     return [*ROLES, "emulator"] if emulated else list(ROLES)
 
 
-def _loaded(engine: Engine, material: Material, role: str, stack: ExitStack) -> str:
+def _loaded(engine: Engine, material: BuilderInputs, role: str, stack: ExitStack) -> str:
     """The id of a role's image in Docker, under a name that nobody else has."""
     image = material.roles[role]
     name = f"docker.io/{_NAME}/{role}:latest"
@@ -214,7 +214,9 @@ def _loaded(engine: Engine, material: Material, role: str, stack: ExitStack) -> 
     return found
 
 
-def _register_emulators(engine: Engine, image: str, material: Material, stack: ExitStack) -> None:
+def _register_emulators(
+    engine: Engine, image: str, material: BuilderInputs, stack: ExitStack
+) -> None:
     """Has the emulator's image register what is needed; what was there before stays.
 
     Raises:
@@ -249,7 +251,7 @@ def _registered() -> set[str]:
     return {path.name for path in TABLE.glob("qemu-*")}
 
 
-def _mirror(material: Material, image: str, place: _Place) -> ContainerSpec:
+def _mirror(material: BuilderInputs, image: str, place: _Place) -> ContainerSpec:
     config = material.folder / "registry.yml"
     address = ":5000" if place.network else place.mirror
     config.write_text(registry_yml(read_only=True, address=address))
@@ -257,7 +259,9 @@ def _mirror(material: Material, image: str, place: _Place) -> ContainerSpec:
     return _for_a_while(spec, place)
 
 
-def _builder(material: Material, image: str, place: _Place, hosts: Sequence[str]) -> ContainerSpec:
+def _builder(
+    material: BuilderInputs, image: str, place: _Place, hosts: Sequence[str]
+) -> ContainerSpec:
     """BuildKit, which reaches the mirror and our server; what else it asks for fails at once."""
     config = material.folder / "buildkitd.toml"
     config.write_text(
@@ -276,7 +280,7 @@ def _run(engine: Engine, stack: ExitStack, spec: ContainerSpec) -> None:
     engine.run(spec)
 
 
-def _buildx(engine: Engine, material: Material, image: str) -> Buildx:
+def _buildx(engine: Engine, material: BuilderInputs, image: str) -> Buildx:
     data = engine.read_file(image, ["/buildx"], LIMITS.plugin_bytes)
     if data is None:
         raise HostError("the bundle's buildx image has no file /buildx")

@@ -19,7 +19,7 @@ from cryptography.x509 import Certificate, load_pem_x509_certificate
 from platformdirs import user_cache_path
 
 from airgap.builder.buildx import Builder, Buildx
-from airgap.disk import write_whole
+from airgap.disk import write_atomic
 from airgap.errors import HostError
 from airgap.limits import LIMITS
 from airgap.oci.platform import Platform
@@ -106,4 +106,4 @@ def _keep(path: Path, started: str, ca: Certificate) -> None:
     document = {"started": started, "ca": ca.public_bytes(Encoding.PEM).decode()}
     with suppress(OSError):  # without a home or room for it, the next build asks again
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps(document).encode(), mode=0o600)
+        write_atomic(path, json.dumps(document).encode(), mode=0o600)

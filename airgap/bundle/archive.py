@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from airgap.bundle import framing
 from airgap.bundle.contents import Contents, ImageEntry, broken
 from airgap.bundle.media import Media
-from airgap.bundle.tar_reader import JoinedTar
+from airgap.bundle.tar_reader import TarReader
 from airgap.limits import LIMITS
 from airgap.oci import manifest
 from airgap.oci.image_tree import carried_platforms, merge, omitted_platforms, read_tree
 from airgap.oci.manifest import Descriptor, Index, Manifest, blobs_of
 
 
-class Archive(JoinedTar):
+class Archive(TarReader):
     """`images.tar` of a bundle whose contents are trusted.
 
     Args:
@@ -30,7 +30,7 @@ class Archive(JoinedTar):
     def __init__(self, media: Media, contents: Contents) -> None:
         super().__init__(media, contents, contents.volumes, contents.blobs)
 
-    def documents(self) -> dict[str, Manifest | Index]:
+    def manifests(self) -> dict[str, Manifest | Index]:
         """Digest to manifest or index, of all that the images reach and the bundle carries.
 
         Raises:

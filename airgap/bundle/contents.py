@@ -6,13 +6,12 @@ bytes, so that two readers can never understand one signed file differently.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from airgap.canonical import canonical, is_time, parse_time
 from airgap.errors import AirgapError, IntegrityError
 from airgap.limits import LIMITS
 from airgap.oci.digest import is_digest
@@ -31,7 +30,6 @@ REPLAY_TAR = "replay.tar"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 _FILE = re.compile(r"(?:images|replay)\.tar(?:\.[0-9]{3})?|tool/airgap\.pyz|README\.txt")
 _HEX = re.compile(r"[0-9a-f]{64}")
-_TIME = "%Y-%m-%dT%H:%M:%SZ"
 # What a reader must know or refuse the bundle.
 _RECORDINGS = "recordings"
 _KNOWN_FEATURES = (_RECORDINGS,)
@@ -209,28 +207,6 @@ class Contents:
     def to_bytes(self) -> bytes:
         """The canonical bytes of `bundle.json`."""
         return canonical(asdict(self))
-
-
-def canonical(document: Any) -> bytes:  # noqa: ANN401 - any JSON value
-    """The one serialisation of a JSON value that this format allows."""
-    text = json.dumps(
-        document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
-    return text.encode() + b"\n"
-
-
-def parse_time(text: str) -> datetime:
-    """Reads `2026-01-31T12:00:00Z`.
-
-    Raises:
-        ValueError: Any other form.
-    """
-    return datetime.strptime(text, _TIME).replace(tzinfo=UTC)
-
-
-def format_time(moment: datetime) -> str:
-    """Writes a moment in the form that `parse_time` reads."""
-    return moment.astimezone(UTC).strftime(_TIME)
 
 
 def is_bundle_name(text: str) -> bool:
@@ -485,15 +461,6 @@ class _Reader:
             read(_Reader(entry, f"{self._where}.{key}[{number}]"))
             for number, entry in enumerate(entries)
         )
-
-
-def is_time(text: str) -> bool:
-    """Whether it is a moment in the one form, and not before 1970: tar headers hold it."""
-    try:
-        moment = parse_time(text)
-    except ValueError:
-        return False
-    return format_time(moment) == text and moment.timestamp() >= 0
 
 
 def is_platform(text: str) -> bool:

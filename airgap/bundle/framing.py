@@ -23,7 +23,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
-from airgap.bundle.contents import BlobEntry, ImageEntry, broken, canonical
+from airgap.bundle.contents import BlobEntry, ImageEntry, broken
+from airgap.canonical import canonical
 from airgap.oci.digest import hex_of
 from airgap.oci.image_tree import images_of
 from airgap.oci.manifest import OCI_INDEX, Index, Manifest
@@ -212,7 +213,7 @@ def _for_classic_load(
     return next((carried[platform] for platform in wanted if platform in carried), None)
 
 
-def check_places(
+def check_offsets(
     contents_blobs: Sequence[BlobEntry], head_size: int, tar_size: int, small_bytes: int = 0
 ) -> None:
     """Compares stated offsets with those that the framing gives.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from airgap.bundle.contents import Contents
 from airgap.bundle.framing import SMALL_BYTES
 from airgap.bundle.media import Media
-from airgap.bundle.tar_reader import JoinedTar
+from airgap.bundle.tar_reader import TarReader
 
 
-class ReplayTar(JoinedTar):
+class ReplayTar(TarReader):
     """`replay.tar` of a bundle whose contents are trusted; empty where it has no recordings.
 
     Args:

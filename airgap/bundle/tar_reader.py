@@ -20,7 +20,7 @@ from airgap.errors import IntegrityError, unreadable
 from airgap.oci.digest import hex_of
 
 
-class JoinedTar:
+class TarReader:
     """A tar of a bundle whose contents are trusted; its bytes are not, until hashed.
 
     Safe to read from several threads.
@@ -144,7 +144,7 @@ class JoinedTar:
             IntegrityError: It differs, or an offset or the size of the tar is not what it must be.
         """
         blobs = tuple(self.blobs.values())
-        framing.check_places(blobs, len(head), self.size, small_bytes)
+        framing.check_offsets(blobs, len(head), self.size, small_bytes)
         for piece in framing.pieces(head, blobs, self.contents.created_seconds):
             if piece.data and self.read(piece.offset, len(piece.data)) != piece.data:
                 raise self._strange_framing(piece.offset)

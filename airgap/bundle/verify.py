@@ -40,7 +40,7 @@ from airgap.bundle.contents import CONTENTS_NAME, Contents, broken, parse_conten
 from airgap.bundle.file_check import damaged, digest_of_file, open_whole
 from airgap.bundle.media import Media, read_small
 from airgap.bundle.replay_tar import ReplayTar
-from airgap.bundle.tar_reader import JoinedTar
+from airgap.bundle.tar_reader import TarReader
 from airgap.limits import LIMITS
 from airgap.progress import Progress
 from airgap.trust.keys import PublicKey
@@ -48,7 +48,7 @@ from airgap.trust.policy import signers
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
+class VerifiedBundle:
     """What a trusted signature covers.
 
     Attributes:
@@ -69,7 +69,7 @@ class Signed:
         return f"sha256:{hashlib.sha256(self.checksums).hexdigest()}"
 
 
-def read_signed(media: Media, keys: Sequence[PublicKey]) -> Signed:
+def read_signed(media: Media, keys: Sequence[PublicKey]) -> VerifiedBundle:
     """Checks the signature first, then reads what it covers.
 
     Raises:
@@ -82,7 +82,7 @@ def read_signed(media: Media, keys: Sequence[PublicKey]) -> Signed:
         signature = media.read(SIGNATURE_NAME, LIMITS.signature_bytes)
     by = signers(data, [signature] if signature else [], keys)
     # From these very bytes: a medium may answer differently when it is read again.
-    return Signed(_contents_under(data, media), data, signature, by)
+    return VerifiedBundle(_contents_under(data, media), data, signature, by)
 
 
 def read_contents(media: Media) -> Contents:
@@ -173,14 +173,14 @@ def _check_files(media: Media, contents: Contents, stop: Event, progress: Progre
 
 def _check_tars(archive: Archive, replay: ReplayTar, stop: Event) -> None:
     """The framing, and every blob; manifests are hashed when they are read."""
-    documents = archive.documents()
+    documents = archive.manifests()
     archive.check_framing(documents)
     replay.check_framing()
     _check_blobs(archive, documents, stop)
     _check_blobs(replay, (), stop)
 
 
-def _check_blobs(tar: JoinedTar, known: Container[str], stop: Event) -> None:
+def _check_blobs(tar: TarReader, known: Container[str], stop: Event) -> None:
     """Hashes all blobs of a tar but those that are known to be good."""
     for blob in tar.blobs.values():
         if blob.digest not in known:

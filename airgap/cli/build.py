@@ -52,7 +52,7 @@ def command(
     """
     from airgap.builder.arguments import BuildArguments
     from airgap.builder.build_context import open_source
-    from airgap.isolated.commands.build import of_this_host
+    from airgap.isolated.commands.build import host_inputs
     from airgap.isolated.commands.load_context import load_context
     from airgap.isolated.host.user import User
     from airgap.isolated.state.layout import State
@@ -62,7 +62,7 @@ def command(
     with settings.progress() as progress, open_source(parsed) as source:
         work = load_context(State(settings.root), User.behind_this_process(), progress)
         try:
-            built = build(*of_this_host(work), source, recording)
+            built = build(*host_inputs(work), source, recording)
         except (NotHereError, MissedError) as error:
             error.remedy = _add(request_path, requested(error)) or error.remedy
             raise

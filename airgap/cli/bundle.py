@@ -142,9 +142,9 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
       airgap bundle my.toml --record ./app --key site.key -o ./out
       airgap bundle --request airgap-request.toml --no-roles --key site.key -o ./out
     """
-    from airgap.connected.fetch import Pace
+    from airgap.connected.fetch import TransferLimits
     from airgap.connected.lockfile import Locked, lock_of, write_lock
-    from airgap.connected.make_bundle import Target, plan_bundle, write_bundle
+    from airgap.connected.make_bundle import OutputOptions, plan_bundle, write_bundle
     from airgap.connected.plan import describe, document
     from airgap.connected.record_builds import check_workstation, with_images
     from airgap.tool.build_pyz import build_tool
@@ -170,7 +170,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     # Before anything is fetched: a wrong passphrase shall not show after hours.
     signing_key = _open_key(key, passphrase_file) if key and not dry_run else None
     confirm(asked, yes=yes)
-    target = Target(
+    target = OutputOptions(
         output,
         fixed.expires if fixed else deadline,
         # One byte less: FAT32 holds files of up to 4 GiB minus one.
@@ -207,7 +207,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
                 client,
                 checked_tool,
                 signing_key,
-                Pace(jobs, limit_rate),
+                TransferLimits(jobs, limit_rate),
                 progress,
                 record_all,
                 rehearse_all,

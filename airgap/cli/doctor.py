@@ -58,7 +58,7 @@ def command(settings: Settings, fix: bool, deep: bool, as_json: bool) -> None:
         click.echo(json.dumps({name: asdict(one) for name, one in found.items()}))
     else:
         click.echo(findings_table(found))
-    unwell = {name: one.remedy for name, one in found.items() if not one.well}
+    unwell = {name: one.remedy for name, one in found.items() if not one.ok}
     if unwell:
         remedies = "\n     ".join(f"{name}: {remedy}" for name, remedy in unwell.items())
         raise HostError(f"not well: {', '.join(unwell)}", remedy=remedies)

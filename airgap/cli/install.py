@@ -159,7 +159,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     """
     from airgap.cli._shared.table import outcome_line, unlisted_lines
     from airgap.isolated.commands.apply import Outcome
-    from airgap.isolated.commands.install import Order, install
+    from airgap.isolated.commands.install import InstallOptions, install
     from airgap.isolated.context import Options
     from airgap.isolated.host.addresses import parse_listen
     from airgap.isolated.host.user import User
@@ -181,7 +181,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
         "docker_mirror": docker_mirror,
     }
     given = {key: value for key, value in chosen.items() if value is not None}
-    order = Order(
+    order = InstallOptions(
         folders,
         keys,
         only=_steps(only, STEP_NAMES),

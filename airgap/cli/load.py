@@ -40,7 +40,7 @@ def command(settings: Settings, names: tuple[str, ...], platform: str) -> None:
         work = load_context(state, User.behind_this_process(), progress)
         work.engine.check()
         with state.lock("airgap load"):
-            for image in [work.wanted.image(name) for name in names]:
+            for image in [work.desired.image(name) for name in names]:
                 native = native_platform() if image.serves(native_platform()) else None
                 bring_image(work, image, chosen or native)
                 which = f" for {chosen}" if chosen else ""

@@ -91,10 +91,10 @@ def add(
     from airgap.isolated.commands.node import add as add_node
     from airgap.isolated.nodes.registered import check_new
 
-    with _changing(settings) as work:
-        node = check_new(work.state, name, endpoint, platforms)
+    with _changing(settings) as context:
+        node = check_new(context.state, name, endpoint, platforms)
         path = output or Path(f"{name}.node")
-        written = add_node(work, node, days, path)
+        written = add_node(context, node, days, path)
     click.echo(f"{name} builds for {', '.join(node.platforms)}, at {node.endpoint}")
     click.echo(_OTHERS)
     _tell_file(path, written)
@@ -116,9 +116,9 @@ def renew(settings: Settings, name: str, days: int, output: Path | None) -> None
     from airgap.isolated.commands.node import renew as renew_node
     from airgap.isolated.nodes.registered import node
 
-    with _changing(settings) as work:
+    with _changing(settings) as context:
         path = output or Path(f"{name}.node")
-        written = renew_node(work, node(work.state, name), days, path)
+        written = renew_node(context, node(context.state, name), days, path)
     _tell_file(path, written)
 
 
@@ -136,8 +136,8 @@ def list_(settings: Settings, as_json: bool) -> None:
     from airgap.isolated.nodes.health import RUNNING, node_states
 
     with settings.progress() as progress:
-        work = _work(settings, progress)
-        states = node_states(work.state, work.user)
+        context = _context(settings, progress)
+        states = node_states(context.state, context.user)
     rows = [
         {
             "name": one.node.name,
@@ -180,8 +180,8 @@ def remove(settings: Settings, name: str) -> None:
     from airgap.isolated.commands.node import remove as remove_node
     from airgap.isolated.nodes.registered import node
 
-    with _changing(settings) as work:
-        remove_node(work, node(work.state, name))
+    with _changing(settings) as context:
+        remove_node(context, node(context.state, name))
     click.echo(f"{name} is no longer a node")
     click.echo(_OTHERS)
 
@@ -203,8 +203,8 @@ def join(settings: Settings, file: Path) -> None:
     from airgap.isolated.nodes.node_file import read_node_file
 
     told = read_node_file(file)
-    with _changing(settings) as work:
-        join_host(work, told, _show)
+    with _changing(settings) as context:
+        join_host(context, told, _show)
     where = f", and listens at {told.port.address}" if told.port else ""
     click.echo(f"this host is the node {told.name}{where}")
 
@@ -220,8 +220,8 @@ def leave(settings: Settings) -> None:
     """
     from airgap.isolated.commands.node import leave as leave_host
 
-    with _changing(settings) as work:
-        leave_host(work, _show)
+    with _changing(settings) as context:
+        leave_host(context, _show)
     click.echo("this host is nobody's node")
 
 
@@ -230,10 +230,10 @@ def _changing(settings: Settings) -> Iterator[Context]:
     from airgap.isolated.state.layout import State
 
     with settings.progress() as progress, State(settings.root).lock("airgap node"):
-        yield _work(settings, progress)
+        yield _context(settings, progress)
 
 
-def _work(settings: Settings, progress: Progress) -> Context:
+def _context(settings: Settings, progress: Progress) -> Context:
     from airgap.isolated.commands.load_context import load_context
     from airgap.isolated.host.user import User
     from airgap.isolated.state.layout import State

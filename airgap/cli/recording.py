@@ -54,13 +54,13 @@ def recording(
     if not builds and not urls:
         yield None, None
         return
-    from airgap.builder.ephemeral_builder import workshop_folder
+    from airgap.builder.ephemeral_builder import ephemeral_folder
     from airgap.connected.fetch_urls import fetch_requested
     from airgap.connected.record_builds import RecordOptions, record
     from airgap.connected.rehearse import rehearse
     from airgap.store.store import Store
 
-    with workshop_folder(user_cache_path("airgap")) as folder:
+    with ephemeral_folder(user_cache_path("airgap")) as folder:
         answers = Store(folder / "answers")
         requested = fetch_requested(urls, answers, serial, progress, ca=wish.ca, jobs=wish.jobs)
         options = RecordOptions(wish.ca, wish.authenticated, folder)
@@ -68,7 +68,7 @@ def recording(
         def record_all(archive: Archive) -> Recorded:
             if not builds:
                 return requested
-            return requested.united(record(builds, archive, options, answers, progress))
+            return requested.merge(record(builds, archive, options, answers, progress))
 
         def rehearse_all(archive: Archive, replay: ReplayTar) -> None:
             rehearse(archive, replay, builds, folder, progress)

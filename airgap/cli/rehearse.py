@@ -45,7 +45,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     """
     from platformdirs import user_cache_path
 
-    from airgap.builder.ephemeral_builder import workshop_folder
+    from airgap.builder.ephemeral_builder import ephemeral_folder
     from airgap.bundle.archive import Archive
     from airgap.bundle.media import Media
     from airgap.bundle.replay_tar import ReplayTar
@@ -67,7 +67,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
         Archive(media, contents) as archive,
         ReplayTar(media, contents) as replay,
         settings.progress() as progress,
-        workshop_folder(user_cache_path("airgap")) as workplace,
+        ephemeral_folder(user_cache_path("airgap")) as workplace,
     ):
         rehearse(archive, replay, builds, workplace, progress, recording)
     click.echo(f"rehearsed {len(paths)} builds from {contents.name}, serial {contents.serial}")

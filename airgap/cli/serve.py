@@ -37,19 +37,19 @@ def command(settings: Settings, recording: str, build_args: tuple[str, ...]) -> 
     Example:
       airgap serve --recording app
     """
-    from airgap.isolated.commands.build import of_this_host
+    from airgap.isolated.commands.build import host_inputs
     from airgap.isolated.commands.load_context import load_context
     from airgap.isolated.commands.serve import serve
     from airgap.isolated.host.user import User
     from airgap.isolated.state.layout import State
     from airgap.offline.build import requested_urls
-    from airgap.replay.request import Asked
+    from airgap.replay.request import RequestKey
     from airgap.spec.builds import read_args
 
     def ready(name: str) -> None:
         click.echo(f"serving the recording {name or 'of nothing'}; end it with Ctrl-C")
 
-    def missed(asked: Asked) -> None:
+    def missed(asked: RequestKey) -> None:
         click.echo(f"not in the recording: {asked.shown}", err=True)
         add_to_request(DEFAULT_PATH, requested_urls([asked]))
 
@@ -57,6 +57,6 @@ def command(settings: Settings, recording: str, build_args: tuple[str, ...]) -> 
         work = load_context(State(settings.root), User.behind_this_process(), progress)
         try:
             args = read_args(build_args, os.environ)
-            serve(*of_this_host(work), recording, args, ready, missed)
+            serve(*host_inputs(work), recording, args, ready, missed)
         except KeyboardInterrupt:
             click.echo("ended")

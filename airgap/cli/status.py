@@ -34,16 +34,16 @@ def command(settings: Settings, deep: bool, as_json: bool) -> None:
     from airgap.isolated.commands.load_context import load_context
     from airgap.isolated.commands.status import status
     from airgap.isolated.host.user import User
-    from airgap.isolated.state.history import standing
+    from airgap.isolated.state.history import active
     from airgap.isolated.state.layout import State
 
     with settings.progress() as progress:
         state = State(settings.root)
         work = load_context(state, User.behind_this_process(), progress)
-        bundles = standing(state)
+        bundles = active(state)
         findings = status(work, deep=deep)
     if as_json:
-        images, recordings = work.wanted.images.values(), work.wanted.recordings.values()
+        images, recordings = work.desired.images.values(), work.desired.recordings.values()
         origins = {name: asdict(origin) for one in bundles for name, origin in one.images.items()}
         recorded = {name: asdict(one) for each in bundles for name, one in each.recordings.items()}
         document = {
@@ -55,6 +55,6 @@ def command(settings: Settings, deep: bool, as_json: bool) -> None:
         click.echo(json.dumps(document))
     else:
         click.echo(f"{bundles_table(bundles)}\n\n{findings_table(findings)}")
-    unwell = [step for step, finding in findings.items() if not finding.well]
+    unwell = [step for step, finding in findings.items() if not finding.ok]
     if unwell:
         raise HostError(f"not well: {', '.join(unwell)}", remedy="what helps: airgap doctor")

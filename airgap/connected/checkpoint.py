@@ -23,8 +23,9 @@ from typing import Any
 
 from airgap import __version__
 from airgap.bundle.checksums import CHECKSUMS_NAME
-from airgap.bundle.contents import canonical, format_time, is_qualified, is_time
+from airgap.bundle.contents import is_qualified
 from airgap.bundle.media import Media
+from airgap.canonical import canonical, format_time, is_time
 from airgap.connected import checkpoint_seal
 from airgap.connected.output import open_folder, write_file
 from airgap.errors import (
@@ -47,7 +48,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class Checkpoint:
     """What a first run fixed and later runs keep.
 
     Attributes:
@@ -83,7 +84,7 @@ class Unfinished:
         self._request = json.loads(canonical(plain))
         self._name = ""
 
-    def load(self) -> Started | None:
+    def load(self) -> Checkpoint | None:
         """What an earlier run of the same request has fixed; None for a fresh folder.
 
         Raises:
@@ -95,7 +96,7 @@ class Unfinished:
         except OSError as error:
             raise HostError(f"cannot read {self.output}: {error.strerror}") from error
 
-    def _load(self) -> Started | None:
+    def _load(self) -> Checkpoint | None:
         if not self.output.exists():
             return None
         if not self.output.is_dir():
@@ -111,7 +112,7 @@ class Unfinished:
             raise self._taken("is not empty")
         return None
 
-    def _known(self, media: Media) -> Started:
+    def _known(self, media: Media) -> Checkpoint:
         try:
             named = json.loads(media.read(_PLAN, _PLAN_BYTES))
         except (ValueError, RecursionError, IntegrityError) as error:
@@ -125,7 +126,7 @@ class Unfinished:
         if known.pop("request", None) != self._request:
             raise self._taken("holds an unfinished bundle of another plan")
         try:
-            started = Started(**known)
+            started = Checkpoint(**known)
             sound = _is_sound(started)
         except (TypeError, AttributeError) as error:
             raise self._taken("holds an unfinished bundle that cannot be read") from error
@@ -134,7 +135,7 @@ class Unfinished:
         return started
 
     @contextmanager
-    def begun(self, started: Started) -> Iterator[None]:
+    def resume(self, started: Checkpoint) -> Iterator[None]:
         """Holds the folder for this run alone, so that the next one of the same request goes on.
 
         Raises:
@@ -169,7 +170,7 @@ class Unfinished:
             if error.errno not in _NO_LOCKS:
                 raise
 
-    def _save(self, started: Started) -> None:
+    def _save(self, started: Checkpoint) -> None:
         document = {
             "request": self._request,
             "serial": started.serial,
@@ -245,7 +246,7 @@ def not_written(path: Path, error: OSError) -> AirgapError:
     )
 
 
-def _is_sound(started: Started) -> bool:
+def _is_sound(started: Checkpoint) -> bool:
     """Whether what a file says is of the form that a run writes."""
     return (
         type(started.serial) is int

@@ -22,8 +22,8 @@ from typing import Any
 
 from platformdirs import user_state_path
 
-from airgap.bundle.contents import canonical
-from airgap.disk import write_whole
+from airgap.canonical import canonical
+from airgap.disk import write_atomic
 from airgap.errors import HostError, SpaceError, is_full
 from airgap.limits import LIMITS
 
@@ -75,7 +75,7 @@ def write(output: Path, document: Mapping[str, Any]) -> str:
         for path in folder.glob("*.json"):
             if path.stem.endswith(f"-{where}") or _is_old(path):
                 path.unlink(missing_ok=True)
-        write_whole(folder / f"{name}-{where}.json", canonical(document), 0o600)
+        write_atomic(folder / f"{name}-{where}.json", canonical(document), 0o600)
     except OSError as error:
         raise _failed(folder, error) from error
     return name

@@ -15,15 +15,15 @@ from airgap.bundle.contents import BlobEntry, FileEntry
 from airgap.connected.checkpoint import not_written
 from airgap.connected.concurrency import Connections, RateLimit
 from airgap.connected.journal import Journal
-from airgap.connected.plan import Plan
-from airgap.connected.registry_protocol import Source
-from airgap.connected.tar_writer import TarFile
+from airgap.connected.plan import BundlePlan
+from airgap.connected.registry_protocol import Registry
+from airgap.connected.tar_writer import TarWriter
 from airgap.connected.volume_hasher import Part, VolumeHasher
 from airgap.errors import IntegrityError
 from airgap.limits import KIB
 from airgap.oci.digest import hex_of
 from airgap.oci.reference import Reference
-from airgap.oci.retry import WRONG_TRIES, Attempts, TemporaryError
+from airgap.oci.retry import WRONG_TRIES, RetryBudget, TemporaryError
 from airgap.progress import Progress
 
 _GRACE_SECONDS = 2.0
@@ -35,7 +35,7 @@ _PROGRESS_BYTES = 64 * KIB
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class TransferLimits:
     """How hard servers, network and disk are used.
 
     Attributes:
@@ -50,12 +50,12 @@ class Pace:
 
 
 def write_tar(  # noqa: PLR0913, PLR0917 - what the work needs
-    tar: TarFile,
+    tar: TarWriter,
     folder: Path,
-    plan: Plan,
+    plan: BundlePlan,
     journal: Journal,
-    source: Source,
-    pace: Pace,
+    source: Registry,
+    pace: TransferLimits,
     progress: Progress,
 ) -> list[FileEntry]:
     """Writes everything of the tar that the journal does not hold, and hashes what it does.
@@ -95,7 +95,7 @@ def write_tar(  # noqa: PLR0913, PLR0917 - what the work needs
     return entries
 
 
-def _parts(plan: Plan) -> list[Part]:
+def _parts(plan: BundlePlan) -> list[Part]:
     """What every byte of the tar must be: framing and blobs in turn."""
     parts: list[Part] = []
     for number, piece in enumerate(plan.framing):
@@ -130,12 +130,12 @@ class _Job:
 
     def __init__(  # noqa: PLR0913, PLR0917 - what the workers share
         self,
-        tar: TarFile,
-        plan: Plan,
+        tar: TarWriter,
+        plan: BundlePlan,
         journal: Journal,
         hasher: VolumeHasher,
-        source: Source,
-        pace: Pace,
+        source: Registry,
+        pace: TransferLimits,
         progress: Progress,
     ) -> None:
         self._tar, self._plan, self._journal, self._hasher = tar, plan, journal, hasher
@@ -150,7 +150,7 @@ class _Job:
         self._progress.start("fetching", self._plan.fetch_bytes)
         blobs = self._plan.contents.blobs
         self._write_framing(0)
-        pool = ThreadPoolExecutor(self._workers, initializer=_step_back)
+        pool = ThreadPoolExecutor(self._workers, initializer=_lower_priority)
         futures: list[Future[None]] = []
         try:
             futures += (pool.submit(self._write_unit, number) for number in range(len(blobs)))
@@ -197,10 +197,10 @@ class _Job:
             self._restart(number, received)
             received.most = 0
             if wrong == tries:
-                raise _other_bytes(self._plan.sources[blob.digest], blob, found)
+                raise _digest_mismatch(self._plan.sources[blob.digest], blob, found)
 
     def _receive_all(
-        self, number: int, blob: BlobEntry, received: _Received, attempts: Attempts
+        self, number: int, blob: BlobEntry, received: _Received, attempts: RetryBudget
     ) -> None:
         """Receives the rest of a blob."""
         while received.count < blob.size:
@@ -213,7 +213,7 @@ class _Job:
                 attempts.failed(error)
 
     def _receive(
-        self, number: int, blob: BlobEntry, received: _Received, attempts: Attempts
+        self, number: int, blob: BlobEntry, received: _Received, attempts: RetryBudget
     ) -> None:
         self._check_stop()
         attempts.begin()
@@ -271,13 +271,13 @@ class _Job:
             raise InterruptedError(errno.EINTR, "fetching was stopped")
 
 
-def _step_back() -> None:
+def _lower_priority() -> None:
     """Lets the thread of the checksums go first, so that they keep up where cores are few."""
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
-def _other_bytes(reference: Reference, blob: BlobEntry, what: str) -> IntegrityError:
+def _digest_mismatch(reference: Reference, blob: BlobEntry, what: str) -> IntegrityError:
     return IntegrityError(
         f"{reference}: the bytes served for {blob.digest} are others",
         meaning=f"{blob.size} bytes were stated, and {what}. "

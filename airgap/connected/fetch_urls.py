@@ -19,7 +19,7 @@ from airgap.errors import AirgapError, NotFoundError, UpstreamError, UsageError
 from airgap.progress import Progress, format_bytes
 from airgap.replay.recorder import Recorder, upstream_session
 from airgap.replay.redaction import has_secrets, holds_secrets
-from airgap.replay.request import Asked
+from airgap.replay.request import RequestKey
 from airgap.spec.request_file import RequestedUrl, RequestFile
 from airgap.store.store import Store
 
@@ -39,7 +39,7 @@ class _Failure:
 
 def shown(url: RequestedUrl) -> str:
     """The URL for people: without secrets, also those that somebody wrote into the file."""
-    return Asked(url.url).shown
+    return RequestKey(url.url).shown
 
 
 def why_not(url: RequestedUrl) -> str:
@@ -60,7 +60,7 @@ def check_hosts(asked: RequestFile, refused: Networks = REFUSED) -> None:
     """
     failures = []
     hosts = [(image.reference.familiar, image.reference.host) for image in asked.images]
-    hosts += [(shown(url), Asked(url.url).host.partition("://")[2]) for url in asked.urls]
+    hosts += [(shown(url), RequestKey(url.url).host.partition("://")[2]) for url in asked.urls]
     for what, server in hosts:
         try:
             check_host(_without_port(server), refused)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from airgap.bundle.contents import TOOL_NAME
 from airgap.bundle.volumes import Volume
-from airgap.disk import existing
+from airgap.disk import nearest_existing
 from airgap.errors import HostError, SpaceError
 from airgap.limits import GIB, MIB
 from airgap.progress import format_bytes
@@ -48,7 +48,7 @@ def check_room(folder: Path, volumes: Sequence[Volume]) -> None:
             remedy="cut it: --volume-size 4GiB; or format the drive with ext4 or exFAT",
         )
     needed = sum(volume.size for volume in volumes) - _present(folder, volumes) + _SPARE_BYTES
-    free = shutil.disk_usage(existing(folder)).free
+    free = shutil.disk_usage(nearest_existing(folder)).free
     if needed > free:
         raise SpaceError(
             f"{folder} has {format_bytes(free)} free, and {format_bytes(needed)} are needed",
@@ -62,7 +62,7 @@ def kind_of(folder: Path) -> str:
 
     Source: `/proc/self/mountinfo`, proc(5).
     """
-    device = os.stat(existing(folder)).st_dev  # noqa: PTH116 - its number
+    device = os.stat(nearest_existing(folder)).st_dev  # noqa: PTH116 - its number
     wanted = b"%d:%d" % (os.major(device), os.minor(device))
     try:
         # Bytes: a mount point may have any name, in any encoding.

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from airgap.bundle.contents import BlobEntry
 from airgap.connected.output import open_file
-from airgap.connected.tar_writer import TarFile
+from airgap.connected.tar_writer import TarWriter
 from airgap.limits import MIB
 
 SYNC_BYTES = 256 * MIB
@@ -36,7 +36,7 @@ class Journal:
         blobs: All blobs of the tar.
     """
 
-    def __init__(self, path: Path, tar: TarFile, blobs: Sequence[BlobEntry]) -> None:
+    def __init__(self, path: Path, tar: TarWriter, blobs: Sequence[BlobEntry]) -> None:
         self._tar = tar
         self._file = open_file(path.parent.parent, f"{path.parent.name}/{path.name}")
         self.done = self._read(blobs)

@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from airgap import __version__
-from airgap.bundle.contents import Contents, format_time, parse_time
-from airgap.connected.checkpoint import Started, check_past
-from airgap.connected.registry_protocol import Source
+from airgap.bundle.contents import Contents
+from airgap.canonical import format_time, parse_time
+from airgap.connected.checkpoint import Checkpoint, check_past
+from airgap.connected.registry_protocol import Registry
 from airgap.connected.resolve import resolve_all
-from airgap.disk import write_whole
+from airgap.disk import write_atomic
 from airgap.errors import HostError, NotFoundError, SpaceError, UsageError, is_full
 from airgap.progress import Progress
 from airgap.spec.bundle_spec import Request
@@ -27,7 +28,7 @@ def resolve_lock(  # noqa: PLR0913, PLR0917 - what the work needs
     request: Request,
     expires: datetime | None,
     known: Lock | None,
-    source: Source,
+    source: Registry,
     build_tool: ToolBuilder,
     progress: Progress,
     jobs: int = 1,
@@ -100,7 +101,7 @@ def write_lock(path: Path, lock: Lock) -> None:
         HostError: It cannot be written.
     """
     try:
-        write_whole(path.resolve(), lock.to_text().encode())
+        write_atomic(path.resolve(), lock.to_text().encode())
     except OSError as error:
         if is_full(error):
             raise SpaceError(f"the disk of {path} is full", remedy="make room") from error
@@ -157,10 +158,10 @@ class Locked:
         return locked
 
     @property
-    def started(self) -> Started:
+    def started(self) -> Checkpoint:
         """Serial, time and digests."""
         digests = {image.name: image.digest for image in self.lock.images}
-        return Started(self.lock.serial, self.lock.created, digests)
+        return Checkpoint(self.lock.serial, self.lock.created, digests)
 
     @property
     def expires(self) -> datetime | None:

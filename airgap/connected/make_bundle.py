@@ -13,26 +13,20 @@ from airgap import __version__
 from airgap.bundle import readme
 from airgap.bundle.archive import Archive
 from airgap.bundle.checksums import CHECKSUMS_NAME, SIGNATURE_NAME, checksums
-from airgap.bundle.contents import (
-    CONTENTS_NAME,
-    README_NAME,
-    TOOL_NAME,
-    Contents,
-    FileEntry,
-    format_time,
-)
+from airgap.bundle.contents import CONTENTS_NAME, README_NAME, TOOL_NAME, Contents, FileEntry
 from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
-from airgap.connected.checkpoint import Started, Unfinished, check_past, not_written
-from airgap.connected.fetch import Pace, write_tar
+from airgap.canonical import format_time
+from airgap.connected.checkpoint import Checkpoint, Unfinished, check_past, not_written
+from airgap.connected.fetch import TransferLimits, write_tar
 from airgap.connected.filesystem import check_room, has_holes
 from airgap.connected.journal import Journal
 from airgap.connected.output import write_file
-from airgap.connected.plan import Plan, make_plan
-from airgap.connected.registry_protocol import Source
+from airgap.connected.plan import BundlePlan, make_plan
+from airgap.connected.registry_protocol import Registry
 from airgap.connected.replay_tar import Recorded, plan_replay, remove_replay, write_replay
 from airgap.connected.resolve import resolve_all
-from airgap.connected.tar_writer import TarFile
+from airgap.connected.tar_writer import TarWriter
 from airgap.disk import sync
 from airgap.errors import IntegrityError, UsageError
 from airgap.limits import LIMITS
@@ -51,7 +45,7 @@ Rehearse = Callable[[Archive, ReplayTar], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class OutputOptions:
     """What the bundle's folder is to be like.
 
     Attributes:
@@ -66,22 +60,22 @@ class Target:
     expires: datetime | None = None
     volume_bytes: int = 0
     durable: bool = True
-    fixed: Started | None = None
+    fixed: Checkpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class PlannedBundle:
     """A bundle that is planned and not written yet."""
 
-    target: Target
+    target: OutputOptions
     unfinished: Unfinished
-    started: Started
-    plan: Plan
+    started: Checkpoint
+    plan: BundlePlan
 
 
 def plan_bundle(
-    request: Request, target: Target, source: Source, progress: Progress, jobs: int = 1
-) -> Draft:
+    request: Request, target: OutputOptions, source: Registry, progress: Progress, jobs: int = 1
+) -> PlannedBundle:
     """Resolves every name, or takes what a lock or an interrupted run fixed, and lays out the tar.
 
     Args:
@@ -107,7 +101,7 @@ def plan_bundle(
     if known is None:
         now = datetime.now(UTC).replace(microsecond=0)
         digests = {image.entry.name: image.entry.digest for image in images}
-        known = Started(int(now.timestamp()), format_time(now), digests)
+        known = Checkpoint(int(now.timestamp()), format_time(now), digests)
     contents = Contents(
         name=request.name,
         serial=known.serial,
@@ -123,15 +117,15 @@ def plan_bundle(
     _check_tags(plan.contents)
     with _installable("Nothing was fetched."):
         check_contents(plan.contents.with_files(_planned_files(plan)))
-    return Draft(target, unfinished, known, plan)
+    return PlannedBundle(target, unfinished, known, plan)
 
 
 def write_bundle(  # noqa: PLR0913, PLR0917 - what the work needs
-    draft: Draft,
-    source: Source,
+    draft: PlannedBundle,
+    source: Registry,
     build_tool: ToolBuilder,
     key: PrivateKey,
-    pace: Pace,
+    pace: TransferLimits,
     progress: Progress,
     record: Record | None = None,
     rehearse: Rehearse | None = None,
@@ -156,7 +150,7 @@ def write_bundle(  # noqa: PLR0913, PLR0917 - what the work needs
     """
     output, plan = draft.target.output, draft.plan
     check_room(output, plan.volumes)
-    with draft.unfinished.begun(draft.started):
+    with draft.unfinished.resume(draft.started):
         # First what is quick and may fail: the blobs can take hours.
         progress.message("building the tool for the isolated host")
         hosts = [parse_platform(text) for text in plan.contents.host_platforms]
@@ -229,7 +223,7 @@ def _check_tags(contents: Contents) -> None:
         )
 
 
-def _planned_files(plan: Plan) -> list[FileEntry]:
+def _planned_files(plan: BundlePlan) -> list[FileEntry]:
     """The files that a bundle will have, with sums that nobody knows yet."""
     sizes = {volume.name: volume.size for volume in plan.volumes} | {TOOL_NAME: 0, README_NAME: 0}
     return [FileEntry(name, size, "0" * 64) for name, size in sizes.items()]
@@ -264,9 +258,11 @@ def _installable(undone: str) -> Iterator[None]:
         ) from error
 
 
-def _write_tar(draft: Draft, source: Source, pace: Pace, progress: Progress) -> list[FileEntry]:
+def _write_tar(
+    draft: PlannedBundle, source: Registry, pace: TransferLimits, progress: Progress
+) -> list[FileEntry]:
     output, plan = draft.target.output, draft.plan
-    with TarFile(output, plan.volumes, durable=draft.target.durable) as tar:
+    with TarWriter(output, plan.volumes, durable=draft.target.durable) as tar:
         try:
             journal = Journal(draft.unfinished.journal_path, tar, plan.contents.blobs)
         except OSError as error:
@@ -277,7 +273,7 @@ def _write_tar(draft: Draft, source: Source, pace: Pace, progress: Progress) -> 
 
 
 def _write_recorded(
-    draft: Draft, contents: Contents, recorded: Recorded, progress: Progress
+    draft: PlannedBundle, contents: Contents, recorded: Recorded, progress: Progress
 ) -> Contents:
     """Writes `replay.tar`, and gives the contents with what is in it."""
     target, mtime = draft.target, contents.created_seconds
@@ -290,7 +286,7 @@ def _write_recorded(
     return contents.with_files([*volumes, *replay, *others])
 
 
-def _write_files(draft: Draft, contents: Contents, key: PrivateKey) -> Contents:
+def _write_files(draft: PlannedBundle, contents: Contents, key: PrivateKey) -> Contents:
     output = draft.target.output
     text = readme.render(contents, key.public).encode()
     contents = contents.with_files([*contents.files, _write_file(output, README_NAME, text)])

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
-from airgap.disk import write_whole
+from airgap.disk import write_atomic
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # A pipe is not waited for.
@@ -71,14 +71,14 @@ def open_file(output: Path, name: str) -> int:
 
 
 def write_file(output: Path, name: str, data: bytes) -> None:
-    """Writes a file below a bundle's folder, whole or not at all; see `write_whole`.
+    """Writes a file below a bundle's folder, whole or not at all; see `write_atomic`.
 
     Raises:
         OSError: It cannot be written.
     """
     parent, _, last = name.rpartition("/")
     with open_folder(output, parent) as folder:
-        write_whole(Path(last), data, folder=folder)
+        write_atomic(Path(last), data, folder=folder)
 
 
 def _open_part(name: str, folder: int) -> int:

@@ -17,7 +17,7 @@ from airgap.progress import format_bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BundlePlan:
     """All that is to be written.
 
     Attributes:
@@ -53,7 +53,9 @@ class Plan:
         return sum(volume.size for volume in self.volumes)
 
 
-def make_plan(contents: Contents, images: Sequence[ResolvedImage], volume_bytes: int = 0) -> Plan:
+def make_plan(
+    contents: Contents, images: Sequence[ResolvedImage], volume_bytes: int = 0
+) -> BundlePlan:
     """Lays out the tar: manifests first, then configs and layers, large ones first.
 
     That is also the order in which they are fetched: so no connection is left alone with a large
@@ -90,7 +92,7 @@ def make_plan(contents: Contents, images: Sequence[ResolvedImage], volume_bytes:
     volumes = cut(pieces[-1].offset + len(pieces[-1].data), volume_bytes)
     planned = replace(contents, images=entries, blobs=blobs)
     notes = tuple(dict.fromkeys(note for image in images for note in image.notes))
-    return Plan(planned, pieces, volumes, bodies, sources, notes)
+    return BundlePlan(planned, pieces, volumes, bodies, sources, notes)
 
 
 def _documents(
@@ -127,7 +129,7 @@ def _entry(entry: ImageEntry, documents: Mapping[str, Manifest | Index]) -> Imag
     return replace(entry, omitted=tuple(omitted))
 
 
-def document(plan: Plan) -> dict[str, object]:
+def document(plan: BundlePlan) -> dict[str, object]:
     """The plan for programs."""
     contents = plan.contents
     return {
@@ -156,7 +158,7 @@ def _without(image: ImageEntry) -> str:
     return f"  without {count} other platform{'s' * (count > 1)}" if count else ""
 
 
-def describe(plan: Plan) -> str:
+def describe(plan: BundlePlan) -> str:
     """The plan as people read it: a line an image, then the sums."""
     lines = [
         f"{image.reference.familiar}  {image.made_for}  {image.digest[:19]}  "

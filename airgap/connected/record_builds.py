@@ -16,12 +16,12 @@ from airgap import log
 from airgap.builder.arguments import recording_arguments
 from airgap.builder.build_context import BuildSource, open_source
 from airgap.builder.buildx import Builder
-from airgap.builder.buildx_build import WayOut, build
+from airgap.builder.buildx_build import Egress, build
 from airgap.builder.engine import Engine
-from airgap.builder.ephemeral_builder import ROLES, Material, open_workshop
+from airgap.builder.ephemeral_builder import ROLES, BuilderInputs, open_ephemeral_builder
 from airgap.builder.proxy_ca import proxy_ca
 from airgap.bundle.archive import Archive
-from airgap.bundle.contents import format_time, is_time
+from airgap.canonical import format_time, is_time
 from airgap.connected.replay_tar import Recorded
 from airgap.dockerfile.parse import parse_dockerfile, read_dockerfile
 from airgap.dockerfile.scan import Scan
@@ -50,7 +50,7 @@ class RecordOptions:
     Attributes:
         ca: A file with certificates to trust, beside the system's.
         keep_authenticated: Whether answers to requests with credentials are kept.
-        folder: For images and answers meanwhile; see `workshop_folder`.
+        folder: For images and answers meanwhile; see `ephemeral_folder`.
     """
 
     ca: Path | None
@@ -143,24 +143,24 @@ def record(
     with TemporaryDirectory(dir=options.folder) as name:
         material = _material(recordings, archive, Path(name), progress)
         hosts = [image.reference.host for image in archive.contents.images]
-        with open_workshop(material, hosts, progress, closed=False) as builder:
+        with open_ephemeral_builder(material, hosts, progress, closed=False) as builder:
             recorded = [
                 _record_one(recording, builder, answers, options, progress)
                 for recording in recordings
             ]
-    return reduce(Recorded.united, recorded)
+    return reduce(Recorded.merge, recorded)
 
 
 def _material(
     recordings: Sequence[RecordingSpec], archive: Archive, folder: Path, progress: Progress
-) -> Material:
+) -> BuilderInputs:
     """The images that the builds take, in a store of their own."""
     images = archive.contents.images
     needed = {str(need.reference) for one in recordings for need in scan(one).images}
     wanted = [image for image in images if image.name in needed or set(image.roles) - {"base"}]
     store = Store(folder / "mirror")
     seed(store, archive, progress, wanted)
-    return Material(
+    return BuilderInputs(
         store=store,
         roles={role: image for image in images for role in image.roles},
         native=native_platform(),
@@ -190,7 +190,7 @@ def _record_one(
         Server(recorder, builder.address) as server,
     ):
         ca = proxy_ca(builder.buildx, native_platform())
-        status = build(source, builder.buildx, WayOut(server.base, ca, any_date=False))
+        status = build(source, builder.buildx, Egress(server.base, ca, any_date=False))
     if status != 0:
         raise _failed(recording, recorder)
     return _recorded(recording, source, recorder, answers, progress)

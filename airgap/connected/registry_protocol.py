@@ -8,7 +8,7 @@ from typing import Protocol
 
 from airgap.oci.manifest import Descriptor
 from airgap.oci.reference import Reference
-from airgap.oci.retry import Attempts
+from airgap.oci.retry import RetryBudget
 
 
 class BlobStream(Protocol):
@@ -21,7 +21,7 @@ class BlobStream(Protocol):
         """What came next; empty at the end."""
 
 
-class Source(Protocol):
+class Registry(Protocol):
     """`airgap.oci.registry.RegistryClient`, which documents errors."""
 
     def manifest(self, reference: Reference) -> tuple[Descriptor, bytes]:
@@ -35,7 +35,7 @@ class Source(Protocol):
     ) -> AbstractContextManager[BlobStream]:
         """The bytes of a blob, from `start` if the server can do that, not verified yet."""
 
-    def attempts(self, pause: Callable[[float], object]) -> Attempts:
+    def attempts(self, pause: Callable[[float], object]) -> RetryBudget:
         """The tries of one piece of work."""
 
     def avoid(self, server: str) -> None:

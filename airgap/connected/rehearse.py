@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from airgap.builder.arguments import recording_arguments
 from airgap.builder.build_context import open_source
-from airgap.builder.ephemeral_builder import Material, open_workshop
+from airgap.builder.ephemeral_builder import BuilderInputs, open_ephemeral_builder
 from airgap.bundle.archive import Archive
 from airgap.bundle.contents import RecordingEntry
 from airgap.bundle.replay_tar import ReplayTar
@@ -17,10 +17,10 @@ from airgap.dockerfile.parse import read_dockerfile
 from airgap.oci.digest import digest_of
 from airgap.oci.platform import native_platform, parse_platform
 from airgap.offline.build import build, choose
-from airgap.offline.inputs import Stock
+from airgap.offline.inputs import BuildInputs
 from airgap.progress import Progress
 from airgap.spec.bundle_spec import RecordingSpec
-from airgap.store.bundle_set import Wanted
+from airgap.store.bundle_set import BundleSet
 from airgap.store.seed import seed, seed_replay
 from airgap.store.store import Store
 
@@ -39,7 +39,7 @@ def rehearse(
         archive: The bundle's images.
         replay: The bundle's recordings.
         builds: What to build; without platforms, for those that were recorded.
-        folder: For images and recordings meanwhile; see `workshop_folder`.
+        folder: For images and recordings meanwhile; see `ephemeral_folder`.
         progress: Sees what happens.
         recording: Which recording to replay; empty to choose by the Dockerfile.
 
@@ -49,20 +49,20 @@ def rehearse(
         MissedError: A build failed.
         IntegrityError: The bundle is damaged.
     """
-    wanted = Wanted.of([archive.contents])
+    wanted = BundleSet.of([archive.contents])
     named = [_named(one, wanted.recordings, recording) for one in builds]
     with TemporaryDirectory(dir=folder) as name:
-        stock = Stock(wanted, Store(Path(name, "mirror")), Store(Path(name, "replay")))
+        stock = BuildInputs(wanted, Store(Path(name, "mirror")), Store(Path(name, "replay")))
         seed(stock.mirror, archive, progress)
         seed_replay(stock.replay, replay, progress)
-        material = Material(
+        material = BuilderInputs(
             store=stock.mirror,
             roles=wanted.roles,
             native=native_platform(),
             platforms=[platform for one, _ in named for platform in one.platforms or ()],
             folder=Path(name),
         )
-        with open_workshop(material, wanted.hosts, progress, closed=True) as builder:
+        with open_ephemeral_builder(material, wanted.hosts, progress, closed=True) as builder:
             for one, chosen in named:
                 progress.message(f"rehearsing {one.name}: {one.dockerfile_path}")
                 builder.buildx.output(["prune", "--all", "--force"])

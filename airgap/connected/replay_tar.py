@@ -12,7 +12,7 @@ from airgap.bundle.contents import REPLAY_TAR, BlobEntry, FileEntry, RecordingEn
 from airgap.bundle.framing import SMALL_BYTES
 from airgap.bundle.volumes import Volume, cut
 from airgap.connected.filesystem import check_room
-from airgap.connected.tar_writer import TarFile
+from airgap.connected.tar_writer import TarWriter
 from airgap.disk import sync
 from airgap.errors import IntegrityError, UsageError
 from airgap.oci.digest import digest_of
@@ -73,7 +73,7 @@ class Recorded:
         entry = RecordingEntry(name, digest, dockerfile, platforms, until)
         return cls((entry,), store, {**sizes, digest: len(body)})
 
-    def united(self, other: Recorded) -> Recorded:
+    def merge(self, other: Recorded) -> Recorded:
         """Both; they must be in the same store."""
         if other.store.root != self.store.root:
             raise ValueError("recordings of different stores")
@@ -162,7 +162,7 @@ def write_replay(
     check_room(output, plan.volumes)
     progress.start(f"writing {REPLAY_TAR}", plan.tar_bytes)
     try:
-        with TarFile(output, plan.volumes, durable=durable) as tar:
+        with TarWriter(output, plan.volumes, durable=durable) as tar:
             writer = _Writer(tar, plan.volumes, progress)
             for data in _all_bytes(plan, store):
                 writer.write(data)
@@ -194,7 +194,7 @@ class _Writer:
         entries: The volumes that are written in full.
     """
 
-    def __init__(self, tar: TarFile, volumes: tuple[Volume, ...], progress: Progress) -> None:
+    def __init__(self, tar: TarWriter, volumes: tuple[Volume, ...], progress: Progress) -> None:
         self._tar, self._volumes, self._progress = tar, volumes, progress
         self._position = 0
         self._digest = hashlib.sha256()

@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from airgap.bundle.contents import ImageEntry
-from airgap.connected.registry_protocol import Source
+from airgap.connected.registry_protocol import Registry
 from airgap.errors import IntegrityError, NotFoundError
 from airgap.oci import image_tree
 from airgap.oci.artifact import artifact
 from airgap.oci.manifest import Descriptor, Index, Manifest, blobs_of, is_document, is_index
 from airgap.oci.platform import Platform, preference
 from airgap.oci.reference import Reference
-from airgap.oci.retry import persist
+from airgap.oci.retry import retry
 from airgap.spec.bundle_spec import Request, WantedImage
 
 _HOST = re.compile(r"https?://([A-Za-z0-9._:\[\]-]{1,100})(?:[/?#]|$)")
@@ -56,7 +56,7 @@ class ResolvedImage:
         return self.entry.reference
 
 
-def resolve_image(source: Source, image: WantedImage, pinned: str = "") -> ResolvedImage:
+def resolve_image(source: Registry, image: WantedImage, pinned: str = "") -> ResolvedImage:
     """Resolves one image, with one request for its tag.
 
     Args:
@@ -81,7 +81,7 @@ def resolve_image(source: Source, image: WantedImage, pinned: str = "") -> Resol
 
 
 def resolve_all(
-    source: Source, request: Request, pinned: Mapping[str, str], jobs: int = 1
+    source: Registry, request: Request, pinned: Mapping[str, str], jobs: int = 1
 ) -> tuple[ResolvedImage, ...]:
     """Resolves every image of a request, in its order.
 
@@ -117,7 +117,7 @@ class _Upstream:
         wants: Which entries of indexes are looked at.
     """
 
-    source: Source
+    source: Registry
     reference: Reference
     bodies: dict[str, bytes]
     wants: Callable[[Descriptor], bool] = field(default=lambda _: True)
@@ -369,7 +369,7 @@ def _described(entry: Descriptor) -> str:
     return f"{entry.digest[:19]}{kind}"
 
 
-def _check_foreign(source: Source, image: ResolvedImage) -> tuple[str, ...]:
+def _check_foreign(source: Registry, image: ResolvedImage) -> tuple[str, ...]:
     """Looks for layers that a manifest says are elsewhere: the registry must have them, too.
 
     Nothing is fetched from the addresses that a manifest names.
@@ -406,7 +406,7 @@ def _check_foreign(source: Source, image: ResolvedImage) -> tuple[str, ...]:
     )
 
 
-def _open_blob(source: Source, reference: Reference, blob: Descriptor) -> None:
+def _open_blob(source: Registry, reference: Reference, blob: Descriptor) -> None:
     """Makes sure that a registry has a blob, before hours are spent on others.
 
     Raises:
@@ -418,7 +418,7 @@ def _open_blob(source: Source, reference: Reference, blob: Descriptor) -> None:
         with source.blob(reference, blob.digest, blob.size, 0):
             """It is there."""
 
-    persist(look, source.attempts(time.sleep))
+    retry(look, source.attempts(time.sleep))
 
 
 def _host_of(blob: Descriptor) -> str:

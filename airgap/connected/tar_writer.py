@@ -17,7 +17,7 @@ from airgap.connected.output import open_file
 from airgap.limits import MIB
 
 
-class TarFile:
+class TarWriter:
     """The volumes, open. Safe to use from threads.
 
     Args:

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from airgap.bundle.contents import FileEntry
 from airgap.bundle.volumes import Volume
-from airgap.connected.tar_writer import TarFile
+from airgap.connected.tar_writer import TarWriter
 from airgap.errors import IntegrityError
 from airgap.limits import MIB
 from airgap.progress import Progress
@@ -76,7 +76,7 @@ class VolumeHasher:
 
     def __init__(
         self,
-        tar: TarFile,
+        tar: TarWriter,
         volumes: Sequence[Volume],
         starts: Sequence[int],
         end: int,

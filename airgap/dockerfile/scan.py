@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from airgap.dockerfile.parse import Dockerfile, Instruction, parse_dockerfile
-from airgap.dockerfile.stages import SCRATCH, BuildOptions, Command, OnBuild, Stages, State
+from airgap.dockerfile.stages import SCRATCH, BuildOptions, Command, OnBuild, Stages, StageState
 from airgap.dockerfile.unrecordable import unrecordable
 from airgap.dockerfile.variables import Variables, expand
 from airgap.errors import UsageError
@@ -197,7 +197,7 @@ class _Walk:
         self._dockerfile = dockerfile
         self._options = options
         self._stages = stages
-        self._variables: dict[State, Variables] = {}
+        self._variables: dict[StageState, Variables] = {}
         self._images: list[ImageNeed] = []
         self._urls: list[UrlNeed] = []
         self._hints: list[Hint] = []
@@ -214,20 +214,20 @@ class _Walk:
                     self._walk(state)
         return Scan(tuple(self._images), tuple(self._urls), tuple(self._hints), self._runs)
 
-    def _need_image(self, state: State) -> None:
+    def _need_image(self, state: StageState) -> None:
         if state.image:
             platforms = (self._stages.platform_of(state),)
             file = self._dockerfile.file
             self._images.append(ImageNeed(state.image, platforms, file, state.line, state.by))
 
-    def _check_context(self, state: State) -> None:
+    def _check_context(self, state: StageState) -> None:
         """A build context that git fetches: BuildKit takes `github.com/…` for one, too."""
         context = state.context or ""
         if is_git(context) or context.startswith("github.com/"):
             remedy = "clone it before the build, and give the folder as the build context"
             self._git(context, remedy, state.line)
 
-    def _walk(self, state: State) -> None:
+    def _walk(self, state: StageState) -> None:
         variables = Variables(self._variables.get(state.base) if state.base else None)
         self._variables[state] = variables
         for command in state.commands:
@@ -242,7 +242,7 @@ class _Walk:
             elif one.name == "RUN":
                 self._run(one)
 
-    def _check_order(self, state: State, command: Command) -> None:
+    def _check_order(self, state: StageState, command: Command) -> None:
         """A stage cannot read one that is built after it. A trigger may have it read itself."""
         for source in command.sources:
             if source.stage and not source.replaced and source not in self._variables:
@@ -306,7 +306,7 @@ class _Walk:
         self._hints.append(Hint(text, remedy, self._dockerfile.file, line))
 
 
-def _is_from_scratch(state: State) -> bool:
+def _is_from_scratch(state: StageState) -> bool:
     """Whether no image config can set variables that are not in the Dockerfile."""
     while state.base:
         state = state.base

@@ -55,12 +55,12 @@ class Command:
     """An instruction with the sources that it reads. `triggered`: by an ONBUILD."""
 
     instruction: Instruction
-    sources: tuple[State, ...] = ()
+    sources: tuple[StageState, ...] = ()
     triggered: bool = False
 
 
 @dataclass(slots=True, eq=False)
-class State:
+class StageState:
     """A stage, or an image that COPY or RUN names.
 
     Attributes:
@@ -83,7 +83,7 @@ class State:
     by: str
     stage: Stage | None = None
     platform: Platform | None = None
-    base: State | None = None
+    base: StageState | None = None
     context: str | None = None
     replaced: bool = False
     image: Reference | None = None
@@ -92,7 +92,7 @@ class State:
     missed: frozenset[str] = frozenset()
 
     @property
-    def neighbours(self) -> Iterable[State]:
+    def neighbours(self) -> Iterable[StageState]:
         """What must be there before this is."""
         sources = [source for command in self.commands for source in command.sources]
         return [self.base, *sources] if self.base else sources
@@ -121,9 +121,9 @@ class Stages:
         self._options = options
         self._platform = platform
         self._contexts = {_context_name(name): v for name, v in options.contexts.items()}
-        self._by_name: dict[str, State] = {}
+        self._by_name: dict[str, StageState] = {}
         self._copied: set[Reference] = set()
-        self.states: list[State] = []
+        self.states: list[StageState] = []
         self.global_args = default_args(
             platform, options.build_platform, options.args, self._target_name()
         )
@@ -145,7 +145,7 @@ class Stages:
         """File and line, for messages."""
         return f"{self._dockerfile.file}:{line}"
 
-    def platform_of(self, state: State) -> Platform:
+    def platform_of(self, state: StageState) -> Platform:
         """The platform that a state is of: that of the stage at its bottom."""
         while state.base:
             state = state.base
@@ -157,7 +157,7 @@ class Stages:
     def _add_stage(self, stage: Stage) -> None:
         place, escape = self.place(stage.line), self._dockerfile.escape
         name, missed = expand(stage.base, self.global_args, escape, place)
-        state = State(name, stage.line, "FROM", stage)
+        state = StageState(name, stage.line, "FROM", stage)
         state.missed = missed
         if not name:
             state.undecided = _without_value(stage.base, missed)
@@ -173,20 +173,20 @@ class Stages:
         if state.replaced:
             state.base = None
 
-    def _register(self, state: State) -> None:
+    def _register(self, state: StageState) -> None:
         self.states.append(state)
         state.base = self._by_name.get(state.base_name)
         if state.stage and state.stage.name:
             self._by_name[state.stage.name] = state
 
-    def _context(self, name: str, state: State) -> str | None:
+    def _context(self, name: str, state: StageState) -> str | None:
         if name.lower() in (SCRATCH, "context"):
             return None
         key = _context_name(name)
         platform = state.platform or self._platform
         return self._contexts.get(f"{key}::{platform}", self._contexts.get(key))
 
-    def _find_target(self) -> State:
+    def _find_target(self) -> StageState:
         name = self._options.target
         if not name:
             return self.states[-1]
@@ -222,7 +222,7 @@ class Stages:
             names = _mounted_from(one, self.place(one.line))
             command.sources = tuple(self._source(one, name, by, numbers=False) for name in names)
 
-    def _source(self, one: Instruction, name: str, by: str, *, numbers: bool) -> State:
+    def _source(self, one: Instruction, name: str, by: str, *, numbers: bool) -> StageState:
         place = self.place(one.line)
         if numbers and _expands(name, self._dockerfile.escape, place):
             raise _no_variables(place, "COPY --from")
@@ -235,13 +235,13 @@ class Stages:
             return found
         if name.lower() in self._by_name:
             return self._by_name[name.lower()]
-        state = State(name, one.line, by)
+        state = StageState(name, one.line, by)
         self._register(state)
         return state
 
-    def _reach(self, target: State, onbuild: OnBuild | None) -> frozenset[State]:
+    def _reach(self, target: StageState, onbuild: OnBuild | None) -> frozenset[StageState]:
         """What the target needs, triggers included: they may need more."""
-        asked: set[State] = set()
+        asked: set[StageState] = set()
         while True:
             reachable = _closure(target)
             for state in self.states:
@@ -254,7 +254,7 @@ class Stages:
                 asked.add(state)
                 self._trigger(state, self._triggers(state, onbuild))
 
-    def _find_image(self, state: State) -> None:
+    def _find_image(self, state: StageState) -> None:
         if state.context is None and not state.undecided and state.base_name != SCRATCH:
             try:
                 state.image = parse_reference(state.base_name)
@@ -269,7 +269,7 @@ class Stages:
             image = state.context.removeprefix(_IMAGE_CONTEXT)
             state.image = parse_reference(image) if inside and image != SCRATCH else None
 
-    def _triggers(self, state: State, onbuild: OnBuild | None) -> Sequence[str]:
+    def _triggers(self, state: StageState, onbuild: OnBuild | None) -> Sequence[str]:
         if state.base:
             ones = (command.instruction for command in state.base.commands)
             return [one.trigger for one in ones if one.name == "ONBUILD"]
@@ -281,7 +281,7 @@ class Stages:
             self._copied.add(state.image)
         return onbuild(state.image, self.platform_of(state))
 
-    def _trigger(self, state: State, triggers: Sequence[str]) -> None:
+    def _trigger(self, state: StageState, triggers: Sequence[str]) -> None:
         commands = []
         for text in triggers:
             one = parse_trigger(text, self._dockerfile.file, state.line)
@@ -290,8 +290,8 @@ class Stages:
         state.commands = [*commands, *state.commands]
 
 
-def _closure(target: State) -> frozenset[State]:
-    found: set[State] = set()
+def _closure(target: StageState) -> frozenset[StageState]:
+    found: set[StageState] = set()
     waiting = [target]
     while waiting:
         state = waiting.pop()

@@ -10,19 +10,19 @@ from airgap.bundle.archive import Archive
 from airgap.bundle.contents import ImageEntry
 from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
-from airgap.bundle.verify import Signed
+from airgap.bundle.verify import VerifiedBundle
 from airgap.errors import AirgapError
-from airgap.isolated.host.files import foreseen
+from airgap.isolated.host.files import translate_os_errors
 from airgap.isolated.host.user import User
 from airgap.isolated.state.changes import Changes
 from airgap.isolated.state.layout import State
-from airgap.isolated.state.registry_tags import Moves
+from airgap.isolated.state.registry_tags import TagMoves
 from airgap.isolated.state.settings import HostSettings
 from airgap.oci.image_tree import image_for
 from airgap.oci.manifest import Index, Manifest
 from airgap.oci.platform import Platform
 from airgap.progress import Progress
-from airgap.store.bundle_set import Wanted
+from airgap.store.bundle_set import BundleSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,12 @@ class CheckResult:
     """What a check saw.
 
     Attributes:
-        well: Whether all is as it should be.
+        ok: Whether all is as it should be.
         detail: What was seen, or what is wrong, in a few words.
         remedy: What helps, where the check knows; empty if it is well.
     """
 
-    well: bool
+    ok: bool
     detail: str
     remedy: str = ""
 
@@ -75,7 +75,7 @@ class OpenBundle:
     """
 
     media: Media
-    signed: Signed
+    signed: VerifiedBundle
     archive: Archive
     replay: ReplayTar
     documents: Mapping[str, Manifest | Index]
@@ -102,7 +102,7 @@ class Context:
     """
 
     state: State
-    wanted: Wanted
+    desired: BundleSet
     settings: HostSettings
     engine: Engine
     user: User
@@ -110,7 +110,7 @@ class Context:
     progress: Progress
     options: Options = field(default_factory=Options)
     bundle: OpenBundle | None = None
-    moves: Moves | None = None
+    moves: TagMoves | None = None
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     deadlines: dict[str, float] = field(default_factory=dict)
 
@@ -123,7 +123,7 @@ class Context:
             image: Of an installed bundle.
             platform: That Docker must have the image for; None if any will do.
         """
-        documents = self.state.mirror.documents(image)
+        documents = self.state.mirror.manifests(image)
         manifests = [one for one in documents.values() if isinstance(one, Manifest)]
         top = documents[image.digest]
         if platform is not None and isinstance(top, Index):
@@ -143,10 +143,10 @@ class Context:
         return next((id for name in names if (id := self.engine.image_id(name)) in ids), "")
 
 
-def seen(what: str, check: Callable[[], CheckResult]) -> CheckResult:
+def run_check(what: str, check: Callable[[], CheckResult]) -> CheckResult:
     """What a check saw, with every foreseeable error as its finding."""
     try:
-        with foreseen(what):
+        with translate_os_errors(what):
             return check()
     except AirgapError as error:
         return CheckResult(False, error.message, error.remedy)

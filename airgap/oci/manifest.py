@@ -188,7 +188,7 @@ def blobs_of(documents: Mapping[str, Manifest | Index]) -> dict[str, Descriptor]
     return {blob.digest: blob for document in documents.values() for blob in document.blobs}
 
 
-def index_of_carried(
+def filter_index(
     body: bytes, carried: Collection[str], moved: Mapping[str, bytes] | None = None
 ) -> bytes:
     """An index with those entries alone whose manifests are carried; the same for the same input.

@@ -22,7 +22,7 @@ from airgap.oci.digest import digest_of
 from airgap.oci.error_text import Words
 from airgap.oci.manifest import INDEX_TYPES, MANIFEST_TYPES
 from airgap.oci.registries import Endpoint
-from airgap.oci.retry import WRONG_TRIES, Attempts, TemporaryError, persist
+from airgap.oci.retry import WRONG_TRIES, RetryBudget, TemporaryError, retry
 
 _ACCEPT = {"Accept": ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))}
 _OK, _CREATED, _ACCEPTED, _NO_CONTENT = 200, 201, 202, 204
@@ -60,7 +60,7 @@ _DIGESTION_SECONDS = 600.0
 _PROGRESS_BYTES = 64 * KIB
 
 
-class Way(StrEnum):
+class BlobOutcome(StrEnum):
     """How a repository got a blob."""
 
     PRESENT = "present"
@@ -137,7 +137,7 @@ class PushClient:
         """Closes all connections."""
         self._connection.close()
 
-    def served(self, repository: str, target: str) -> str:
+    def head_manifest(self, repository: str, target: str) -> str:
         """The digest under which a tag or digest is served; empty if it is not.
 
         Raises:
@@ -160,9 +160,9 @@ class PushClient:
             stated = stated or self._digest(repository, path)
             return stated[: LIMITS.header_characters]
 
-        return persist(ask, self.attempts())
+        return retry(ask, self.attempts())
 
-    def manifest(self, repository: str, target: str, media_type: str, body: bytes) -> None:
+    def push_manifest(self, repository: str, target: str, media_type: str, body: bytes) -> None:
         """Pushes a manifest or index under a tag or its digest.
 
         Raises:
@@ -180,7 +180,7 @@ class PushClient:
             except RefusedError as error:
                 raise _of_type(error, self.server, media_type) from error
 
-        persist(put, self.attempts())
+        retry(put, self.attempts())
 
     def takes(self, repository: str) -> bool:
         """Return whether a repository is there, or is made by the first push to it.
@@ -204,9 +204,11 @@ class PushClient:
                 )
             return response.status_code != _NOT_FOUND
 
-        return persist(begin, self.attempts())
+        return retry(begin, self.attempts())
 
-    def blob(self, repository: str, blob: Blob, source: str, sent: Callable[[int], object]) -> Way:
+    def push_blob(
+        self, repository: str, blob: Blob, source: str, sent: Callable[[int], object]
+    ) -> BlobOutcome:
         """Brings a blob into a repository, from where a broken upload ended, if the registry can.
 
         Args:
@@ -236,26 +238,30 @@ class PushClient:
             except _WrongWayError:
                 upload.url = ""
 
-    def attempts(self) -> Attempts:
+    def attempts(self) -> RetryBudget:
         """The tries of one piece of work, with this client's patience."""
-        return Attempts(self._retry_for, self._pause, self._say)
+        return RetryBudget(self._retry_for, self._pause, self._say)
 
-    def _try_blob(self, repository: str, upload: _Upload, source: str, attempts: Attempts) -> Way:
+    def _try_blob(
+        self, repository: str, upload: _Upload, source: str, attempts: RetryBudget
+    ) -> BlobOutcome:
         self._resume(repository, upload)
         if not upload.url:
             if self._has(repository, upload.blob.digest):
                 upload.reached(upload.blob.size)
-                return Way.PUSHED if upload.is_sent else Way.PRESENT  # or its answer was lost
-            if self._begin(repository, upload, source):
+                return (
+                    BlobOutcome.PUSHED if upload.is_sent else BlobOutcome.PRESENT
+                )  # or its answer was lost
+            if self._initiate_upload(repository, upload, source):
                 upload.reached(upload.blob.size)
-                return Way.MOUNTED
+                return BlobOutcome.MOUNTED
         try:
             if self._in_one:
-                self._finish(repository, upload, _Rest(upload, attempts))
-                return Way.PUSHED
+                self._commit_blob(repository, upload, _RemainingBytes(upload, attempts))
+                return BlobOutcome.PUSHED
             if upload.start < upload.blob.size:
-                self._append(repository, upload, attempts)
-            self._finish(repository, upload)
+                self._stream_blob(repository, upload, attempts)
+            self._commit_blob(repository, upload)
         except RefusedError as error:
             if error.words.code in _LOST:
                 raise _LostError(
@@ -264,7 +270,7 @@ class PushClient:
                     "registry, or something before it, is faulty.",
                 ) from error
             raise
-        return Way.PUSHED
+        return BlobOutcome.PUSHED
 
     def _digest(self, repository: str, path: str) -> str:
         """Of the bytes of a manifest, as they come; empty if there is none.
@@ -284,7 +290,7 @@ class PushClient:
         self._expect(response, repository, _OK, _NOT_FOUND, *_REDIRECTS, *_WRONG_WAY)
         return response.status_code not in (_NOT_FOUND, *_WRONG_WAY)
 
-    def _begin(self, repository: str, upload: _Upload, source: str) -> bool:
+    def _initiate_upload(self, repository: str, upload: _Upload, source: str) -> bool:
         """Begins an upload; whether the registry has taken the blob from `source` instead."""
         query = f"?mount={upload.blob.digest}&from={quote(source)}" if source else ""
         response = self._send("POST", repository, f"blobs/uploads/{query}")
@@ -315,11 +321,11 @@ class PushClient:
         if 1 < start <= upload.blob.size:
             upload.continues(self._location(response), start)
 
-    def _append(self, repository: str, upload: _Upload, attempts: Attempts) -> None:
+    def _stream_blob(self, repository: str, upload: _Upload, attempts: RetryBudget) -> None:
         headers = {"Content-Type": "application/octet-stream"}
         if upload.start:
             headers["Content-Range"] = f"{upload.start}-{upload.blob.size - 1}"
-        body = _Rest(upload, attempts)
+        body = _RemainingBytes(upload, attempts)
         response = self._send("PATCH", repository, upload.url, headers=headers, body=body)
         try:
             self._expect(response, repository, _ACCEPTED, _NO_CONTENT, _CREATED)
@@ -347,7 +353,9 @@ class PushClient:
         self._resumes = False
         raise _WrongWayError(error.message) from error
 
-    def _finish(self, repository: str, upload: _Upload, body: _Rest | None = None) -> None:
+    def _commit_blob(
+        self, repository: str, upload: _Upload, body: _RemainingBytes | None = None
+    ) -> None:
         """Ends an upload, with all bytes of the blob where they did not go before."""
         joint = "&" if urlsplit(upload.url).query else "?"
         url = f"{upload.url}{joint}digest={quote(upload.blob.digest)}"
@@ -496,13 +504,13 @@ class _Upload:
         self._told = position
 
 
-class _Rest:
+class _RemainingBytes:
     """The bytes of an upload from its start on; a request that is repeated reads them again.
 
     They are read from the blob's beginning, so that its digest is always checked.
     """
 
-    def __init__(self, upload: _Upload, attempts: Attempts) -> None:
+    def __init__(self, upload: _Upload, attempts: RetryBudget) -> None:
         self._upload, self._attempts = upload, attempts
 
     def __len__(self) -> int:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from airgap.bounded import read_toml
-from airgap.disk import read_given
+from airgap.disk import read_user_file
 from airgap.errors import UsageError
 from airgap.limits import LIMITS
 from airgap.oci.reference import DOCKER_HUB, Reference, is_repository
@@ -122,7 +122,7 @@ def load_registries(path: Path) -> Registries:
         UsageError: It cannot be read, or says something that is not allowed; the message names
             the file and the line or key.
     """
-    data = read_given(path, LIMITS.spec_bytes)
+    data = read_user_file(path, LIMITS.spec_bytes)
     try:
         document = read_toml(data, LIMITS.spec_bytes)
     except ValueError as error:

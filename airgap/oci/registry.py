@@ -46,7 +46,7 @@ from airgap.oci.manifest import (
 )
 from airgap.oci.reference import Reference
 from airgap.oci.registries import Endpoint, Registries
-from airgap.oci.retry import Attempts, TemporaryError, of_all, persist
+from airgap.oci.retry import RetryBudget, TemporaryError, combine_errors, retry
 from airgap.oci.session import NewAdapter
 from airgap.oci.stall import LEAST_BESIDE_OTHERS, LEAST_BYTES_PER_SECOND, Speed
 
@@ -108,7 +108,7 @@ class RegistryClient:
             UpstreamError: The registry is unreachable, refuses, or answers with something else.
             IntegrityError: The bytes are not those of the digest.
         """
-        return persist(
+        return retry(
             lambda: self._ask(reference, lambda endpoint: self._manifest(endpoint, reference)),
             self.attempts(),
         )
@@ -121,7 +121,7 @@ class RegistryClient:
         """
         if descriptor.size > LIMITS.config_bytes:
             raise IntegrityError(f"the config of {reference} is larger than any should be")
-        return persist(lambda: self._read_blob(reference, descriptor), self.attempts())
+        return retry(lambda: self._read_blob(reference, descriptor), self.attempts())
 
     @contextmanager
     def blob(
@@ -157,9 +157,9 @@ class RegistryClient:
                 self.avoid(reader.server)
                 raise
 
-    def attempts(self, pause: Callable[[float], object] = time.sleep) -> Attempts:
+    def attempts(self, pause: Callable[[float], object] = time.sleep) -> RetryBudget:
         """The tries of one piece of work, with this client's patience."""
-        return Attempts(self._retry_for, pause, self._say)
+        return RetryBudget(self._retry_for, pause, self._say)
 
     def avoid(self, server: str) -> None:
         """Has a server that failed, or sent wrong bytes, asked after the others for a while."""
@@ -214,7 +214,7 @@ class RegistryClient:
         """Asks one endpoint after the other.
 
         Raises:
-            AirgapError: None had it; see `of_all`.
+            AirgapError: None had it; see `combine_errors`.
         """
         endpoints = self._endpoints(reference)
         failed: dict[Endpoint, AirgapError] = {}
@@ -225,7 +225,7 @@ class RegistryClient:
                 failed[endpoint] = error
                 if isinstance(error, TemporaryError):
                     self.avoid(endpoint.server)
-        raise of_all([failed[endpoint] for endpoint in endpoints])
+        raise combine_errors([failed[endpoint] for endpoint in endpoints])
 
     def _endpoints(self, reference: Reference) -> list[Endpoint]:
         """The places to ask for a reference, in order."""

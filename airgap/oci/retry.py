@@ -50,7 +50,7 @@ class TemporaryError(UpstreamError):
         self.first_contact = first_contact
 
 
-class Attempts:
+class RetryBudget:
     """The tries of one piece of work.
 
     Args:
@@ -109,7 +109,7 @@ class Attempts:
         error.meaning = error.meaning.lstrip()
 
 
-def persist(work: Callable[[], _T], attempts: Attempts) -> _T:
+def retry(work: Callable[[], _T], attempts: RetryBudget) -> _T:
     """The result of `work`, which is done again while it fails and `attempts` has patience.
 
     Wrong bytes are asked for again too, a few times: whoever faked or spoiled them may be gone.
@@ -129,7 +129,7 @@ def persist(work: Callable[[], _T], attempts: Attempts) -> _T:
                 raise
 
 
-def of_all(failures: Sequence[AirgapError]) -> AirgapError:
+def combine_errors(failures: Sequence[AirgapError]) -> AirgapError:
     """What to raise when all that could be asked failed.
 
     Args:

@@ -14,7 +14,7 @@ from tempfile import NamedTemporaryFile, TemporaryDirectory
 from airgap.builder.arguments import BuildArguments
 from airgap.builder.build_context import BuildSource
 from airgap.builder.buildx import Builder
-from airgap.builder.buildx_build import WayOut
+from airgap.builder.buildx_build import Egress
 from airgap.builder.buildx_build import build as run_build
 from airgap.builder.emulated_steps import EmulatedStep, emulated_steps, may_emulate
 from airgap.builder.proxy_ca import kept_ca
@@ -23,15 +23,15 @@ from airgap.dockerfile.stages import BuildOptions
 from airgap.errors import BuildError, NotFoundError, UsageError
 from airgap.oci.digest import digest_of
 from airgap.oci.platform import native_platform, parse_platform
-from airgap.offline.inputs import Stock
+from airgap.offline.inputs import BuildInputs
 from airgap.offline.missing import Missing, find_missing
 from airgap.offline.onbuild import triggers
-from airgap.replay.detached_server import lasting_server
+from airgap.replay.detached_server import detached_server
 from airgap.replay.dockerfile import needs
 from airgap.replay.recording_store import load_recording
 from airgap.replay.redaction import header_without_secrets
 from airgap.replay.replay import Replay
-from airgap.replay.request import Asked
+from airgap.replay.request import RequestKey
 from airgap.spec.request_file import RequestedImage, RequestedUrl, RequestFile
 
 _SHOWN = 100
@@ -47,7 +47,7 @@ class Built:
         unlisted: How much more they asked for, when there was too much to list.
     """
 
-    missed: Sequence[Asked]
+    missed: Sequence[RequestKey]
     emulated: Sequence[EmulatedStep]
     unlisted: int = 0
 
@@ -70,7 +70,7 @@ class MissedError(BuildError):
         missed: What its RUN steps asked for and no recording has.
     """
 
-    def __init__(self, message: str, missed: Sequence[Asked], notes: Sequence[str]) -> None:
+    def __init__(self, message: str, missed: Sequence[RequestKey], notes: Sequence[str]) -> None:
         lines = [f"{asked.shown} is not in the recording" for asked in missed[:_SHOWN]]
         if len(missed) > _SHOWN:
             lines.append(f"{len(missed) - _SHOWN} more are not in the recording")
@@ -79,7 +79,7 @@ class MissedError(BuildError):
         self.missed = missed
 
 
-def build(stock: Stock, builder: Builder, source: BuildSource, recording: str) -> Built:
+def build(stock: BuildInputs, builder: Builder, source: BuildSource, recording: str) -> Built:
     """Looks for all that is missing first, then builds while a recording answers.
 
     Args:
@@ -111,11 +111,11 @@ def build(stock: Stock, builder: Builder, source: BuildSource, recording: str) -
     replay = Replay(stock.replay, recordings, options.args)
     with (
         _shared(stock) as shared,
-        lasting_server(replay, builder.address, builder.token, shared) as server,
+        detached_server(replay, builder.address, builder.token, shared) as server,
         _metadata(source.arguments) as (arguments, metadata),
     ):
         ca = kept_ca(builder, native_platform())
-        way_out = WayOut(server.base, ca, any_date=True)
+        way_out = Egress(server.base, ca, any_date=True)
         bare = source.with_arguments(_without_provenance(arguments))
         status = run_build(bare, builder.buildx, way_out)
         told, ref = server.told(), _ref(metadata)
@@ -132,7 +132,7 @@ def build(stock: Stock, builder: Builder, source: BuildSource, recording: str) -
 
 
 @contextmanager
-def _shared(stock: Stock) -> Iterator[Path]:
+def _shared(stock: BuildInputs) -> Iterator[Path]:
     """A folder of all builds that may have answers in common, which other users cannot lock."""
     if stock.replay.root.is_dir():
         yield stock.replay.root
@@ -158,7 +158,7 @@ def requested(error: NotHereError | MissedError) -> RequestFile:
     return requested_urls(error.missed)
 
 
-def requested_urls(missed: Sequence[Asked]) -> RequestFile:
+def requested_urls(missed: Sequence[RequestKey]) -> RequestFile:
     """What no recording had, to be asked for."""
     return RequestFile(
         (),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from airgap.store.bundle_set import Wanted
+from airgap.store.bundle_set import BundleSet
 from airgap.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Stock:
+class BuildInputs:
     """Images and recordings.
 
     Attributes:
@@ -20,7 +20,7 @@ class Stock:
         registries: `HOST[:PORT]` of others that the builder may ask, such as a host's own.
     """
 
-    wanted: Wanted
+    wanted: BundleSet
     mirror: Store
     replay: Store
     registries: Sequence[str] = ()

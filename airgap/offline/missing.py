@@ -9,10 +9,10 @@ from airgap.dockerfile.scan import ImageNeed, Scan, UrlNeed
 from airgap.oci.platform import Platform, parse_platform
 from airgap.oci.reference import Reference
 from airgap.oci.registries import is_loopback
-from airgap.offline.inputs import Stock
+from airgap.offline.inputs import BuildInputs
 from airgap.replay.recording import Recording
 from airgap.replay.redaction import arguments_of
-from airgap.replay.request import Asked, normal_url
+from airgap.replay.request import RequestKey, normal_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Missing:
 
 
 def find_missing(
-    stock: Stock, scan: Scan, recordings: Sequence[Recording], args: Mapping[str, str]
+    stock: BuildInputs, scan: Scan, recordings: Sequence[Recording], args: Mapping[str, str]
 ) -> Missing:
     """Compares what a build needs with the mirror and with recordings.
 
@@ -69,13 +69,13 @@ def find_missing(
     arguments = arguments_of(args)
     urls = []
     for url in scan.urls:
-        asked = Asked(normal_url(url.url) or url.url, arguments=arguments)
+        asked = RequestKey(normal_url(url.url) or url.url, arguments=arguments)
         if asked.key not in known:
             urls.append(UrlNeed(asked.shown, url.file, url.line))
     return Missing(tuple(images), tuple(urls), held)
 
 
-def _lacking(stock: Stock, need: ImageNeed) -> tuple[Platform, ...]:
+def _lacking(stock: BuildInputs, need: ImageNeed) -> tuple[Platform, ...]:
     entry = stock.wanted.find(need.reference)
     if entry is None:
         return need.platforms

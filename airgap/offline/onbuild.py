@@ -11,10 +11,10 @@ from airgap.oci.image_tree import image_for
 from airgap.oci.manifest import Index
 from airgap.oci.platform import Platform
 from airgap.oci.reference import Reference
-from airgap.offline.inputs import Stock
+from airgap.offline.inputs import BuildInputs
 
 
-def triggers(stock: Stock, reference: Reference, platform: Platform) -> Sequence[str]:
+def triggers(stock: BuildInputs, reference: Reference, platform: Platform) -> Sequence[str]:
     """The ONBUILD triggers of an image (OCI image spec, `config.md`; `OnBuild` is Docker's).
 
     None if the image is not there, or cannot be read: the build itself will say why.
@@ -23,7 +23,7 @@ def triggers(stock: Stock, reference: Reference, platform: Platform) -> Sequence
     if entry is None:
         return ()
     try:
-        documents = stock.mirror.documents(entry)
+        documents = stock.mirror.manifests(entry)
         top = documents[entry.digest]
         manifest = image_for(entry.digest, documents, platform) if isinstance(top, Index) else top
         if manifest is None:

@@ -53,7 +53,7 @@ def check_bundle(
     check_contents(contents)
     read_file(media, contents, README_NAME, LIMITS.response_bytes)
     read_file(media, contents, TOOL_NAME, LIMITS.tool_bytes)
-    documents = archive.documents()
+    documents = archive.manifests()
     archive.check_framing(documents)
     replay.check_framing()
     check_maps(replay)

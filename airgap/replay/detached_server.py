@@ -22,7 +22,7 @@ from pathlib import Path
 
 from airgap.errors import HostError
 from airgap.replay.replay import Replay
-from airgap.replay.request import Asked
+from airgap.replay.request import RequestKey
 from airgap.replay.responses import Note
 from airgap.replay.server import Server
 
@@ -35,16 +35,16 @@ _PAUSE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ServerStatus:
     """What a replay notes for people; see `Replay`."""
 
-    misses: tuple[Asked, ...]
+    misses: tuple[RequestKey, ...]
     refused: tuple[Note, ...]
     errors: tuple[Note, ...]
     unlisted: int = 0
 
 
-class LastingServer:
+class DetachedServer:
     """The server, as its build knows it.
 
     Attributes:
@@ -55,7 +55,7 @@ class LastingServer:
         self._process = process
         self.base = base
 
-    def told(self) -> Told:
+    def told(self) -> ServerStatus:
         """What was noted, when the build is over; to be asked once.
 
         Raises:
@@ -67,15 +67,15 @@ class LastingServer:
             told = self._process.recv()
         except (EOFError, OSError):
             raise HostError("the process that replays was killed") from None
-        if isinstance(told, Told):
+        if isinstance(told, ServerStatus):
             return told
         raise RuntimeError(told)
 
 
 @contextmanager
-def lasting_server(
+def detached_server(
     replay: Replay, address: str, token: str, folder: Path
-) -> Iterator[LastingServer]:
+) -> Iterator[DetachedServer]:
     """Serves until the context is left, and longer while there are other builds.
 
     Args:
@@ -100,7 +100,7 @@ def lasting_server(
             raise HostError(f"cannot listen on {address}: {listening.strerror}")
         # Servers of other builds wait for its end, which the system sees also if this is killed.
         with _locked(folder, fcntl.LOCK_SH, _SERVER_SECONDS):
-            yield LastingServer(ours, listening)
+            yield DetachedServer(ours, listening)
 
 
 def _serve(replay: Replay, make: Callable[[], Server], folder: Path, build: Connection) -> None:
@@ -113,7 +113,7 @@ def _serve(replay: Replay, make: Callable[[], Server], folder: Path, build: Conn
         build.send(server.base)
         with suppress(EOFError, OSError):
             build.recv()
-        told = Told(replay.misses, replay.refused, replay.errors, replay.unlisted)
+        told = ServerStatus(replay.misses, replay.refused, replay.errors, replay.unlisted)
         fault = server.fault and "".join(traceback.format_exception(server.fault))
         with suppress(OSError):
             build.send(fault or told)

@@ -16,8 +16,8 @@ from typing import BinaryIO
 from airgap.errors import UpstreamError
 from airgap.limits import MIB
 from airgap.replay.headers import Headers
-from airgap.replay.responses import Answer
-from airgap.store.store import NewBlob, Store
+from airgap.replay.responses import Response
+from airgap.store.store import BlobWriter, Store
 
 # What is still fetched of a body that no client reads any more: a build that replays it stops
 # at the same place, so the whole of a usual file is worth having, and no endless stream is.
@@ -60,7 +60,7 @@ class Download:
         self,
         ask: Callable[[], Upstream],
         store: Store,
-        finish: Callable[[Upstream, NewBlob], object],
+        finish: Callable[[Upstream, BlobWriter], object],
         ended: Callable[[BaseException | None], object] = lambda _: None,
     ) -> None:
         self._steps, self._tell = self._run(ask, store, finish), ended
@@ -76,7 +76,7 @@ class Download:
         with self._changed:
             self._clients += 1
 
-    def answer(self, *, head: bool) -> Answer:
+    def answer(self, *, head: bool) -> Response:
         """What a client is given that joined before. Its body comes as the download goes on.
 
         Raises:
@@ -93,7 +93,7 @@ class Download:
         # Who wants the head alone comes for the body next, or has it from another build.
         self._to_the_end |= head
         body = self._pieces()
-        return Answer(upstream.status, upstream.headers, body, upstream.size, close=self._leave)
+        return Response(upstream.status, upstream.headers, body, upstream.size, close=self._leave)
 
     def wait(self, seconds: float) -> bool:
         """Whether it ended within so many seconds."""
@@ -109,7 +109,7 @@ class Download:
         self,
         ask: Callable[[], Upstream],
         store: Store,
-        finish: Callable[[Upstream, NewBlob], object],
+        finish: Callable[[Upstream, BlobWriter], object],
     ) -> Iterator[None]:
         """The download in steps, which different threads may take, one at a time.
 

@@ -47,17 +47,17 @@ from airgap.limits import LIMITS, MIB
 from airgap.oci import errors
 from airgap.oci.bounded_head import BoundedAdapter
 from airgap.oci.registries import Endpoint
-from airgap.oci.retry import Attempts, TemporaryError, persist
+from airgap.oci.retry import RetryBudget, TemporaryError, retry
 from airgap.oci.session import NewAdapter, new_session
 from airgap.replay import headers, redaction
 from airgap.replay.download import Download, Upstream
 from airgap.replay.headers import Headers
-from airgap.replay.recording import Recording, Response, is_valid, lasts, size_of
+from airgap.replay.recording import RecordedResponse, Recording, is_valid, lasts, size_of
 from airgap.replay.replay import recorded_answer
-from airgap.replay.request import Asked, Route, clean_location, led_to, loose
-from airgap.replay.responses import GIT_WAY_ROUND, Answer, Note, Notes, is_git, refusal
+from airgap.replay.request import RequestKey, Route, clean_location, led_to, loose
+from airgap.replay.responses import GIT_WAY_ROUND, Note, Notes, Response, is_git, refusal
 from airgap.replay.unrecordable import UnrecordableError
-from airgap.store.store import NewBlob, Store
+from airgap.store.store import BlobWriter, Store
 
 # Seconds: to connect, and between two pieces.
 _TIMEOUTS = (10.0, 60.0)
@@ -121,7 +121,7 @@ class Recorder:
         self._record_authenticated = record_authenticated
         self._arguments = redaction.arguments_of(arguments or {})
         self._lock = threading.Lock()
-        self._responses: dict[str, Response] = {}
+        self._responses: dict[str, RecordedResponse] = {}
         self._map_bytes = 0
         # By key, the URL that had it first: those that differ from it in secrets have their own.
         self._first: dict[str, str] = {}
@@ -199,7 +199,7 @@ class Recorder:
         for _ in range(_MOST_REDIRECTS):
             real = self._real.get(loose(url))
             check(real.url if real else url)
-            answer = self.answer(Asked(url, accept, part), sent, "")
+            answer = self.answer(RequestKey(url, accept, part), sent, "")
             try:
                 for _piece in answer.body:
                     pass
@@ -209,11 +209,11 @@ class Recorder:
             if answer.status not in _REDIRECTS or route is None:
                 return answer.status
             url = route.url
-        shown = Asked(url).knowing(self._arguments).shown
+        shown = RequestKey(url).knowing(self._arguments).shown
         raise UpstreamError(f"{shown} redirects in a circle")
 
-    def answer(self, asked: Asked, sent: Headers, user: str) -> Answer:
-        """What the server behind answers, or did before; see `Answerer`.
+    def answer(self, asked: RequestKey, sent: Headers, user: str) -> Response:
+        """What the server behind answers, or did before; see `Handler`.
 
         Raises:
             AirgapError: It cannot be reached.
@@ -226,7 +226,7 @@ class Recorder:
         except UnrecordableError as error:
             return refusal(self._refused.add(asked, error.message))
 
-    def _answer(self, asked: Asked, sent: Headers, user: str) -> Answer:
+    def _answer(self, asked: RequestKey, sent: Headers, user: str) -> Response:
         """What is recorded, or what the server behind answers.
 
         Raises:
@@ -252,7 +252,7 @@ class Recorder:
             return download.answer(head=asked.head)
         return self._pass_on(asked, sent, user, private)
 
-    def _differs(self, asked: Asked, sent: Headers, private: str) -> bool:
+    def _differs(self, asked: RequestKey, sent: Headers, private: str) -> bool:
         """Whether what was refused may be answered to this request. Needs the lock."""
         # Credentials may open what was refused without.
         return bool(private) or self._refused_with.get(asked.key) != headers.passed_on(sent)
@@ -263,7 +263,7 @@ class Recorder:
         many = len(self._responses) >= LIMITS.responses
         return many or self._map_bytes >= LIMITS.recording_bytes - LIMITS.response_room_bytes
 
-    def _why_private(self, asked: Asked, sent: Headers) -> str:
+    def _why_private(self, asked: RequestKey, sent: Headers) -> str:
         """Why an answer may be for this build alone, or nothing."""
         if source := self._private.get(loose(asked.url)):
             return f"{source} redirects to it, which was asked for with credentials"
@@ -272,7 +272,7 @@ class Recorder:
             return f"it was asked for with the build argument {names[0]}"
         return "it was asked for with credentials" if asked.credentials else ""
 
-    def _pass_on(self, asked: Asked, sent: Headers, user: str, why: str) -> Answer:
+    def _pass_on(self, asked: RequestKey, sent: Headers, user: str, why: str) -> Response:
         """Answers and keeps nothing.
 
         Raises:
@@ -290,11 +290,11 @@ class Recorder:
             if not isinstance(error, UnrecordableError):
                 self._failures.add(asked, error.message, url)
             raise
-        return Answer(
+        return Response(
             upstream.status, upstream.headers, upstream.pieces, upstream.size, close=upstream.close
         )
 
-    def _joined(self, asked: Asked, sent: Headers, user: str, private: bool) -> Download:
+    def _joined(self, asked: RequestKey, sent: Headers, user: str, private: bool) -> Download:
         """The download of this answer: one that is under way, or a new one. Needs the lock."""
         passed = headers.passed_on(sent)
         request = (asked.key, private, tuple(sorted(passed.items())))
@@ -309,7 +309,7 @@ class Recorder:
         download.join()
         return download
 
-    def _ended(self, asked: Asked, request: _Request, failure: BaseException | None) -> None:
+    def _ended(self, asked: RequestKey, request: _Request, failure: BaseException | None) -> None:
         """Notes what there is to note of a download, before its clients see its end."""
         if isinstance(failure, UnrecordableError):
             self._refused.add(asked, failure.message)
@@ -322,11 +322,11 @@ class Recorder:
 
     def _finish(
         self,
-        asked: Asked,
+        asked: RequestKey,
         private: bool,
         passed: Mapping[str, str],
         upstream: Upstream,
-        blob: NewBlob,
+        blob: BlobWriter,
     ) -> None:
         """Keeps an answer that came whole, if it is worth keeping.
 
@@ -338,7 +338,7 @@ class Recorder:
             return
         digest, size = blob.publish()
         named = self._without_arguments(upstream.headers)
-        response = Response(asked.key, asked.shown, upstream.status, named, digest, size)
+        response = RecordedResponse(asked.key, asked.shown, upstream.status, named, digest, size)
         if not is_valid(response):
             raise UnrecordableError(_TOO_LARGE)
         with self._lock:
@@ -372,7 +372,7 @@ class Recorder:
             if _is_location(name) or not redaction.used_in(value, secret)
         )
 
-    def _ask(self, asked: Asked, sent: Headers, user: str, *, private: bool) -> Upstream:
+    def _ask(self, asked: RequestKey, sent: Headers, user: str, *, private: bool) -> Upstream:
         """Asks the server behind, again for a while if it cannot be reached.
 
         Raises:
@@ -384,7 +384,7 @@ class Recorder:
             proof = b64encode(unquote(real.user).encode()).decode()
             named.setdefault("authorization", f"Basic {proof}")
         work = partial(self._try, asked.host, real.url, named)
-        response = persist(work, Attempts(_RETRY_FOR))
+        response = retry(work, RetryBudget(_RETRY_FOR))
         try:
             kept = self._kept(asked, response, private=private)
         except UnrecordableError:
@@ -398,7 +398,7 @@ class Recorder:
         pieces = _pieces(response, asked.host, size)
         return Upstream(response.status_code, kept, size, pieces, response.close)
 
-    def _kept(self, asked: Asked, response: requests.Response, *, private: bool) -> Headers:
+    def _kept(self, asked: RequestKey, response: requests.Response, *, private: bool) -> Headers:
         """The headers that clients are given of an answer.
 
         Raises:
@@ -445,7 +445,7 @@ class Recorder:
                 return text, target
         raise UnrecordableError(_TOO_LARGE)
 
-    def _location(self, asked: Asked, value: str, *, private: bool) -> str:
+    def _location(self, asked: RequestKey, value: str, *, private: bool) -> str:
         """A redirect's target as the build is given it; what it stands for is remembered.
 
         Raises:

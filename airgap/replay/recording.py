@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from airgap.bundle.contents import canonical
+from airgap.canonical import canonical
 from airgap.errors import IntegrityError
 from airgap.limits import LIMITS
 from airgap.oci.digest import is_digest
@@ -27,12 +27,12 @@ _PASSING = (408, 429)
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class RecordedResponse:
     """An answer that was recorded.
 
     Attributes:
-        key: Of what was asked; see `Asked.key`.
-        url: For people; see `Asked.shown`.
+        key: Of what was asked; see `RequestKey.key`.
+        url: For people; see `RequestKey.shown`.
         status: From 200 to 499.
         headers: Those that are kept, in order.
         digest: Of its body, as it was sent.
@@ -51,7 +51,7 @@ class Response:
 class Recording:
     """What the requests of one build were answered: key to response."""
 
-    responses: Mapping[str, Response]
+    responses: Mapping[str, RecordedResponse]
 
     def to_bytes(self) -> bytes:
         """The canonical bytes of the map."""
@@ -62,12 +62,12 @@ class Recording:
         return canonical({"responses": ordered})
 
 
-def size_of(response: Response) -> int:
+def size_of(response: RecordedResponse) -> int:
     """How many bytes a response needs in a map, at most."""
     return len(Recording({response.key: response}).to_bytes())
 
 
-def is_valid(response: Response) -> bool:
+def is_valid(response: RecordedResponse) -> bool:
     """Whether a map may have a response: readers refuse all of a map that has another."""
     fields = {name: getattr(response, name) for name in _FIELDS}
     fields["headers"] = [list(one) for one in response.headers]
@@ -104,17 +104,17 @@ def parse_recording(body: bytes) -> Recording:
     return recording
 
 
-def _response(entry: object) -> Response:
+def _response(entry: object) -> RecordedResponse:
     if not isinstance(entry, dict) or set(entry) != set(_FIELDS):
         raise _broken("a response has other fields than it should")
     for name, accept in _FIELDS.items():
         if not accept(entry[name]):
             raise _broken(f"the {name} of a response cannot be {str(entry[name])[:80]!r}")
     headers = tuple((name, value) for name, value in entry["headers"])
-    return Response(**{**entry, "headers": headers})
+    return RecordedResponse(**{**entry, "headers": headers})
 
 
-def _check_sizes(responses: list[Response]) -> None:
+def _check_sizes(responses: list[RecordedResponse]) -> None:
     sizes: dict[str, int] = {}
     for response in responses:
         if sizes.setdefault(response.digest, response.size) != response.size:

@@ -19,7 +19,7 @@ def load_recording(store: Store, entry: RecordingEntry) -> Recording:
     return parse_recording(store.small_blob(entry.digest, LIMITS.recording_bytes))
 
 
-def problem_with(store: Store, entry: RecordingEntry) -> str:
+def check_recording(store: Store, entry: RecordingEntry) -> str:
     """What is missing of a recording, in a few words; empty if nothing is.
 
     Sizes are compared; blobs but the map are not hashed again.

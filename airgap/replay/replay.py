@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from airgap.errors import AirgapError
 from airgap.replay.headers import Headers
-from airgap.replay.recording import Recording, Response
+from airgap.replay.recording import RecordedResponse, Recording
 from airgap.replay.redaction import Arguments, arguments_of, reveal
-from airgap.replay.request import Asked
+from airgap.replay.request import RequestKey
 from airgap.replay.responses import (
     GIT_WAY_ROUND,
-    Answer,
     Listed,
     Note,
     Notes,
+    Response,
     is_git,
     refusal,
     text_answer,
@@ -51,11 +51,11 @@ class Replay:
         self._store = store
         self._recordings = tuple(recordings)
         self._arguments = arguments_of(arguments or {})
-        self._misses = Listed[Asked]()
+        self._misses = Listed[RequestKey]()
         self._refused, self._errors = Notes(), Notes()
 
     @property
-    def misses(self) -> tuple[Asked, ...]:
+    def misses(self) -> tuple[RequestKey, ...]:
         """What was asked for and is in no recording, each once."""
         return self._misses.all
 
@@ -74,8 +74,8 @@ class Replay:
         """What is recorded and could not be given: each with what is wrong and the remedy."""
         return self._errors.all
 
-    def answer(self, asked: Asked, sent: Headers, user: str) -> Answer:
-        """The recorded answer; see `Answerer`. A condition is not looked at: all is sent anew.
+    def answer(self, asked: RequestKey, sent: Headers, user: str) -> Response:
+        """The recorded answer; see `Handler`. A condition is not looked at: all is sent anew.
 
         That is enough for BuildKit, which compares ETags by itself (`source/http/source.go`).
         """
@@ -90,15 +90,18 @@ class Replay:
         return self._miss(asked)
 
     def _present(
-        self, asked: Asked, response: Response, answer: Callable[[Asked, Response], Answer]
-    ) -> Answer:
+        self,
+        asked: RequestKey,
+        response: RecordedResponse,
+        answer: Callable[[RequestKey, RecordedResponse], Response],
+    ) -> Response:
         try:
             self._store.blob_size(response.digest)
         except AirgapError as error:
             return refusal(self._errors.add(asked, str(error)))
         return answer(asked, response)
 
-    def _miss(self, asked: Asked) -> Answer:
+    def _miss(self, asked: RequestKey) -> Response:
         self._misses.put(asked.key, asked, asked.size)
         return text_answer(
             _MISS,
@@ -108,16 +111,16 @@ class Replay:
             reason=_MISS_REASON,
         )
 
-    def _find(self, asked: Asked) -> Response | None:
+    def _find(self, asked: RequestKey) -> RecordedResponse | None:
         for one in self._recordings:
             if asked.key in one.responses:
                 return one.responses.get(asked.told_apart.key, one.responses[asked.key])
         return None
 
-    def _recorded(self, asked: Asked, response: Response) -> Answer:
+    def _recorded(self, asked: RequestKey, response: RecordedResponse) -> Response:
         return recorded_answer(response, self._body(asked, response), self._arguments)
 
-    def _part(self, asked: Asked, whole: Response) -> Answer:
+    def _part(self, asked: RequestKey, whole: RecordedResponse) -> Response:
         """A range of an answer that was recorded whole (RFC 9110, 14)."""
         wanted = _wanted(asked.range, whole.size)
         if wanted is None:  # several ranges, or none that is understood: the whole is allowed
@@ -130,9 +133,9 @@ class Replay:
             ("Content-Range", f"bytes {wanted.start}-{wanted.stop - 1}/{whole.size}"),
         )
         body = _cut_out(self._body(asked, whole), wanted)
-        return Answer(_PARTIAL, named, body, len(wanted))
+        return Response(_PARTIAL, named, body, len(wanted))
 
-    def _body(self, asked: Asked, response: Response) -> Iterator[bytes]:
+    def _body(self, asked: RequestKey, response: RecordedResponse) -> Iterator[bytes]:
         """The pieces of a body; the last comes only if the digest holds."""
         try:
             yield from self._store.blob(response.digest)
@@ -144,13 +147,15 @@ class Replay:
             raise
 
 
-def recorded_answer(response: Response, body: Iterator[bytes], arguments: Arguments) -> Answer:
+def recorded_answer(
+    response: RecordedResponse, body: Iterator[bytes], arguments: Arguments
+) -> Response:
     """An answer as it was recorded, for a build that has these arguments."""
     named = tuple(
         (name, reveal(value, arguments) if name.lower() == "location" else value)
         for name, value in response.headers
     )
-    return Answer(response.status, named, body, response.size)
+    return Response(response.status, named, body, response.size)
 
 
 def _wanted(text: str, size: int) -> range | None:

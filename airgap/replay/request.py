@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from urllib.parse import quote, unquote, urldefrag, urljoin
 
-from airgap.bundle.contents import canonical
+from airgap.canonical import canonical
 from airgap.limits import LIMITS
 from airgap.replay import redaction
 from airgap.replay.redaction import Arguments
@@ -70,7 +70,7 @@ _VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestKey:
     """One GET or HEAD of a build.
 
     Attributes:
@@ -99,7 +99,7 @@ class Asked:
         return _key_apart(key, self.url) if self.apart else key
 
     @property
-    def told_apart(self) -> Asked:
+    def told_apart(self) -> RequestKey:
         """The same with a key for this very URL: others may differ from it in secrets alone."""
         return replace(self, apart=redaction.has_secrets(self.url))
 
@@ -118,11 +118,11 @@ class Asked:
         """How many characters it has."""
         return len(self.url) + len(self.accept) + len(self.range)
 
-    def whole(self) -> Asked:
+    def whole(self) -> RequestKey:
         """The same without a range."""
         return replace(self, range="")
 
-    def knowing(self, arguments: Arguments) -> Asked:
+    def knowing(self, arguments: Arguments) -> RequestKey:
         """The same, of a build that has these arguments."""
         return replace(self, arguments=arguments)
 

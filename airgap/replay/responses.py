@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 
 from airgap.limits import LIMITS
 from airgap.replay.headers import Headers
-from airgap.replay.request import Asked
+from airgap.replay.request import RequestKey
 
 _Item = TypeVar("_Item")
 _GIT = re.compile(r"/info/refs\?(?:.*&)?service=git-(?:upload|receive)-pack(?:&|$)")
@@ -26,7 +26,7 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What a client is given.
 
     Attributes:
@@ -54,10 +54,10 @@ class Note:
     why: str
 
 
-class Answerer(Protocol):
+class Handler(Protocol):
     """Who knows the answers."""
 
-    def answer(self, asked: Asked, sent: Headers, user: str) -> Answer:
+    def answer(self, asked: RequestKey, sent: Headers, user: str) -> Response:
         """The answer to a request.
 
         Args:
@@ -67,19 +67,19 @@ class Answerer(Protocol):
         """
 
 
-def text_answer(status: int, text: str, *extra: tuple[str, str], reason: str = "") -> Answer:
+def text_answer(status: int, text: str, *extra: tuple[str, str], reason: str = "") -> Response:
     """An answer of one line for people."""
     body = f"{text}\n".encode()
     named = (("Content-Type", "text/plain; charset=utf-8"), *extra)
-    return Answer(status, named, iter([body]), len(body), reason)
+    return Response(status, named, iter([body]), len(body), reason)
 
 
-def is_git(asked: Asked) -> bool:
+def is_git(asked: RequestKey) -> bool:
     """Whether a request begins an exchange of git's over its smart HTTP protocol."""
     return _GIT.search(asked.url) is not None
 
 
-def refusal(note: Note) -> Answer:
+def refusal(note: Note) -> Response:
     """The answer to what cannot be recorded; no client tries a 403 again."""
     return text_answer(_FORBIDDEN, f"{note.url}: {note.why}")
 
@@ -132,7 +132,7 @@ class Notes:
     def __init__(self) -> None:
         self._notes = Listed[Note]()
 
-    def add(self, asked: Asked, why: str, url: str = "") -> Note:
+    def add(self, asked: RequestKey, why: str, url: str = "") -> Note:
         """Notes something; what was noted of the same before gives way.
 
         Args:
@@ -144,7 +144,7 @@ class Notes:
         self._notes.put(asked.key, note, len(note.url) + len(note.why))
         return note
 
-    def drop(self, asked: Asked) -> None:
+    def drop(self, asked: RequestKey) -> None:
         """Forgets what was noted of it."""
         self._notes.drop(asked.key)
 

@@ -23,8 +23,8 @@ from airgap.errors import AirgapError
 from airgap.replay import headers, redaction
 from airgap.replay.connections import Connections
 from airgap.replay.headers import Headers
-from airgap.replay.request import Asked, Route, base_of, led_to, own_path, path_of, read_path
-from airgap.replay.responses import Answer, Answerer, text_answer
+from airgap.replay.request import RequestKey, Route, base_of, led_to, own_path, path_of, read_path
+from airgap.replay.responses import Handler, Response, text_answer
 
 # For the first request of a connection.
 _FIRST_SECONDS = 10.0
@@ -47,7 +47,7 @@ class Server:
     """
 
     def __init__(
-        self, answerer: Answerer, address: str = "127.0.0.1", port: int = 0, token: str = ""
+        self, answerer: Handler, address: str = "127.0.0.1", port: int = 0, token: str = ""
     ) -> None:
         """Listens; entering the context starts to answer.
 
@@ -95,7 +95,7 @@ class _Listener(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, answerer: Answerer, address: str, port: int, token: str) -> None:
+    def __init__(self, answerer: Handler, address: str, port: int, token: str) -> None:
         self.answerer, self.token = answerer, token
         self.fault: BaseException | None = None
         self.connections = Connections()
@@ -173,13 +173,13 @@ class _Exchange(BaseHTTPRequestHandler):
         unclear = self.headers.defects or "Transfer-Encoding" in self.headers
         return bool(unclear) or any(size != "0" for size in sizes)
 
-    def _answer(self, asked: Asked, sent: Headers, user: str) -> Answer:
+    def _answer(self, asked: RequestKey, sent: Headers, user: str) -> Response:
         try:
             return self.server.answerer.answer(asked, sent, user)
         except AirgapError as error:
             return text_answer(HTTPStatus.BAD_GATEWAY, str(error))
 
-    def _send(self, answer: Answer, named: Headers) -> None:
+    def _send(self, answer: Response, named: Headers) -> None:
         self.connection.settimeout(_STUCK_SECONDS)
         self.send_response_only(answer.status, answer.reason or None)
         for name, value in (*named, ("Date", formatdate(usegmt=True))):
@@ -203,7 +203,7 @@ class _Exchange(BaseHTTPRequestHandler):
             return
         self.connection.settimeout(_IDLE_SECONDS)
 
-    def _send_body(self, answer: Answer, *, chunked: bool) -> None:
+    def _send_body(self, answer: Response, *, chunked: bool) -> None:
         """Sends the body as it comes.
 
         Raises:
@@ -250,10 +250,10 @@ class _Exchange(BaseHTTPRequestHandler):
         """Says nothing: answerers keep notes of what matters."""
 
 
-def _asked(route: Route, sent: Headers, *, head: bool) -> Asked:
+def _asked(route: Route, sent: Headers, *, head: bool) -> RequestKey:
     proven = bool(route.user) or headers.are_credentials(sent) or redaction.has_secrets(route.url)
     accept, wanted = headers.value_of(sent, "accept"), headers.value_of(sent, "range")
-    return Asked(route.url, accept, wanted, proven, head)
+    return RequestKey(route.url, accept, wanted, proven, head)
 
 
 def _upwards(path: str) -> str:

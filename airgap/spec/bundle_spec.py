@@ -27,7 +27,7 @@ from typing import Any
 
 from airgap.bounded import read_toml
 from airgap.bundle.contents import ROLES, is_bundle_name
-from airgap.disk import read_given
+from airgap.disk import read_user_file
 from airgap.errors import UsageError
 from airgap.limits import LIMITS
 from airgap.oci.platform import Platform, parse_platform
@@ -141,7 +141,7 @@ def load_spec(path: Path) -> BundleSpec:
         UsageError: It cannot be read, or says something that is not allowed; the message names
             the file and the line or key.
     """
-    data = read_given(path, LIMITS.spec_bytes, "the spec ")
+    data = read_user_file(path, LIMITS.spec_bytes, "the spec ")
     try:
         document = read_toml(data, LIMITS.spec_bytes)
     except ValueError as error:

@@ -29,14 +29,8 @@ from pathlib import Path
 from typing import Any
 
 from airgap.bounded import read_toml
-from airgap.bundle.contents import (
-    ROLES,
-    ImageEntry,
-    is_bundle_name,
-    is_platform,
-    is_qualified,
-    is_time,
-)
+from airgap.bundle.contents import ROLES, ImageEntry, is_bundle_name, is_platform, is_qualified
+from airgap.canonical import is_time
 from airgap.errors import UsageError
 from airgap.limits import LIMITS
 from airgap.oci.digest import is_digest

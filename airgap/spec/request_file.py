@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from platformdirs import user_cache_path
 
 from airgap.bounded import read_toml
-from airgap.disk import read_regular, write_whole
+from airgap.disk import read_regular, write_atomic
 from airgap.errors import HostError, SpaceError, UsageError, is_full
 from airgap.limits import LIMITS
 from airgap.oci.platform import Platform, parse_platform
@@ -97,7 +97,7 @@ class RequestFile:
     images: tuple[RequestedImage, ...] = ()
     urls: tuple[RequestedUrl, ...] = ()
 
-    def united(self, other: RequestFile) -> RequestFile:
+    def merge(self, other: RequestFile) -> RequestFile:
         """This, and what the other asks for besides."""
         platforms: dict[Reference, tuple[Platform, ...]] = {}
         for image in (*self.images, *other.images):
@@ -155,11 +155,11 @@ def add_to_request(path: Path, missing: RequestFile) -> RequestFile:
     try:
         with _held():
             known = _parse(_read(path, os.O_NOFOLLOW), str(path)) if _is_file(path) else None
-            asked = (known or RequestFile()).united(RequestFile(missing.images))
-            asked = asked.united(RequestFile((), tuple(_fitting(asked, urls))))
+            asked = (known or RequestFile()).merge(RequestFile(missing.images))
+            asked = asked.merge(RequestFile((), tuple(_fitting(asked, urls))))
             data = asked.to_toml(path.name).encode()
             _parse(data, str(path))  # so that nothing is written that cannot be read
-            write_whole(path, data)
+            write_atomic(path, data)
     except OSError as error:
         if is_full(error):
             raise SpaceError(f"the disk of {path} is full", remedy="make room") from error
@@ -220,7 +220,7 @@ def _parse(data: bytes, path: str) -> RequestFile:
     except ValueError as error:
         raise UsageError(f"{path} is not TOML: {error}") from error
     _allow(document, ("images", "urls"), path, "")
-    return RequestFile().united(
+    return RequestFile().merge(
         RequestFile(
             tuple(_entries(document, "images", path, _image)),
             tuple(_entries(document, "urls", path, _url)),

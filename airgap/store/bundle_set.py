@@ -14,7 +14,7 @@ from airgap.store.tags import tags_of
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class BundleSet:
     """The sum of the installed bundles; of two that say different things the later one counts.
 
     Attributes:
@@ -35,7 +35,7 @@ class Wanted:
     recorded: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, bundles: Sequence[Contents]) -> Wanted:
+    def of(cls, bundles: Sequence[Contents]) -> BundleSet:
         """What bundles, in the order of their install, come to."""
         images: dict[str, ImageEntry] = {}
         tags: dict[str, str] = {}

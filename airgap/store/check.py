@@ -17,7 +17,7 @@ from airgap.store.store import Store
 _WORKERS = 4
 
 
-def problem_with(
+def check_image(
     store: Store, image: ImageEntry, *, whole: bool = True, tags: Collection[str] | None = None
 ) -> str:
     """What is missing of an image, in a few words; empty if nothing is.
@@ -36,13 +36,13 @@ def problem_with(
     """
     if whole and not store.is_tagged(image, tags):
         return f"{image.reference.familiar} is not in the mirror"
-    return lack_of(store, image, whole=whole)
+    return missing_parts(store, image, whole=whole)
 
 
-def lack_of(store: Store, image: ImageEntry, *, whole: bool = True) -> str:
+def missing_parts(store: Store, image: ImageEntry, *, whole: bool = True) -> str:
     """The same, whatever its tag means."""
     name = image.reference.familiar
-    documents = store.documents(image)
+    documents = store.manifests(image)
     top = documents[image.digest]
     if isinstance(top, Index):
         held = carried_platforms(image.digest, documents)

@@ -28,7 +28,7 @@ def export(
         NotFoundError: A blob is missing.
         IntegrityError: A blob was damaged on this disk; the tar ends before its last piece.
     """
-    documents = store.documents(image)
+    documents = store.manifests(image)
     _check_whole(image, documents)
     sizes = {digest: store.blob_size(digest) for digest in (*documents, *blobs_of(documents))}
     named = replace(image, name=name or _name(image))

@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 from airgap.bundle.contents import ImageEntry
-from airgap.disk import existing, sync
+from airgap.disk import nearest_existing, sync
 from airgap.errors import NotFoundError
 from airgap.oci.manifest import blobs_of
 from airgap.progress import Progress
@@ -21,7 +21,7 @@ from airgap.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Surplus:
+class Garbage:
     """What nobody needs.
 
     Attributes:
@@ -35,12 +35,12 @@ class Surplus:
     size: int
 
 
-def surplus(
+def find_garbage(
     store: Store,
     images: Sequence[ImageEntry],
     unfinished: Sequence[ImageEntry] = (),
     blobs: Iterable[str] = (),
-) -> Surplus:
+) -> Garbage:
     """What the store holds beyond what is kept.
 
     Args:
@@ -66,10 +66,10 @@ def surplus(
         for path in _files(store.root / layout.BLOBS, "data")
         if _relative(store, path) not in kept_blobs
     ]
-    return Surplus(sorted(links, key=_rank), data, sum(path.stat().st_size for path in data))
+    return Garbage(sorted(links, key=_rank), data, sum(path.stat().st_size for path in data))
 
 
-def prune(store: Store, found: Surplus, progress: Progress) -> None:
+def prune(store: Store, found: Garbage, progress: Progress) -> None:
     """Deletes it.
 
     Args:
@@ -82,7 +82,7 @@ def prune(store: Store, found: Surplus, progress: Progress) -> None:
         for _, links in groupby(found.links, _rank):
             folders = [_delete(path, store.root) for path in links]
             for folder in dict.fromkeys(folders):
-                sync(existing(folder))
+                sync(nearest_existing(folder))
         for path in found.blobs:
             size = path.stat().st_size
             _delete(path, store.root)
@@ -99,7 +99,7 @@ def _kept(store: Store, images: Sequence[ImageEntry]) -> tuple[dict[Path, set[st
     links: dict[Path, set[str]] = {}
     blobs: set[Path] = set()
     for image in images:
-        documents = store.documents(image)
+        documents = store.manifests(image)
         layers = blobs_of(documents)
         blobs |= {layout.blob_data(digest) for digest in (*documents, *layers)}
         for repository in layout.mirror_repositories(image.reference):
@@ -118,7 +118,7 @@ def _linked(store: Store, images: Sequence[ImageEntry]) -> list[ImageEntry]:
     linked = []
     for image in images:
         with suppress(NotFoundError):
-            store.documents(image)
+            store.manifests(image)
             linked.append(image)
     return linked
 

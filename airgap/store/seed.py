@@ -10,7 +10,7 @@ from threading import Event
 from airgap.bundle.archive import Archive
 from airgap.bundle.contents import BlobEntry, Contents, ImageEntry
 from airgap.bundle.replay_tar import ReplayTar
-from airgap.bundle.tar_reader import JoinedTar
+from airgap.bundle.tar_reader import TarReader
 from airgap.errors import HostError, SpaceError, is_full
 from airgap.oci.image_tree import documents_of
 from airgap.oci.manifest import Index, Manifest, blobs_of
@@ -23,7 +23,7 @@ _WORKERS = 4
 _LINKED_AT_ONCE = 500
 
 
-def missing_blobs(store: Store, tar: JoinedTar) -> list[BlobEntry]:
+def missing_blobs(store: Store, tar: TarReader) -> list[BlobEntry]:
     """The blobs of a tar that the store has not, in the order in which they lie."""
     return [blob for blob in tar.blobs.values() if not store.has_blob(blob.digest, blob.size)]
 
@@ -52,7 +52,7 @@ def seed(
         SpaceError: The disk is full; finished blobs stay.
     """
     check_tag_collisions(archive.contents.images)
-    documents = archive.documents()
+    documents = archive.manifests()
     archive.check_framing(documents)
     wanted = archive.contents.images if images is None else images
     blobs = missing_blobs(store, archive)
@@ -76,7 +76,7 @@ def seed_documents(store: Store, archive: Archive, images: Sequence[ImageEntry])
         HostError: The medium cannot be read, or the store not written.
         SpaceError: The disk is full; finished blobs stay.
     """
-    documents = archive.documents()
+    documents = archive.manifests()
     with _writing(store):
         for image in images:
             part = documents_of(image.digest, documents)
@@ -127,7 +127,7 @@ def needed_by(images: Sequence[ImageEntry], documents: Mapping[str, Manifest | I
 
 
 def _write(
-    store: Store, tar: JoinedTar, blobs: list[BlobEntry], what: str, progress: Progress
+    store: Store, tar: TarReader, blobs: list[BlobEntry], what: str, progress: Progress
 ) -> None:
     """Writes blobs, several at once."""
     progress.start(what, sum(blob.size for blob in blobs))
@@ -137,7 +137,7 @@ def _write(
         progress.finish()
 
 
-def _write_all(store: Store, tar: JoinedTar, blobs: list[BlobEntry], progress: Progress) -> None:
+def _write_all(store: Store, tar: TarReader, blobs: list[BlobEntry], progress: Progress) -> None:
     stop = Event()
 
     def chunks(blob: BlobEntry) -> Iterator[memoryview]:

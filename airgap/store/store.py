@@ -90,7 +90,7 @@ class Store:
         """
         path = self.root / layout.blob_data(digest)
         actual = hashlib.sha256()
-        with _Replacement(path) as file:
+        with _AtomicFile(path) as file:
             for chunk in chunks:
                 actual.update(chunk)
                 file.write(chunk)
@@ -101,9 +101,9 @@ class Store:
                 )
             file.publish()
 
-    def new_blob(self) -> NewBlob:
+    def new_blob(self) -> BlobWriter:
         """A blob whose digest is not known before all its bytes are; enter it to write it."""
-        return NewBlob(self.root)
+        return BlobWriter(self.root)
 
     def drop_new_blobs(self) -> None:
         """Removes new blobs that a killed run left; nobody may be writing any."""
@@ -154,7 +154,7 @@ class Store:
             raise IntegrityError(f"{digest} is larger than {limit} bytes")
         return b"".join(self.blob(digest))
 
-    def documents(self, image: ImageEntry) -> dict[str, Manifest | Index]:
+    def manifests(self, image: ImageEntry) -> dict[str, Manifest | Index]:
         """Digest to manifest or index, of all that the image reaches and that is linked to it.
 
         A child that is here and not linked is of an install that was interrupted: nobody knows
@@ -298,7 +298,7 @@ class Store:
 
     def _write_link(self, relative: Path, digest: str, *, durable: bool) -> None:
         if self._read_link(relative) != digest:
-            with _Replacement(self.root / relative) as file:
+            with _AtomicFile(self.root / relative) as file:
                 file.write(digest.encode())
                 file.publish(durable=durable)
 
@@ -330,7 +330,7 @@ class _Stored:
         return None
 
 
-class NewBlob:
+class BlobWriter:
     """Bytes that become a blob once there are no more; nothing of them stays without `publish`.
 
     Args:
@@ -339,11 +339,11 @@ class NewBlob:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._file = _Replacement(root / layout.new_blob(secrets.token_hex(16)), leftovers=False)
+        self._file = _AtomicFile(root / layout.new_blob(secrets.token_hex(16)), leftovers=False)
         self._actual = hashlib.sha256()
         self._size = 0
 
-    def __enter__(self) -> NewBlob:
+    def __enter__(self) -> BlobWriter:
         return self
 
     def write(self, data: bytes) -> None:
@@ -373,7 +373,7 @@ class NewBlob:
         self._file.__exit__(*error)
 
 
-class _Replacement:
+class _AtomicFile:
     """A new version of a file, in the same folder; visible after `publish`, else removed."""
 
     def __init__(self, path: Path, *, leftovers: bool = True) -> None:
@@ -386,7 +386,7 @@ class _Replacement:
         self._published = False
         self._written = self._begun = 0
 
-    def __enter__(self) -> _Replacement:
+    def __enter__(self) -> _AtomicFile:
         return self
 
     def write(self, data: bytes | memoryview) -> None:
@@ -395,7 +395,7 @@ class _Replacement:
             view = view[self._file.write(view) or 0 :]
         self._written += len(data)
         if self._written - self._begun >= _BEGIN_BYTES:
-            _begin_writing(self._file.fileno(), self._begun, self._written - self._begun)
+            _start_writeback(self._file.fileno(), self._begun, self._written - self._begun)
             self._begun = self._written
 
     def reader(self) -> BinaryIO:
@@ -414,7 +414,7 @@ class _Replacement:
             self._temporary.unlink(missing_ok=True)
 
 
-def _begin_writing(descriptor: int, start: int, size: int) -> None:
+def _start_writeback(descriptor: int, start: int, size: int) -> None:
     """Has the kernel write to the disk what was just written, so that a sync finds little to do.
 
     Linux begins that, and does not wait, for what posix_fadvise(2) says is not needed any more.

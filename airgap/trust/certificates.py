@@ -37,7 +37,7 @@ class Purpose(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Certified:
+class CertificateAndKey:
     """A certificate and its private key, both PEM.
 
     Attributes:
@@ -49,7 +49,7 @@ class Certified:
     key: bytes
 
 
-def new_authority(name: str, address: str, now: datetime, days: int) -> Certified:
+def new_authority(name: str, address: str, now: datetime, days: int) -> CertificateAndKey:
     """An authority that can vouch for one address and no other (RFC 5280, 4.2.1.10).
 
     Whoever trusts it, even a whole host, trusts it for nothing else.
@@ -68,8 +68,8 @@ def new_authority(name: str, address: str, now: datetime, days: int) -> Certifie
 
 
 def issue(
-    authority: Certified, address: str, purpose: Purpose, now: datetime, days: int
-) -> Certified:
+    authority: CertificateAndKey, address: str, purpose: Purpose, now: datetime, days: int
+) -> CertificateAndKey:
     """A certificate by an authority.
 
     Args:
@@ -99,7 +99,7 @@ def issue(
     return _finish(builder, key, issuer_key)
 
 
-def ends(certificate: bytes) -> datetime:
+def not_after(certificate: bytes) -> datetime:
     """When a certificate ends.
 
     Raises:
@@ -151,7 +151,7 @@ def is_issued_by(certificate: bytes, authority: bytes) -> bool:
     return True
 
 
-def belong_together(certified: Certified) -> bool:
+def key_matches(certified: CertificateAndKey) -> bool:
     """Whether a key is the certificate's.
 
     Raises:
@@ -193,12 +193,12 @@ def _finish(
     builder: x509.CertificateBuilder,
     key: ec.EllipticCurvePrivateKey,
     issuer_key: ec.EllipticCurvePrivateKey,
-) -> Certified:
+) -> CertificateAndKey:
     certificate = builder.sign(issuer_key, hashes.SHA256())
-    return Certified(pem.write(_LABEL, _der(certificate)), PrivateKey("", key).pem(None))
+    return CertificateAndKey(pem.write(_LABEL, _der(certificate)), PrivateKey("", key).pem(None))
 
 
-def _load(certified: Certified) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+def _load(certified: CertificateAndKey) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     try:
         key = load_pkcs8(certified.key)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:

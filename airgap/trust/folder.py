@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from airgap.disk import write_whole
+from airgap.disk import write_atomic
 from airgap.errors import HostError, TrustError, UsageError, unreadable
 from airgap.limits import LIMITS
 from airgap.ownership import changeable_by_others
@@ -87,7 +87,7 @@ def add_key(folder: Path, source: Path, name: str = "") -> PublicKey:
     try:
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         _check_safe(folder)  # somebody may have been quicker, in a folder like /tmp
-        write_whole(folder / f"{name}.pub", key.pem())
+        write_atomic(folder / f"{name}.pub", key.pem())
     except OSError as error:
         raise HostError(
             f"cannot write to {folder}: {error.strerror}", remedy="run it as root (sudo)"

@@ -13,7 +13,7 @@ from airgap.trust.keys import PublicKey
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class SeenBundle:
     """A bundle that this host has seen before.
 
     Attributes:
@@ -72,7 +72,7 @@ def signers(
     return tuple(found.values())
 
 
-def check_expiry(expires: datetime | None, now: datetime, history: Sequence[Known]) -> None:
+def check_expiry(expires: datetime | None, now: datetime, history: Sequence[SeenBundle]) -> None:
     """Refuses an expired bundle.
 
     The clock of an isolated host may be slow: the newest bundle ever seen is its floor.
@@ -88,7 +88,7 @@ def check_expiry(expires: datetime | None, now: datetime, history: Sequence[Know
         )
 
 
-def check_created(created: datetime, now: datetime, history: Sequence[Known]) -> None:
+def check_created(created: datetime, now: datetime, history: Sequence[SeenBundle]) -> None:
     """Refuses a bundle that says it was made in the future.
 
     Every later bundle with a right date would count as older. A clock that was never set, or that
@@ -112,7 +112,7 @@ def check_created(created: datetime, now: datetime, history: Sequence[Known]) ->
 
 
 def check_rollback(
-    candidate: Known, history: Sequence[Known], *, is_gone: bool, allow_older: bool
+    candidate: SeenBundle, history: Sequence[SeenBundle], *, is_gone: bool, allow_older: bool
 ) -> None:
     """Refuses what would silently bring back old images.
 
@@ -147,7 +147,7 @@ def check_rollback(
     _check_parts(candidate, history)
 
 
-def check_tag_rollback(candidate: Known, history: Sequence[Known]) -> None:
+def check_tag_rollback(candidate: SeenBundle, history: Sequence[SeenBundle]) -> None:
     """No tag may move to a bundle that was made before the one that set it."""
     for reference, digest in candidate.tags.items():
         setter = _setter(reference, history)
@@ -157,7 +157,7 @@ def check_tag_rollback(candidate: Known, history: Sequence[Known]) -> None:
             raise _goes_back(reference, setter, candidate)
 
 
-def _check_parts(candidate: Known, history: Sequence[Known]) -> None:
+def _check_parts(candidate: SeenBundle, history: Sequence[SeenBundle]) -> None:
     """No part may come back that a newer bundle has replaced, and that is not here any more.
 
     Where a newer bundle is here, its part counts, and the older one changes nothing.
@@ -170,7 +170,7 @@ def _check_parts(candidate: Known, history: Sequence[Known]) -> None:
             raise _goes_back(part, max(others, key=lambda known: known.created), candidate)
 
 
-def _goes_back(what: str, setter: Known, candidate: Known) -> TrustError:
+def _goes_back(what: str, setter: SeenBundle, candidate: SeenBundle) -> TrustError:
     return TrustError(
         f"{what} would go back to an older state: it was set by "
         f"{setter.name} {setter.serial} of {setter.created:%Y-%m-%d %H:%M}, and this "
@@ -179,7 +179,7 @@ def _goes_back(what: str, setter: Known, candidate: Known) -> TrustError:
     )
 
 
-def _setter(reference: str, history: Sequence[Known]) -> Known | None:
+def _setter(reference: str, history: Sequence[SeenBundle]) -> SeenBundle | None:
     """The newest bundle behind what a tag means now; older ones may have said the same since."""
     setters = [known for known in reversed(history) if reference in known.tags]
     same = takewhile(lambda known: known.tags[reference] == setters[0].tags[reference], setters)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airgap.bundle.contents import format_time
+from airgap.canonical import format_time
 from airgap.errors import ExitCode
 from lab import binfmt, full_run
 from lab.host import IsolatedHost
@@ -37,7 +37,7 @@ def unwell(host: IsolatedHost, *options: str) -> dict[str, str]:
     """Name of each check that is not well to what helps."""
     done = host.run(["airgap", "doctor", "--json", *options], check=False)
     found = json.loads(done.stdout)
-    names = {name: one["remedy"] for name, one in found.items() if not one["well"]}
+    names = {name: one["remedy"] for name, one in found.items() if not one["ok"]}
     assert done.returncode == (ExitCode.HOST if names else ExitCode.DONE), done.stderr
     return names
 

@@ -45,7 +45,7 @@ def test_status_is_well_for_root_and_for_a_user(installed: IsolatedHost) -> None
     )
     installed.run(["airgap", "enable"], user="alice")
     document = json.loads(installed.run(["airgap", "status", "--json"], user="alice").stdout)
-    assert all(finding["well"] for finding in document["steps"].values()), document["steps"]
+    assert all(finding["ok"] for finding in document["steps"].values()), document["steps"]
     installed.run(["airgap", "enable", "--undo"], user="alice")
 
 

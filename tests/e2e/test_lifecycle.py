@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from airgap import __version__
-from airgap.bundle.contents import format_time
+from airgap.canonical import format_time
 from airgap.errors import ExitCode
 from lab import full_run
 from lab.host import IsolatedHost

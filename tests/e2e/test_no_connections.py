@@ -19,7 +19,7 @@ from airgap.cli.main import cli
 from airgap.oci.digest import digest_of
 from lab import full_run
 from lab.host import IsolatedHost
-from lab.packet_capture import OUTSIDE, OUTSIDE_IPV6, WayOut
+from lab.packet_capture import OUTSIDE, OUTSIDE_IPV6, PacketCapture
 from tests import forge
 from tests.e2e.conftest import Carried, started, visit
 
@@ -66,7 +66,7 @@ class Watched:
     """
 
     host: IsolatedHost
-    way_out: WayOut
+    way_out: PacketCapture
     verbs: set[str] = field(default_factory=set)
 
     def run(
@@ -105,7 +105,7 @@ def _all_verbs() -> set[str]:
 @pytest.fixture(scope="module")
 def watched(carried: Carried) -> Iterator[Watched]:
     """A host that is watched since before Docker started; nothing is installed."""
-    with IsolatedHost("blackhole") as host, WayOut(host) as way_out:
+    with IsolatedHost("blackhole") as host, PacketCapture(host) as way_out:
         host.check_isolated()
         assert f"TCP {OUTSIDE} port 443" in way_out.left()  # that was check_isolated itself
         visit(host, carried)

@@ -111,7 +111,7 @@ def test_before_it_joins_the_node_is_named_as_unreachable(site: Site) -> None:
     (listed,) = json.loads(site.node("list", "--json"))
     assert listed["reachable"] is False
     nodes = site.status(site.first)["nodes"]
-    assert nodes["well"] is False
+    assert nodes["ok"] is False
     assert "arm cannot be reached" in str(nodes["detail"])
     # What this host builds by itself goes on.
     site.build("--platform", "linux/amd64", "-t", f"{site.app}:own", "--push")
@@ -123,7 +123,7 @@ def test_with_its_file_the_second_host_joins_by_mutual_tls(site: Site) -> None:
     (listed,) = json.loads(site.node("list", "--json"))
     assert listed["reachable"] is True
     for host in (site.first, site.second):
-        assert site.status(host)["nodes"]["well"] is True
+        assert site.status(host)["nodes"]["ok"] is True
     assert site.second.run(["airgap", "status"]).returncode == 0
 
 
@@ -188,7 +188,7 @@ def test_a_certificate_that_ended_is_named_and_renewed(site: Site) -> None:
     assert "failed" in site.build(*BOTH, check=False).lower()
     site.node("renew", "arm")
     site.bring()
-    assert site.status(site.first)["nodes"]["well"] is True
+    assert site.status(site.first)["nodes"]["ok"] is True
 
 
 def _ended(site: Site) -> None:

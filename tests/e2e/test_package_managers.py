@@ -24,7 +24,8 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from airgap.bundle.contents import RecordingEntry, parse_time
+from airgap.bundle.contents import RecordingEntry
+from airgap.canonical import parse_time
 from airgap.replay.recording_store import load_recording
 from airgap.store.store import Store
 from airgap.trust.keys import load_private

@@ -83,7 +83,7 @@ def test_recordings_are_brought_from_a_second_medium_and_only_once(target: Host)
     assert target.kept() == before
     report = json.loads(target.airgap("status", "--json").stdout)
     assert report["steps"]["recordings"]["detail"] == "2 recordings"
-    assert report["steps"]["recordings"]["well"]
+    assert report["steps"]["recordings"]["ok"]
     assert set(report["recordings"]) == {"app", "lib"}
 
 

@@ -21,13 +21,13 @@ import pytest
 
 from airgap.builder.arguments import BuildArguments
 from airgap.builder.build_context import open_source
-from airgap.builder.buildx_build import WayOut, build
+from airgap.builder.buildx_build import Egress, build
 from airgap.builder.proxy_ca import proxy_ca
 from airgap.oci.platform import parse_platform
 from airgap.replay.recorder import Recorder, upstream_session
 from airgap.replay.recording import Recording
 from airgap.replay.replay import Replay
-from airgap.replay.responses import Answerer
+from airgap.replay.responses import Handler
 from airgap.replay.server import Server
 from airgap.store.store import Store
 from lab.buildkit import BuildKit
@@ -178,13 +178,13 @@ class Bench:
         assert (replay.misses, replay.refused, replay.errors) == ((), (), ())
         return image
 
-    def through(self, answerer: Answerer, context: Path, *, any_date: bool) -> BuiltImage:
+    def through(self, answerer: Handler, context: Path, *, any_date: bool) -> BuiltImage:
         """Builds with airgap."""
         output = self.folder / f"{context.name}.tar"
         arguments = BuildArguments.parse(self.arguments(context, output))
         builder = self.workshop.builder
         with open_source(arguments) as source, Server(answerer, builder.address) as server:
-            way_out = WayOut(server.base, proxy_ca(builder.buildx, _AMD64), any_date)
+            way_out = Egress(server.base, proxy_ca(builder.buildx, _AMD64), any_date)
             assert build(source, builder.buildx, way_out) == 0
         return read_image(output)
 

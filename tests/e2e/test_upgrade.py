@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from airgap import __version__
-from airgap.bundle.contents import format_time
+from airgap.canonical import format_time
 from airgap.errors import ExitCode
 from lab import full_run, images
 from lab.host import IsolatedHost

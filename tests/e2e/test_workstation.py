@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from airgap.builder.engine import ContainerSpec, Engine
-from airgap.builder.ephemeral_builder import Material, _register_emulators
+from airgap.builder.ephemeral_builder import BuilderInputs, _register_emulators
 from airgap.errors import HostError
 from airgap.oci.platform import Platform
 from airgap.store.store import Store
@@ -109,7 +109,7 @@ def test_an_emulator_that_was_not_registered_is_an_error_though_its_program_ends
     monkeypatch.setenv("DOCKER_HOST", workstation.environment["DOCKER_HOST"])
     amd64, arm64 = (Platform("linux", name) for name in ("amd64", "arm64"))
     platforms = [amd64, arm64, Platform("linux", "386")]
-    material = Material(Store(tmp_path), {}, amd64, platforms, tmp_path)
+    material = BuilderInputs(Store(tmp_path), {}, amd64, platforms, tmp_path)
     with ExitStack() as stack, pytest.raises(HostError, match="did not register arm64: error"):
         _register_emulators(Engine(Path("test")), "emulator:1", material, stack)
 

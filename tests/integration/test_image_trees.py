@@ -25,7 +25,7 @@ from airgap.isolated.steps.push import PushStep
 from airgap.oci.platform import parse_platform
 from airgap.progress import Progress
 from airgap.store.export import export
-from airgap.store.prune import surplus
+from airgap.store.prune import find_garbage
 from airgap.store.store import Store
 from lab.parts import program
 from lab.run import run
@@ -243,7 +243,7 @@ def test_nothing_of_a_nested_index_is_surplus_and_all_of_it_can_be_exported(way:
     assert way.bundle(*_ALL).code == 0
     way.install()
     store = Store(way.store)
-    found = surplus(store, [way.entry])
+    found = find_garbage(store, [way.entry])
     assert (found.links, found.blobs) == ([], [])
     documents, blobs = tree.reached(top)
     tar = b"".join(export(store, way.entry, ["linux/arm64"]))
@@ -265,7 +265,7 @@ def test_a_registry_that_has_all_is_not_pushed_to_again(way: Way) -> None:
             PushStep(),
             load_context(state, User.behind_this_process(), Progress(), unfinished=True),
         )
-    assert (found.well, "rewritten" in found.detail) == (True, False), found
+    assert (found.ok, "rewritten" in found.detail) == (True, False), found
 
 
 @pytest.mark.parametrize("options", [(), ("--rewrite-indexes",)])

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from airgap.errors import HostError
-from airgap.replay.detached_server import LastingServer, lasting_server
+from airgap.replay.detached_server import DetachedServer, detached_server
 from airgap.replay.replay import Replay
-from airgap.replay.request import Asked
+from airgap.replay.request import RequestKey
 from airgap.store.store import Store
 from tests.unit.replay.test_replay import BODY, URL, recorded
 
@@ -27,11 +27,11 @@ TOKEN = "secret"
 _BUILD = """
 import sys
 from pathlib import Path
-from airgap.replay.detached_server import lasting_server
+from airgap.replay.detached_server import detached_server
 from airgap.replay.replay import Replay
 from airgap.store.store import Store
 folder = Path(sys.argv[1])
-with lasting_server(Replay(Store(folder), []), "127.0.0.1", "secret", folder) as server:
+with detached_server(Replay(Store(folder), []), "127.0.0.1", "secret", folder) as server:
     print(server.base, flush=True)
     sys.stdin.read()
 """
@@ -85,9 +85,9 @@ def other_build(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 @contextmanager
-def serving(store: Store, folder: Path) -> Iterator[LastingServer]:
-    replay = Replay(store, [recorded(store, Asked(URL), BODY)])
-    with lasting_server(replay, "127.0.0.1", TOKEN, folder) as server:
+def serving(store: Store, folder: Path) -> Iterator[DetachedServer]:
+    replay = Replay(store, [recorded(store, RequestKey(URL), BODY)])
+    with detached_server(replay, "127.0.0.1", TOKEN, folder) as server:
         yield server
 
 
@@ -156,7 +156,7 @@ def test_a_killed_server_is_told_of(store: Store, folder: Path) -> None:
 def test_an_address_of_another_host(store: Store, folder: Path) -> None:
     with (
         pytest.raises(HostError, match="cannot listen on"),
-        lasting_server(Replay(store, []), "192.0.2.1", TOKEN, folder),
+        detached_server(Replay(store, []), "192.0.2.1", TOKEN, folder),
     ):
         pass
 

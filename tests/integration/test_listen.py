@@ -21,8 +21,8 @@ from airgap.isolated.host.registry_probe import wants_account
 from airgap.isolated.nodes import membership
 from airgap.isolated.state.accounts import add_account, prepare, remove_account
 from airgap.isolated.state.layout import State
-from airgap.isolated.state.local_ca import certify
-from airgap.trust.certificates import Certified, Purpose, issue
+from airgap.isolated.state.local_ca import issue_server_certificate
+from airgap.trust.certificates import CertificateAndKey, Purpose, issue
 from lab.layers import Layer
 from lab.parts import program
 from tests.integration.command import airgap
@@ -76,7 +76,7 @@ def _wait(port: int) -> None:
 @pytest.fixture
 def state(tmp_path: Path) -> State:
     state = State(tmp_path / "state")
-    certify(state, HOST)
+    issue_server_certificate(state, HOST)
     prepare(state)
     state.pushed.mkdir()
     return state
@@ -173,7 +173,9 @@ def test_whoever_trusts_the_authority_trusts_it_for_nothing_else(
     state: State, tmp_path: Path
 ) -> None:
     """A thief of its key could not pose as anybody but the mirror, not even to a whole host."""
-    stolen = Certified(*((state.authority / name).read_bytes() for name in ("ca.crt", "ca.key")))
+    stolen = CertificateAndKey(
+        *((state.authority / name).read_bytes() for name in ("ca.crt", "ca.key"))
+    )
     forged = issue(stolen, "127.0.0.1", Purpose.SERVER, datetime.now(UTC), 30)
     (state.secrets / "tls.crt").write_bytes(forged.certificate)
     (state.secrets / "tls.key").write_bytes(forged.key)

@@ -11,11 +11,11 @@ import pytest
 
 from airgap.builder.arguments import BuildArguments
 from airgap.builder.build_context import open_source
-from airgap.builder.buildx_build import WayOut, build
+from airgap.builder.buildx_build import Egress, build
 from airgap.builder.proxy_ca import proxy_ca
 from airgap.oci.platform import native_platform
 from airgap.replay.recorder import Recorder, upstream_session
-from airgap.replay.responses import Answerer
+from airgap.replay.responses import Handler
 from airgap.replay.server import Server
 from airgap.store.store import Store
 from lab.buildkit import BuildKit
@@ -76,7 +76,7 @@ def built(buildkit: BuildKit, folder: Path, server: Server, site: str) -> Path:
     builder = buildkit.builder
     with open_source(parsed) as source:
         ca = proxy_ca(builder.buildx, native_platform())
-        assert build(source, builder.buildx, WayOut(server.base, ca, any_date=True)) == 0
+        assert build(source, builder.buildx, Egress(server.base, ca, any_date=True)) == 0
     return output
 
 
@@ -87,7 +87,7 @@ def page(visit: Visit) -> None:
         visit.give(200, body=b"page")
 
 
-def answerer(folder: Path) -> Answerer:
+def answerer(folder: Path) -> Handler:
     return Recorder(Store(folder / "store"), upstream_session())
 
 

@@ -265,7 +265,7 @@ def _push_finding(theirs: Somebodys) -> tuple[bool, str]:
     """What `airgap status` says of the registry."""
     work = load_context(State(theirs.state), User.behind_this_process(), Progress())
     finding = check_step(PushStep(), work)
-    return finding.well, finding.detail
+    return finding.ok, finding.detail
 
 
 def test_another_host_finds_all_of_it_there(

@@ -25,7 +25,7 @@ from airgap.oci.digest import digest_of
 from airgap.replay.recorder import Recorder, upstream_session
 from airgap.replay.recording import Recording, parse_recording
 from airgap.replay.replay import Replay
-from airgap.replay.request import Asked
+from airgap.replay.request import RequestKey
 from airgap.replay.server import Server
 from airgap.store.store import Store
 from tests.integration.website import Got, Page, Visit, Website, get, website
@@ -597,7 +597,7 @@ def test_a_server_cannot_name_the_value_that_it_is_to_be_told(store: Store, plac
         one.get(f"/own/{place}")
         recording = one.recording()
         replay = Replay(store, [recording], {"MY_TOKEN": CANARY, "VERSION": "1.2.3.4"})
-        answer = replay.answer(Asked(f"http://{one.site.address}/a"), (), "")
+        answer = replay.answer(RequestKey(f"http://{one.site.address}/a"), (), "")
         assert CANARY not in str(answer.headers)
         assert "1.2.3.4" not in str(answer.headers)
         assert not [path for path in one.site.paths if CANARY in path or "1.2.3.4" in path]
@@ -613,7 +613,7 @@ def test_a_value_that_a_redirect_repeats_is_put_back(store: Store) -> None:
         recording = one.recording()
     assert CANARY not in recording.to_bytes().decode()
     answer = Replay(store, [recording], {"VERSION": "2.0.0"}).answer(
-        Asked(f"http://{one.site.address}/a"), (), ""
+        RequestKey(f"http://{one.site.address}/a"), (), ""
     )
     assert answer.headers == (("Location", "/v2.0.0/%7Bx%7D"),)
 
@@ -631,7 +631,9 @@ def test_a_redirect_gives_no_password_to_other_requests(
             assert b"a user and a password" in got.body
             assert get(one.server.base, f"/http/{victim.address}/x%2Fy").status == 403
             assert [note.url for note in one.recorder.refused] == [f"http://{one.site.address}/a"]
-            assert one.recording().responses.keys() == {Asked(f"http://{victim.address}/x%2Fy").key}
+            assert one.recording().responses.keys() == {
+                RequestKey(f"http://{victim.address}/x%2Fy").key
+            }
         ((_, path, seen),) = victim.seen
     assert (path, "authorization" in seen) == ("/x%2Fy", False)
 
@@ -703,7 +705,7 @@ def test_urls_that_differ_in_a_secret_alone_have_their_own_answers(store: Store)
     assert "second" not in recording.to_bytes().decode()
     replay = Replay(store, [recording])
     for key, answer in (("first", "first"), ("second", "second"), ("of another day", "first")):
-        body = replay.answer(Asked(f"{here}/a?key={key}"), (), "").body
+        body = replay.answer(RequestKey(f"{here}/a?key={key}"), (), "").body
         assert b"".join(body) == f"/a?key={answer}".encode()
 
 

@@ -18,10 +18,10 @@ from airgap.errors import AirgapError
 from airgap.limits import LIMITS
 from airgap.oci.digest import digest_of
 from airgap.replay.headers import Headers
-from airgap.replay.recording import Recording, Response
+from airgap.replay.recording import RecordedResponse, Recording
 from airgap.replay.replay import Replay
-from airgap.replay.request import Asked
-from airgap.replay.responses import Answer, text_answer
+from airgap.replay.request import RequestKey
+from airgap.replay.responses import Response, text_answer
 from airgap.replay.server import Server
 from airgap.store import layout
 from airgap.store.store import Store
@@ -41,9 +41,9 @@ def store(tmp_path: Path) -> Store:
 def recorded(store: Store, bodies: dict[str, bytes], status: int = 200) -> Recording:
     responses = {}
     for path, body in bodies.items():
-        asked = Asked(f"https://h/{path}")
+        asked = RequestKey(f"https://h/{path}")
         store.write_blob(digest_of(body), [body])
-        responses[asked.key] = Response(
+        responses[asked.key] = RecordedResponse(
             asked.key, asked.shown, status, (ETAG,), digest_of(body), len(body)
         )
     return Recording(responses)
@@ -163,7 +163,7 @@ class Wrong:
     def __init__(self) -> None:
         self.closed = threading.Event()
 
-    def answer(self, asked: Asked, sent: Headers, user: str) -> Answer:
+    def answer(self, asked: RequestKey, sent: Headers, user: str) -> Response:
         kind = asked.url.rpartition("/")[2]
         if kind == "error":
             raise AirgapError("cannot", remedy="do this")
@@ -172,7 +172,7 @@ class Wrong:
         pieces = {"short": [b"ab"], "long": [b"ab", b"cd"], "open": [b"ab", b"", b"cd"]}
         body = self.failing() if kind == "fails" else iter(pieces[kind])
         size = None if kind in ("open", "fails") else 3
-        return Answer(200, (), body, size, close=self.closed.set)
+        return Response(200, (), body, size, close=self.closed.set)
 
     def failing(self) -> Iterator[bytes]:
         yield b"ab"
@@ -200,7 +200,7 @@ def test_a_body_of_unknown_size_and_an_error_are_answers() -> None:
 
 
 class Broken:
-    def answer(self, asked: Asked, sent: Headers, user: str) -> Answer:
+    def answer(self, asked: RequestKey, sent: Headers, user: str) -> Response:
         raise ZeroDivisionError
 
 

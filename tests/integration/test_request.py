@@ -22,7 +22,7 @@ from airgap.oci.reference import parse_reference
 from airgap.progress import Progress
 from airgap.replay.recording_store import load_recording
 from airgap.replay.replay import Replay
-from airgap.replay.request import Asked
+from airgap.replay.request import RequestKey
 from airgap.spec.request_file import (
     RequestedImage,
     RequestedUrl,
@@ -48,7 +48,7 @@ def replayed(recorded: Recorded, url: str, accept: str = "", part: str = "") -> 
     """Status and body that a build is given that asks for it."""
     (entry,) = recorded.entries
     replay = Replay(recorded.store, [load_recording(recorded.store, entry)])
-    answer = replay.answer(Asked(url, accept, part), (), "")
+    answer = replay.answer(RequestKey(url, accept, part), (), "")
     return answer.status, b"".join(answer.body)
 
 
@@ -379,10 +379,10 @@ def test_a_dry_run_shows_what_is_asked_for_and_fetches_nothing(
 
 def test_recordings_of_one_store_are_united(store: Store) -> None:
     with Site({"/a": Page(b"same"), "/b": Page(b"same")}) as site:
-        both = fetch(store, RequestedUrl(f"{site.url}/a")).united(
+        both = fetch(store, RequestedUrl(f"{site.url}/a")).merge(
             fetch(store, RequestedUrl(f"{site.url}/b"))
         )
     assert len(both.entries) == 2
     assert len(both.blobs) == 3
     with pytest.raises(ValueError, match="different stores"):
-        both.united(Recorded((), Store(store.root / "other"), {}))
+        both.merge(Recorded((), Store(store.root / "other"), {}))

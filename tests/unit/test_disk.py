@@ -7,20 +7,27 @@ from pathlib import Path
 
 import pytest
 
-from airgap.disk import check_writable, copy_theirs, existing, sync, write_theirs, write_whole
+from airgap.disk import (
+    check_writable,
+    copy_theirs,
+    nearest_existing,
+    sync,
+    write_atomic,
+    write_theirs,
+)
 from tests.refusing import run_refusing
 
 
 def test_the_nearest_folder_that_is_there_is_found(tmp_path: Path) -> None:
-    assert existing(tmp_path) == tmp_path
-    assert existing(tmp_path / "a" / "b") == tmp_path
+    assert nearest_existing(tmp_path) == tmp_path
+    assert nearest_existing(tmp_path / "a" / "b") == tmp_path
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o755, 0o600])
 def test_a_file_is_replaced_whole_with_its_mode(tmp_path: Path, mode: int) -> None:
     path = tmp_path / "file"
-    write_whole(path, b"old")
-    write_whole(path, b"new", mode)
+    write_atomic(path, b"old")
+    write_atomic(path, b"new", mode)
     assert path.read_bytes() == b"new"
     assert path.stat().st_mode & 0o777 == mode
     assert list(tmp_path.iterdir()) == [path]
@@ -37,7 +44,7 @@ def test_what_a_killed_run_or_a_stranger_left_is_not_written_through(
         temporary.symlink_to(precious)
     else:
         temporary.write_text("half")
-    write_whole(tmp_path / "file", b"whole")
+    write_atomic(tmp_path / "file", b"whole")
     assert precious.read_text() == "as it was"
     assert not os.path.lexists(temporary)
 
@@ -45,7 +52,7 @@ def test_what_a_killed_run_or_a_stranger_left_is_not_written_through(
 def test_a_file_that_cannot_take_its_place_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").mkdir()
     with pytest.raises(IsADirectoryError):
-        write_whole(tmp_path / "file", b"data")
+        write_atomic(tmp_path / "file", b"data")
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
@@ -228,8 +235,8 @@ def test_a_bundle_is_made_where_a_file_system_has_no_locks(number: int, tmp_path
 def test_a_disk_that_fails_is_not_taken_for_one_that_cannot(tmp_path: Path) -> None:
     program = """
         from pathlib import Path
-        from airgap.disk import write_whole
-        write_whole(Path("file"), b"data")
+        from airgap.disk import write_atomic
+        write_atomic(Path("file"), b"data")
     """
     for call in ("fchmod", "fsync"):
         assert "OSError" in run_refusing(call, errno.EIO, program, tmp_path).stderr
@@ -242,8 +249,8 @@ def test_a_private_file_is_private_also_where_modes_cannot_be_set(tmp_path: Path
         errno.EPERM,
         """
         from pathlib import Path
-        from airgap.disk import write_whole
-        write_whole(Path("file"), b"secret", 0o600)
+        from airgap.disk import write_atomic
+        write_atomic(Path("file"), b"secret", 0o600)
         """,
         tmp_path,
     )

@@ -32,6 +32,7 @@ LAYERS = (
     ("airgap.docker_config",),
     ("airgap.bounded",),
     ("airgap.errors",),
+    ("airgap.canonical",),
     ("airgap.printable",),
     ("airgap.limits",),
     ("airgap.ownership",),

@@ -57,7 +57,7 @@ def read_requests(paths: Sequence[Path], *, locked: bool) -> RequestFile:
         )
     asked = RequestFile()
     for path in paths:
-        asked = asked.united(load_request(path))
+        asked = asked.merge(load_request(path))
     check_hosts(asked)
     if paths and not asked.images and all(map(why_not, asked.urls)):
         why = [f"{_shown(url)}: {why_not(url)}" for url in asked.urls]

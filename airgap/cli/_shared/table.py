@@ -11,7 +11,7 @@ from airgap.printable import printable
 if TYPE_CHECKING:
     from airgap.isolated.commands.apply import Outcome
     from airgap.isolated.context import CheckResult
-    from airgap.isolated.state.history import Standing
+    from airgap.isolated.state.history import ActiveBundle
 
 
 def unlisted_lines(paths: Iterable[Path]) -> list[str]:
@@ -32,13 +32,13 @@ def findings_table(findings: Mapping[str, CheckResult]) -> str:
     """What checks saw, a row each."""
     return table(
         [
-            ("ok" if finding.well else "NOT OK", name, finding.detail)
+            ("ok" if finding.ok else "NOT OK", name, finding.detail)
             for name, finding in findings.items()
         ]
     )
 
 
-def bundles_table(bundles: Sequence[Standing]) -> str:
+def bundles_table(bundles: Sequence[ActiveBundle]) -> str:
     """What was installed, and what of it counts, a row each."""
     rows = [("BUNDLE", "INSTALLED", "BY", "SIGNED BY", "BRINGS")]
     for one in bundles:

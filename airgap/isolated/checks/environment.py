@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from airgap.bundle.contents import Contents, parse_time
-from airgap.disk import existing
-from airgap.isolated.context import CheckResult, Context, seen
+from airgap.bundle.contents import Contents
+from airgap.canonical import parse_time
+from airgap.disk import nearest_existing
+from airgap.isolated.context import CheckResult, Context, run_check
 from airgap.isolated.state import receipts
 from airgap.limits import MIB
 from airgap.oci.platform import native_platform
@@ -24,7 +25,7 @@ _CGROUP_V2 = Path("/sys/fs/cgroup/cgroup.controllers")
 _BINFMT = Path("/proc/sys/fs/binfmt_misc/register")
 
 
-def surroundings(work: Context) -> dict[str, CheckResult]:
+def surroundings(context: Context) -> dict[str, CheckResult]:
     """Name to what was found."""
     checks = {
         "docker": (_docker, "start Docker: systemctl start docker"),
@@ -34,34 +35,34 @@ def surroundings(work: Context) -> dict[str, CheckResult]:
     }
     found = {}
     for name, (check, remedy) in checks.items():
-        finding = seen(name, partial(check, work))
-        found[name] = finding if finding.well else replace(finding, remedy=finding.remedy or remedy)
+        finding = run_check(name, partial(check, context))
+        found[name] = finding if finding.ok else replace(finding, remedy=finding.remedy or remedy)
     return found
 
 
-def _docker(work: Context) -> CheckResult:
-    work.engine.check()
+def _docker(context: Context) -> CheckResult:
+    context.engine.check()
     cgroups = "v2" if _CGROUP_V2.exists() else "v1"
-    return CheckResult(True, f"Docker {work.engine.version()}, cgroup {cgroups}")
+    return CheckResult(True, f"Docker {context.engine.version()}, cgroup {cgroups}")
 
 
-def _space(work: Context) -> CheckResult:
-    return space([work.state.root, Path(work.engine.image_folder())], _SPARE_BYTES)
+def _space(context: Context) -> CheckResult:
+    return space([context.state.root, Path(context.engine.image_folder())], _SPARE_BYTES)
 
 
 def space(folders: Sequence[Path], spare: int) -> CheckResult:
     """Each of the folders' disks has so many bytes free."""
     said = []
     for folder in folders:
-        free = shutil.disk_usage(existing(folder)).free
+        free = shutil.disk_usage(nearest_existing(folder)).free
         said.append(f"{format_bytes(free)} free for {folder}")
         if free < spare:
             return CheckResult(False, f"only {said[-1]}")
     return CheckResult(True, ", ".join(said))
 
 
-def _clock(work: Context) -> CheckResult:
-    bundles = receipts.installed(work.state, receipts.read_receipts(work.state))
+def _clock(context: Context) -> CheckResult:
+    bundles = receipts.installed(context.state, receipts.read_receipts(context.state))
     return clock(bundles, datetime.now(UTC))
 
 
@@ -78,9 +79,9 @@ def _made(contents: Contents) -> datetime:
     return parse_time(contents.created)
 
 
-def _kernel(work: Context) -> CheckResult:
+def _kernel(context: Context) -> CheckResult:
     release = f"Linux {os.uname().release}, SELinux {_selinux()}"
-    if work.wanted.emulated(native_platform()) and not _BINFMT.exists():
+    if context.desired.emulated(native_platform()) and not _BINFMT.exists():
         return CheckResult(False, f"{release}, without binfmt_misc: no emulator can be registered")
     return CheckResult(True, release)
 

@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from airgap.bundle.archive import Archive
-from airgap.bundle.contents import parse_time
 from airgap.bundle.replay_tar import ReplayTar
-from airgap.disk import existing
+from airgap.canonical import parse_time
+from airgap.disk import nearest_existing
 from airgap.errors import HostError, SpaceError, UsageError
 from airgap.isolated.context import Context, OpenBundle
 from airgap.isolated.host.addresses import local_ip
-from airgap.isolated.host.files import foreseen
+from airgap.isolated.host.files import translate_os_errors
 from airgap.isolated.host.system import is_root
 from airgap.isolated.services import containers
 from airgap.isolated.services.site_registry import check_reached, kept_as, kept_here
@@ -27,7 +27,7 @@ from airgap.isolated.services.users_docker import check_user
 from airgap.isolated.state.receipts import known_from
 from airgap.isolated.state.requested_urls import answers_in
 from airgap.isolated.steps.base import Step, check_step
-from airgap.isolated.steps.push import check_tags
+from airgap.isolated.steps.push import check_registry_moves
 from airgap.limits import MIB
 from airgap.oci.image_tree import documents_of
 from airgap.oci.manifest import blobs_of
@@ -36,7 +36,7 @@ from airgap.progress import format_bytes
 from airgap.replay.contents_rules import Documents
 from airgap.store.seed import missing_blobs, needed_by
 from airgap.trust import policy
-from airgap.trust.policy import Known
+from airgap.trust.policy import SeenBundle
 
 _SPARE_BYTES = 64 * MIB
 # Docker keeps its images unpacked, and for a while packed as well.
@@ -44,7 +44,7 @@ _UNPACKED = 4
 
 
 def check_policy(
-    bundle: OpenBundle, history: Sequence[Known], *, is_gone: bool, allow_older: bool
+    bundle: OpenBundle, history: Sequence[SeenBundle], *, is_gone: bool, allow_older: bool
 ) -> None:
     """The bundle has not expired and brings nothing back that was replaced.
 
@@ -63,7 +63,7 @@ def check_policy(
     )
 
 
-def check_host(work: Context, steps: Sequence[Step]) -> None:
+def check_host(context: Context, steps: Sequence[Step]) -> None:
     """This host can do what the steps need.
 
     Raises:
@@ -76,33 +76,37 @@ def check_host(work: Context, steps: Sequence[Step]) -> None:
     """
     _check_root(steps)
     if any(step.needs_docker for step in steps):
-        _check_name(work.state.root)
-        work.engine.check()
-        _check_only_one(work)
+        _check_name(context.state.root)
+        context.engine.check()
+        _check_only_one(context)
     for step in steps:
         for role in step.roles:
-            image = work.wanted.role(role)
+            image = context.desired.role(role)
             if not image.serves(native_platform()):
                 raise HostError(
                     f"{image.reference.familiar} is carried for {', '.join(image.platforms)}, "
                     f"and this host is {native_platform()}",
                     remedy=f'bring a bundle with host_platforms = ["{native_platform()}"]',
                 )
-    for name in work.options.load:
-        work.wanted.image(name)
+    for name in context.options.load:
+        context.desired.image(name)
     names = {step.name for step in steps}
     if "push" in names:
-        check_reached(work)
-        check_tags(work)
-    _check_ports(work, names)
+        check_reached(context)
+        check_registry_moves(context)
+    _check_ports(context, names)
     if names & {"buildx", "enable"}:
-        check_user(work)
+        check_user(context)
     for step in steps:
-        _require(step, work)
+        _require(step, context)
 
 
 def check_space(
-    work: Context, steps: Sequence[Step], archive: Archive, replay: ReplayTar, documents: Documents
+    context: Context,
+    steps: Sequence[Step],
+    archive: Archive,
+    replay: ReplayTar,
+    documents: Documents,
 ) -> None:
     """The disks can take what is missing.
 
@@ -110,19 +114,19 @@ def check_space(
         SpaceError: One cannot; nothing was changed.
     """
     brought = archive.contents.images
-    own = {kept_as(image) for image in kept_here(work)}
+    own = {kept_as(image) for image in kept_here(context)}
     kept = needed_by([image for image in brought if kept_as(image) in own], documents)
-    missing = [one for one in missing_blobs(work.state.mirror, archive) if one.digest in kept]
-    missing += missing_blobs(work.state.replay, replay)
-    needed = {work.state.root: sum(blob.size for blob in missing) + _SPARE_BYTES}
+    missing = [one for one in missing_blobs(context.state.mirror, archive) if one.digest in kept]
+    missing += missing_blobs(context.state.replay, replay)
+    needed = {context.state.root: sum(blob.size for blob in missing) + _SPARE_BYTES}
     if any(step.needs_docker for step in steps):
-        docker = Path(work.engine.image_folder())
-        needed[docker] = needed.get(docker, 0) + _UNPACKED * _to_load(work, documents)
+        docker = Path(context.engine.image_folder())
+        needed[docker] = needed.get(docker, 0) + _UNPACKED * _to_load(context, documents)
     by_disk: dict[int, int] = {}
     for folder, size in needed.items():
-        disk = existing(folder).stat().st_dev
+        disk = nearest_existing(folder).stat().st_dev
         by_disk[disk] = by_disk.get(disk, 0) + size
-        free = shutil.disk_usage(existing(folder)).free
+        free = shutil.disk_usage(nearest_existing(folder)).free
         if by_disk[disk] > free:
             raise SpaceError(
                 f"{folder} has {format_bytes(free)} free, and {format_bytes(by_disk[disk])} "
@@ -151,9 +155,9 @@ def _check_name(root: Path) -> None:
         )
 
 
-def _check_only_one(work: Context) -> None:
+def _check_only_one(context: Context) -> None:
     """No other set-up is on this host: its containers have the names of ours."""
-    others = containers.owners(work.engine) - {str(work.state.root)}
+    others = containers.owners(context.engine) - {str(context.state.root)}
     if others:
         root = shlex.quote(min(others))
         raise HostError(
@@ -163,50 +167,53 @@ def _check_only_one(work: Context) -> None:
         )
 
 
-def _to_load(work: Context, documents: Documents) -> int:
+def _to_load(context: Context, documents: Documents) -> int:
     """Bytes of the images that Docker itself is to have and has not."""
     roles = ("builder", "registry", "emulator", "buildx")
-    images = {work.wanted.roles[role] for role in roles if role in work.wanted.roles}
-    images |= {work.wanted.image(name) for name in work.options.load}
+    images = {context.desired.roles[role] for role in roles if role in context.desired.roles}
+    images |= {context.desired.image(name) for name in context.options.load}
     size = 0
     for image in images:
         top = documents.get(image.digest)
-        if top is not None and not work.engine.image_id(image.reference.familiar):
+        if top is not None and not context.engine.image_id(image.reference.familiar):
             part = documents_of(image.digest, documents)
             size += sum(blob.size for blob in blobs_of(part).values())
     return size
 
 
-def _require(step: Step, work: Context) -> None:
+def _require(step: Step, context: Context) -> None:
     """What a step needs is there, unless the step has nothing to do."""
     try:
-        with foreseen(step.name):
-            step.require(work)
+        with translate_os_errors(step.name):
+            step.require(context)
     except HostError:
-        if not check_step(step, work).well:
+        if not check_step(step, context).ok:
             raise
 
 
-def _check_ports(work: Context, steps: Set[str]) -> None:
+def _check_ports(context: Context, steps: Set[str]) -> None:
     """All ports that the steps publish are free, or are our own containers'."""
-    settings = work.settings
+    settings = context.settings
     mirror, registry = settings.mirror_port, settings.registry_port
     if mirror == registry:
         raise UsageError(f"mirror and registry cannot both have the port {mirror}")
     if "mirror" in steps and not settings.registry_mirror:
-        for address in containers.mirror_addresses(work):
-            _check_port(work, address, mirror, containers.MIRROR, "--mirror-port")
+        for address in containers.mirror_addresses(context):
+            _check_port(context, address, mirror, containers.MIRROR, "--mirror-port")
     if "registry" in steps:
-        _check_port(work, "127.0.0.1", registry, containers.REGISTRY, "--registry-port")
+        _check_port(context, "127.0.0.1", registry, containers.REGISTRY, "--registry-port")
     if "listen" in steps and settings.listen:
         address = local_ip(settings.listen)
-        _check_port(work, address, mirror, containers.MIRROR_TLS, "--mirror-port")
-        _check_port(work, address, registry, containers.REGISTRY_TLS, "--registry-port")
+        _check_port(context, address, mirror, containers.MIRROR_TLS, "--mirror-port")
+        _check_port(context, address, registry, containers.REGISTRY_TLS, "--registry-port")
 
 
-def _check_port(work: Context, address: str, port: int, container: str, option: str) -> None:
+def _check_port(context: Context, address: str, port: int, container: str, option: str) -> None:
     """A port is free, or is our own container's."""
-    if work.engine.is_ours(container) and work.engine.publisher_of(address, port) == container:
+    if (
+        context.engine.is_ours(container)
+        and context.engine.publisher_of(address, port) == container
+    ):
         return
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family) as probe:
@@ -219,7 +226,9 @@ def _check_port(work: Context, address: str, port: int, container: str, option: 
                     f"nothing can listen at {address}:{port}: {error.strerror}",
                     remedy=f"choose another port: {option} PORT",
                 ) from error
-            owner = work.engine.publisher_of(address, port) or _listener(port) or "another program"
+            owner = (
+                context.engine.publisher_of(address, port) or _listener(port) or "another program"
+            )
             raise HostError(
                 f"port {port} is taken by {owner}",
                 meaning="Nothing was changed.",

@@ -29,26 +29,26 @@ RUN ["/airgap-probe"]
 """
 
 
-def probe(work: Context) -> CheckResult:
+def probe(context: Context) -> CheckResult:
     """Builds and pushes, as the user would.
 
     Raises:
         BuildError: The build failed, or a platform's step ran on another machine.
     """
     native = native_platform()
-    emulated = work.wanted.emulated(native)
+    emulated = context.desired.emulated(native)
     platforms = [platform for platform in (native, *emulated) if binfmt.is_known(platform)]
-    base = _base(work, platforms)
-    with tempfile.TemporaryDirectory(prefix="airgap-probe-") as folder:
-        context = Path(folder)
-        context.chmod(0o755)  # buildx runs as the user
-        (context / "Dockerfile").write_text(_DOCKERFILE.format(base=base))
+    base = _base(context, platforms)
+    with tempfile.TemporaryDirectory(prefix="airgap-probe-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # buildx runs as the user
+        (folder / "Dockerfile").write_text(_DOCKERFILE.format(base=base))
         for platform in platforms:
-            program = context / f"probe-{platform.architecture}"
+            program = folder / f"probe-{platform.architecture}"
             program.write_bytes(binfmt.probe_program(platform))
-        command = _command(work, platforms, context)
-        with _this_host(work) as prefix:
-            done = work.user.run([*prefix, *command])
+        command = _command(context, platforms, folder)
+        with _this_host(context) as prefix:
+            done = context.user.run([*prefix, *command])
     if done.returncode != 0:
         raise BuildError(
             "the host is set up, but a test build fails",
@@ -61,36 +61,36 @@ def probe(work: Context) -> CheckResult:
             raise BuildError(f"a RUN step for {platform} ran on {', '.join(sorted(machines))}")
     names = ", ".join(map(str, platforms))
     return CheckResult(
-        True, f"built for {names} from {base}, and pushed to {work.settings.registry}"
+        True, f"built for {names} from {base}, and pushed to {context.settings.registry}"
     )
 
 
 @contextmanager
-def _this_host(work: Context) -> Iterator[list[str]]:
+def _this_host(context: Context) -> Iterator[list[str]]:
     """What has buildx build on this host alone: its nodes do not reach its loopback."""
-    if not nodes(work.state):
+    if not nodes(context.state):
         yield []
         return
-    with buildx_instance.alone(work.user.run, [local_node(INSTANCE, BUILDER)]) as variable:
+    with buildx_instance.alone(context.user.run, [local_node(INSTANCE, BUILDER)]) as variable:
         yield ["env", variable]
 
 
-def _base(work: Context, platforms: Sequence[Platform]) -> str:
+def _base(context: Context, platforms: Sequence[Platform]) -> str:
     """An image of the mirror that is there for all platforms, else none at all."""
 
     def fits(image: ImageEntry) -> bool:
         return "base" in image.roles and all(map(image.serves, platforms))
 
-    found = next((image for image in work.wanted.images.values() if fits(image)), None)
+    found = next((image for image in context.desired.images.values() if fits(image)), None)
     return found.reference.familiar if found else "scratch"
 
 
-def _command(work: Context, platforms: Sequence[Platform], context: Path) -> list[str]:
+def _command(context: Context, platforms: Sequence[Platform], folder: Path) -> list[str]:
     """Without a time stamp or attestation the pushed image has the same digest every time."""
-    name = f"{work.settings.registry}/{_REPOSITORY}:latest"
+    name = f"{context.settings.registry}/{_REPOSITORY}:latest"
     return [
         *["docker", "buildx", "build", "--builder", INSTANCE, "--progress", "plain", "--no-cache"],
         *["--platform", ",".join(map(str, platforms)), "--provenance", "false"],
         *["--build-arg", "SOURCE_DATE_EPOCH=0"],
-        *["--output", f"type=image,name={name},push=true,rewrite-timestamp=true", str(context)],
+        *["--output", f"type=image,name={name},push=true,rewrite-timestamp=true", str(folder)],
     ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from airgap.errors import HostError
 from airgap.isolated.context import Context
-from airgap.isolated.host.files import foreseen
+from airgap.isolated.host.files import translate_os_errors
 from airgap.isolated.steps.base import Step, check_step
 
 _LOG = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Outcome:
 
 
 def apply_steps(
-    work: Context,
+    context: Context,
     steps: Sequence[Step],
     show: Callable[[Outcome], None],
     begin: Callable[[], None] = lambda: None,
@@ -41,7 +41,7 @@ def apply_steps(
     """Applies those that are not yet so.
 
     Args:
-        work: What the host should be.
+        context: What the host should be.
         steps: In their order.
         show: Is given each step's outcome as soon as it is known.
         begin: Is called before each change.
@@ -51,15 +51,15 @@ def apply_steps(
     """
     outcomes = []
     for step in steps:
-        finding = check_step(step, work)
-        if changed := not finding.well:
+        finding = check_step(step, context)
+        if changed := not finding.ok:
             _LOG.info("step %s begins: %s", step.name, finding.detail)
             began = time.monotonic()
             begin()
-            with foreseen(step.name):
-                step.apply(work)
-            finding = check_step(step, work)
-            if not finding.well:
+            with translate_os_errors(step.name):
+                step.apply(context)
+            finding = check_step(step, context)
+            if not finding.ok:
                 raise HostError(
                     f"the step {step.name} was done, and still: {finding.detail}",
                     remedy=finding.remedy or "what helps: airgap doctor",
@@ -69,7 +69,7 @@ def apply_steps(
             )
         else:
             _LOG.info("step %s: nothing to do: %s", step.name, finding.detail)
-        counts = work.counts.get(step.name, {})
+        counts = context.counts.get(step.name, {})
         outcomes.append(Outcome(step.name, changed, finding.detail, counts))
         show(outcomes[-1])
     return outcomes

@@ -7,12 +7,12 @@ from airgap.builder.buildx_instance import REPLAY_INSTANCE, started
 from airgap.isolated.context import Context
 from airgap.isolated.services.containers import REPLAYER, trusted_servers
 from airgap.isolated.services.site_registry import RegistryMirror
-from airgap.offline.inputs import Stock
+from airgap.offline.inputs import BuildInputs
 
 _LOOPBACK = "127.0.0.1"
 
 
-def of_this_host(work: Context) -> tuple[Stock, Builder]:
+def host_inputs(context: Context) -> tuple[BuildInputs, Builder]:
     """What `install` has set up.
 
     Raises:
@@ -20,11 +20,11 @@ def of_this_host(work: Context) -> tuple[Stock, Builder]:
     """
     began = started(REPLAYER)
     if not began:  # buildx would wait for it, and not say why
-        work.engine.check()
-    mirror = RegistryMirror.of(work.settings)
-    registries = [work.settings.registry, *work.settings.site_registries]
+        context.engine.check()
+    mirror = RegistryMirror.of(context.settings)
+    registries = [context.settings.registry, *context.settings.site_registries]
     registries += [mirror.server] if mirror else []
-    registries += [server.address for server in trusted_servers(work)]
-    stock = Stock(work.wanted, work.state.mirror, work.state.replay, registries)
+    registries += [server.address for server in trusted_servers(context)]
+    stock = BuildInputs(context.desired, context.state.mirror, context.state.replay, registries)
     buildx = Buildx(["docker", "buildx"], REPLAY_INSTANCE)
     return stock, Builder(buildx, _LOOPBACK, began)

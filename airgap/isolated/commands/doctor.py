@@ -6,21 +6,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from airgap.bundle.media import Media
-from airgap.bundle.verify import Signed, read_signed
+from airgap.bundle.verify import VerifiedBundle, read_signed
 from airgap.errors import AirgapError, HostError, TrustError
 from airgap.isolated.checks import preconditions
 from airgap.isolated.checks.environment import surroundings
 from airgap.isolated.commands.apply import Outcome, apply_steps
 from airgap.isolated.commands.load_context import load_context
 from airgap.isolated.commands.status import status
-from airgap.isolated.context import CheckResult, Context, seen
-from airgap.isolated.host.files import foreseen
+from airgap.isolated.context import CheckResult, Context, run_check
+from airgap.isolated.host.files import translate_os_errors
 from airgap.isolated.host.system import is_root
 from airgap.isolated.host.user import User
 from airgap.isolated.state import receipts
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.rebuild_receipts import is_whole, read_record, renew_record
-from airgap.isolated.state.registry_tags import Moves
+from airgap.isolated.state.registry_tags import TagMoves
 from airgap.isolated.steps import STEPS
 from airgap.isolated.steps.base import Step
 from airgap.progress import Progress
@@ -57,22 +57,22 @@ class Host:
     progress: Progress
 
 
-def diagnose(work: Context, *, deep: bool = False) -> dict[str, CheckResult]:
+def diagnose(context: Context, *, deep: bool = False) -> dict[str, CheckResult]:
     """Name of a check to what it saw: what the set-up lives with, then its steps.
 
     What is not well has a remedy.
 
     Args:
-        work: From `load_context`.
+        context: From `load_context`.
         deep: Hash every blob in storage too.
     """
-    found = surroundings(work)
-    found["receipts"] = seen("receipts", lambda: _record(work))
+    found = surroundings(context)
+    found["receipts"] = run_check("receipts", lambda: _record(context))
     if is_root():
-        found["host"] = seen("host", lambda: _host(work))
-    for name, finding in status(work, deep=deep).items():
+        found["host"] = run_check("host", lambda: _host(context))
+    for name, finding in status(context, deep=deep).items():
         remedy = finding.remedy or _REMEDIES.get(name, _FIX)
-        found[name] = finding if finding.well else replace(finding, remedy=remedy)
+        found[name] = finding if finding.ok else replace(finding, remedy=remedy)
     return found
 
 
@@ -96,12 +96,14 @@ def fix(
     with host.state.lock("airgap doctor"):
         _mend_record(host, show)
         unfinished = _to_finish(host, failed)
-        work = load_context(host.state, host.user, host.progress, unfinished=bool(unfinished))
+        context = load_context(host.state, host.user, host.progress, unfinished=bool(unfinished))
         if unfinished:
             history = receipts.history(host.state, receipts.read_receipts(host.state))
-            work = replace(work, moves=Moves.of(unfinished.contents.images, history, required=True))
-        work.engine.check()
-        mended = [_mend(work, step, show, failed) for step in STEPS]
+            context = replace(
+                context, moves=TagMoves.of(unfinished.contents.images, history, required=True)
+            )
+        context.engine.check()
+        mended = [_mend(context, step, show, failed) for step in STEPS]
         if unfinished and all(mended):
             receipts.write_receipt(host.state, "installed", unfinished, "signature kept here")
             detail = f"the install of {unfinished.contents.identity} is finished"
@@ -109,14 +111,14 @@ def fix(
 
 
 def _mend(
-    work: Context,
+    context: Context,
     step: Step,
     show: Callable[[Outcome], None],
     failed: Callable[[str, AirgapError], None],
 ) -> bool:
     """Applies one step if it is not well; whether it is in the end."""
     try:
-        apply_steps(work, [step], show, lambda: preconditions.check_host(work, [step]))
+        apply_steps(context, [step], show, lambda: preconditions.check_host(context, [step]))
     except AirgapError as error:
         failed(step.name, error)
         return False
@@ -127,14 +129,14 @@ def _mend_record(host: Host, show: Callable[[Outcome], None]) -> None:
     try:
         receipts.history(host.state, read_record(host.state))
     except TrustError as error:
-        with foreseen("receipts"):
+        with translate_os_errors("receipts"):
             names = renew_record(host.state, host.keys)
         what = ", ".join(names) or "no bundle"
         host.progress.message(error.message)
         show(Outcome("receipts", True, f"by a new record this host has {what}"))
 
 
-def _to_finish(host: Host, failed: Callable[[str, AirgapError], None]) -> Signed | None:
+def _to_finish(host: Host, failed: Callable[[str, AirgapError], None]) -> VerifiedBundle | None:
     """The bundle whose install did not end, and can do so without its medium."""
     record = receipts.read_receipts(host.state)
     begun = receipts.unfinished(record)
@@ -144,7 +146,7 @@ def _to_finish(host: Host, failed: Callable[[str, AirgapError], None]) -> Signed
     try:
         if not is_whole(host.state, contents):
             raise HostError(f"what {begun.bundle} brings is not all here", remedy=_UNFINISHED)
-        with foreseen("receipts"):
+        with translate_os_errors("receipts"):
             link_carried(host.state.mirror, contents)  # tags are the seed step's
         return read_signed(Media([host.state.bundles / begun.bundle]), host.keys)
     except AirgapError as error:
@@ -152,18 +154,18 @@ def _to_finish(host: Host, failed: Callable[[str, AirgapError], None]) -> Signed
         return None
 
 
-def _record(work: Context) -> CheckResult:
+def _record(context: Context) -> CheckResult:
     """Whether the last install ended."""
-    record = receipts.read_receipts(work.state)
-    receipts.history(work.state, record)
+    record = receipts.read_receipts(context.state)
+    receipts.history(context.state, record)
     if begun := receipts.unfinished(record):
         detail = f"the install of {begun.bundle} by {begun.by} was not finished"
         return CheckResult(False, detail, _UNFINISHED)
-    last = receipts.standing_receipts(record)[-1]
+    last = receipts.active_receipts(record)[-1]
     return CheckResult(True, f"{last.bundle} is the last bundle, installed {last.at} by {last.by}")
 
 
-def _host(work: Context) -> CheckResult:
+def _host(context: Context) -> CheckResult:
     """Whether the host still can do what the steps need: ports that others have taken since."""
-    preconditions.check_host(work, STEPS)
+    preconditions.check_host(context, STEPS)
     return CheckResult(True, "has what the set-up needs")

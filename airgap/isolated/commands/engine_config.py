@@ -17,24 +17,24 @@ from airgap.limits import LIMITS
 from airgap.oci.registries import is_loopback
 
 
-def engine_config(work: Context, engine: str, *, elsewhere: bool) -> EngineConfig:
+def engine_config(context: Context, engine: str, *, elsewhere: bool) -> EngineConfig:
     """What an engine is to be told.
 
     Args:
-        work: Of this host.
+        context: Of this host.
         engine: A key of `ENGINES`.
         elsewhere: The engine is not on this host: only addresses that others reach count.
 
     Raises:
         HostError: No such address is served, or an authority cannot be read.
     """
-    bridge = work.engine.bridge_gateway()
-    mirrors = containers.mirror_servers(work)
-    served = containers.listening(work).get(containers.MIRROR_TLS)
+    bridge = context.engine.bridge_gateway()
+    mirrors = containers.mirror_servers(context)
+    served = containers.listening(context).get(containers.MIRROR_TLS)
     if elsewhere and served:  # this host's own engines need no account with what is for others
         mirrors.append(served)
     servers = reached(mirrors, bridge, engine, elsewhere=elsewhere)
-    registries = reached(containers.registry_servers(work), bridge, engine, elsewhere=elsewhere)
+    registries = reached(containers.registry_servers(context), bridge, engine, elsewhere=elsewhere)
     if not servers:
         raise HostError(
             "the mirror is served to this host alone",
@@ -44,10 +44,10 @@ def engine_config(work: Context, engine: str, *, elsewhere: bool) -> EngineConfi
             "airgap install DIR --registry HOST/PREFIX",
         )
     known = (*servers, *registries)
-    own = {*work.settings.site_registries, *(server.address for server in known)}
-    hosts = [host for host in work.wanted.hosts if host not in own]
+    own = {*context.settings.site_registries, *(server.address for server in known)}
+    hosts = [host for host in context.desired.hosts if host not in own]
     config = ENGINES[engine](Mirror(servers, hosts, registries, _authorities(known)))
-    kept = sorted(own.intersection(work.wanted.hosts))
+    kept = sorted(own.intersection(context.desired.hosts))
     if not kept:
         return config
     note = f"Asked as before, not in the mirror, are this site's own: {', '.join(kept)}."

@@ -23,7 +23,7 @@ from airgap.isolated.services.site_registry import STEP, given_ca
 from airgap.isolated.state import receipts
 from airgap.isolated.state.changes import Changes
 from airgap.isolated.state.layout import State
-from airgap.isolated.state.registry_tags import Moves
+from airgap.isolated.state.registry_tags import TagMoves
 from airgap.isolated.state.requested_urls import answers_in
 from airgap.isolated.state.settings import HostSettings
 from airgap.isolated.steps import STEPS
@@ -31,13 +31,13 @@ from airgap.isolated.steps.base import Step, check_step
 from airgap.isolated.steps.seed import SeedStep
 from airgap.progress import Progress
 from airgap.replay.contents_rules import check_bundle
-from airgap.store.bundle_set import Wanted
+from airgap.store.bundle_set import BundleSet
 from airgap.trust.keys import PublicKey
-from airgap.trust.policy import Known
+from airgap.trust.policy import SeenBundle
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class InstallOptions:
     """What the operator asked for.
 
     Attributes:
@@ -73,7 +73,11 @@ class Report:
 
 
 def install(
-    state: State, order: Order, user: User, progress: Progress, show: Callable[[Outcome], None]
+    state: State,
+    order: InstallOptions,
+    user: User,
+    progress: Progress,
+    show: Callable[[Outcome], None],
 ) -> Report:
     """Checks everything, then brings the host to what the bundle wants, step by step.
 
@@ -102,9 +106,9 @@ def install(
         bundle = OpenBundle(media, signed, archive, replay, documents)
         plan = _plan(state, order, bundle)
         with given_ca(state, order.settings or state.settings(), order.ca) as settings:
-            work = Context(
+            context = Context(
                 state=state,
-                wanted=plan.wanted,
+                desired=plan.wanted,
                 settings=settings,
                 engine=Engine(state.root),
                 user=user,
@@ -114,19 +118,19 @@ def install(
                 bundle=bundle,
                 moves=plan.moves,
             )
-            preconditions.check_host(work, plan.steps)
-            preconditions.check_space(work, plan.steps, archive, replay, documents)
+            preconditions.check_host(context, plan.steps)
+            preconditions.check_space(context, plan.steps, archive, replay, documents)
         if plan.broken:
-            receipts.set_aside(state)
-        outcomes = [repair(work, bundle, plan.standing)] if order.options.repair else []
+            receipts.quarantine(state)
+        outcomes = [repair(context, bundle, plan.standing)] if order.options.repair else []
         for outcome in outcomes:
             show(outcome)
-        outcomes += _apply_all(work, bundle, plan, show)
+        outcomes += _apply_all(context, bundle, plan, show)
     return Report(signed.contents, media.unlisted(listed_names(signed.contents)), outcomes)
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class _InstallPlan:
     """What is to be done, as it follows from the receipts.
 
     Attributes:
@@ -140,14 +144,14 @@ class _Plan:
     """
 
     steps: Sequence[Step]
-    wanted: Wanted
+    wanted: BundleSet
     standing: Sequence[Contents]
     stands: bool
-    moves: Moves | None
+    moves: TagMoves | None
     broken: bool
 
 
-def _plan(state: State, order: Order, bundle: OpenBundle) -> _Plan:
+def _plan(state: State, order: InstallOptions, bundle: OpenBundle) -> _InstallPlan:
     """Decides what is to be done.
 
     Raises:
@@ -162,7 +166,7 @@ def _plan(state: State, order: Order, bundle: OpenBundle) -> _Plan:
     if repairs and signed.contents in installed:
         # Of one that newer ones came after nothing but its bytes is wanted.
         steps = steps if signed.contents == standing[-1] else []
-        return _Plan(steps, Wanted.of(standing), standing, True, None, broken)
+        return _InstallPlan(steps, BundleSet.of(standing), standing, True, None, broken)
     preconditions.check_policy(
         bundle,
         history,
@@ -172,18 +176,20 @@ def _plan(state: State, order: Order, bundle: OpenBundle) -> _Plan:
     stands = receipts.is_standing(before, signed.digest)
     known = state.settings()
     other = (order.settings or known).registry_mirror != known.registry_mirror
-    moves = Moves.of(
+    moves = TagMoves.of(
         signed.contents.images,
         history,
         always=order.options.allow_older,
         # One that stands there already leaves the tags that others have set since.
         required=other or not stands,
     )
-    wanted = Wanted.of([*installed, signed.contents])
-    return _Plan(steps, wanted, standing, stands, moves, broken)
+    wanted = BundleSet.of([*installed, signed.contents])
+    return _InstallPlan(steps, wanted, standing, stands, moves, broken)
 
 
-def _record(state: State, *, allow_older: bool) -> tuple[list[receipts.Receipt], list[Known], bool]:
+def _record(
+    state: State, *, allow_older: bool
+) -> tuple[list[receipts.Receipt], list[SeenBundle], bool]:
     """The receipts, what follows from them, and whether they are broken (with --allow-older)."""
     try:
         before = receipts.read_receipts(state)
@@ -194,39 +200,39 @@ def _record(state: State, *, allow_older: bool) -> tuple[list[receipts.Receipt],
         return [], [], True
 
 
-def _save_settings(work: Context) -> None:
-    if work.settings != work.state.settings():
-        work.state.save_settings(work.settings)
-    if work.settings.registry_mirror:
-        work.changes.add(STEP, work.settings.registry_mirror)
+def _save_settings(context: Context) -> None:
+    if context.settings != context.state.settings():
+        context.state.save_settings(context.settings)
+    if context.settings.registry_mirror:
+        context.changes.add(STEP, context.settings.registry_mirror)
 
 
 def _apply_all(
-    work: Context,
+    context: Context,
     bundle: OpenBundle,
-    plan: _Plan,
+    plan: _InstallPlan,
     show: Callable[[Outcome], None],
 ) -> list[Outcome]:
     """Applies what is not yet so. Receipts are written only if something is."""
     if plan.steps:
-        _save_settings(work)
+        _save_settings(context)
     begun, signed = plan.stands, bundle.signed
     verified: receipts.Verified = "signature"
-    if work.options.allow_older:
+    if context.options.allow_older:
         verified = "signature, --allow-older"
 
     def begin() -> None:
         nonlocal begun
         if not begun:
             answers = answers_in(bundle.replay)
-            receipts.write_receipt(work.state, "begun", signed, verified, answers)
+            receipts.write_receipt(context.state, "begun", signed, verified, answers)
             begun = True
 
-    outcomes = apply_steps(work, plan.steps, show, begin)
-    if not plan.stands and check_step(SeedStep(), work).well:
+    outcomes = apply_steps(context, plan.steps, show, begin)
+    if not plan.stands and check_step(SeedStep(), context).ok:
         begin()
-        receipts.write_receipt(work.state, "installed", signed, verified)
+        receipts.write_receipt(context.state, "installed", signed, verified)
     if len(plan.steps) == len(STEPS):
-        outcomes.append(Outcome("probe", False, probe(work).detail))
+        outcomes.append(Outcome("probe", False, probe(context).detail))
         show(outcomes[-1])
     return outcomes

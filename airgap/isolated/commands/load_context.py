@@ -15,7 +15,7 @@ from airgap.isolated.state.changes import Changes
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.rebuild_receipts import read_record
 from airgap.progress import Progress
-from airgap.store.bundle_set import Wanted
+from airgap.store.bundle_set import BundleSet
 
 
 def load_context(
@@ -36,7 +36,7 @@ def load_context(
     record = read_record(state)
     bundles = receipts.installed(state, record, unfinished=unfinished)
     if not bundles and not (unfinished and state.root.exists()):
-        begun = receipts.standing_receipts(record, unfinished=True)
+        begun = receipts.active_receipts(record, unfinished=True)
         what, meaning, remedy = "nothing is installed", *_elsewhere(state)
         if begun:
             what = f"the install of {begun[-1].bundle} was not finished"
@@ -44,7 +44,7 @@ def load_context(
         raise HostError(f"{what} here ({state.root})", meaning=meaning, remedy=remedy)
     return Context(
         state=state,
-        wanted=Wanted.of(bundles),
+        desired=BundleSet.of(bundles),
         settings=state.settings(),
         engine=Engine(state.root),
         user=user,

@@ -21,11 +21,11 @@ from airgap.isolated.steps.builder import BuilderStep
 from airgap.isolated.steps.enable import EnableStep, enable
 
 
-def add(work: Context, node: Node, days: int, output: Path) -> bool:
+def add(context: Context, node: Node, days: int, output: Path) -> bool:
     """Adds a node, gives it to those who have the builder, and writes its file.
 
     Args:
-        work: From `load_context`.
+        context: From `load_context`.
         node: From `check_new`.
         days: How long its certificates hold.
         output: Where its file goes.
@@ -36,17 +36,17 @@ def add(work: Context, node: Node, days: int, output: Path) -> bool:
     Raises:
         HostError: Something cannot be written, or buildx refuses.
     """
-    written = renew(work, node, days, output)
+    written = renew(context, node, days, output)
     registered.keep(node)
-    _enable_all(work)
+    _enable_all(context)
     return written
 
 
-def renew(work: Context, node: Node, days: int, output: Path) -> bool:
+def renew(context: Context, node: Node, days: int, output: Path) -> bool:
     """Makes new certificates for a node, and writes its file.
 
     Args:
-        work: From `load_context`.
+        context: From `load_context`.
         node: Which one.
         days: How long they hold.
         output: Where its file goes.
@@ -58,8 +58,8 @@ def renew(work: Context, node: Node, days: int, output: Path) -> bool:
         HostError: Something cannot be written.
     """
     _check_root()
-    port = registered.certify(node, days)
-    served = list(containers.listening(work).values())
+    port = registered.issue_server_certificate(node, days)
+    served = list(containers.listening(context).values())
     if port is None and not served:
         return False
     ca = served[0].ca if served else ""
@@ -68,7 +68,7 @@ def renew(work: Context, node: Node, days: int, output: Path) -> bool:
     return True
 
 
-def remove(work: Context, node: Node) -> None:
+def remove(context: Context, node: Node) -> None:
     """Takes a node back from all to whom it was given by way of root.
 
     Raises:
@@ -76,14 +76,14 @@ def remove(work: Context, node: Node) -> None:
     """
     _check_root()
     registered.remove(node)
-    _enable_all(work, gone=node)
+    _enable_all(context, gone=node)
 
 
-def join(work: Context, file: NodeFile, show: Callable[[Outcome], None]) -> None:
+def join(context: Context, file: NodeFile, show: Callable[[Outcome], None]) -> None:
     """Makes this host a node.
 
     Args:
-        work: From `load_context`.
+        context: From `load_context`.
         file: What the other host said.
         show: Is given each step's outcome.
 
@@ -91,19 +91,19 @@ def join(work: Context, file: NodeFile, show: Callable[[Outcome], None]) -> None
         HostError: It wants an address that this host has not, or a step failed.
     """
     _check_root()
-    membership.join(work.state, file)
-    apply_steps(work, _TOLD, show)
+    membership.join(context.state, file)
+    apply_steps(context, _TOLD, show)
 
 
-def leave(work: Context, show: Callable[[Outcome], None]) -> None:
+def leave(context: Context, show: Callable[[Outcome], None]) -> None:
     """Makes this host nobody's node.
 
     Raises:
         HostError: A step failed.
     """
     _check_root()
-    membership.leave(work.state)
-    apply_steps(work, _TOLD, show)
+    membership.leave(context.state)
+    apply_steps(context, _TOLD, show)
 
 
 _TOLD = (AuthoritiesStep(), BuilderStep(), EnableStep())
@@ -115,14 +115,14 @@ def _check_root() -> None:
         raise HostError("only root can do that", remedy="use sudo")
 
 
-def _enable_all(work: Context, gone: Node | None = None) -> None:
+def _enable_all(context: Context, gone: Node | None = None) -> None:
     """Who gave themselves the builder without root gets along with `airgap enable`."""
-    names = dict.fromkeys([work.user.name, *work.changes.of(EnableStep.name)])
+    names = dict.fromkeys([context.user.name, *context.changes.of(EnableStep.name)])
     for name in names:
         try:
             user = User.called(name)
             if gone is not None and gone.is_ssh:
                 buildx_instance.remove_context(user.run, gone.context)
-            enable(replace(work, user=user))
+            enable(replace(context, user=user))
         except HostError as error:
-            work.progress.message(f"{name} has to give airgap enable: {error.message}")
+            context.progress.message(f"{name} has to give airgap enable: {error.message}")

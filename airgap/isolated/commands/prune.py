@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 from airgap.bundle.contents import Contents
 from airgap.errors import HostError
-from airgap.isolated.host.files import foreseen
+from airgap.isolated.host.files import translate_os_errors
 from airgap.isolated.state import receipts
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.receipts import Receipt
 from airgap.progress import Progress
-from airgap.store.bundle_set import Wanted
-from airgap.store.prune import Surplus, prune, surplus
+from airgap.store.bundle_set import BundleSet
+from airgap.store.prune import Garbage, find_garbage, prune
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PrunePlan:
     """What pruning does.
 
     Attributes:
@@ -29,8 +29,8 @@ class Plan:
 
     dropped: Sequence[Receipt]
     images: Sequence[str]
-    mirror: Surplus
-    replay: Surplus
+    mirror: Garbage
+    replay: Garbage
 
     @property
     def size(self) -> int:
@@ -38,7 +38,7 @@ class Plan:
         return self.mirror.size + self.replay.size
 
 
-def plan_prune(state: State, keep: int) -> Plan:
+def plan_prune(state: State, keep: int) -> PrunePlan:
     """What would go if of each name the last `keep` bundles are kept.
 
     A bundle that still brings what the set-up is made of is kept too. The last one loses nothing
@@ -51,7 +51,7 @@ def plan_prune(state: State, keep: int) -> Plan:
         TrustError: The receipts are broken.
     """
     record = receipts.read_receipts(state)
-    standing = receipts.standing_receipts(record, unfinished=True)
+    standing = receipts.active_receipts(record, unfinished=True)
     bundles = receipts.installed(state, record, unfinished=True)
     if not bundles:
         # With nothing to keep all would go.
@@ -60,32 +60,32 @@ def plan_prune(state: State, keep: int) -> Plan:
     unfinished = bundles[-1:] if receipts.unfinished(record) else []
     gone = [one for one in _to_drop(installed, keep) if one not in unfinished]
     kept = [one for one in bundles if one not in gone]
-    before, after = Wanted.of(bundles), Wanted.of(kept)
+    before, after = BundleSet.of(bundles), BundleSet.of(kept)
     whole = [image for one in kept if one in installed for image in one.images]
     replay = [blob.digest for one in kept for blob in one.replay]
-    with foreseen("prune"):
-        return Plan(
+    with translate_os_errors("prune"):
+        return PrunePlan(
             [receipt for receipt, one in zip(standing, bundles, strict=True) if one in gone],
             sorted(image.name for name, image in before.images.items() if name not in after.images),
-            surplus(
+            find_garbage(
                 state.mirror,
                 whole,
                 [image for one in unfinished for image in one.images],
                 [blob.digest for one in unfinished for blob in one.blobs],
             ),
-            surplus(state.replay, [], blobs=replay),
+            find_garbage(state.replay, [], blobs=replay),
         )
 
 
-def carry_out(state: State, plan: Plan, progress: Progress) -> None:
+def carry_out(state: State, plan: PrunePlan, progress: Progress) -> None:
     """Does it. The receipts come first: after a kill the same command goes on.
 
     Raises:
         HostError: A storage cannot be changed.
     """
     for receipt in plan.dropped:
-        receipts.take_out(state, "dropped", receipt)
-    with foreseen("prune"):
+        receipts.retract(state, "dropped", receipt)
+    with translate_os_errors("prune"):
         prune(state.mirror, plan.mirror, progress)
         prune(state.replay, plan.replay, progress)
 

@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airgap.bundle.contents import Contents
-from airgap.bundle.tar_reader import JoinedTar
+from airgap.bundle.tar_reader import TarReader
 from airgap.isolated.commands.apply import Outcome
 from airgap.isolated.context import Context, OpenBundle
-from airgap.isolated.host.files import foreseen
+from airgap.isolated.host.files import translate_os_errors
 from airgap.isolated.steps.seed import bring
 from airgap.store.check import damaged_blobs
 from airgap.store.seed import missing_blobs, seed_replay
 from airgap.store.store import Store
 
 
-def repair(work: Context, bundle: OpenBundle, standing: Sequence[Contents]) -> Outcome:
+def repair(context: Context, bundle: OpenBundle, standing: Sequence[Contents]) -> Outcome:
     """Hashes every blob in storage, and writes those again that the bundle has.
 
     A damaged one stays until a good one takes its place: its bundle may be another one.
 
     Args:
-        work: The context.
+        context: The context.
         bundle: What is on the medium.
         standing: The bundles that make up this host. Of one of them all is brought that is
             missing, also what only a rollback would need.
@@ -31,31 +31,31 @@ def repair(work: Context, bundle: OpenBundle, standing: Sequence[Contents]) -> O
         HostError: The medium cannot be read, or the storage not written.
         SpaceError: The disk is full; what was brought stays.
     """
-    mirror, replay = work.state.mirror, work.state.replay
+    mirror, replay = context.state.mirror, context.state.replay
     stores = [(mirror, bundle.archive), (replay, bundle.replay)]
     brought = left = 0
-    with foreseen("repair"):
+    with translate_os_errors("repair"):
         for store, tar in stores:
-            again, others = _damaged(work, store, tar)
+            again, others = _damaged(context, store, tar)
             for digest in again:
                 blob = tar.blobs[digest]
                 store.write_blob(digest, tar.chunks(blob.offset, blob.size), tar.damaged(blob))
-                work.progress.message(f"damaged, and brought again: {digest}")
+                context.progress.message(f"damaged, and brought again: {digest}")
             for digest in others:
-                work.progress.message(f"damaged, and {_who_has(digest, standing)}: {digest}")
+                context.progress.message(f"damaged, and {_who_has(digest, standing)}: {digest}")
             brought, left = brought + len(again), left + len(others)
         if bundle.signed.contents in standing:
             before = sum(len(missing_blobs(store, tar)) for store, tar in stores)
-            bring(work, bundle)
-            seed_replay(replay, bundle.replay, work.progress)
+            bring(context, bundle)
+            seed_replay(replay, bundle.replay, context.progress)
             brought += before - sum(len(missing_blobs(store, tar)) for store, tar in stores)
     rest = f", {left} damaged ones are not in this bundle" if left else ""
     return Outcome("repair", brought > 0, f"{brought} blobs brought again{rest}")
 
 
-def _damaged(work: Context, store: Store, tar: JoinedTar) -> tuple[list[str], list[str]]:
+def _damaged(context: Context, store: Store, tar: TarReader) -> tuple[list[str], list[str]]:
     """Digests of damaged blobs: those that a tar has, and the others."""
-    digests = [f"sha256:{path.parent.name}" for path in damaged_blobs(store, work.progress)]
+    digests = [f"sha256:{path.parent.name}" for path in damaged_blobs(store, context.progress)]
     here = [digest for digest in digests if digest in tar.blobs]
     return here, [digest for digest in digests if digest not in tar.blobs]
 

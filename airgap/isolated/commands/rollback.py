@@ -11,7 +11,7 @@ from airgap.isolated.commands.apply import Outcome, apply_steps
 from airgap.isolated.context import Context
 from airgap.isolated.state import receipts
 from airgap.isolated.steps import STEPS
-from airgap.store.bundle_set import Wanted
+from airgap.store.bundle_set import BundleSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class RolledBack:
     outcomes: Sequence[Outcome]
 
 
-def rollback(work: Context, show: Callable[[Outcome], None]) -> RolledBack:
+def rollback(context: Context, show: Callable[[Outcome], None]) -> RolledBack:
     """Undoes the last bundle: tags, images in Docker, emulator, builder. The tool stays.
 
     That is one whose install did not end, if there is such a one.
@@ -37,30 +37,30 @@ def rollback(work: Context, show: Callable[[Outcome], None]) -> RolledBack:
     What only that bundle brought stays in the mirror's storage until `airgap prune`.
 
     Args:
-        work: From `load_context`.
+        context: From `load_context`.
         show: Is given each step's outcome as soon as it is known.
 
     Raises:
         HostError: There is no bundle before it, or a step failed; the same command goes on.
         TrustError: The receipts are broken.
     """
-    with work.state.lock("airgap rollback"):
-        record = receipts.read_receipts(work.state)
-        standing = receipts.standing_receipts(record, unfinished=True)
+    with context.state.lock("airgap rollback"):
+        record = receipts.read_receipts(context.state)
+        standing = receipts.active_receipts(record, unfinished=True)
         if not standing:
-            raise HostError(f"nothing is installed here ({work.state.root})")
+            raise HostError(f"nothing is installed here ({context.state.root})")
         last = standing[-1]
         undone = [*record, replace(last, action="rolled back")]
-        before = receipts.standing_receipts(undone)
+        before = receipts.active_receipts(undone)
         if not before:
             raise HostError(
                 f"{last.bundle} is the only bundle of this host",
                 meaning="There is none before it to go back to.",
                 remedy="airgap uninstall takes back what it did",
             )
-        work = replace(work, wanted=Wanted.of(receipts.installed(work.state, undone)))
-        preconditions.check_host(work, STEPS)
-        outcomes = apply_steps(work, STEPS, show)
+        context = replace(context, desired=BundleSet.of(receipts.installed(context.state, undone)))
+        preconditions.check_host(context, STEPS)
+        outcomes = apply_steps(context, STEPS, show)
         # Last: stopped before it, the same command goes on and undoes no further bundle.
-        receipts.take_out(work.state, "rolled back", last)
+        receipts.retract(context.state, "rolled back", last)
     return RolledBack(last.bundle, before[-1].bundle, outcomes)

@@ -14,10 +14,10 @@ from airgap.builder.buildx import Builder
 from airgap.builder.policy import source_policy
 from airgap.errors import HostError
 from airgap.offline.build import choose
-from airgap.offline.inputs import Stock
+from airgap.offline.inputs import BuildInputs
 from airgap.replay.recording_store import load_recording
 from airgap.replay.replay import Replay
-from airgap.replay.request import Asked
+from airgap.replay.request import RequestKey
 from airgap.replay.server import Server
 
 _SECONDS = 0.2
@@ -29,12 +29,12 @@ def policy_path() -> Path:
 
 
 def serve(
-    stock: Stock,
+    stock: BuildInputs,
     builder: Builder,
     recording: str,
     args: Mapping[str, str],
     ready: Callable[[str], None],
-    missed: Callable[[Asked], None],
+    missed: Callable[[RequestKey], None],
 ) -> None:
     """Serves until it is interrupted.
 
@@ -66,7 +66,7 @@ def serve(
                 path.unlink()
 
 
-def _tell(replay: Replay, missed: Callable[[Asked], None]) -> None:
+def _tell(replay: Replay, missed: Callable[[RequestKey], None]) -> None:
     """Tells of each miss soon after it happened, until an interrupt, and then of the last ones."""
     told = 0
     try:

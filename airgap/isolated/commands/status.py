@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from airgap.isolated.context import CheckResult, Context, seen
+from airgap.isolated.context import CheckResult, Context, run_check
 from airgap.isolated.nodes.health import RUNNING, node_states
 from airgap.isolated.nodes.membership import joined
 from airgap.isolated.nodes.registered import nodes
@@ -13,26 +13,26 @@ from airgap.isolated.steps.base import check_step
 from airgap.store.check import damaged_blobs
 
 
-def status(work: Context, *, deep: bool = False) -> dict[str, CheckResult]:
+def status(context: Context, *, deep: bool = False) -> dict[str, CheckResult]:
     """Step to what its check found.
 
     Args:
-        work: From `load_context`.
+        context: From `load_context`.
         deep: Hash every blob in storage too.
     """
-    findings = {step.name: check_step(step, work) for step in STEPS}
-    if nodes(work.state) or joined(work.state):
-        findings["nodes"] = seen("nodes", lambda: _nodes(work))
+    findings = {step.name: check_step(step, context) for step in STEPS}
+    if nodes(context.state) or joined(context.state):
+        findings["nodes"] = run_check("nodes", lambda: _nodes(context))
     if deep:
-        findings["storage"] = seen("storage", lambda: _storage(work))
+        findings["storage"] = run_check("storage", lambda: _storage(context))
     return findings
 
 
-def _nodes(work: Context) -> CheckResult:
+def _nodes(context: Context) -> CheckResult:
     """The nodes of this host's builder, or this host as one; what ends is renewed by hand."""
     problems, said = [], []
     now = datetime.now(UTC)
-    for one in node_states(work.state, work.user):
+    for one in node_states(context.state, context.user):
         if one.until is not None and one.until <= now:
             problems.append(f"the certificate of {one.node.name} ended on {one.until:%F}")
         elif one.state != RUNNING:
@@ -40,7 +40,7 @@ def _nodes(work: Context) -> CheckResult:
         else:
             until = f", certificate until {one.until:%F}" if one.until else ""
             said.append(f"{one.node.name} builds for {', '.join(one.node.platforms)}{until}")
-    own = joined(work.state)
+    own = joined(context.state)
     if own and own.until and own.until <= now:
         problems.append(f"this node's certificate ended on {own.until:%F}")
     elif own:
@@ -49,9 +49,9 @@ def _nodes(work: Context) -> CheckResult:
     return CheckResult(not problems, "; ".join(problems or said))
 
 
-def _storage(work: Context) -> CheckResult:
-    stores = (work.state.mirror, work.state.replay)
-    damaged = [path for store in stores for path in damaged_blobs(store, work.progress)]
+def _storage(context: Context) -> CheckResult:
+    stores = (context.state.mirror, context.state.replay)
+    damaged = [path for store in stores for path in damaged_blobs(store, context.progress)]
     if damaged:
         return CheckResult(
             False, f"{len(damaged)} blobs are damaged: sha256:{damaged[0].parent.name}"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from airgap.isolated.context import Context
-from airgap.isolated.host.files import foreseen
+from airgap.isolated.host.files import translate_os_errors
 from airgap.isolated.state import receipts
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.registry_tags import forget_tags
@@ -18,12 +18,12 @@ _LOG = logging.getLogger(__name__)
 
 
 def uninstall(
-    work: Context, *, purge: bool, purge_pushed: bool, show: Callable[[str], None]
+    context: Context, *, purge: bool, purge_pushed: bool, show: Callable[[str], None]
 ) -> None:
     """Takes back what install did. Receipts stay, so that an older bundle is still recognised.
 
     Args:
-        work: From `load_context`.
+        context: From `load_context`.
         purge: Forget receipts and settings too.
         purge_pushed: Delete what people pushed.
         show: Is told each step that was undone.
@@ -31,17 +31,17 @@ def uninstall(
     Raises:
         HostError: A step cannot be undone; the same command goes on.
     """
-    state = work.state
+    state = context.state
     state.check_writable()
     with state.lock("airgap uninstall"):
-        work.engine.check()
+        context.engine.check()
         for step in reversed(STEPS):
-            with foreseen(step.name):
-                step.undo(work)
-            work.changes.forget(step.name)
+            with translate_os_errors(step.name):
+                step.undo(context)
+            context.changes.forget(step.name)
             _LOG.info("step %s is undone", step.name)
             show(step.name)
-        with foreseen("state"):
+        with translate_os_errors("state"):
             _remove_state(state, purge=purge, purge_pushed=purge_pushed)
 
 

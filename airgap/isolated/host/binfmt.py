@@ -89,7 +89,7 @@ def mount_table() -> None:
         )
 
 
-def problem_with(platform: Platform, scratch: Path) -> str:
+def check_emulator(platform: Platform, scratch: Path) -> str:
     """What goes wrong when a program of this platform runs; empty if nothing does.
 
     It runs in a folder of its own as its root, as in a container that has no emulator inside.
@@ -166,7 +166,7 @@ def register(platform: Platform, qemu: Path, scratch: Path) -> str:
     Args:
         platform: One that is known.
         qemu: The emulator: a static program, which the kernel holds open.
-        scratch: As for `problem_with`.
+        scratch: As for `check_emulator`.
 
     Raises:
         HostError: Programs do not run with any.
@@ -181,7 +181,7 @@ def register(platform: Platform, qemu: Path, scratch: Path) -> str:
             raise HostError(
                 f"the kernel refuses the emulator for {platform}: {error.strerror}"
             ) from error
-        problem = problem_with(platform, scratch)
+        problem = check_emulator(platform, scratch)
         if not problem:
             return line
     _remove(_entry(platform))

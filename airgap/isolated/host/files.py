@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from airgap import disk
-from airgap.disk import write_whole
+from airgap.disk import write_atomic
 from airgap.errors import HostError, SpaceError, is_full
 
 
@@ -28,7 +28,7 @@ def read_regular(path: Path, limit: int) -> bytes:
 
 
 def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Writes a file of this host, and the folders to it, as `write_whole` does.
+    """Writes a file of this host, and the folders to it, as `write_atomic` does.
 
     Raises:
         HostError: It cannot be written.
@@ -36,7 +36,7 @@ def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
     """
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        write_whole(path, data, mode)
+        write_atomic(path, data, mode)
     except OSError as error:
         raise not_writable(path, error) from error
 
@@ -55,7 +55,7 @@ def not_writable(path: Path, error: OSError) -> HostError | SpaceError:
 
 
 @contextmanager
-def foreseen(what: str) -> Iterator[None]:
+def translate_os_errors(what: str) -> Iterator[None]:
     """Whatever the operating system refuses on the way, as an error for people.
 
     Raises:

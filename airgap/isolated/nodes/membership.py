@@ -11,7 +11,7 @@ from pathlib import Path
 
 from airgap.builder.config import Listener
 from airgap.builder.registry_server import RegistryServer
-from airgap.bundle.contents import canonical
+from airgap.canonical import canonical
 from airgap.errors import AirgapError, HostError
 from airgap.isolated.host.addresses import local_ip
 from airgap.isolated.host.files import write_file
@@ -19,7 +19,7 @@ from airgap.isolated.nodes.node_file import NodeFile, split_address
 from airgap.isolated.state.layout import State
 from airgap.limits import LIMITS
 from airgap.oci.registries import bracketed
-from airgap.trust.certificates import ends, is_authority_of
+from airgap.trust.certificates import is_authority_of, not_after
 
 _ABOUT = "node.json"
 _AUTHORITY, _CLIENTS = "registry.crt", "clients.crt"
@@ -62,7 +62,7 @@ class Joined:
     @property
     def until(self) -> datetime | None:
         """When its certificate ends; None if it has none."""
-        return ends((self.folder / _CERTIFICATE).read_bytes()) if self.address else None
+        return not_after((self.folder / _CERTIFICATE).read_bytes()) if self.address else None
 
 
 def joined(state: State) -> Joined | None:

@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from airgap.bundle.contents import canonical
+from airgap.canonical import canonical
 from airgap.disk import read_regular
 from airgap.errors import IntegrityError, UsageError
 from airgap.isolated.host.files import write_file
 from airgap.limits import LIMITS
 from airgap.oci.registries import is_server
 from airgap.trust.certificates import (
-    Certified,
-    belong_together,
-    ends,
+    CertificateAndKey,
     is_authority_of,
     is_for,
     is_issued_by,
+    key_matches,
+    not_after,
 )
 
 _FORMAT = 1
@@ -48,7 +48,7 @@ class Port:
 
     address: str
     clients: bytes
-    server: Certified
+    server: CertificateAndKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +195,12 @@ def _port(document: dict[str, str], now: datetime) -> Port | None:
     if "listen" not in document:
         return None
     address, clients = document["listen"], document["clients"].encode()
-    server = Certified(document["certificate"].encode(), document["key"].encode())
+    server = CertificateAndKey(document["certificate"].encode(), document["key"].encode())
     host, _ = split_address(address)
-    if not belong_together(server) or not is_issued_by(server.certificate, clients):
+    if not key_matches(server) or not is_issued_by(server.certificate, clients):
         raise UsageError("its certificate, key and authority do not belong together")
     if not is_for(server.certificate, host):
         raise UsageError(f"its certificate is not for {host}")
-    if ends(server.certificate) <= now:
-        raise UsageError(f"it was over on {ends(server.certificate):%Y-%m-%d}")
+    if not_after(server.certificate) <= now:
+        raise UsageError(f"it was over on {not_after(server.certificate):%Y-%m-%d}")
     return Port(address, clients, server)

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from airgap.bundle.contents import canonical
+from airgap.canonical import canonical
 from airgap.errors import HostError, IntegrityError, NotFoundError, UsageError
 from airgap.isolated.host.files import not_writable, write_file
 from airgap.isolated.host.system import docker_group
@@ -25,7 +25,7 @@ from airgap.isolated.nodes.node_file import NODE_NAME, NodeFile, Port, split_add
 from airgap.isolated.state.layout import State
 from airgap.limits import LIMITS
 from airgap.oci.platform import native_platform, parse_platform
-from airgap.trust.certificates import Purpose, ends, issue, new_authority
+from airgap.trust.certificates import Purpose, issue, new_authority, not_after
 
 _ABOUT = "node.json"
 _SSH = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9\[][A-Za-z0-9.:\]-]*")
@@ -75,7 +75,7 @@ class Node:
         if self.is_ssh:
             return None
         try:
-            return ends((self.folder / "client.crt").read_bytes())
+            return not_after((self.folder / "client.crt").read_bytes())
         except (OSError, IntegrityError) as error:
             raise HostError(
                 f"the certificate of the node {self.name} cannot be read",
@@ -176,7 +176,7 @@ def remove(one: Node) -> None:
     shutil.rmtree(one.folder, ignore_errors=True)
 
 
-def certify(one: Node, days: int) -> Port | None:
+def issue_server_certificate(one: Node, days: int) -> Port | None:
     """Makes new certificates for a node; those for this host are kept here.
 
     Args:

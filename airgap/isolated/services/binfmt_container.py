@@ -16,17 +16,17 @@ NAME = "airgap-emulator"
 _PROGRAM = "keeper"
 
 
-def spec(work: Context, folder: Path, rules: Path) -> ContainerSpec:
+def spec(context: Context, folder: Path, rules: Path) -> ContainerSpec:
     """The container: a static program of ours, in the registry's image for want of a smaller one.
 
     Args:
-        work: The context.
+        context: The context.
         folder: Holds the emulators; seen under the same path, as the rules name it.
         rules: The file with the registrations, inside `folder`.
     """
     return ContainerSpec(
         name=NAME,
-        image=image_id(work, "registry"),
+        image=image_id(context, "registry"),
         entrypoint=[str(folder / _PROGRAM), str(rules)],
         binds={str(folder): f"{folder}:ro"},
         privileged=True,
@@ -34,9 +34,9 @@ def spec(work: Context, folder: Path, rules: Path) -> ContainerSpec:
     )
 
 
-def run(work: Context, folder: Path, rules: Path) -> None:
+def run(context: Context, folder: Path, rules: Path) -> None:
     """Puts the program beside the emulators and starts the container."""
     name = f"keeper-{native_platform().architecture}"
     program = resources.files("airgap.isolated").joinpath("programs", name).read_bytes()
     write_file(folder / _PROGRAM, program, 0o755)
-    work.engine.run(spec(work, folder, rules))
+    context.engine.run(spec(context, folder, rules))

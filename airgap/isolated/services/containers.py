@@ -36,46 +36,46 @@ _AUTHORITIES = "/etc/airgap/ca"
 BUILDERS = (BUILDER, REPLAYER)
 
 
-def mirror_spec(work: Context) -> ContainerSpec:
+def mirror_spec(context: Context) -> ContainerSpec:
     """The mirror: read-only in every way, for this host and for containers on its bridge."""
-    return _registry_spec(work, MIRROR, mirror_addresses(work), work.settings.mirror_port)
+    return _registry_spec(context, MIRROR, mirror_addresses(context), context.settings.mirror_port)
 
 
-def mirror_addresses(work: Context) -> list[str]:
+def mirror_addresses(context: Context) -> list[str]:
     """Where the mirror listens: on loopback, and on the bridge if there is one."""
-    gateway = work.engine.bridge_gateway()
+    gateway = context.engine.bridge_gateway()
     return ["127.0.0.1", gateway] if gateway else ["127.0.0.1"]
 
 
-def mirror_servers(work: Context) -> list[RegistryServer]:
+def mirror_servers(context: Context) -> list[RegistryServer]:
     """The mirror, at every address at which this host's engines reach it, the first asked first."""
-    somebodys = RegistryMirror.of(work.settings)
+    somebodys = RegistryMirror.of(context.settings)
     if somebodys is not None:
         return [somebodys.as_engines_reach_it()]
-    port = work.settings.mirror_port
-    return [RegistryServer(f"{address}:{port}", http=True) for address in mirror_addresses(work)]
+    port = context.settings.mirror_port
+    return [RegistryServer(f"{address}:{port}", http=True) for address in mirror_addresses(context)]
 
 
-def registry_servers(work: Context) -> list[RegistryServer]:
+def registry_servers(context: Context) -> list[RegistryServer]:
     """The registries that people push to, and those that are trusted by our own means."""
-    return [RegistryServer(work.settings.registry, http=True), *trusted_servers(work)]
+    return [RegistryServer(context.settings.registry, http=True), *trusted_servers(context)]
 
 
-def trusted_servers(work: Context) -> list[RegistryServer]:
+def trusted_servers(context: Context) -> list[RegistryServer]:
     """All that have TLS by an authority of an airgap, which this host's programs are told of."""
-    node = joined(work.state)
-    return [*listening(work).values(), *(node.registries if node else ())]
+    node = joined(context.state)
+    return [*listening(context).values(), *(node.registries if node else ())]
 
 
-def listening(work: Context) -> dict[str, RegistryServer]:
+def listening(context: Context) -> dict[str, RegistryServer]:
     """Mirror and registry as other machines reach them, if they do and are here, by container."""
-    settings = work.settings
+    settings = context.settings
     if not settings.listen:
         return {}
     ports = {MIRROR_TLS: settings.mirror_port, REGISTRY_TLS: settings.registry_port}
     if settings.registry_mirror:
         del ports[MIRROR_TLS]
-    host, ca = bracketed(settings.listen), str(work.state.authority / "ca.crt")
+    host, ca = bracketed(settings.listen), str(context.state.authority / "ca.crt")
     return {name: RegistryServer(f"{host}:{port}", ca=ca) for name, port in ports.items()}
 
 
@@ -84,39 +84,39 @@ def owners(engine: Engine) -> set[str]:
     return {engine.owner_of(name) for name in (MIRROR, REGISTRY, *BUILDERS)} - {""}
 
 
-def registry_spec(work: Context) -> ContainerSpec:
+def registry_spec(context: Context) -> ContainerSpec:
     """The registry for what people push, for this host alone."""
-    return _registry_spec(work, REGISTRY, ["127.0.0.1"], work.settings.registry_port)
+    return _registry_spec(context, REGISTRY, ["127.0.0.1"], context.settings.registry_port)
 
 
-def listening_spec(work: Context, name: str) -> ContainerSpec:
+def listening_spec(context: Context, name: str) -> ContainerSpec:
     """One of those that `listening` names.
 
     It reads its certificate when it starts: a new one means a new container.
     """
     is_mirror = name == MIRROR_TLS
-    port = work.settings.mirror_port if is_mirror else work.settings.registry_port
-    spec = _registry_spec(work, name, [local_ip(work.settings.listen)], port)
-    certificate = str(work.state.secrets / "tls.crt")
+    port = context.settings.mirror_port if is_mirror else context.settings.registry_port
+    spec = _registry_spec(context, name, [local_ip(context.settings.listen)], port)
+    certificate = str(context.state.secrets / "tls.crt")
     return replace(spec, config_digest=_with_files(spec.config_digest, [certificate]))
 
 
-def builder_spec(work: Context, name: str) -> ContainerSpec:
+def builder_spec(context: Context, name: str) -> ContainerSpec:
     """One of `BUILDERS`. Its own requests reach loopback and the site's registries, no others.
 
     That for recordings gives all RUN steps BuildKit's proxy network. For a single build, buildx
     can ask for it with a policy: that costs each request milliseconds, and BusyBox's wget fails.
     """
-    config, digest = _config(work, name)
+    config, digest = _config(context, name)
     own = ["127.0.0.1", "localhost", "::1"]
-    servers = [*_builders_mirror(work), *registry_servers(work)]
-    reached = [*own, *work.settings.site_registries, *(server.address for server in servers)]
+    servers = [*_builders_mirror(context), *registry_servers(context)]
+    reached = [*own, *context.settings.site_registries, *(server.address for server in servers)]
     authorities = {server.ca: f"{_inside(server)}:ro,z" for server in servers if server.ca}
-    node = joined(work.state) if name == BUILDER else None
+    node = joined(context.state) if name == BUILDER else None
     read = authorities | (node.binds if node else {})
     # A key changes only with its certificate, and not everybody may read it.
     public = [file for file in read if not file.endswith(".key")]
-    spec = buildkit_container(name, image_id(work, "builder"), config, reached)
+    spec = buildkit_container(name, image_id(context, "builder"), config, reached)
     return replace(
         spec,
         binds={name: "/var/lib/buildkit:rw", **read, **spec.binds},
@@ -125,50 +125,50 @@ def builder_spec(work: Context, name: str) -> ContainerSpec:
     )
 
 
-def check_container(work: Context, spec: ContainerSpec) -> CheckResult:
+def check_container(context: Context, spec: ContainerSpec) -> CheckResult:
     """Whether a container runs as it should, with its configuration as it should be."""
-    path, _ = _config(work, spec.name)
+    path, _ = _config(context, spec.name)
     try:
-        same = path.read_text() == config_text(work, spec.name)
+        same = path.read_text() == config_text(context, spec.name)
     except OSError:
         same = False
     if not same:
         return CheckResult(False, f"{path} is not as it should be")
-    problem = work.engine.container_problem(spec)
+    problem = context.engine.container_problem(spec)
     return CheckResult(not problem, problem or "running")
 
 
-def run_container(work: Context, spec: ContainerSpec) -> None:
+def run_container(context: Context, spec: ContainerSpec) -> None:
     """Writes a container's configuration and runs it, in place of an older one of ours.
 
     Builds that run may end first, and the image that only the older one used goes.
     """
-    if work.engine.is_running(spec.name):
-        let_builds_end(work, BUILDERS, spec.name)
-    path, _ = _config(work, spec.name)
-    write_file(path, config_text(work, spec.name).encode())
-    work.progress.message(f"starting {spec.name}")
-    work.engine.run(spec)
-    docker_images.drop_unneeded(work)
+    if context.engine.is_running(spec.name):
+        let_builds_end(context, BUILDERS, spec.name)
+    path, _ = _config(context, spec.name)
+    write_file(path, config_text(context, spec.name).encode())
+    context.progress.message(f"starting {spec.name}")
+    context.engine.run(spec)
+    docker_images.drop_unneeded(context)
 
 
-def config_text(work: Context, container: str) -> str:
+def config_text(context: Context, container: str) -> str:
     """The configuration file of one of our containers."""
     if container in BUILDERS:
-        node = joined(work.state) if container == BUILDER else None
+        node = joined(context.state) if container == BUILDER else None
         return buildkitd_toml(
-            work.wanted.hosts,
-            [replace(server, ca=_inside(server)) for server in _builders_mirror(work)],
-            [replace(server, ca=_inside(server)) for server in registry_servers(work)],
+            context.desired.hosts,
+            [replace(server, ca=_inside(server)) for server in _builders_mirror(context)],
+            [replace(server, ca=_inside(server)) for server in registry_servers(context)],
             proxied=container == REPLAYER,
             listener=node.listener if node else None,
         )
     return registry_yml(read_only=_is_mirror(container), secured=_is_secured(container))
 
 
-def _builders_mirror(work: Context) -> list[RegistryServer]:
+def _builders_mirror(context: Context) -> list[RegistryServer]:
     """The mirror as our builders reach it: on the host's network one address is enough."""
-    return mirror_servers(work)[:1]
+    return mirror_servers(context)[:1]
 
 
 def _inside(server: RegistryServer) -> str:
@@ -191,35 +191,35 @@ def _is_secured(container: str) -> bool:
     return container in (MIRROR_TLS, REGISTRY_TLS)
 
 
-def _registry_spec(work: Context, name: str, addresses: list[str], port: int) -> ContainerSpec:
-    config, digest = _config(work, name)
+def _registry_spec(context: Context, name: str, addresses: list[str], port: int) -> ContainerSpec:
+    config, digest = _config(context, name)
     spec = registry_container(
         name,
-        image_id(work, "registry"),
-        work.state.mirror.root if _is_mirror(name) else work.state.pushed,
+        image_id(context, "registry"),
+        context.state.mirror.root if _is_mirror(name) else context.state.pushed,
         config,
         read_only=_is_mirror(name),
-        secrets=work.state.secrets if _is_secured(name) else None,
+        secrets=context.state.secrets if _is_secured(name) else None,
     )
     ports = {5000: [(address, port) for address in addresses]}
     return replace(spec, ports=ports, config_digest=digest)
 
 
-def _config(work: Context, container: str) -> tuple[Path, str]:
+def _config(context: Context, container: str) -> tuple[Path, str]:
     """The configuration file of a container, and the digest of what it should hold."""
     suffix = "toml" if container in BUILDERS else "yml"
-    digest = hashlib.sha256(config_text(work, container).encode()).hexdigest()
-    return work.state.config / f"{container}.{suffix}", digest
+    digest = hashlib.sha256(config_text(context, container).encode()).hexdigest()
+    return context.state.config / f"{container}.{suffix}", digest
 
 
-def image_id(work: Context, role: str) -> str:
+def image_id(context: Context, role: str) -> str:
     """Docker's id of the image for a role.
 
     Raises:
         HostError: No bundle brought one, or it is not loaded.
     """
-    image = work.wanted.role(role)
-    found = work.engine_id(image, native_platform())
+    image = context.desired.role(role)
+    found = context.engine_id(image, native_platform())
     if not found:
         raise HostError(
             f"Docker has not the image {image.reference.familiar}",

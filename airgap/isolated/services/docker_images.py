@@ -21,13 +21,13 @@ _KEPT = "kept="
 _UNNAMED = "unnamed="
 
 
-def names(work: Context) -> list[str]:
+def names(context: Context) -> list[str]:
     """The names that we gave to images in Docker."""
-    noted = work.changes.of(_STEP)
+    noted = context.changes.of(_STEP)
     return [what for what in noted if not is_digest(what) and "=" not in what]
 
 
-def note(work: Context, image: ImageEntry) -> None:
+def record_loaded(context: Context, image: ImageEntry) -> None:
     """To be called before an image is loaded: its name may be somebody's until then.
 
     Without its name it is known by its id; which one of those that it may have, Docker decides.
@@ -35,81 +35,81 @@ def note(work: Context, image: ImageEntry) -> None:
     Users who may not write to the state note nothing: what they load is theirs.
     """
     name = image.reference.familiar
-    if not work.state.writable:
+    if not context.state.writable:
         return
-    for id in sorted(work.engine_ids(image, None)):
-        work.changes.add(_STEP, id if image.reference.own_tag else f"{_UNNAMED}{name} {id}")
-    if name in names(work):
+    for id in sorted(context.engine_ids(image, None)):
+        context.changes.add(_STEP, id if image.reference.own_tag else f"{_UNNAMED}{name} {id}")
+    if name in names(context):
         return
     tagged = _tagged(image.reference)
-    if image.reference.own_tag and work.engine.image_id(tagged):
-        work.changes.add(_STEP, f"{_KEPT}{name}")
-        work.engine.tag_image(tagged, _kept_name(image.reference))
-    work.changes.add(_STEP, name)
+    if image.reference.own_tag and context.engine.image_id(tagged):
+        context.changes.add(_STEP, f"{_KEPT}{name}")
+        context.engine.tag_image(tagged, _kept_name(image.reference))
+    context.changes.add(_STEP, name)
 
 
-def unload(work: Context, name: str) -> None:
+def unload(context: Context, name: str) -> None:
     """Takes a name that we gave away, and gives it back to what had it before.
 
     An image that a container uses keeps it, and what is noted with it. What somebody else has
     given that name to since is theirs.
     """
-    ours = set(filter(is_digest, work.changes.of(_STEP)))
+    ours = set(filter(is_digest, context.changes.of(_STEP)))
     reference = parse_reference(name)
     if not reference.own_tag:
-        work.engine.remove_image(replace(reference, tag="").familiar)
-        _drop_unnamed(work, name)
-    elif work.engine.image_id(name) in ours:
-        work.engine.remove_image(name)
-    _drop_nameless(work)
-    now = work.engine.image_id(name)
+        context.engine.remove_image(replace(reference, tag="").familiar)
+        _drop_unnamed(context, name)
+    elif context.engine.image_id(name) in ours:
+        context.engine.remove_image(name)
+    _drop_nameless(context)
+    now = context.engine.image_id(name)
     if now in ours:
         return
     kept = _kept_name(reference)
-    if not now and f"{_KEPT}{name}" in work.changes.of(_STEP) and work.engine.image_id(kept):
-        work.engine.tag_image(kept, _tagged(reference))
-        work.engine.remove_image(kept)
-    work.changes.drop(_STEP, f"{_KEPT}{name}")
-    work.changes.drop(_STEP, name)
+    if not now and f"{_KEPT}{name}" in context.changes.of(_STEP) and context.engine.image_id(kept):
+        context.engine.tag_image(kept, _tagged(reference))
+        context.engine.remove_image(kept)
+    context.changes.drop(_STEP, f"{_KEPT}{name}")
+    context.changes.drop(_STEP, name)
 
 
-def drop_unneeded(work: Context) -> None:
+def drop_unneeded(context: Context) -> None:
     """Removes from Docker what we loaded and no bundle needs any more, unless a container uses it.
 
     Users who may not write to the state change nothing: it could not be noted.
     """
-    if not work.state.writable:
+    if not context.state.writable:
         return
-    for name in names(work):
-        if not work.wanted.has(name):
-            unload(work, name)
-    _drop_nameless(work)
+    for name in names(context):
+        if not context.desired.has(name):
+            unload(context, name)
+    _drop_nameless(context)
 
 
-def unload_all(work: Context) -> None:
+def unload_all(context: Context) -> None:
     """Removes all that we loaded."""
-    for name in names(work):
-        unload(work, name)
-    _drop_nameless(work)
+    for name in names(context):
+        unload(context, name)
+    _drop_nameless(context)
 
 
-def _drop_nameless(work: Context) -> None:
+def _drop_nameless(context: Context) -> None:
     """Those images of ours that have lost their names; what people gave a name to is theirs."""
-    for id in filter(is_digest, work.changes.of(_STEP)):
-        if work.engine.is_nameless(id):
-            work.engine.remove_image(id)
-        if not work.engine.image_id(id):
-            work.changes.drop(_STEP, id)
+    for id in filter(is_digest, context.changes.of(_STEP)):
+        if context.engine.is_nameless(id):
+            context.engine.remove_image(id)
+        if not context.engine.image_id(id):
+            context.changes.drop(_STEP, id)
 
 
-def _drop_unnamed(work: Context, name: str) -> None:
+def _drop_unnamed(context: Context, name: str) -> None:
     """An image that was loaded by its digest alone; what people gave a name to is theirs."""
     start = f"{_UNNAMED}{name} "
-    for noted in [what for what in work.changes.of(_STEP) if what.startswith(start)]:
+    for noted in [what for what in context.changes.of(_STEP) if what.startswith(start)]:
         id = noted.removeprefix(start)
-        if work.engine.is_nameless(id):
-            work.engine.remove_image(id)
-        work.changes.drop(_STEP, noted)
+        if context.engine.is_nameless(id):
+            context.engine.remove_image(id)
+        context.changes.drop(_STEP, noted)
 
 
 def _tagged(reference: Reference) -> str:

@@ -13,33 +13,33 @@ _PATIENCE = 600.0
 _PAUSE = 1.0
 
 
-def let_builds_end(work: Context, builders: Sequence[str], what: str) -> None:
+def let_builds_end(context: Context, builders: Sequence[str], what: str) -> None:
     """Waits until no build runs on this host, in all for ten minutes of a command.
 
     Args:
-        work: The context.
+        context: The context.
         builders: The containers where builds run.
         what: What is about to be replaced, for people.
     """
-    deadline = work.deadlines.setdefault("builds", time.monotonic() + _PATIENCE)
+    deadline = context.deadlines.setdefault("builds", time.monotonic() + _PATIENCE)
     said = False
-    while count := sum(_count(work, name) for name in builders):
+    while count := sum(_count(context, name) for name in builders):
         builds = "1 build" if count == 1 else f"{count} builds"
         if time.monotonic() > deadline:
-            work.progress.message(
+            context.progress.message(
                 f"{what} is replaced now: {builds} may fail, and can be given again"
             )
             return
         if not said:
-            work.progress.message(
+            context.progress.message(
                 f"{what} is replaced once {builds} ended, after 10 minutes at most"
             )
             said = True
         time.sleep(_PAUSE)
 
 
-def _count(work: Context, name: str) -> int:
+def _count(context: Context, name: str) -> int:
     try:
-        return running_builds(work.engine, name)
+        return running_builds(context.engine, name)
     except HostError:  # it does not run, so that nothing runs there
         return 0

@@ -17,8 +17,8 @@ from airgap.errors import UpstreamError
 from airgap.oci.digest import digest_of
 from airgap.oci.errors import if_too_deep
 from airgap.oci.image_tree import documents_of, heights
-from airgap.oci.manifest import Descriptor, Index, Manifest, blobs_of, index_of_carried
-from airgap.oci.push_client import Blob, PushClient, RefusedError, Way
+from airgap.oci.manifest import Descriptor, Index, Manifest, blobs_of, filter_index
+from airgap.oci.push_client import Blob, BlobOutcome, PushClient, RefusedError
 from airgap.progress import Progress
 
 _CONNECTIONS = 4
@@ -33,7 +33,7 @@ Read = Callable[[str], Iterable[bytes | memoryview]]
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class PushTarget:
     """An image as a registry is to hold it.
 
     Attributes:
@@ -97,7 +97,7 @@ def plan(
     *,
     rewrite: bool,
     read: Read | None = None,
-) -> Target:
+) -> PushTarget:
     """What a registry is to hold of an image.
 
     Args:
@@ -114,7 +114,7 @@ def plan(
     moved: dict[str, bytes] = {}
     if rewrite and left_out:
         moved = _rewritten(part, {image.digest: body}, read or (lambda _: ()))
-    return Target(
+    return PushTarget(
         image,
         repository,
         moved.get(image.digest, body),
@@ -145,7 +145,7 @@ def _rewritten(
         if lacks or any(entry.digest in moved for entry in document.manifests):
             body = bodies.get(digest) or b"".join(bytes(chunk) for chunk in read(digest))
             kept = {entry.digest for entry in document.manifests}.difference(lacks)
-            moved[digest] = index_of_carried(body, kept, moved)
+            moved[digest] = filter_index(body, kept, moved)
     return moved
 
 
@@ -169,13 +169,13 @@ def _levels(
     return tuple(tuple(reversed(found[height])) for height in sorted(found))
 
 
-def check_tags(targets: Sequence[Target]) -> None:
+def check_tag_collisions(targets: Sequence[PushTarget]) -> None:
     """Paths can say less than names: `HOST:1/x` and `HOST_1/x` are one.
 
     Raises:
         IntegrityError: Two images would have one tag.
     """
-    first: dict[tuple[str, str], Target] = {}
+    first: dict[tuple[str, str], PushTarget] = {}
     for target in targets:
         tag = target.image.reference.own_tag
         other = first.setdefault((target.repository, tag), target)
@@ -186,7 +186,7 @@ def check_tags(targets: Sequence[Target]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedTarget:
     """How a registry serves an image.
 
     Attributes:
@@ -198,7 +198,7 @@ class Served:
     tag: str
 
 
-def served(client: PushClient, targets: Sequence[Target]) -> list[Served]:
+def head_targets(client: PushClient, targets: Sequence[PushTarget]) -> list[ServedTarget]:
     """How a registry serves images, in their order.
 
     Raises:
@@ -206,12 +206,12 @@ def served(client: PushClient, targets: Sequence[Target]) -> list[Served]:
         UpstreamError: The registry is unreachable, or refuses.
     """
 
-    def look(target: Target) -> Served:
+    def look(target: PushTarget) -> ServedTarget:
         name = target.image.reference.own_tag
-        tag = client.served(target.repository, name) if name else ""
+        tag = client.head_manifest(target.repository, name) if name else ""
         digests = {target.digest, *(one.digest for one in target.children)} - {tag}
-        whole = all(client.served(target.repository, digest) == digest for digest in digests)
-        return Served(whole, tag)
+        whole = all(client.head_manifest(target.repository, digest) == digest for digest in digests)
+        return ServedTarget(whole, tag)
 
     pool = ThreadPoolExecutor(_CONNECTIONS)
     try:
@@ -244,7 +244,7 @@ class Push:
         self._known = dict(known)
         self._seen: set[str] = set()
 
-    def run(self, targets: Sequence[Target], tagged: Sequence[tuple[Target, str]]) -> Tally:
+    def run(self, targets: Sequence[PushTarget], tagged: Sequence[tuple[PushTarget, str]]) -> Tally:
         """Pushes images; those that the registry may refuse begin with the smallest.
 
         Args:
@@ -258,7 +258,7 @@ class Push:
             CredentialsError: Credentials are missing or wrong.
             UpstreamError: The registry is unreachable, or refuses; what was finished is kept.
         """
-        check_tags(targets)
+        check_tag_collisions(targets)
         sizes = {blob.digest: blob.size for target in targets for blob in target.blobs}
         self._progress.start("pushing", sum(sizes.values()))
         sparse = sorted((one for one in targets if one.left_out), key=lambda one: one.size)
@@ -276,7 +276,7 @@ class Push:
         return tally
 
     def _check_repositories(
-        self, targets: Sequence[Target], tagged: Sequence[tuple[Target, str]]
+        self, targets: Sequence[PushTarget], tagged: Sequence[tuple[PushTarget, str]]
     ) -> None:
         """Has the registry make the repositories that it may lack, before anything is sent.
 
@@ -290,7 +290,7 @@ class Push:
         if missing:
             raise _lacks(self._client.server, missing)
 
-    def _push(self, targets: Sequence[Target]) -> Tally:
+    def _push(self, targets: Sequence[PushTarget]) -> Tally:
         """Everything but the tags."""
         places: dict[str, _Placed] = {}
         for target in targets:
@@ -317,26 +317,28 @@ class Push:
             sent = _unseen if blob.digest in self._seen else self._progress.advance
             self._seen.add(blob.digest)
             source = self._known.get(blob.digest, "")
-            way = self._client.blob(repository, blob, source if source != repository else "", sent)
+            way = self._client.push_blob(
+                repository, blob, source if source != repository else "", sent
+            )
             self._known[blob.digest] = repository
             tally += _counted(way, blob.size)
         return tally
 
-    def _push_child(self, item: tuple[tuple[str, str], tuple[Descriptor, Target]]) -> None:
+    def _push_child(self, item: tuple[tuple[str, str], tuple[Descriptor, PushTarget]]) -> None:
         (repository, digest), (child, target) = item
-        if self._client.served(repository, digest) != digest:
+        if self._client.head_manifest(repository, digest) != digest:
             new = target.rewritten.get(digest)
             body = new or b"".join(bytes(chunk) for chunk in self._chunks(digest)())
             self._put_document(target, digest, child.media_type, body)
 
-    def _push_top(self, target: Target) -> None:
-        if self._client.served(target.repository, target.digest) != target.digest:
+    def _push_top(self, target: PushTarget) -> None:
+        if self._client.head_manifest(target.repository, target.digest) != target.digest:
             self._put_document(target, target.digest, target.image.media_type, target.body)
 
-    def _tag(self, item: tuple[Target, str]) -> None:
+    def _tag(self, item: tuple[PushTarget, str]) -> None:
         target, before = item
         tag = target.image.reference.own_tag
-        now = self._client.served(target.repository, tag)
+        now = self._client.head_manifest(target.repository, tag)
         if now == target.digest:
             return
         if now != before:
@@ -346,13 +348,13 @@ class Push:
                 remedy="give the same command again",
             )
         try:
-            self._client.manifest(target.repository, tag, target.image.media_type, target.body)
+            self._client.push_manifest(target.repository, tag, target.image.media_type, target.body)
         except RefusedError as error:
             raise _refuses_tag(self._client.server, target, before, error) from error
 
-    def _put_document(self, target: Target, digest: str, media_type: str, body: bytes) -> None:
+    def _put_document(self, target: PushTarget, digest: str, media_type: str, body: bytes) -> None:
         try:
-            self._client.manifest(target.repository, digest, media_type, body)
+            self._client.push_manifest(target.repository, digest, media_type, body)
         except RefusedError as error:
             if target.left_out and error.status in _SPARSE:
                 raise _refuses_sparse(self._client.server, target, error) from error
@@ -397,17 +399,17 @@ class _Placed:
     repositories: dict[str, None] = field(default_factory=dict)
 
 
-def _counted(way: Way, size: int) -> Tally:
-    if way is Way.PUSHED:
+def _counted(way: BlobOutcome, size: int) -> Tally:
+    if way is BlobOutcome.PUSHED:
         return Tally(pushed=1, bytes=size)
-    return Tally(mounted=1) if way is Way.MOUNTED else Tally(skipped=1)
+    return Tally(mounted=1) if way is BlobOutcome.MOUNTED else Tally(skipped=1)
 
 
 def _unseen(_count: int) -> None:
     """Progress that is not shown."""
 
 
-def _refuses_sparse(server: str, target: Target, error: RefusedError) -> UpstreamError:
+def _refuses_sparse(server: str, target: PushTarget, error: RefusedError) -> UpstreamError:
     image = target.image
     left_out = ", ".join(image.omitted) or f"{target.left_out} entries"
     return UpstreamError(
@@ -422,7 +424,9 @@ def _refuses_sparse(server: str, target: Target, error: RefusedError) -> Upstrea
     )
 
 
-def _refuses_tag(server: str, target: Target, before: str, error: RefusedError) -> UpstreamError:
+def _refuses_tag(
+    server: str, target: PushTarget, before: str, error: RefusedError
+) -> UpstreamError:
     """The error for a tag that a registry does not let us set, when all else is there."""
     tag = target.image.reference.tag
     name = f"{target.repository}:{tag}"

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from airgap.builder.registry_server import RegistryServer
 from airgap.bundle.contents import ImageEntry
-from airgap.disk import read_given
+from airgap.disk import read_user_file
 from airgap.errors import IntegrityError, UsageError
 from airgap.isolated.context import Context
-from airgap.isolated.host.files import foreseen, write_file
+from airgap.isolated.host.files import translate_os_errors, write_file
 from airgap.isolated.services import docker_images
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.settings import HostSettings
@@ -29,7 +29,7 @@ from airgap.oci.push_client import PushClient
 from airgap.oci.reference import Reference
 from airgap.oci.registries import Registries, RegistryConfig, is_loopback, is_server
 from airgap.oci.registry import RegistryClient
-from airgap.oci.retry import persist
+from airgap.oci.retry import retry
 from airgap.oci.session import host_ca
 from airgap.store.layout import mirror_host, mirror_name, mirror_repositories
 from airgap.trust.certificates import all_certificates
@@ -156,7 +156,7 @@ def read_ca(path: Path) -> bytes:
     Raises:
         UsageError: It cannot be read, or holds none, or text that readers could read differently.
     """
-    data = read_given(path, LIMITS.ca_bytes)
+    data = read_user_file(path, LIMITS.ca_bytes)
     try:
         return all_certificates(data)
     except IntegrityError as error:
@@ -199,10 +199,10 @@ def given_ca(state: State, settings: HostSettings, pem: bytes) -> Iterator[HostS
         raise
 
 
-def known_mirrors(work: Context) -> list[RegistryMirror]:
+def known_mirrors(context: Context) -> list[RegistryMirror]:
     """Those that may have images of this host: the one that was named, then earlier ones."""
-    names = [work.settings.registry_mirror, *reversed(work.changes.of(STEP))]
-    kept = {name: _ca_path(work.state, name) for name in names if name}
+    names = [context.settings.registry_mirror, *reversed(context.changes.of(STEP))]
+    kept = {name: _ca_path(context.state, name) for name in names if name}
     return [
         RegistryMirror.called(name, path if path.exists() else None) for name, path in kept.items()
     ]
@@ -212,13 +212,13 @@ def _ca_path(state: State, name: str) -> Path:
     return state.config / f"{mirror_host(name.removesuffix(_FLAT).partition('/')[0])}.crt"
 
 
-def kept_here(work: Context) -> list[ImageEntry]:
+def kept_here(context: Context) -> list[ImageEntry]:
     """The images that this host holds itself: all, or those alone that Docker must have."""
-    wanted = work.wanted
-    if not work.settings.registry_mirror:
+    wanted = context.desired
+    if not context.settings.registry_mirror:
         return list(wanted.images.values())
     roles = [wanted.roles[role] for role in _DOCKERS_OWN if role in wanted.roles]
-    names = (*work.options.load, *docker_images.names(work))
+    names = (*context.options.load, *docker_images.names(context))
     in_docker = [wanted.image(name) for name in names if wanted.has(name)]
     return list(dict.fromkeys(roles + in_docker))
 
@@ -228,7 +228,7 @@ def kept_as(image: ImageEntry) -> tuple[str, str]:
     return mirror_name(image.reference), image.digest
 
 
-def check_reached(work: Context) -> None:
+def check_reached(context: Context) -> None:
     """The registry that was named answers, and to these credentials; its paths tell images apart.
 
     Raises:
@@ -236,12 +236,12 @@ def check_reached(work: Context) -> None:
         CredentialsError: They are missing or wrong.
         UpstreamError: It is unreachable, or refuses.
     """
-    mirror = RegistryMirror.of(work.settings)
-    image = next(iter(work.wanted.images.values()), None)
+    mirror = RegistryMirror.of(context.settings)
+    image = next(iter(context.desired.images.values()), None)
     if mirror is not None and image is not None:
-        _check_paths(mirror, work.wanted.images.values())
+        _check_paths(mirror, context.desired.images.values())
         with mirror.looking() as client:
-            client.served(mirror.repository(image), image.digest)
+            client.head_manifest(mirror.repository(image), image.digest)
 
 
 def _check_paths(mirror: RegistryMirror, images: Iterable[ImageEntry]) -> None:
@@ -262,7 +262,7 @@ def _check_paths(mirror: RegistryMirror, images: Iterable[ImageEntry]) -> None:
             )
 
 
-def fetch(work: Context, mirror: RegistryMirror, image: ImageEntry) -> None:
+def fetch(context: Context, mirror: RegistryMirror, image: ImageEntry) -> None:
     """Brings an image from the registry into the local store, whose tag it gets last.
 
     Raises:
@@ -271,8 +271,8 @@ def fetch(work: Context, mirror: RegistryMirror, image: ImageEntry) -> None:
         CredentialsError: Credentials are missing or wrong.
         UpstreamError: The registry is unreachable, or refuses.
     """
-    store = work.state.mirror
-    documents = store.documents(image)
+    store = context.state.mirror
+    documents = store.manifests(image)
     blobs = {
         blob.digest: blob.size
         for blob in blobs_of(documents).values()
@@ -280,26 +280,26 @@ def fetch(work: Context, mirror: RegistryMirror, image: ImageEntry) -> None:
     }
     reference = Reference(mirror.server, mirror.repository(image), digest=image.digest)
     registries = Registries({mirror.server: RegistryConfig(ca=mirror.ca)})
-    client = RegistryClient(registries, Credentials(), say=work.progress.message)
-    work.progress.start(f"fetching {image.reference.familiar}", sum(blobs.values()))
+    client = RegistryClient(registries, Credentials(), say=context.progress.message)
+    context.progress.start(f"fetching {image.reference.familiar}", sum(blobs.values()))
     try:
         for digest, size in blobs.items():
-            bring = partial(_fetch_blob, work, client, reference, digest, size)
-            persist(bring, client.attempts())
+            bring = partial(_fetch_blob, context, client, reference, digest, size)
+            retry(bring, client.attempts())
     finally:
-        work.progress.finish()
+        context.progress.finish()
         client.close()
-    with foreseen("fetch"):
+    with translate_os_errors("fetch"):
         store.link_image(image, documents)
-        store.set_tags(dict.fromkeys(work.wanted.tags_of(image), image.digest))
+        store.set_tags(dict.fromkeys(context.desired.tags_of(image), image.digest))
 
 
 def _fetch_blob(
-    work: Context, client: RegistryClient, reference: Reference, digest: str, size: int
+    context: Context, client: RegistryClient, reference: Reference, digest: str, size: int
 ) -> None:
-    with client.blob(reference, digest, size) as reader, foreseen("fetch"):
-        work.state.mirror.write_blob(digest, _pieces(reader, size))
-    work.progress.advance(size)
+    with client.blob(reference, digest, size) as reader, translate_os_errors("fetch"):
+        context.state.mirror.write_blob(digest, _pieces(reader, size))
+    context.progress.advance(size)
 
 
 def _pieces(reader: BlobReader, size: int) -> Iterator[bytes]:

@@ -12,28 +12,28 @@ from airgap.isolated.host.system import last_lines
 from airgap.isolated.host.user import User
 
 
-def check_user(work: Context) -> None:
+def check_user(context: Context) -> None:
     """The person for whom the host is set up uses the Docker that is set up.
 
     Raises:
         HostError: They do not have the docker command, may not use Docker, or use another one.
     """
-    user = work.user
+    user = context.user
     done = user.run(["docker", "info", "--format", "{{.ID}}"])
-    context = selected_context(user)
+    selected = selected_context(user)
     if done.returncode != 0:
         group = f"usermod --append --groups docker {user.name}, then log in again"
         raise HostError(
             f"{user.name} cannot use Docker: {last_lines(done.stderr)}"
-            + (f" ({context})" if context else ""),
+            + (f" ({selected})" if selected else ""),
             meaning="Nothing was changed.",
-            remedy=f"as {user.name}: docker context use default" if context else group,
+            remedy=f"as {user.name}: docker context use default" if selected else group,
         )
-    if done.stdout.strip() != work.engine.id():
+    if done.stdout.strip() != context.engine.id():
         raise HostError(
             f"{user.name} uses another Docker than the one that is set up"
-            + (f": {context}" if context else ""),
-            meaning=f"That one is {work.engine.endpoint.shown}. Nothing was changed.",
+            + (f": {selected}" if selected else ""),
+            meaning=f"That one is {context.engine.endpoint.shown}. Nothing was changed.",
             remedy=f"as {user.name}: docker context use default, and unset DOCKER_HOST",
         )
 

@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
-from airgap.bundle.contents import canonical
+from airgap.canonical import canonical
 from airgap.errors import HostError
 from airgap.isolated.host.files import not_writable, write_file
 from airgap.isolated.state.layout import State

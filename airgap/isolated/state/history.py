@@ -9,7 +9,7 @@ from airgap.bundle.contents import Contents, ImageEntry, RecordingEntry
 from airgap.isolated.state import receipts
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.receipts import Receipt
-from airgap.store.bundle_set import Wanted
+from airgap.store.bundle_set import BundleSet
 
 _BASE = "base"
 
@@ -28,7 +28,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ActiveBundle:
     """A bundle that makes up this host, and what of it counts.
 
     Attributes:
@@ -44,28 +44,28 @@ class Standing:
     recordings: Mapping[str, Origin]
 
 
-def standing(state: State) -> list[Standing]:
+def active(state: State) -> list[ActiveBundle]:
     """The bundles that make up this host, in the order of their install.
 
     Raises:
         TrustError: The receipts are broken.
     """
     record = receipts.read_receipts(state)
-    return weigh(receipts.standing_receipts(record), receipts.installed(state, record))
+    return active_bundles(receipts.active_receipts(record), receipts.installed(state, record))
 
 
-def weigh(record: Sequence[Receipt], bundles: Sequence[Contents]) -> list[Standing]:
+def active_bundles(record: Sequence[Receipt], bundles: Sequence[Contents]) -> list[ActiveBundle]:
     """What of each bundle counts: an image that a later one brings unchanged is the earlier one's.
 
     Args:
         record: The receipt of each bundle, in the order of their install.
         bundles: Their contents.
     """
-    wanted = Wanted.of(bundles)
+    wanted = BundleSet.of(bundles)
     images = _origins(record, [one.images for one in bundles])
     recordings = _origins(record, [one.recordings for one in bundles])
     return [
-        Standing(
+        ActiveBundle(
             receipt,
             sorted(
                 role

@@ -26,7 +26,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from airgap.bundle.contents import canonical
+from airgap.canonical import canonical
 from airgap.disk import read_regular
 from airgap.errors import HostError
 from airgap.isolated.host.files import not_writable, write_file

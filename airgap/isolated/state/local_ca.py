@@ -14,14 +14,14 @@ from airgap.isolated.host.files import write_file
 from airgap.isolated.state.layout import State
 from airgap.limits import LIMITS
 from airgap.trust.certificates import (
-    Certified,
+    CertificateAndKey,
     Purpose,
-    ends,
     is_authority_of,
     is_for,
     is_issued_by,
     issue,
     new_authority,
+    not_after,
 )
 
 AUTHORITY_DAYS = 3650
@@ -29,7 +29,7 @@ SERVER_DAYS = 90
 _RENEWED_BEFORE = timedelta(days=30)
 
 
-def certify(state: State, address: str) -> None:
+def issue_server_certificate(state: State, address: str) -> None:
     """Writes a new certificate for what listens at an address, and an authority if it needs one.
 
     Raises:
@@ -46,7 +46,7 @@ def certify(state: State, address: str) -> None:
         # The certificate last: it says that both are there.
         write_file(key, new.key, 0o600)
         write_file(authority, new.certificate)
-    known = Certified(_read(authority), _read(key))
+    known = CertificateAndKey(_read(authority), _read(key))
     server = issue(known, address, Purpose.SERVER, now, SERVER_DAYS)
     write_file(state.secrets / "tls.key", server.key, 0o600)
     write_file(state.secrets / "tls.crt", server.certificate)
@@ -59,7 +59,7 @@ def certified_until(state: State) -> datetime:
         HostError: There is none, or it cannot be read.
         IntegrityError: It is damaged.
     """
-    return ends(_read(state.secrets / "tls.crt"))
+    return not_after(_read(state.secrets / "tls.crt"))
 
 
 def certificate_problem(state: State, address: str) -> str:
@@ -71,10 +71,10 @@ def certificate_problem(state: State, address: str) -> str:
     certificate, authority = state.secrets / "tls.crt", state.authority / "ca.crt"
     if not certificate.exists() or not authority.exists():
         return "there is no certificate yet"
-    return problem_with(_read(certificate), _read(authority), address, datetime.now(UTC))
+    return check_certificate(_read(certificate), _read(authority), address, datetime.now(UTC))
 
 
-def problem_with(certificate: bytes, authority: bytes, address: str, now: datetime) -> str:
+def check_certificate(certificate: bytes, authority: bytes, address: str, now: datetime) -> str:
     """Why a certificate has to be made anew; empty if it serves.
 
     Args:
@@ -90,8 +90,8 @@ def problem_with(certificate: bytes, authority: bytes, address: str, now: dateti
         return f"its certificate is not by an authority for {address}"
     if not is_for(certificate, address):
         return f"its certificate is not for {address}"
-    if ends(certificate) - _RENEWED_BEFORE < now:
-        return f"its certificate ends on {ends(certificate):%Y-%m-%d}"
+    if not_after(certificate) - _RENEWED_BEFORE < now:
+        return f"its certificate ends on {not_after(certificate):%Y-%m-%d}"
     return ""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from airgap.bundle.contents import Contents
 from airgap.bundle.media import Media
-from airgap.bundle.verify import Signed, read_signed
+from airgap.bundle.verify import VerifiedBundle, read_signed
 from airgap.errors import AirgapError, TrustError
 from airgap.isolated.state import receipts
 from airgap.isolated.state.layout import State
@@ -63,8 +63,8 @@ def renew_record(state: State, keys: Sequence[PublicKey]) -> list[str]:
         if signed.contents in standing:
             receipts.write_receipt(draft, "installed", signed, "signature kept here")
         else:
-            receipts.take_out(draft, "dropped", receipts.read_receipts(draft)[-1])
-    receipts.set_aside(state)
+            receipts.retract(draft, "dropped", receipts.read_receipts(draft)[-1])
+    receipts.quarantine(state)
     draft.receipts.rename(state.receipts)
     return [contents.identity for contents in standing]
 
@@ -75,7 +75,7 @@ def is_whole(state: State, contents: Contents) -> bool:
     return all(store.has_blob(blob.digest, blob.size) for store, blobs in brought for blob in blobs)
 
 
-def _kept(state: State, keys: Sequence[PublicKey]) -> list[Signed]:
+def _kept(state: State, keys: Sequence[PublicKey]) -> list[VerifiedBundle]:
     """The bundles that are kept, in the order of their making."""
     kept = []
     for folder in sorted(state.bundles.glob("*")):

@@ -17,23 +17,16 @@ from typing import Literal
 
 from airgap import __version__
 from airgap.bundle.checksums import CHECKSUMS_NAME, SIGNATURE_NAME, checksums
-from airgap.bundle.contents import (
-    CONTENTS_NAME,
-    TOOL_NAME,
-    Contents,
-    canonical,
-    format_time,
-    parse_contents,
-    parse_time,
-)
-from airgap.bundle.verify import Signed
+from airgap.bundle.contents import CONTENTS_NAME, TOOL_NAME, Contents, parse_contents
+from airgap.bundle.verify import VerifiedBundle
+from airgap.canonical import canonical, format_time, parse_time
 from airgap.errors import AirgapError, TrustError
 from airgap.isolated.host.files import write_file
 from airgap.isolated.host.user import User
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.requested_urls import Answers, keep_answers, kept_answers
 from airgap.store.tags import tags_of
-from airgap.trust.policy import Known
+from airgap.trust.policy import SeenBundle
 
 Verified = Literal["signature", "signature, --allow-older", "signature kept here"]
 """How a bundle was: with all rules, without that of age, or from what was kept of it."""
@@ -101,7 +94,7 @@ def read_receipts(state: State) -> list[Receipt]:
 def write_receipt(
     state: State,
     action: Action,
-    signed: Signed | None = None,
+    signed: VerifiedBundle | None = None,
     verified: Verified = "signature",
     answers: Answers | None = None,
 ) -> None:
@@ -138,7 +131,7 @@ def are_gone(state: State) -> bool:
     return state.mirror.has_content() or any(state.bundles.glob("*"))
 
 
-def take_out(state: State, action: Literal["rolled back", "dropped"], earlier: Receipt) -> None:
+def retract(state: State, action: Literal["rolled back", "dropped"], earlier: Receipt) -> None:
     """Adds a receipt after which a bundle does not count any more.
 
     Args:
@@ -151,20 +144,20 @@ def take_out(state: State, action: Literal["rolled back", "dropped"], earlier: R
     _add(state, replace(receipt, bundle=bundle, digest=digest, signers=signers))
 
 
-def set_aside(state: State) -> None:
+def quarantine(state: State) -> None:
     """Puts broken receipts out of the way, so that a new chain can begin."""
     moment = f"{datetime.now(UTC):%Y-%m-%dT%H%M%S.%f}"
     if state.receipts.exists():
         state.receipts.rename(state.root / f"receipts.broken-{moment}")
 
 
-def history(state: State, receipts: Sequence[Receipt]) -> list[Known]:
+def history(state: State, receipts: Sequence[Receipt]) -> list[SeenBundle]:
     """Every bundle that was ever installed or begun here, oldest first.
 
     Raises:
         TrustError: A bundle's kept contents are missing or changed.
     """
-    standing = {receipt.digest for receipt in standing_receipts(receipts)}
+    standing = {receipt.digest for receipt in active_receipts(receipts)}
     known = []
     for receipt in receipts:
         if receipt.action == "begun":
@@ -174,7 +167,7 @@ def history(state: State, receipts: Sequence[Receipt]) -> list[Known]:
     return known
 
 
-def known_from(contents: Contents, digest: str, answers: Answers) -> Known:
+def known_from(contents: Contents, digest: str, answers: Answers) -> SeenBundle:
     """What the rollback rules need to know of a bundle.
 
     Args:
@@ -190,7 +183,7 @@ def known_from(contents: Contents, digest: str, answers: Answers) -> Known:
     created = parse_time(contents.created)
     tool = next(file for file in contents.files if file.name == TOOL_NAME)
     parts = {f"airgap {contents.tool}": tool.sha256, **answers}
-    return Known(contents.name, contents.serial, created, digest, tags, parts)
+    return SeenBundle(contents.name, contents.serial, created, digest, tags, parts)
 
 
 def installed(
@@ -206,11 +199,11 @@ def installed(
     Raises:
         TrustError: A bundle's kept contents are missing or changed.
     """
-    standing = standing_receipts(receipts, unfinished=unfinished)
+    standing = active_receipts(receipts, unfinished=unfinished)
     return [_kept_contents(state, receipt) for receipt in standing]
 
 
-def standing_receipts(receipts: Sequence[Receipt], *, unfinished: bool = False) -> list[Receipt]:
+def active_receipts(receipts: Sequence[Receipt], *, unfinished: bool = False) -> list[Receipt]:
     """The receipt of each bundle that makes up this host now, in the order of their install.
 
     A bundle that was installed again after others counts where it was installed last, and where
@@ -242,7 +235,7 @@ def standing_receipts(receipts: Sequence[Receipt], *, unfinished: bool = False) 
 
 def unfinished(receipts: Sequence[Receipt]) -> Receipt | None:
     """The receipt of the last bundle, if its install did not end."""
-    last = standing_receipts(receipts, unfinished=True)[-1:]
+    last = active_receipts(receipts, unfinished=True)[-1:]
     return last[0] if last and last[0].action == "begun" else None
 
 
@@ -265,7 +258,7 @@ def _add(state: State, receipt: Receipt) -> None:
     write_file(state.receipts / _NEWEST, hashlib.sha256(data).hexdigest().encode())
 
 
-def _keep_bundle(state: State, signed: Signed) -> None:
+def _keep_bundle(state: State, signed: VerifiedBundle) -> None:
     folder = state.bundles / signed.contents.identity
     write_file(folder / CONTENTS_NAME, signed.contents.to_bytes())
     write_file(folder / SIGNATURE_NAME, signed.signature)

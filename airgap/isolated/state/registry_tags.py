@@ -14,17 +14,18 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from airgap.bundle.contents import ImageEntry, canonical
+from airgap.bundle.contents import ImageEntry
+from airgap.canonical import canonical
 from airgap.isolated.host.files import write_file
 from airgap.isolated.state.layout import State
 from airgap.store.tags import tags_of
-from airgap.trust.policy import Known
+from airgap.trust.policy import SeenBundle
 
 _FILE = "registry-tags.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Moves:
+class TagMoves:
     """What a bundle that comes does to tags.
 
     Attributes:
@@ -42,11 +43,11 @@ class Moves:
     def of(
         cls,
         images: Iterable[ImageEntry],
-        history: Sequence[Known],
+        history: Sequence[SeenBundle],
         *,
         always: bool = False,
         required: bool = False,
-    ) -> Moves:
+    ) -> TagMoves:
         """Those of a bundle's images, from what bundles had under the same tags before."""
         meant = {
             tag: frozenset([digest] + [known.tags[tag] for known in history if tag in known.tags])

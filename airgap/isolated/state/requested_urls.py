@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 
-from airgap.bundle.contents import Contents, RecordingEntry, canonical
+from airgap.bundle.contents import Contents, RecordingEntry
 from airgap.bundle.replay_tar import ReplayTar
+from airgap.canonical import canonical
 from airgap.errors import AirgapError
 from airgap.isolated.host.files import write_file
 from airgap.isolated.state.layout import State

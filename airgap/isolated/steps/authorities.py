@@ -29,48 +29,48 @@ class AuthoritiesStep(Step):
     needs_root = True
     needs_docker = False
 
-    def check(self, work: Context) -> CheckResult:
+    def check(self, context: Context) -> CheckResult:
         """Compares the files with what they should be."""
-        wanted = _wanted(work)
+        wanted = _wanted(context)
         for path, data in wanted.items():
             if not path.exists() or path.read_bytes() != data:
                 return CheckResult(False, f"{path} is not as it should be")
-        for path in _ours(work):
+        for path in _ours(context):
             if path not in wanted and path.exists():
                 return CheckResult(False, f"{path} is still there")
-        servers = ", ".join(server.address for server in containers.trusted_servers(work))
+        servers = ", ".join(server.address for server in containers.trusted_servers(context))
         return CheckResult(True, f"Docker and buildx trust {servers or 'none of our own'}")
 
-    def places(self, work: Context) -> list[Path]:
+    def places(self, context: Context) -> list[Path]:
         """The files, and those of earlier registries."""
-        ours = _ours(work)
-        return [path for path in (*_places(work), *ours) if path in ours or _is_free(path)]
+        ours = _ours(context)
+        return [path for path in (*_places(context), *ours) if path in ours or _is_free(path)]
 
-    def apply(self, work: Context) -> None:
+    def apply(self, context: Context) -> None:
         """Writes them, and removes those of earlier registries."""
-        wanted = _wanted(work)
-        for path in _ours(work):
+        wanted = _wanted(context)
+        for path in _ours(context):
             if path not in wanted:
                 path.unlink(missing_ok=True)
-        work.changes.remove_folders(self.name)
+        context.changes.remove_folders(self.name)
         for path, data in wanted.items():
-            work.changes.make_folder(self.name, path.parent)
-            work.changes.add(self.name, str(path))
+            context.changes.make_folder(self.name, path.parent)
+            context.changes.add(self.name, str(path))
             write_file(path, data)
 
-    def undo(self, work: Context) -> None:
+    def undo(self, context: Context) -> None:
         """Removes them all."""
-        for path in _ours(work):
+        for path in _ours(context):
             path.unlink(missing_ok=True)
-        work.changes.remove_folders(self.name)
+        context.changes.remove_folders(self.name)
 
 
-def _wanted(work: Context) -> dict[Path, bytes]:
+def _wanted(context: Context) -> dict[Path, bytes]:
     """Path to content; files that somebody else has put there are left alone."""
-    ours = _ours(work)
+    ours = _ours(context)
     return {
         path: authority.read_bytes()
-        for path, authority in _places(work).items()
+        for path, authority in _places(context).items()
         if path in ours or _is_free(path)
     }
 
@@ -80,14 +80,14 @@ def _is_free(path: Path) -> bool:
     return not os.path.lexists(path)
 
 
-def _places(work: Context) -> dict[Path, Path]:
+def _places(context: Context) -> dict[Path, Path]:
     """Path to the file that it is a copy of."""
     places = {}
-    for server in containers.trusted_servers(work):
+    for server in containers.trusted_servers(context):
         host = server.address.rpartition(":")[0].strip("[]")
         for path in (_in_docker(server.address), _SYSTEM / f"airgap-{host}.pem"):
             places[path] = Path(server.ca)
-    mirror = RegistryMirror.of(work.settings)
+    mirror = RegistryMirror.of(context.settings)
     if mirror is not None and mirror.ca is not None:
         places[_in_docker(mirror.server)] = mirror.ca
     return places
@@ -97,6 +97,6 @@ def _in_docker(address: str) -> Path:
     return _DOCKER / address / "ca.crt"
 
 
-def _ours(work: Context) -> list[Path]:
-    named = work.changes.of(AuthoritiesStep.name)
+def _ours(context: Context) -> list[Path]:
+    named = context.changes.of(AuthoritiesStep.name)
     return [Path(what) for what in named if not what.endswith("/")]

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from airgap.disk import check_writable
 from airgap.errors import HostError
-from airgap.isolated.context import CheckResult, Context, seen
+from airgap.isolated.context import CheckResult, Context, run_check
 
 
 class Step(ABC):
@@ -28,15 +28,15 @@ class Step(ABC):
     roles: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
-    def check(self, work: Context) -> CheckResult:
+    def check(self, context: Context) -> CheckResult:
         """Looks at the world: is it as it should be?"""
 
-    def places(self, work: Context) -> Sequence[Path]:
+    def places(self, context: Context) -> Sequence[Path]:
         """Return the files and folders outside of the state that `apply` writes or makes."""
-        del work
+        del context
         return ()
 
-    def require(self, work: Context) -> None:
+    def require(self, context: Context) -> None:
         """Look beforehand for what would stop `apply`.
 
         It is called for every step before the first one changes anything.
@@ -44,7 +44,7 @@ class Step(ABC):
         Raises:
             HostError: Something would; nothing was changed.
         """
-        for path in self.places(work):
+        for path in self.places(context):
             try:
                 check_writable(path)
             except OSError as error:
@@ -55,14 +55,14 @@ class Step(ABC):
                 ) from error
 
     @abstractmethod
-    def apply(self, work: Context) -> None:
+    def apply(self, context: Context) -> None:
         """Makes it so. Called only after a check that did not find it so."""
 
     @abstractmethod
-    def undo(self, work: Context) -> None:
+    def undo(self, context: Context) -> None:
         """Takes back what `apply` did; called also where it did nothing, or not all."""
 
 
-def check_step(step: Step, work: Context) -> CheckResult:
+def check_step(step: Step, context: Context) -> CheckResult:
     """A step's check, with every foreseeable error as its finding."""
-    return seen(step.name, lambda: step.check(work))
+    return run_check(step.name, lambda: step.check(context))

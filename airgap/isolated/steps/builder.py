@@ -14,25 +14,25 @@ class BuilderStep(Step):
     name = "builder"
     roles = ("builder",)
 
-    def check(self, work: Context) -> CheckResult:
+    def check(self, context: Context) -> CheckResult:
         """Asks both for their version, inside their containers."""
         for name in containers.BUILDERS:
-            finding = containers.check_container(work, containers.builder_spec(work, name))
-            if not finding.well:
+            finding = containers.check_container(context, containers.builder_spec(context, name))
+            if not finding.ok:
                 return CheckResult(False, f"{name}: {finding.detail}")
-            version = buildkit_version(work.engine, name)
+            version = buildkit_version(context.engine, name)
         return CheckResult(True, version)
 
-    def apply(self, work: Context) -> None:
+    def apply(self, context: Context) -> None:
         """Starts those that are not well; an older container is replaced and its cache is kept."""
         for name in containers.BUILDERS:
-            spec = containers.builder_spec(work, name)
-            if not containers.check_container(work, spec).well:
-                containers.run_container(work, spec)
-            wait_for_buildkit(work.engine, name)
+            spec = containers.builder_spec(context, name)
+            if not containers.check_container(context, spec).ok:
+                containers.run_container(context, spec)
+            wait_for_buildkit(context.engine, name)
 
-    def undo(self, work: Context) -> None:
+    def undo(self, context: Context) -> None:
         """Removes the containers and their caches."""
         for name in containers.BUILDERS:
-            work.engine.remove_container(name)
-            work.engine.remove_volume(name)
+            context.engine.remove_container(name)
+            context.engine.remove_volume(name)

@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from airgap.bundle.contents import canonical
+from airgap.canonical import canonical
 from airgap.disk import copy_theirs
 from airgap.errors import HostError
 from airgap.isolated.context import CheckResult, Context
@@ -37,32 +37,32 @@ class BuildxStep(Step):
 
     name = "buildx"
 
-    def check(self, work: Context) -> CheckResult:
+    def check(self, context: Context) -> CheckResult:
         """Asks the docker command, as the user would."""
-        version = _version_in_use(work.user)
+        version = _version_in_use(context.user)
         if not version:
-            problem = docker_cli.problem(work.user) or "the docker command has no buildx"
-            return CheckResult(False, problem + _hint(work.user))
-        carried = _carried_version(work)
+            problem = docker_cli.problem(context.user) or "the docker command has no buildx"
+            return CheckResult(False, problem + _hint(context.user))
+        carried = _carried_version(context)
         if carried is None:
             return CheckResult(False, "not compared with the bundle's yet")
         if version < carried:
             problem = f"buildx {_shown(version)} is older than {_shown(carried)}"
-            return CheckResult(False, problem + _hint(work.user))
+            return CheckResult(False, problem + _hint(context.user))
         return CheckResult(True, f"buildx {_shown(version)}")
 
-    def places(self, work: Context) -> list[Path]:
+    def places(self, context: Context) -> list[Path]:
         """The plugin's folder, where root installs it for all."""
         return [_SYSTEM_FOLDER] if is_root() else []
 
-    def require(self, work: Context) -> None:
+    def require(self, context: Context) -> None:
         """The user has no plugin of their own that hides the bundle's.
 
         Raises:
             HostError: They have, or cannot write where theirs would be.
         """
-        super().require(work)
-        user = work.user
+        super().require(context)
+        user = context.user
         own = _hint(user)
         if not is_root():
             check_own_folder(user, user.docker_folder / "cli-plugins")
@@ -73,39 +73,39 @@ class BuildxStep(Step):
         problem = f"buildx {_shown(version)} is too old"
         if not version:
             problem = docker_cli.problem(user) or "docker buildx does not work"
-            if work.options.fix and problem == docker_cli.problem(user):
+            if context.options.fix and problem == docker_cli.problem(user):
                 return
         raise HostError(problem + own, meaning="Nothing was changed.")
 
-    def apply(self, work: Context) -> None:
+    def apply(self, context: Context) -> None:
         """Puts the bundle's plugin in place, unless a newer one is there."""
-        image = work.wanted.role("buildx")
-        folder = _SYSTEM_FOLDER if is_root() else work.user.docker_folder / "cli-plugins"
-        work.changes.make_folder(self.name, folder)
+        image = context.desired.role("buildx")
+        folder = _SYSTEM_FOLDER if is_root() else context.user.docker_folder / "cli-plugins"
+        context.changes.make_folder(self.name, folder)
         candidate = folder / f".{_PLUGIN}.candidate"
-        write_file(candidate, _plugin_bytes(work), 0o755)
+        write_file(candidate, _plugin_bytes(context), 0o755)
         try:
-            carried = _version([str(candidate), "version"], work.user)
-            if carried > _version_in_use(work.user):
-                _put_in_place(work, candidate, folder / _PLUGIN)
+            carried = _version([str(candidate), "version"], context.user)
+            if carried > _version_in_use(context.user):
+                _put_in_place(context, candidate, folder / _PLUGIN)
         finally:
             candidate.unlink(missing_ok=True)
         note = {"image": image.digest, "version": list(carried)}
-        write_file(_note_path(work), canonical(note))
-        _show(work)
+        write_file(_note_path(context), canonical(note))
+        _show(context)
 
-    def undo(self, work: Context) -> None:
+    def undo(self, context: Context) -> None:
         """Removes the plugin, and puts back the one that stood there before."""
-        for text in work.changes.of(self.name):
+        for text in context.changes.of(self.name):
             path = Path(text)
             if text.startswith(_SHOWN_TO):
-                _hide_again(work, text.removeprefix(_SHOWN_TO))
+                _hide_again(context, text.removeprefix(_SHOWN_TO))
             elif path.name == _PLUGIN:
                 path.unlink(missing_ok=True)
-                if os.path.lexists(_kept_copy(work)):
-                    copy_theirs(_kept_copy(work), path)
-        work.changes.remove_folders(self.name)
-        _note_path(work).unlink(missing_ok=True)
+                if os.path.lexists(_kept_copy(context)):
+                    copy_theirs(_kept_copy(context), path)
+        context.changes.remove_folders(self.name)
+        _note_path(context).unlink(missing_ok=True)
 
 
 def _hint(user: User) -> str:
@@ -113,67 +113,67 @@ def _hint(user: User) -> str:
     return f"; remove {own}, which comes first" if own.exists() else ""
 
 
-def _show(work: Context) -> None:
+def _show(context: Context) -> None:
     """Has the user's docker command show the plugin, if it is one that hides it.
 
     Raises:
         HostError: That was not asked for; it says what to set.
     """
-    if _version_in_use(work.user):
+    if _version_in_use(context.user):
         return
-    problem = docker_cli.problem(work.user)
+    problem = docker_cli.problem(context.user)
     if not problem:
         return
-    if not work.options.fix:
+    if not context.options.fix:
         raise HostError(
-            problem + _hint(work.user),
+            problem + _hint(context.user),
             remedy="set it, or have it set: give the same command again with --fix",
         )
-    work.changes.add(BuildxStep.name, f"{_SHOWN_TO}{work.user.name}")
-    work.progress.message(f"changing {docker_cli.config_path(work.user)}")
-    docker_cli.show_all(work.user)
+    context.changes.add(BuildxStep.name, f"{_SHOWN_TO}{context.user.name}")
+    context.progress.message(f"changing {docker_cli.config_path(context.user)}")
+    docker_cli.show_all(context.user)
 
 
-def _hide_again(work: Context, name: str) -> None:
+def _hide_again(context: Context, name: str) -> None:
     try:
         docker_cli.take_back(User.called(name))
     except HostError as error:
-        work.progress.message(f"left as it is: {error.message}")
+        context.progress.message(f"left as it is: {error.message}")
 
 
-def _plugin_bytes(work: Context) -> bytes:
+def _plugin_bytes(context: Context) -> bytes:
     """The plugin's program, read out of its image by way of Docker."""
     from airgap.isolated.steps.load import load_image
 
-    image = work.wanted.role("buildx")
-    was_there = work.engine_id(image, native_platform())
+    image = context.desired.role("buildx")
+    was_there = context.engine_id(image, native_platform())
     if not was_there:
-        load_image(work, image, native_platform())
-    native = work.engine_id(image, native_platform())
-    data = work.engine.read_file(native, [_IN_IMAGE], LIMITS.plugin_bytes)
+        load_image(context, image, native_platform())
+    native = context.engine_id(image, native_platform())
+    data = context.engine.read_file(native, [_IN_IMAGE], LIMITS.plugin_bytes)
     if not was_there:
-        docker_images.unload(work, image.reference.familiar)
+        docker_images.unload(context, image.reference.familiar)
     if data is None:
         raise HostError(f"{image.reference.familiar} has no file {_IN_IMAGE}")
     return data
 
 
-def _put_in_place(work: Context, candidate: Path, path: Path) -> None:
-    if os.path.lexists(path) and str(path) not in work.changes.of(BuildxStep.name):
-        _kept_copy(work).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        copy_theirs(path, _kept_copy(work))
-    work.changes.add(BuildxStep.name, str(path))
-    work.progress.message(f"installing {path}")
+def _put_in_place(context: Context, candidate: Path, path: Path) -> None:
+    if os.path.lexists(path) and str(path) not in context.changes.of(BuildxStep.name):
+        _kept_copy(context).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        copy_theirs(path, _kept_copy(context))
+    context.changes.add(BuildxStep.name, str(path))
+    context.progress.message(f"installing {path}")
     candidate.replace(path)
 
 
-def _carried_version(work: Context) -> Version | None:
+def _carried_version(context: Context) -> Version | None:
     """The version in the bundle's image, as it was found when the image was looked into."""
-    if "buildx" not in work.wanted.roles:
+    if "buildx" not in context.desired.roles:
         return _OLDEST
     try:
-        note = json.loads(_note_path(work).read_bytes())
-        if note["image"] == work.wanted.role("buildx").digest:
+        note = json.loads(_note_path(context).read_bytes())
+        if note["image"] == context.desired.role("buildx").digest:
             return tuple(note["version"])
     except (OSError, ValueError, KeyError):
         pass
@@ -202,9 +202,9 @@ def _shown(version: Version) -> str:
     return ".".join(map(str, version))
 
 
-def _note_path(work: Context) -> Path:
-    return work.state.config / "buildx.json"
+def _note_path(context: Context) -> Path:
+    return context.state.config / "buildx.json"
 
 
-def _kept_copy(work: Context) -> Path:
-    return work.state.replaced / _PLUGIN
+def _kept_copy(context: Context) -> Path:
+    return context.state.replaced / _PLUGIN

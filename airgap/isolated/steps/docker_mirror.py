@@ -35,110 +35,110 @@ class DockerMirrorStep(Step):
     name = "docker-mirror"
     needs_root = True
 
-    def check(self, work: Context) -> CheckResult:
+    def check(self, context: Context) -> CheckResult:
         """Asks dockerd for its mirrors, and looks into its file for the time after a restart."""
-        if not _is_wanted(work):
-            if _knows_own_mirror(work):
+        if not _is_wanted(context):
+            if _knows_own_mirror(context):
                 return CheckResult(False, f"{_CONFIG} still names this host's mirror")
-            return CheckResult(True, _told(work))
-        url, number = _url(work), dockerd.process()
+            return CheckResult(True, _told(context))
+        url, number = _url(context), dockerd.process()
         file = dockerd.config_file(number)
         lasting = dockerd.states_on_its_command_line(number, url) or url in _mirrors(file)
-        if lasting and url in work.engine.registry_mirrors():
+        if lasting and url in context.engine.registry_mirrors():
             return CheckResult(True, "dockerd asks the mirror for images of Docker Hub")
-        if problem := _foreign_file(work, file):
+        if problem := _foreign_file(context, file):
             return CheckResult(False, problem, _by_hand(url, file))
         if not lasting:
             return CheckResult(False, f"{_CONFIG} does not name {url}")
         return CheckResult(False, f"dockerd does not know {url}")
 
-    def places(self, work: Context) -> list[Path]:
+    def places(self, context: Context) -> list[Path]:
         """The file, where it is to be changed."""
-        return [_CONFIG] if _is_wanted(work) else []
+        return [_CONFIG] if _is_wanted(context) else []
 
-    def require(self, work: Context) -> None:
+    def require(self, context: Context) -> None:
         """What dockerd reads can be read, changed, and read again by it.
 
         Raises:
             HostError: It cannot; or dockerd would refuse the change.
         """
-        super().require(work)
-        if work.options.restart_docker and not has_systemd():
+        super().require(context)
+        if context.options.restart_docker and not has_systemd():
             raise HostError("only systemd can restart Docker", remedy="leave out --restart-docker")
-        if not _is_wanted(work):
+        if not _is_wanted(context):
             return
-        number, url = dockerd.process(), _url(work)
+        number, url = dockerd.process(), _url(context)
         file = dockerd.config_file(number)
-        if problem := _foreign_file(work, file):
+        if problem := _foreign_file(context, file):
             raise HostError(problem, meaning="Nothing was changed.", remedy=_by_hand(url, file))
         if number is None and not has_systemd():
             raise _cannot_reload()
-        after = _with_mirror(work, _read(_CONFIG))
-        if objection := dockerd.objection(number, _bytes(after), work.state.scratch):
+        after = _with_mirror(context, _read(_CONFIG))
+        if objection := dockerd.objection(number, _bytes(after), context.state.scratch):
             raise HostError(
                 f"dockerd would refuse {_CONFIG} with the mirror {url} in it: {objection}",
                 meaning="Nothing was changed.",
                 remedy=f"correct it, or leave dockerd as it is: {_LEFT_ALONE}",
             )
 
-    def apply(self, work: Context) -> None:
+    def apply(self, context: Context) -> None:
         """Adds the mirror to dockerd's file and has it read again.
 
         Raises:
             HostError: dockerd does not take it; its file is as it was.
         """
-        if not _is_wanted(work):
-            _forget_own_mirror(work)
+        if not _is_wanted(context):
+            _forget_own_mirror(context)
             return
-        if problem := _foreign_file(work, file := dockerd.config_file(dockerd.process())):
-            raise HostError(problem, remedy=_by_hand(_url(work), file))
-        if _url(work) not in _mirrors(_CONFIG):
-            self._add(work)
+        if problem := _foreign_file(context, file := dockerd.config_file(dockerd.process())):
+            raise HostError(problem, remedy=_by_hand(_url(context), file))
+        if _url(context) not in _mirrors(_CONFIG):
+            self._add(context)
         try:
             _reload()
-            _wait_until_known(work)
+            _wait_until_known(context)
         except HostError:
             # With the setting in its file and on its command line dockerd would not start again.
-            _take_out(work)
+            _take_out(context)
             raise
-        if work.options.restart_docker:
+        if context.options.restart_docker:
             _restart()
         else:
-            work.progress.message(
+            context.progress.message(
                 "note: plain docker build reads the mirror only after a restart of Docker; "
                 "docker pull and buildx use it now"
             )
 
-    def _add(self, work: Context) -> None:
-        after = _with_mirror(work, _read(_CONFIG))
-        work.changes.make_folder(self.name, _CONFIG.parent)
-        if _CONFIG.exists() and not _kept_copy(work).exists():
-            _keep(work)
-        work.changes.add(self.name, _url(work))
+    def _add(self, context: Context) -> None:
+        after = _with_mirror(context, _read(_CONFIG))
+        context.changes.make_folder(self.name, _CONFIG.parent)
+        if _CONFIG.exists() and not _kept_copy(context).exists():
+            _keep(context)
+        context.changes.add(self.name, _url(context))
         _write(_bytes(after))
 
-    def undo(self, work: Context) -> None:
+    def undo(self, context: Context) -> None:
         """Takes the mirror out of dockerd's file."""
-        _forget_own_mirror(work)
-        work.changes.remove_folders(self.name)
+        _forget_own_mirror(context)
+        context.changes.remove_folders(self.name)
 
 
-def _is_wanted(work: Context) -> bool:
+def _is_wanted(context: Context) -> bool:
     """Whether dockerd is to ask this host's mirror."""
-    return work.settings.docker_mirror and not work.settings.registry_mirror
+    return context.settings.docker_mirror and not context.settings.registry_mirror
 
 
-def _told(work: Context) -> str:
+def _told(context: Context) -> str:
     """What takes the place of that."""
-    mirror = RegistryMirror.of(work.settings)
+    mirror = RegistryMirror.of(context.settings)
     if mirror is not None:
         return f"docker pull takes names such as {mirror}/docker.io/library/alpine"
     return f"dockerd is left as it is ({_LEFT_ALONE})"
 
 
-def _foreign_file(work: Context, file: Path) -> str:
+def _foreign_file(context: Context, file: Path) -> str:
     """Why dockerd's file is not ours to change; empty if it is the usual one."""
-    if work.engine.is_rootless():
+    if context.engine.is_rootless():
         return "this Docker runs without root, and reads a configuration in its user's home"
     return "" if file == _CONFIG else f"dockerd reads {file}, not {_CONFIG}"
 
@@ -151,31 +151,31 @@ def _by_hand(url: str, file: Path) -> str:
     )
 
 
-def _with_mirror(work: Context, config: dict[str, Any]) -> dict[str, Any]:
-    url = _url(work)
-    others = [mirror for mirror in config.get(_KEY) or () if mirror not in _ours(work)]
+def _with_mirror(context: Context, config: dict[str, Any]) -> dict[str, Any]:
+    url = _url(context)
+    others = [mirror for mirror in config.get(_KEY) or () if mirror not in _ours(context)]
     return config | {_KEY: [*(one for one in others if one.rstrip("/") != url), url]}
 
 
-def _forget_own_mirror(work: Context) -> None:
-    if _knows_own_mirror(work):
-        _take_out(work)
+def _forget_own_mirror(context: Context) -> None:
+    if _knows_own_mirror(context):
+        _take_out(context)
         _reload()
 
 
-def _knows_own_mirror(work: Context) -> bool:
-    return any(mirror in _ours(work) for mirror in _mirrors(_CONFIG))
+def _knows_own_mirror(context: Context) -> bool:
+    return any(mirror in _ours(context) for mirror in _mirrors(_CONFIG))
 
 
-def _take_out(work: Context) -> None:
+def _take_out(context: Context) -> None:
     config = _read(_CONFIG)
-    others = [mirror for mirror in config.pop(_KEY, None) or () if mirror not in _ours(work)]
-    _restore(config | ({_KEY: others} if others else {}), _kept_copy(work))
+    others = [mirror for mirror in config.pop(_KEY, None) or () if mirror not in _ours(context)]
+    _restore(config | ({_KEY: others} if others else {}), _kept_copy(context))
 
 
-def _ours(work: Context) -> list[str]:
+def _ours(context: Context) -> list[str]:
     """The mirrors that we have put into dockerd's file, at whatever port."""
-    return [what for what in work.changes.of(DockerMirrorStep.name) if not what.endswith("/")]
+    return [what for what in context.changes.of(DockerMirrorStep.name) if not what.endswith("/")]
 
 
 def _restore(config: dict[str, Any], original: Path) -> None:
@@ -194,12 +194,12 @@ def _without_empty(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key != _KEY or value}
 
 
-def _kept_copy(work: Context) -> Path:
-    return work.state.replaced / _CONFIG.name
+def _kept_copy(context: Context) -> Path:
+    return context.state.replaced / _CONFIG.name
 
 
-def _keep(work: Context) -> None:
-    copy = _kept_copy(work)
+def _keep(context: Context) -> None:
+    copy = _kept_copy(context)
     try:
         copy.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         copy_theirs(Path(os.path.realpath(_CONFIG)), copy)
@@ -207,8 +207,8 @@ def _keep(work: Context) -> None:
         raise not_writable(copy, error) from error
 
 
-def _url(work: Context) -> str:
-    return f"http://{work.settings.mirror}"
+def _url(context: Context) -> str:
+    return f"http://{context.settings.mirror}"
 
 
 def _mirrors(file: Path) -> list[str]:
@@ -283,12 +283,12 @@ def _systemctl(verb: str) -> None:
         raise HostError(f"{' '.join(command)} failed: {done.stderr.strip()}")
 
 
-def _wait_until_known(work: Context) -> None:
+def _wait_until_known(context: Context) -> None:
     deadline = time.monotonic() + _PATIENCE
-    while _url(work) not in work.engine.registry_mirrors():
+    while _url(context) not in context.engine.registry_mirrors():
         if time.monotonic() > deadline:
             raise HostError(
-                f"dockerd was told of the mirror {_url(work)} and does not use it",
+                f"dockerd was told of the mirror {_url(context)} and does not use it",
                 meaning="What its log says: journalctl --unit docker",
                 remedy=f"to leave dockerd as it is: {_LEFT_ALONE}",
             )

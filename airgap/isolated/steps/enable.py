@@ -33,77 +33,80 @@ class EnableStep(Step):
 
     name = "enable"
 
-    def check(self, work: Context) -> CheckResult:
+    def check(self, context: Context) -> CheckResult:
         """Asks buildx, as the user."""
-        user = work.user
+        user = context.user
         for name in _INSTANCES:
-            if problem := buildx_instance.problem(user.run, name, builder_nodes(work, name)):
-                context = selected_context(user)
+            if problem := buildx_instance.problem(user.run, name, builder_nodes(context, name)):
+                selected = selected_context(user)
                 return CheckResult(
                     False,
-                    f"{user.name}: {problem}" + (f" ({context})" if context else ""),
-                    f"as {user.name}: docker context use default" if context else "",
+                    f"{user.name}: {problem}" + (f" ({selected})" if selected else ""),
+                    f"as {user.name}: docker context use default" if selected else "",
                 )
-        if work.options.select and buildx_instance.selected(user.run) != buildx_instance.INSTANCE:
+        if (
+            context.options.select
+            and buildx_instance.selected(user.run) != buildx_instance.INSTANCE
+        ):
             return CheckResult(False, f"{user.name} has another builder selected")
-        if _defaults(user) not in (_wanted_defaults(work), _THEIRS):
+        if _defaults(user) not in (_wanted_defaults(context), _THEIRS):
             return CheckResult(False, f"{_path(user)} is not as it should be")
         return CheckResult(True, f"{user.name} has the builder {buildx_instance.INSTANCE!r}")
 
-    def require(self, work: Context) -> None:
+    def require(self, context: Context) -> None:
         """The user can write where buildx keeps its files, and has no such builder of their own.
 
         Raises:
             HostError: They cannot, or have.
         """
-        user = work.user
+        user = context.user
         for folder in (user.buildx_folder, user.buildx_folder / "instances"):
             check_own_folder(user, folder)
         for name in _INSTANCES:
-            buildx_instance.check_name(user.run, name, builder_nodes(work, name))
+            buildx_instance.check_name(user.run, name, builder_nodes(context, name))
 
-    def apply(self, work: Context) -> None:
+    def apply(self, context: Context) -> None:
         """Creates the instances, and selects the first unless the user has chosen another."""
-        user = work.user
+        user = context.user
         chosen = buildx_instance.selected(user.run)
         unwell = [
             name
             for name in _INSTANCES
-            if buildx_instance.problem(user.run, name, builder_nodes(work, name))
+            if buildx_instance.problem(user.run, name, builder_nodes(context, name))
         ]
         if unwell:
-            work.changes.add(self.name, user.name)
+            context.changes.add(self.name, user.name)
         for name in unwell:
-            buildx_instance.create(user.run, _path(user).parent, name, builder_nodes(work, name))
+            buildx_instance.create(user.run, _path(user).parent, name, builder_nodes(context, name))
         is_new = buildx_instance.INSTANCE in unwell
-        wish = work.options.select
+        wish = context.options.select
         if wish or (wish is None and is_new and chosen in ("", "default")):
             buildx_instance.select(user.run)
-        _write_defaults(work)
+        _write_defaults(context)
 
-    def undo(self, work: Context) -> None:
+    def undo(self, context: Context) -> None:
         """Does so for every user who got them by way of root and still has an account."""
-        for name in work.changes.of(self.name):
+        for name in context.changes.of(self.name):
             try:
-                disable(work, User.called(name))
+                disable(context, User.called(name))
             except HostError as error:
-                work.progress.message(f"left as it is: {error.message}")
+                context.progress.message(f"left as it is: {error.message}")
 
 
-def enable(work: Context) -> CheckResult:
+def enable(context: Context) -> CheckResult:
     """Gives the user what they need; without root, for themselves.
 
     Raises:
         HostError: buildx refuses, or the user may not use Docker.
     """
     step = EnableStep()
-    finding = step.check(work)
-    if not finding.well:
-        check_user(work)
-        _check_buildx(work.user)
-        step.apply(work)
-        finding = step.check(work)
-    if not finding.well:
+    finding = step.check(context)
+    if not finding.ok:
+        check_user(context)
+        _check_buildx(context.user)
+        step.apply(context)
+        finding = step.check(context)
+    if not finding.ok:
         raise HostError(finding.detail, remedy="may the user use Docker? See: docker version")
     return finding
 
@@ -115,17 +118,17 @@ def _check_buildx(user: User) -> None:
         raise HostError(problem, remedy="set it, then give the same command again")
 
 
-def builder_nodes(work: Context, name: str) -> list[BuilderNode]:
+def builder_nodes(context: Context, name: str) -> list[BuilderNode]:
     """Where a user's instance leads: to this host's builder, then to its nodes.
 
     With nodes each platform is given to one of them. Else buildx would ask all of them what they
     can before each build, and fail if one is switched off.
     """
     container = _INSTANCES[name]
-    others = [] if container == REPLAYER else nodes(work.state)
+    others = [] if container == REPLAYER else nodes(context.state)
     elsewhere = {platform for one in others for platform in one.platforms}
     native = native_platform()
-    here = [str(one) for one in (native, *work.wanted.emulated(native))]
+    here = [str(one) for one in (native, *context.desired.emulated(native))]
     own = tuple(one for one in here if one not in elsewhere) if others else ()
     return [local_node(name, container, own), *(_builder_node(one, name) for one in others)]
 
@@ -141,7 +144,7 @@ def _builder_node(node: Node, name: str) -> BuilderNode:
     )
 
 
-def disable(work: Context, user: User) -> None:
+def disable(context: Context, user: User) -> None:
     """Removes a user's instances, and the defaults if we wrote them.
 
     Raises:
@@ -149,21 +152,21 @@ def disable(work: Context, user: User) -> None:
     """
     for name in _INSTANCES:
         buildx_instance.remove(user.run, name)
-    for node in nodes(work.state):
+    for node in nodes(context.state):
         if node.is_ssh:
             buildx_instance.remove_context(user.run, node.context)
     if _defaults(user) != _THEIRS:
         user.run(["rm", "-f", str(_path(user))])
 
 
-def _write_defaults(work: Context) -> None:
-    user = work.user
+def _write_defaults(context: Context) -> None:
+    user = context.user
     if _defaults(user) == _THEIRS:
-        work.progress.message(f"{_path(user)} is {user.name}'s own and was left as it is")
+        context.progress.message(f"{_path(user)} is {user.name}'s own and was left as it is")
         return
     # As the user: root must not follow links in somebody's home.
     user.run(["mkdir", "-p", str(_path(user).parent)])
-    done = user.run(["tee", str(_path(user))], text=_wanted_defaults(work))
+    done = user.run(["tee", str(_path(user))], text=_wanted_defaults(context))
     if done.returncode != 0:
         raise HostError(f"cannot write {_path(user)}", meaning=last_lines(done.stderr))
 
@@ -184,7 +187,7 @@ def _defaults(user: User) -> str:
     return data.decode() if data.startswith(HEADER.encode()) else _THEIRS
 
 
-def _wanted_defaults(work: Context) -> str:
+def _wanted_defaults(context: Context) -> str:
     # The bridge first: there a builder has its network, and loopback is its own.
-    mirrors = mirror_servers(work)[::-1]
-    return buildkitd_toml(work.wanted.hosts, mirrors, registry_servers(work))
+    mirrors = mirror_servers(context)[::-1]
+    return buildkitd_toml(context.desired.hosts, mirrors, registry_servers(context))

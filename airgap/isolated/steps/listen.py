@@ -11,7 +11,11 @@ from airgap.isolated.host.registry_probe import wait_until_served, wants_account
 from airgap.isolated.services import containers
 from airgap.isolated.services.containers import MIRROR_TLS, REGISTRY_TLS
 from airgap.isolated.state.accounts import count, prepare
-from airgap.isolated.state.local_ca import certificate_problem, certified_until, certify
+from airgap.isolated.state.local_ca import (
+    certificate_problem,
+    certified_until,
+    issue_server_certificate,
+)
 from airgap.isolated.steps.base import Step
 
 _NAMES = (MIRROR_TLS, REGISTRY_TLS)
@@ -23,40 +27,42 @@ class ListenStep(Step):
     name = "listen"
     roles = ("registry",)
 
-    def check(self, work: Context) -> CheckResult:
+    def check(self, context: Context) -> CheckResult:
         """Asks both as another machine would."""
-        address, servers = work.settings.listen, containers.listening(work)
-        if left := [name for name in _NAMES if name not in servers and work.engine.is_ours(name)]:
+        address, servers = context.settings.listen, containers.listening(context)
+        if left := [
+            name for name in _NAMES if name not in servers and context.engine.is_ours(name)
+        ]:
             return CheckResult(False, f"{', '.join(left)} still there")
         if not address:
             return CheckResult(True, "this host alone is served")
-        if problem := certificate_problem(work.state, address):
+        if problem := certificate_problem(context.state, address):
             return CheckResult(False, problem)
         for name, server in servers.items():
-            finding = containers.check_container(work, containers.listening_spec(work, name))
-            if not finding.well:
+            finding = containers.check_container(context, containers.listening_spec(context, name))
+            if not finding.ok:
                 return CheckResult(False, f"{name}: {finding.detail}")
             if not wants_account(server.address, server.ca):
                 return CheckResult(False, f"{server.address} does not answer with TLS")
-        until, who = certified_until(work.state), count(work.state)
+        until, who = certified_until(context.state), count(context.state)
         return CheckResult(True, f"{address} serves {who}, certificate until {until:%F}")
 
-    def apply(self, work: Context) -> None:
+    def apply(self, context: Context) -> None:
         """Makes what is needed and starts what is to listen, and removes what is not."""
-        address, servers = work.settings.listen, containers.listening(work)
+        address, servers = context.settings.listen, containers.listening(context)
         for name in _NAMES:
             if name not in servers:
-                work.engine.remove_container(name)
+                context.engine.remove_container(name)
         if not address:
             return
-        if certificate_problem(work.state, address):
-            certify(work.state, address)
-        prepare(work.state)
+        if certificate_problem(context.state, address):
+            issue_server_certificate(context.state, address)
+        prepare(context.state)
         for name, server in servers.items():
-            containers.run_container(work, containers.listening_spec(work, name))
-            wait_until_served(server.address, work.engine, name, server.ca)
+            containers.run_container(context, containers.listening_spec(context, name))
+            wait_until_served(server.address, context.engine, name, server.ca)
 
-    def undo(self, work: Context) -> None:
+    def undo(self, context: Context) -> None:
         """Removes the containers; accounts and authority stay."""
         for name in _NAMES:
-            work.engine.remove_container(name)
+            context.engine.remove_container(name)

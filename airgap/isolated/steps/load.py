@@ -9,7 +9,7 @@ from airgap.isolated.services import docker_images
 from airgap.isolated.services.site_registry import RegistryMirror, fetch
 from airgap.isolated.steps.base import Step
 from airgap.oci.platform import Platform, native_platform
-from airgap.store.check import problem_with
+from airgap.store.check import check_image
 from airgap.store.export import export
 
 
@@ -19,29 +19,29 @@ class LoadStep(Step):
     name = "load"
     roles = ("registry", "builder")
 
-    def check(self, work: Context) -> CheckResult:
+    def check(self, context: Context) -> CheckResult:
         """Docker knows each image under its very id."""
-        wanted = _wanted(work)
+        wanted = _wanted(context)
         for image, platform in wanted.items():
-            if not work.engine_id(image, platform):
+            if not context.engine_id(image, platform):
                 return CheckResult(False, f"Docker has not {image.reference.familiar}")
         return CheckResult(True, f"{len(wanted)} images in Docker")
 
-    def apply(self, work: Context) -> None:
+    def apply(self, context: Context) -> None:
         """Loads those that are missing."""
-        for image, platform in _wanted(work).items():
-            bring_image(work, image, platform)
+        for image, platform in _wanted(context).items():
+            bring_image(context, image, platform)
 
-    def undo(self, work: Context) -> None:
+    def undo(self, context: Context) -> None:
         """Removes the images that it loaded."""
-        docker_images.unload_all(work)
+        docker_images.unload_all(context)
 
 
-def bring_image(work: Context, image: ImageEntry, platform: Platform | None) -> None:
+def bring_image(context: Context, image: ImageEntry, platform: Platform | None) -> None:
     """Loads an image, unless Docker has it.
 
     Args:
-        work: The context.
+        context: The context.
         image: What to load.
         platform: For which one Docker must have it; None if any will do. With containerd's image
             store Docker has all of them, with the classic store one.
@@ -57,15 +57,15 @@ def bring_image(work: Context, image: ImageEntry, platform: Platform | None) -> 
             meaning=f"It is here for {', '.join(image.platforms)}.",
             remedy=f"bring it: airgap bundle {name} --platform {platform} --no-roles",
         )
-    if not work.engine_id(image, platform):
-        load_image(work, image, platform)
+    if not context.engine_id(image, platform):
+        load_image(context, image, platform)
 
 
-def load_image(work: Context, image: ImageEntry, platform: Platform | None) -> None:
+def load_image(context: Context, image: ImageEntry, platform: Platform | None) -> None:
     """Brings an image of the mirror into Docker's own store, as `docker load` does.
 
     Args:
-        work: The context.
+        context: The context.
         image: What to load.
         platform: The one to load where Docker's store can hold but one; None for the one that an
             image of that name has there, or else this host's.
@@ -75,33 +75,33 @@ def load_image(work: Context, image: ImageEntry, platform: Platform | None) -> N
         AirgapError: Somebody's registry holds the mirror, and does not give it.
     """
     name = image.reference.familiar
-    mirror = RegistryMirror.of(work.settings)
-    tags = work.wanted.tags_of(image)
-    if mirror is not None and problem_with(work.state.mirror, image, tags=tags):
-        fetch(work, mirror, image)
-    had = work.engine.image_platform(name)
-    docker_images.note(work, image)
-    work.progress.message(f"loading {name} into Docker")
+    mirror = RegistryMirror.of(context.settings)
+    tags = context.desired.tags_of(image)
+    if mirror is not None and check_image(context.state.mirror, image, tags=tags):
+        fetch(context, mirror, image)
+    had = context.engine.image_platform(name)
+    docker_images.record_loaded(context, image)
+    context.progress.message(f"loading {name} into Docker")
     wanted = [one for one in (platform or had, native_platform()) if one]
     preferred = [chosen for one in wanted if (chosen := image.chosen_for(one))]
-    work.engine.load(name, export(work.state.mirror, image, preferred))
-    if not work.engine_id(image, platform):
+    context.engine.load(name, export(context.state.mirror, image, preferred))
+    if not context.engine_id(image, platform):
         raise HostError(
             f"Docker has another image than {image.digest} under the name {name}",
             meaning="It was loaded, and is not what the bundle holds.",
         )
-    docker_images.drop_unneeded(work)
+    docker_images.drop_unneeded(context)
 
 
-def _wanted(work: Context) -> dict[ImageEntry, Platform | None]:
+def _wanted(context: Context) -> dict[ImageEntry, Platform | None]:
     """The images, and for which platform: our containers are this host's own."""
     roles = ["registry", "builder"]
-    if work.wanted.emulated(native_platform()):
+    if context.desired.emulated(native_platform()):
         roles.append("emulator")
     # Those that an earlier install loaded are kept up to date.
-    earlier = [name for name in docker_images.names(work) if work.wanted.has(name)]
-    named = [work.wanted.image(name) for name in (*work.options.load, *earlier)]
+    earlier = [name for name in docker_images.names(context) if context.desired.has(name)]
+    named = [context.desired.image(name) for name in (*context.options.load, *earlier)]
     return {
         **dict.fromkeys(named),
-        **{work.wanted.role(role): native_platform() for role in roles},
+        **{context.desired.role(role): native_platform() for role in roles},
     }

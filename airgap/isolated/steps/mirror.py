@@ -16,35 +16,37 @@ class MirrorStep(Step):
     name = "mirror"
     roles = ("registry",)
 
-    def check(self, work: Context) -> CheckResult:
+    def check(self, context: Context) -> CheckResult:
         """Asks the mirror for every image; that of somebody else is the push step's."""
-        if work.settings.registry_mirror:
-            if work.engine.is_ours(containers.MIRROR):
+        if context.settings.registry_mirror:
+            if context.engine.is_ours(containers.MIRROR):
                 return CheckResult(False, f"{containers.MIRROR} is still there")
-            return CheckResult(True, f"{RegistryMirror.of(work.settings)} is the mirror")
-        finding = containers.check_container(work, containers.mirror_spec(work))
-        if not finding.well:
+            return CheckResult(True, f"{RegistryMirror.of(context.settings)} is the mirror")
+        finding = containers.check_container(context, containers.mirror_spec(context))
+        if not finding.ok:
             return finding
-        for image in work.wanted.images.values():
-            tags = work.wanted.tags_of(image)
+        for image in context.desired.images.values():
+            tags = context.desired.tags_of(image)
             for repository in mirror_repositories(image.reference):
                 own = image.reference.own_tag
                 target = own if f"{repository}:{own}" in tags else image.digest
-                served = served_digest(work.settings.mirror, repository, target)
+                served = served_digest(context.settings.mirror, repository, target)
                 if served != image.digest:
                     name = image.reference.familiar
                     return CheckResult(False, f"{name} is served as {served or 'nothing'}")
-        return CheckResult(True, f"{work.settings.mirror} serves {len(work.wanted.images)} images")
+        return CheckResult(
+            True, f"{context.settings.mirror} serves {len(context.desired.images)} images"
+        )
 
-    def apply(self, work: Context) -> None:
+    def apply(self, context: Context) -> None:
         """Starts it, or removes it where somebody's registry takes its place."""
-        if work.settings.registry_mirror:
-            work.engine.remove_container(containers.MIRROR)
+        if context.settings.registry_mirror:
+            context.engine.remove_container(containers.MIRROR)
             return
-        work.state.mirror.root.mkdir(mode=0o755, parents=True, exist_ok=True)
-        containers.run_container(work, containers.mirror_spec(work))
-        wait_until_served(work.settings.mirror, work.engine, containers.MIRROR)
+        context.state.mirror.root.mkdir(mode=0o755, parents=True, exist_ok=True)
+        containers.run_container(context, containers.mirror_spec(context))
+        wait_until_served(context.settings.mirror, context.engine, containers.MIRROR)
 
-    def undo(self, work: Context) -> None:
+    def undo(self, context: Context) -> None:
         """Removes it; the storage is the seed step's."""
-        work.engine.remove_container(containers.MIRROR)
+        context.engine.remove_container(containers.MIRROR)

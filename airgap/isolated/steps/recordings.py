@@ -10,7 +10,7 @@ from airgap.errors import AirgapError
 from airgap.isolated.context import CheckResult, Context
 from airgap.isolated.host.system import docker_group, is_root
 from airgap.isolated.steps.base import Step
-from airgap.replay.recording_store import problem_with
+from airgap.replay.recording_store import check_recording
 from airgap.store.seed import seed_replay
 
 _MODE = 0o750
@@ -22,30 +22,32 @@ class RecordingsStep(Step):
     name = "recordings"
     needs_docker = False
 
-    def check(self, work: Context) -> CheckResult:
+    def check(self, context: Context) -> CheckResult:
         """Every map, and every blob that it names, is there in full, and not for everybody."""
-        if not _is_kept_from_others(work.state.replay.root):
-            return CheckResult(False, f"{work.state.replay.root} is not for users of Docker alone")
-        recordings = work.wanted.recordings.values()
+        if not _is_kept_from_others(context.state.replay.root):
+            return CheckResult(
+                False, f"{context.state.replay.root} is not for users of Docker alone"
+            )
+        recordings = context.desired.recordings.values()
         for recording in recordings:
             try:
-                problem = problem_with(work.state.replay, recording)
+                problem = check_recording(context.state.replay, recording)
             except AirgapError as error:
                 problem = error.message
             if problem:
                 return CheckResult(False, problem)
         return CheckResult(True, f"{len(recordings)} recordings")
 
-    def apply(self, work: Context) -> None:
+    def apply(self, context: Context) -> None:
         """Reads each blob once from the medium, and writes it as its hash is computed."""
-        _keep_from_others(work.state.replay.root)
-        if work.bundle is not None:
-            seed_replay(work.state.replay, work.bundle.replay, work.progress)
+        _keep_from_others(context.state.replay.root)
+        if context.bundle is not None:
+            seed_replay(context.state.replay, context.bundle.replay, context.progress)
 
-    def undo(self, work: Context) -> None:
+    def undo(self, context: Context) -> None:
         """Deletes the recordings' storage."""
-        if work.state.replay.root.exists():
-            shutil.rmtree(work.state.replay.root)
+        if context.state.replay.root.exists():
+            shutil.rmtree(context.state.replay.root)
 
 
 def _keep_from_others(folder: Path) -> None:

@@ -14,22 +14,22 @@ class RegistryStep(Step):
     name = "registry"
     roles = ("registry",)
 
-    def check(self, work: Context) -> CheckResult:
+    def check(self, context: Context) -> CheckResult:
         """Asks it."""
-        finding = containers.check_container(work, containers.registry_spec(work))
-        if not finding.well:
+        finding = containers.check_container(context, containers.registry_spec(context))
+        if not finding.ok:
             return finding
-        address = work.settings.registry
+        address = context.settings.registry
         if not is_served(address):
             return CheckResult(False, f"{address} does not answer")
         return CheckResult(True, f"{address} takes pushes")
 
-    def apply(self, work: Context) -> None:
+    def apply(self, context: Context) -> None:
         """Starts it."""
-        work.state.pushed.mkdir(mode=0o755, parents=True, exist_ok=True)
-        containers.run_container(work, containers.registry_spec(work))
-        wait_until_served(work.settings.registry, work.engine, containers.REGISTRY)
+        context.state.pushed.mkdir(mode=0o755, parents=True, exist_ok=True)
+        containers.run_container(context, containers.registry_spec(context))
+        wait_until_served(context.settings.registry, context.engine, containers.REGISTRY)
 
-    def undo(self, work: Context) -> None:
+    def undo(self, context: Context) -> None:
         """Removes the container; what was pushed stays."""
-        work.engine.remove_container(containers.REGISTRY)
+        context.engine.remove_container(containers.REGISTRY)

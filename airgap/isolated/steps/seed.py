@@ -14,7 +14,7 @@ from airgap.errors import AirgapError
 from airgap.isolated.context import CheckResult, Context, OpenBundle
 from airgap.isolated.services.site_registry import fetch, kept_as, kept_here, known_mirrors
 from airgap.isolated.steps.base import Step
-from airgap.store.check import lack_of, problem_with
+from airgap.store.check import check_image, missing_parts
 from airgap.store.seed import seed, seed_documents
 
 
@@ -24,68 +24,68 @@ class SeedStep(Step):
     name = "seed"
     needs_docker = False
 
-    def check(self, work: Context) -> CheckResult:
+    def check(self, context: Context) -> CheckResult:
         """Every tag means its digest, and every blob that it needs is there in full."""
-        kept = set(kept_here(work))
-        for image in work.wanted.images.values():
-            if problem := _problem(work, image, whole=image in kept):
+        kept = set(kept_here(context))
+        for image in context.desired.images.values():
+            if problem := _problem(context, image, whole=image in kept):
                 return CheckResult(False, problem)
         return CheckResult(True, f"{len(kept)} images")
 
-    def apply(self, work: Context) -> None:
+    def apply(self, context: Context) -> None:
         """Reads each blob once from the medium, and writes it as its hash is computed.
 
         The tags of what other bundles brought are set to what is in the storage: an install that
         did not end may have moved them.
         """
-        kept, store = kept_here(work), work.state.mirror
-        if work.bundle is not None:
-            bring(work, work.bundle)
+        kept, store = kept_here(context), context.state.mirror
+        if context.bundle is not None:
+            bring(context, context.bundle)
         # What earlier bundles brought to a registry alone, and is to be here now.
-        mirrors = known_mirrors(work)
+        mirrors = known_mirrors(context)
         for image in kept:
             for mirror in mirrors:
-                if _problem(work, image):
-                    fetch(work, mirror, image)
-        others = [image for image in kept if _problem(work, image)]
-        whole = [image for image in others if _link(work, image)]
-        tags = work.wanted.tags_of
+                if _problem(context, image):
+                    fetch(context, mirror, image)
+        others = [image for image in kept if _problem(context, image)]
+        whole = [image for image in others if _link(context, image)]
+        tags = context.desired.tags_of
         store.set_tags({tag: image.digest for image in whole for tag in tags(image)})
 
-    def undo(self, work: Context) -> None:
+    def undo(self, context: Context) -> None:
         """Deletes the mirror's storage."""
-        if work.state.mirror.root.exists():
-            shutil.rmtree(work.state.mirror.root)
+        if context.state.mirror.root.exists():
+            shutil.rmtree(context.state.mirror.root)
 
 
-def bring(work: Context, bundle: OpenBundle) -> None:
+def bring(context: Context, bundle: OpenBundle) -> None:
     """Brings the images of a bundle. Tags that a newer bundle has moved are left alone."""
-    archive, store, wanted = bundle.archive, work.state.mirror, work.wanted
-    kept = {kept_as(image) for image in kept_here(work)}
+    archive, store, wanted = bundle.archive, context.state.mirror, context.desired
+    kept = {kept_as(image) for image in kept_here(context)}
     brought = archive.contents.images
     elsewhere = [image for image in brought if kept_as(image) not in kept]
-    if not work.settings.registry_mirror:
+    if not context.settings.registry_mirror:
         elsewhere = []
     whole = [image for image in brought if image not in elsewhere]
     own = [image for image in whole if kept_as(image) in kept]
     tags = {tag: image.digest for image in own for tag in wanted.tags_of(image)}
-    seed(store, archive, work.progress, whole, tags)
+    seed(store, archive, context.progress, whole, tags)
     seed_documents(store, archive, elsewhere)
 
 
-def _link(work: Context, image: ImageEntry) -> bool:
+def _link(context: Context, image: ImageEntry) -> bool:
     """Makes an image readable by digest, if it is whole; else the check names what it lacks."""
-    store = work.state.mirror
+    store = context.state.mirror
     with suppress(AirgapError):
-        store.link_image(image, store.documents(image))
-        return not lack_of(store, image)
+        store.link_image(image, store.manifests(image))
+        return not missing_parts(store, image)
     return False
 
 
-def _problem(work: Context, image: ImageEntry, *, whole: bool = True) -> str:
+def _problem(context: Context, image: ImageEntry, *, whole: bool = True) -> str:
     """What is missing of an image; empty if nothing is."""
     try:
-        tags = work.wanted.tags_of(image)
-        return problem_with(work.state.mirror, image, whole=whole, tags=tags)
+        tags = context.desired.tags_of(image)
+        return check_image(context.state.mirror, image, whole=whole, tags=tags)
     except AirgapError as error:
         return error.message

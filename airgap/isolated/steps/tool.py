@@ -39,46 +39,46 @@ class ToolStep(Step):
     needs_root = True
     needs_docker = False
 
-    def check(self, work: Context) -> CheckResult:
+    def check(self, context: Context) -> CheckResult:
         """Hashes the installed tool and runs it."""
-        if work.wanted.tool is None:
+        if context.desired.tool is None:
             return CheckResult(True, "no bundle has brought it")
         if not _COMMAND.exists():
             return CheckResult(False, f"{_COMMAND} is not there")
         if str(_PYZ) not in _text(_COMMAND):
             return CheckResult(True, f"{_COMMAND} was installed in another way, and is kept")
-        file, version = work.wanted.tool
+        file, version = context.desired.tool
         installed = _installed_version()
-        if work.bundle is not None and _brought(work.bundle) != file:
+        if context.bundle is not None and _brought(context.bundle) != file:
             # The tool of a newer bundle counts, and this bundle does not have it.
             return CheckResult(bool(installed), f"airgap {installed or 'does not start'}")
         is_older = version_numbers(installed) < version_numbers(version)
-        if is_older or (installed == version and not _is_whole(work, file)):
+        if is_older or (installed == version and not _is_whole(context, file)):
             return CheckResult(False, f"airgap {installed or 'that does not start'} is installed")
         return CheckResult(True, f"airgap {installed}")
 
-    def places(self, work: Context) -> list[Path]:
+    def places(self, context: Context) -> list[Path]:
         """Where the tool and its command are, if a bundle brings it."""
-        return [FOLDER, _COMMAND] if work.bundle is not None else []
+        return [FOLDER, _COMMAND] if context.bundle is not None else []
 
-    def apply(self, work: Context) -> None:
+    def apply(self, context: Context) -> None:
         """Writes the tool, its native parts beside it, and the command."""
-        if work.bundle is None:
+        if context.bundle is None:
             return
-        contents = work.bundle.signed.contents
-        data = read_file(work.bundle.media, contents, TOOL_NAME, LIMITS.tool_bytes)
-        work.changes.add(self.name, str(FOLDER))
+        contents = context.bundle.signed.contents
+        data = read_file(context.bundle.media, contents, TOOL_NAME, LIMITS.tool_bytes)
+        context.changes.add(self.name, str(FOLDER))
         folder = FOLDER / hashlib.sha256(data).hexdigest()[:16]
         write_file(folder / _PYZ.name, data)
         _unpack_native_parts(folder / _PYZ.name)
         _make_current(folder)
         if not _COMMAND.exists() or str(_PYZ) in _text(_COMMAND):
-            work.changes.add(self.name, str(_COMMAND))
+            context.changes.add(self.name, str(_COMMAND))
             write_file(_COMMAND, _LAUNCHER.encode(), 0o755)
 
-    def undo(self, work: Context) -> None:
+    def undo(self, context: Context) -> None:
         """Removes what it wrote."""
-        changed = work.changes.of(self.name)
+        changed = context.changes.of(self.name)
         if str(_COMMAND) in changed and str(_PYZ) in _text(_COMMAND):
             _COMMAND.unlink()
         if str(FOLDER) in changed and FOLDER.exists():
@@ -90,18 +90,18 @@ def _brought(bundle: OpenBundle) -> FileEntry:
     return next(file for file in bundle.signed.contents.files if file.name == TOOL_NAME)
 
 
-def _is_whole(work: Context, file: FileEntry) -> bool:
+def _is_whole(context: Context, file: FileEntry) -> bool:
     """Whether the installed tool has the bytes that were brought.
 
     Another bundle may have brought the same version in other bytes; it stays when that one is
     rolled back. A tool's folder is named after what it was installed with.
     """
     actual = _sha256(_PYZ)
-    return actual == file.sha256 if work.bundle else actual.startswith(_CURRENT.resolve().name)
+    return actual == file.sha256 if context.bundle else actual.startswith(_CURRENT.resolve().name)
 
 
 def _unpack_native_parts(pyz: Path) -> None:
-    """So that users who cannot write there need not unpack their own (see `airgap.tool.bootstrap`)."""
+    """So that users who cannot write there need not unpack their own (`airgap.tool.bootstrap`)."""
     try:
         data = zipimporter(str(pyz)).get_data("native.json")
         files = json.loads(data)["files"]

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from airgap.builder.ephemeral_builder import workshop_folder
+from airgap.builder.ephemeral_builder import ephemeral_folder
 from airgap.errors import HostError
 
 HOLDER = (
-    "import sys; from pathlib import Path; from airgap.builder.ephemeral_builder import workshop_folder\n"
-    "with workshop_folder(Path(sys.argv[1])) as folder:\n"
+    "import sys; from pathlib import Path\n"
+    "from airgap.builder.ephemeral_builder import ephemeral_folder\n"
+    "with ephemeral_folder(Path(sys.argv[1])) as folder:\n"
     "    (folder / 'left').touch(); print('held', flush=True); sys.stdin.read()"
 )
 
@@ -31,13 +32,13 @@ def test_a_second_one_waits_and_a_killed_one_gives_way(tmp_path: Path) -> None:
         assert other.stdout.readline() == "held\n"
         with (
             pytest.raises(HostError, match="another airgap records or rehearses"),
-            workshop_folder(tmp_path),
+            ephemeral_folder(tmp_path),
         ):
             pass
         assert (tmp_path / "workshop/left").exists()
         os.kill(other.pid, signal.SIGKILL)
         other.wait()
-    with workshop_folder(tmp_path) as folder:
+    with ephemeral_folder(tmp_path) as folder:
         assert list(folder.iterdir()) == []
     assert not folder.exists()
 
@@ -46,7 +47,7 @@ def test_a_second_one_waits_and_a_killed_one_gives_way(tmp_path: Path) -> None:
 def test_other_users_cannot_read_it_or_hold_its_lock(tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
-        with workshop_folder(tmp_path / "cache") as folder:
+        with ephemeral_folder(tmp_path / "cache") as folder:
             assert stat.S_IMODE(folder.stat().st_mode) == 0o700
             (lock,) = (path for path in folder.parent.iterdir() if path != folder)
             assert stat.S_IMODE(lock.stat().st_mode) == 0o600
@@ -57,12 +58,12 @@ def test_other_users_cannot_read_it_or_hold_its_lock(tmp_path: Path, umask: int)
 def test_a_name_that_any_user_can_take_holds_up_nobody(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as theirs:
         theirs.bind("\0airgap-workshop")
-        with workshop_folder(tmp_path) as folder:
+        with ephemeral_folder(tmp_path) as folder:
             assert folder.is_dir()
 
 
 def test_a_folder_that_others_can_change_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
-    with pytest.raises(HostError, match="other users can change"), workshop_folder(tmp_path):
+    with pytest.raises(HostError, match="other users can change"), ephemeral_folder(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []

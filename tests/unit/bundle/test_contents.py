@@ -23,13 +23,11 @@ from airgap.bundle.contents import (
     FileEntry,
     ImageEntry,
     RecordingEntry,
-    canonical,
-    format_time,
     is_bundle_name,
     parse_contents,
-    parse_time,
 )
 from airgap.bundle.framing import place_blobs
+from airgap.canonical import canonical, format_time, parse_time
 from airgap.errors import IntegrityError
 from airgap.oci.digest import digest_of, hex_of
 from airgap.oci.manifest import INDEX_TYPES, MANIFEST_TYPES

@@ -204,7 +204,7 @@ def test_pieces_and_blobs_fill_the_tar_without_gap_or_overlap(
         position += size
     assert position == framing.end_of(len(head), blobs) + END_BYTES
     assert position % BLOCK == 0
-    framing.check_places(blobs, len(head), position, small)
+    framing.check_offsets(blobs, len(head), position, small)
 
 
 def test_small_blobs_that_follow_one_another_share_a_file(tmp_path: Path) -> None:
@@ -226,12 +226,12 @@ def test_small_blobs_that_follow_one_another_share_a_file(tmp_path: Path) -> Non
 def test_a_stated_place_that_the_framing_does_not_give_is_refused() -> None:
     blobs = framing.place_blobs(0, [("sha256:" + "0" * 64, 5)])
     with pytest.raises(IntegrityError, match="is said to lie at 1024"):
-        framing.check_places([BlobEntry(blobs[0].digest, 5, 1024)], 0, 2048)
+        framing.check_offsets([BlobEntry(blobs[0].digest, 5, 1024)], 0, 2048)
     with pytest.raises(IntegrityError, match="the tar is said to have 2047 bytes"):
-        framing.check_places(blobs, 0, 2047)
+        framing.check_offsets(blobs, 0, 2047)
     apart = framing.place_blobs(0, [(f"sha256:{digit * 64}", 5) for digit in "01"])
     with pytest.raises(IntegrityError, match="is said to lie at 1536"):
-        framing.check_places(apart, 0, 3072, small_bytes=6)
+        framing.check_offsets(apart, 0, 3072, small_bytes=6)
 
 
 def test_two_bundles_of_the_same_images_have_the_same_tar(tmp_path: Path, key: PrivateKey) -> None:

@@ -18,17 +18,12 @@ import pytest
 
 from airgap.bundle.archive import Archive
 from airgap.bundle.checksums import CHECKSUMS_NAME, SIGNATURE_NAME
-from airgap.bundle.contents import (
-    CONTENTS_NAME,
-    README_NAME,
-    TOOL_NAME,
-    canonical,
-    parse_time,
-)
+from airgap.bundle.contents import CONTENTS_NAME, README_NAME, TOOL_NAME
 from airgap.bundle.framing import BLOCK, END_BYTES
 from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import read_signed, verify_all
+from airgap.canonical import canonical, parse_time
 from airgap.errors import ExitCode, IntegrityError
 from airgap.limits import LIMITS
 from airgap.oci.digest import digest_of

@@ -19,7 +19,7 @@ from airgap.bundle.open_files import MOST_OPEN, FewOpen
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import read_signed, verify_all
 from airgap.bundle.volumes import cut
-from airgap.connected.tar_writer import TarFile
+from airgap.connected.tar_writer import TarWriter
 from airgap.errors import ExitCode, HostError, unreadable
 from airgap.progress import Progress
 from tests import forge
@@ -75,7 +75,7 @@ def test_a_tar_of_a_thousand_volumes_is_written_and_read_with_few_open_files(
     data = random.Random(1).randbytes(5_000)
     volumes = cut(len(data), 5)
     assert len(volumes) == 1_000
-    with allowed(MOST_OPEN + 8), TarFile(tmp_path, volumes, durable=False) as tar:
+    with allowed(MOST_OPEN + 8), TarWriter(tmp_path, volumes, durable=False) as tar:
         for start in random.Random(2).sample(range(0, len(data), 50), 100):
             tar.write(data[start : start + 50], start)
         tar.sync()
@@ -92,7 +92,7 @@ def test_every_volume_that_was_written_to_is_synced(
         synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
 
     monkeypatch.setattr(os, "fdatasync", note)
-    with TarFile(tmp_path, cut(1_000, 2)) as tar:
+    with TarWriter(tmp_path, cut(1_000, 2)) as tar:
         tar.sync()
         synced.clear()
         tar.write(b"x" * 200, 100)
@@ -121,7 +121,7 @@ def test_a_bundle_of_many_volumes_is_verified_with_few_open_files(
         contents = read_signed(opened, [key.public]).contents
         assert len(contents.volumes) > 800
         with Archive(opened, contents) as archive, ReplayTar(opened, contents):
-            archive.documents()
+            archive.manifests()
         verify_all(opened, contents, Progress())
 
 

@@ -308,7 +308,7 @@ def test_a_file_that_cannot_be_read_is_the_mediums_fault(bundle: Path) -> None:
             os.dup2(gone, descriptor)
         os.close(gone)
         with pytest.raises(HostError, match=r"cannot read images\.tar: Is a directory"):
-            archive.documents()
+            archive.manifests()
 
 
 def test_the_archive_closes_its_volumes(bundle: Path, key: PrivateKey) -> None:

@@ -94,5 +94,5 @@ def test_status_names_them_and_what_is_missing(
     assert document["recordings"] == json.loads(
         json.dumps({"app": {**asdict(app), **origin}, "lib": {**asdict(lib), **origin}})
     )
-    assert document["steps"]["recordings"]["well"] is False
+    assert document["steps"]["recordings"]["ok"] is False
     assert f"replay lacks {app.digest}" in document["steps"]["recordings"]["detail"]

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from platformdirs import user_state_path
 
-from airgap.bundle.contents import format_time
-from airgap.connected.checkpoint import Started, Unfinished, check_past
+from airgap.canonical import format_time
+from airgap.connected.checkpoint import Checkpoint, Unfinished, check_past
 from airgap.errors import HostError, UsageError
 from airgap.oci.platform import Platform
 from airgap.spec.bundle_spec import Request
 
 REQUEST = Request("site", (Platform("linux", "amd64"),), ())
-STARTED = Started(
+STARTED = Checkpoint(
     1_700_000_000, "2023-11-14T22:13:20Z", {"docker.io/library/a:1": f"sha256:{1:064}"}
 )
 
@@ -35,12 +35,12 @@ def output(tmp_path: Path) -> Path:
     return tmp_path / "bundle"
 
 
-def begin(output: Path, started: Started = STARTED) -> None:
-    with Unfinished(output, REQUEST, "").begun(started):
+def begin(output: Path, started: Checkpoint = STARTED) -> None:
+    with Unfinished(output, REQUEST, "").resume(started):
         pass
 
 
-def load(output: Path) -> Started | None:
+def load(output: Path) -> Checkpoint | None:
     return Unfinished(output, REQUEST, "").load()
 
 
@@ -141,7 +141,7 @@ def test_a_name_is_forgotten_when_its_bundle_is_signed(
     begin(output)
     shutil.copytree(output, tmp_path / "copied")
     unfinished = Unfinished(output, REQUEST, "")
-    with unfinished.begun(STARTED):
+    with unfinished.resume(STARTED):
         unfinished.remove()
     assert list(state.iterdir()) == []
     with pytest.raises(UsageError, match="not begun here"):
@@ -153,7 +153,7 @@ def test_a_name_is_forgotten_when_another_one_is_begun_in_its_folder(
 ) -> None:
     begin(output)
     output.rename(tmp_path / "old")
-    begin(output, Started(1_700_000_001, "2023-11-14T22:13:21Z", {}))
+    begin(output, Checkpoint(1_700_000_001, "2023-11-14T22:13:21Z", {}))
     with pytest.raises(UsageError, match="not begun here"):
         load(tmp_path / "old")
 
@@ -191,7 +191,7 @@ def test_another_request_does_not_continue_it(output: Path) -> None:
 def test_a_bundle_from_the_future_is_not_begun_or_signed(seconds: int, output: Path) -> None:
     created = format_time(datetime.now(UTC) + timedelta(seconds=seconds))
     with pytest.raises(HostError, match="clock"):
-        begin(output, Started(1, created, {}))
+        begin(output, Checkpoint(1, created, {}))
     with pytest.raises(HostError, match="clock"):
         check_past(created)
     assert not output.exists()

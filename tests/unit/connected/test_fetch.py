@@ -22,15 +22,15 @@ from airgap.bundle.contents import Contents, FileEntry
 from airgap.bundle.volumes import Volume, cut
 from airgap.connected import fetch
 from airgap.connected.concurrency import Connections
-from airgap.connected.fetch import Pace, write_tar
+from airgap.connected.fetch import TransferLimits, write_tar
 from airgap.connected.journal import Journal
-from airgap.connected.plan import Plan
-from airgap.connected.tar_writer import TarFile
+from airgap.connected.plan import BundlePlan
+from airgap.connected.tar_writer import TarWriter
 from airgap.errors import AirgapError, HostError, IntegrityError, NotFoundError, SpaceError
 from airgap.oci.digest import digest_of
 from airgap.oci.manifest import Descriptor
 from airgap.oci.reference import Reference, parse_reference
-from airgap.oci.retry import Attempts, TemporaryError
+from airgap.oci.retry import RetryBudget, TemporaryError
 from airgap.progress import Progress
 
 _IMAGE = parse_reference("a.internal/app:1")
@@ -127,8 +127,8 @@ class Server:
         data += way.more
         yield Stream(way.server, bytes(data), 0 if way.whole else start, way)
 
-    def attempts(self, pause: Callable[[float], object]) -> Attempts:
-        return Attempts(self.patience, lambda _: pause(0))
+    def attempts(self, pause: Callable[[float], object]) -> RetryBudget:
+        return RetryBudget(self.patience, lambda _: pause(0))
 
     def avoid(self, server: str) -> None:
         self.avoided.append(server)
@@ -158,7 +158,7 @@ class Shown(Progress):
             self.done[self._what] += count
 
 
-class WatchedTar(TarFile):
+class WatchedTar(TarWriter):
     """Notes where is written; a test may make it fail.
 
     Attributes:
@@ -181,7 +181,7 @@ class WatchedTar(TarFile):
 class Case:
     """A plan, the blobs of it, and what the tar should be."""
 
-    plan: Plan
+    plan: BundlePlan
     bodies: Mapping[str, bytes]
     tar: bytes
 
@@ -217,7 +217,7 @@ def make_case(sizes: Sequence[int] = _SIZES, volume_bytes: int = 0) -> Case:
     )
     sources = dict.fromkeys(bodies, _IMAGE)
     return Case(
-        Plan(contents, pieces, cut(size, volume_bytes), manifest, sources), bodies, bytes(tar)
+        BundlePlan(contents, pieces, cut(size, volume_bytes), manifest, sources), bodies, bytes(tar)
     )
 
 
@@ -225,7 +225,7 @@ def run(
     folder: Path,
     case: Case,
     server: Server,
-    pace: Pace | None = None,
+    pace: TransferLimits | None = None,
     *,
     tar: WatchedTar | None = None,
     progress: Progress | None = None,
@@ -234,7 +234,13 @@ def run(
     with tar or WatchedTar(folder, case.plan.volumes) as opened:
         journal = Journal(folder / "journal", opened, case.plan.contents.blobs)
         return write_tar(
-            opened, folder, case.plan, journal, server, pace or Pace(), progress or Progress()
+            opened,
+            folder,
+            case.plan,
+            journal,
+            server,
+            pace or TransferLimits(),
+            progress or Progress(),
         )
 
 
@@ -280,8 +286,19 @@ def case() -> Case:
 
 
 @pytest.mark.parametrize("volume_bytes", [0, 1_024, 7_777])
-@pytest.mark.parametrize("pace", [Pace(1), Pace(4), Pace(16), Pace(4, 10**9), Pace(in_order=True)])
-def test_a_tar_is_written_with_its_checksums(tmp_path: Path, pace: Pace, volume_bytes: int) -> None:
+@pytest.mark.parametrize(
+    "pace",
+    [
+        TransferLimits(1),
+        TransferLimits(4),
+        TransferLimits(16),
+        TransferLimits(4, 10**9),
+        TransferLimits(in_order=True),
+    ],
+)
+def test_a_tar_is_written_with_its_checksums(
+    tmp_path: Path, pace: TransferLimits, volume_bytes: int
+) -> None:
     case = make_case(volume_bytes=volume_bytes)
     server, shown = Server(case.bodies), Shown()
     check(tmp_path, case, run(tmp_path, case, server, pace, progress=shown))
@@ -314,13 +331,13 @@ def test_blobs_are_fetched_at_once_and_no_more_than_are_allowed(
     case = make_case([2_000 - number for number in range(9)])
     together = threading.Barrier(3)
     server = Server(case.bodies, at_request=lambda _: together.wait(_PATIENCE))
-    check(tmp_path, case, run(tmp_path, case, server, Pace(3)))
+    check(tmp_path, case, run(tmp_path, case, server, TransferLimits(3)))
 
 
 def test_in_order_nothing_is_written_before_what_lies_before_it(tmp_path: Path, case: Case) -> None:
     server = Server(case.bodies, {case.digest(0): [Way(breaks_at=4_000)]})
     tar = WatchedTar(tmp_path, case.plan.volumes)
-    check(tmp_path, case, run(tmp_path, case, server, Pace(8, in_order=True), tar=tar))
+    check(tmp_path, case, run(tmp_path, case, server, TransferLimits(8, in_order=True), tar=tar))
     assert tar.offsets == sorted(tar.offsets)
     assert len(tar.offsets) > sum(_SIZES) // _PIECE
 
@@ -386,7 +403,7 @@ def test_wrong_bytes_three_times_are_an_integrity_error(tmp_path: Path, case: Ca
     digest = case.digest(0)
     server = Server(case.bodies, {digest: [Way(wrong=7)] * 3})
     with pytest.raises(IntegrityError, match=f"the bytes served for {digest} are others") as caught:
-        run(tmp_path, case, server, Pace(1))
+        run(tmp_path, case, server, TransferLimits(1))
     assert "9000 bytes were stated, and they are sha256:" in caught.value.meaning
     assert [start for asked, start in server.requests if asked == digest] == [0, 0, 0]
     # They are not believed later.
@@ -414,7 +431,7 @@ def test_who_broke_off_is_blamed_for_wrong_bytes_more_than_who_went_on(
 
 def test_bytes_after_the_end_of_a_blob_are_not_taken(tmp_path: Path, case: Case) -> None:
     server = Server(case.bodies, always=Way(more=b"more"))
-    check(tmp_path, case, run(tmp_path, case, server, Pace(in_order=True)))
+    check(tmp_path, case, run(tmp_path, case, server, TransferLimits(in_order=True)))
     assert server.avoided == []
 
 
@@ -435,7 +452,7 @@ def test_overload_is_passed_on_to_the_connections(
         case.digest(1): [Way(breaks_at=100)],
         case.digest(2): [Way(error=broken(overload=True))],
     }
-    check(tmp_path, case, run(tmp_path, case, Server(case.bodies, ways), Pace(8)))
+    check(tmp_path, case, run(tmp_path, case, Server(case.bodies, ways), TransferLimits(8)))
     assert len(allowed) == 2
     assert allowed[0] == 4
 
@@ -444,7 +461,7 @@ def test_an_error_ends_it_and_what_was_finished_is_kept(tmp_path: Path, case: Ca
     missing = NotFoundError("there is none")
     first = Server(case.bodies, {case.digest(2): [Way(error=missing)]})
     with pytest.raises(NotFoundError):
-        run(tmp_path, case, first, Pace(1))
+        run(tmp_path, case, first, TransferLimits(1))
     second, shown = Server(case.bodies), Shown()
     check(tmp_path, case, run(tmp_path, case, second, progress=shown))
     asked = {digest for digest, _ in second.requests}
@@ -457,11 +474,13 @@ def interrupted(folder: Path, case: Case) -> None:
     """A run that ended when it had 5000 bytes of the first blob."""
     ways = [Way(breaks_at=5_000), Way(error=NotFoundError("there is none"))]
     with pytest.raises(NotFoundError):
-        run(folder, case, Server(case.bodies, {case.digest(0): ways}), Pace(1))
+        run(folder, case, Server(case.bodies, {case.digest(0): ways}), TransferLimits(1))
 
 
-@pytest.mark.parametrize("pace", [Pace(), Pace(in_order=True)])
-def test_a_later_run_goes_on_within_a_blob(tmp_path: Path, case: Case, pace: Pace) -> None:
+@pytest.mark.parametrize("pace", [TransferLimits(), TransferLimits(in_order=True)])
+def test_a_later_run_goes_on_within_a_blob(
+    tmp_path: Path, case: Case, pace: TransferLimits
+) -> None:
     interrupted(tmp_path, case)
     server, shown = Server(case.bodies), Shown()
     tar = WatchedTar(tmp_path, case.plan.volumes)
@@ -545,7 +564,7 @@ def test_nobody_waits_for_a_server_that_holds_a_connection(
     slow = Slow(case.bodies, {case.digest(1): [Way(wrong=0)] * 3})
     tar = WatchedTar(tmp_path, case.plan.volumes)
     with pytest.raises(IntegrityError):
-        run(tmp_path, case, slow, Pace(2), tar=tar)
+        run(tmp_path, case, slow, TransferLimits(2), tar=tar)
     written = len(tar.offsets)
     go_on.set()
     assert ended.wait(_PATIENCE)
@@ -575,14 +594,14 @@ _WAYS = st.builds(
 @given(
     sizes=st.lists(st.integers(1, 4_000), min_size=1, max_size=6, unique=True),
     volume_bytes=st.sampled_from([0, 1_000, 5_000]),
-    pace=st.builds(Pace, jobs=st.integers(1, 5), in_order=st.booleans()),
+    pace=st.builds(TransferLimits, jobs=st.integers(1, 5), in_order=st.booleans()),
     ways=st.lists(st.lists(_WAYS, max_size=4), min_size=6, max_size=6),
 )
 def test_whatever_goes_wrong_now_and_then_the_tar_is_right_in_the_end(
     tmp_path_factory: pytest.TempPathFactory,
     sizes: list[int],
     volume_bytes: int,
-    pace: Pace,
+    pace: TransferLimits,
     ways: list[list[Way]],
 ) -> None:
     folder = tmp_path_factory.mktemp("bundle")

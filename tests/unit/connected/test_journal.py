@@ -19,7 +19,7 @@ from airgap.bundle.contents import BlobEntry
 from airgap.bundle.volumes import cut
 from airgap.connected import journal as module
 from airgap.connected.journal import Journal
-from airgap.connected.tar_writer import TarFile
+from airgap.connected.tar_writer import TarWriter
 
 _PATIENCE = 30.0
 _COUNT, _SIZE, _ROOM = 10, 1_000, 1_500
@@ -29,7 +29,7 @@ BLOBS = tuple(
 VOLUMES = cut(_COUNT * _ROOM + 1_000, 4_000)
 
 
-class WatchedTar(TarFile):
+class WatchedTar(TarWriter):
     """Notes what is synced, and fails or waits where a test wants it.
 
     Attributes:
@@ -73,7 +73,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def open_journal(path: Path, tar: TarFile) -> Iterator[Journal]:
+def open_journal(path: Path, tar: TarWriter) -> Iterator[Journal]:
     """A journal that is closed at the end, come what may."""
     journal = Journal(path, tar, BLOBS)
     try:
@@ -96,14 +96,16 @@ def records(path: Path) -> dict[int, int]:
     return found
 
 
-def write(journal: Journal, tar: TarFile, number: int, count: int = _SIZE, start: int = 0) -> None:
+def write(
+    journal: Journal, tar: TarWriter, number: int, count: int = _SIZE, start: int = 0
+) -> None:
     """Writes a part of a blob and notes it, as a fetching thread does."""
     with journal.writing(count):
         tar.write(bytes([number]) * count, BLOBS[number].offset + start)
     journal.note(number, start + count)
 
 
-def done(path: Path, tar: TarFile) -> dict[int, int]:
+def done(path: Path, tar: TarWriter) -> dict[int, int]:
     """What a later run believes."""
     with open_journal(path, tar) as journal:
         return journal.done
@@ -205,7 +207,7 @@ def test_no_more_is_written_than_may_be_lost(
 ) -> None:
     monkeypatch.setattr(module, "SYNC_BYTES", 3_500)
     excess: list[int] = []
-    really = TarFile.write
+    really = TarWriter.write
 
     def watched(self: WatchedTar, data: bytes, offset: int) -> None:
         really(self, data, offset)

@@ -13,8 +13,14 @@ from airgap.bundle.contents import Contents
 from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import listed_names, read_signed, verify_all
-from airgap.connected.fetch import Pace
-from airgap.connected.make_bundle import Draft, Record, Target, plan_bundle, write_bundle
+from airgap.connected.fetch import TransferLimits
+from airgap.connected.make_bundle import (
+    OutputOptions,
+    PlannedBundle,
+    Record,
+    plan_bundle,
+    write_bundle,
+)
 from airgap.connected.plan import make_plan
 from airgap.connected.replay_tar import Recorded
 from airgap.connected.resolve import ResolvedImage
@@ -43,9 +49,9 @@ def key() -> PrivateKey:
     return new_key()
 
 
-def draft(output: Path, volume_bytes: int = 0) -> Draft:
+def draft(output: Path, volume_bytes: int = 0) -> PlannedBundle:
     request = Request("site", (Platform("linux", "amd64"),), ())
-    target = Target(output, volume_bytes=volume_bytes, durable=False)
+    target = OutputOptions(output, volume_bytes=volume_bytes, durable=False)
     return plan_bundle(request, target, SOURCE, Progress())
 
 
@@ -55,7 +61,7 @@ def tool(_hosts: Sequence[Platform], _progress: Progress) -> bytes:
 
 def write(output: Path, key: PrivateKey, record: Record | None, volume_bytes: int = 0) -> Contents:
     plan = draft(output, volume_bytes)
-    return write_bundle(plan, SOURCE, tool, key, Pace(), Progress(), record)
+    return write_bundle(plan, SOURCE, tool, key, TransferLimits(), Progress(), record)
 
 
 def recording(folder: Path, *recordings: forge.Recorded) -> Callable[[Archive], Recorded]:
@@ -84,7 +90,7 @@ def test_images_can_be_read_while_builds_are_recorded(tmp_path: Path, key: Priva
     seen: list[str] = []
 
     def record(archive: Archive) -> Recorded:
-        archive.check_framing(archive.documents())
+        archive.check_framing(archive.manifests())
         seen.extend(path.name for path in (tmp_path / "out").iterdir() if path.is_file())
         return kept(tmp_path, forge.recorded())
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airgap.bundle.contents import is_time
+from airgap.canonical import is_time
 from airgap.connected.record_builds import until, with_images
 from airgap.errors import UsageError
 from airgap.oci.platform import native_platform, parse_platform
 from airgap.oci.reference import parse_reference
-from airgap.replay.recording import Recording, Response
+from airgap.replay.recording import RecordedResponse, Recording
 from airgap.spec.bundle_spec import BundleSpec, ImageSpec, RecordingSpec, Request, make_request
 from airgap.store.store import Store
 
@@ -89,5 +89,5 @@ def recorded(folder: Path, answers: dict[str, bytes]) -> tuple[Recording, Store]
         with store.new_blob() as blob:
             blob.write(body)
             digest, size = blob.publish()
-        responses[url] = Response(url, url, 200, (), digest, size)
+        responses[url] = RecordedResponse(url, url, 200, (), digest, size)
     return Recording(responses), store

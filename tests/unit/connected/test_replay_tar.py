@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from airgap.bundle.contents import REPLAY_TAR, FileEntry, parse_time
+from airgap.bundle.contents import REPLAY_TAR, FileEntry
 from airgap.bundle.framing import BLOCK, SMALL_BYTES
+from airgap.canonical import parse_time
 from airgap.connected.replay_tar import Recorded, plan_replay, remove_replay, write_replay
 from airgap.errors import IntegrityError, NotFoundError, SpaceError, UsageError
 from airgap.limits import LIMITS, MIB
 from airgap.oci.digest import digest_of
 from airgap.progress import Progress
-from airgap.replay.recording import Recording, Response, parse_recording
+from airgap.replay.recording import RecordedResponse, Recording, parse_recording
 from airgap.store.store import Store
 from tests import forge
 from tests.forge import CREATED, joined, make_bundle, new_key
@@ -183,7 +184,7 @@ def test_progress_sees_every_byte(tmp_path: Path, output: Path) -> None:
 
 def test_a_recording_has_its_map_beside_what_it_names(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    response = Response("0" * 64, "https://a.example/", 200, (), digest_of(b"a"), 1)
+    response = RecordedResponse("0" * 64, "https://a.example/", 200, (), digest_of(b"a"), 1)
     recorded = Recorded.of(Recording({response.key: response}), store, "app", until="then")
     (entry,) = recorded.entries
     assert (entry.name, entry.dockerfile, entry.platforms, entry.until) == ("app", "", (), "then")
@@ -194,7 +195,7 @@ def test_a_recording_has_its_map_beside_what_it_names(tmp_path: Path) -> None:
 
 def test_what_no_reader_would_take_is_not_carried(tmp_path: Path) -> None:
     url = f"https://a.example/{'x' * LIMITS.url_characters}"
-    response = Response("0" * 64, url, 200, (), digest_of(b"a"), 1)
+    response = RecordedResponse("0" * 64, url, 200, (), digest_of(b"a"), 1)
     with pytest.raises(UsageError, match="what app downloads cannot be carried"):
         Recorded.of(Recording({response.key: response}), Store(tmp_path), "app")
     assert not any(tmp_path.iterdir())

@@ -20,14 +20,14 @@ from hypothesis import strategies as st
 from airgap.bundle.contents import FileEntry
 from airgap.bundle.volumes import Volume, cut
 from airgap.connected import volume_hasher as module
-from airgap.connected.tar_writer import TarFile
+from airgap.connected.tar_writer import TarWriter
 from airgap.connected.volume_hasher import VolumeHasher
 from airgap.progress import Progress
 
 _PATIENCE = 30.0
 
 
-class WatchedTar(TarFile):
+class WatchedTar(TarWriter):
     """Notes what is read, and lets a test wait for it.
 
     Attributes:
@@ -88,7 +88,7 @@ def entries(folder: Path, volumes: Sequence[Volume]) -> list[FileEntry]:
 
 @contextmanager
 def hashing(
-    tar: TarFile, volumes: Sequence[Volume], starts: Sequence[int], end: int
+    tar: TarWriter, volumes: Sequence[Volume], starts: Sequence[int], end: int
 ) -> Iterator[VolumeHasher]:
     """A hasher that is stopped at the end, come what may."""
     hasher = VolumeHasher(tar, volumes, starts, end)
@@ -101,7 +101,9 @@ def hashing(
 class Writer:
     """Writes units as a fetching thread does: in pieces, with wrong bytes before the right ones."""
 
-    def __init__(self, tar: TarFile, hasher: VolumeHasher, data: bytes, borders: list[int]) -> None:
+    def __init__(
+        self, tar: TarWriter, hasher: VolumeHasher, data: bytes, borders: list[int]
+    ) -> None:
         self._tar, self._hasher, self._data = tar, hasher, data
         self._units = list(pairwise(borders))
 
@@ -157,7 +159,7 @@ def test_checksums_are_those_of_the_files(
     with (
         pytest.MonkeyPatch.context() as patch,
         tempfile.TemporaryDirectory() as name,
-        TarFile(Path(name), volumes) as tar,
+        TarWriter(Path(name), volumes) as tar,
     ):
         patch.setattr(module, "_STRIDE_BYTES", stride)
         with hashing(tar, volumes, borders[:-1], borders[-1]) as hasher:
@@ -242,7 +244,7 @@ def test_what_is_left_at_the_end_is_shown(tmp_path: Path) -> None:
 
 def test_it_can_be_stopped_before_the_tar_is_written(tmp_path: Path) -> None:
     volumes = cut(300)
-    with TarFile(tmp_path, volumes) as tar:
+    with TarWriter(tmp_path, volumes) as tar:
         before = threading.active_count()
         hasher = VolumeHasher(tar, volumes, [0, 100], 300)
         tar.write(bytes(50), 0)
@@ -254,7 +256,7 @@ def test_it_can_be_stopped_before_the_tar_is_written(tmp_path: Path) -> None:
 
 def test_a_disk_that_fails_is_an_error_at_the_end(tmp_path: Path) -> None:
     volumes = cut(300, 100)
-    with TarFile(tmp_path, volumes) as tar, hashing(tar, volumes, [0], 300) as hasher:
+    with TarWriter(tmp_path, volumes) as tar, hashing(tar, volumes, [0], 300) as hasher:
         tar.write(bytes(300), 0)
         os.truncate(tmp_path / "images.tar.001", 10)  # ends early, as a broken disk's file does
         hasher.written(0, 300)

@@ -21,7 +21,7 @@ from airgap.oci.manifest import (
     Index,
     Manifest,
     config_platform,
-    index_of_carried,
+    filter_index,
     load_json,
     parse,
     sniffed_type,
@@ -110,7 +110,7 @@ def test_a_null_list_is_an_empty_one_as_in_go() -> None:
     assert found.layers == ()
     body = b'{"manifests": null}'
     assert parse(body, OCI_INDEX, "example") == Index(OCI_INDEX, ())
-    assert index_of_carried(body, {DIGEST}) == body
+    assert filter_index(body, {DIGEST}) == body
 
 
 def test_the_media_type_may_be_absent_from_the_body() -> None:

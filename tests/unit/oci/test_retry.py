@@ -7,7 +7,7 @@ import time
 import pytest
 
 from airgap.errors import CredentialsError, NotFoundError
-from airgap.oci.retry import Attempts, TemporaryError, of_all, persist
+from airgap.oci.retry import RetryBudget, TemporaryError, combine_errors, retry
 
 
 class Clock:
@@ -45,7 +45,7 @@ def failure(
     )
 
 
-def fail_for_good(attempts: Attempts, *, first_contact: bool = False) -> TemporaryError:
+def fail_for_good(attempts: RetryBudget, *, first_contact: bool = False) -> TemporaryError:
     """The error after which it is given up."""
     with pytest.raises(TemporaryError) as caught:
         while True:
@@ -54,7 +54,7 @@ def fail_for_good(attempts: Attempts, *, first_contact: bool = False) -> Tempora
 
 
 def test_pauses_are_doubled_up_to_half_a_minute_and_jittered_down_to_half(clock: Clock) -> None:
-    fail_for_good(Attempts(300, clock.pause))
+    fail_for_good(RetryBudget(300, clock.pause))
     longest = [0.5, 1, 2, 4, 8, 16, *[30.0] * 30]
     assert len(clock.pauses) > 10
     for pause, most in zip(clock.pauses, longest, strict=False):
@@ -63,28 +63,28 @@ def test_pauses_are_doubled_up_to_half_a_minute_and_jittered_down_to_half(clock:
 
 def test_pauses_differ_from_run_to_run(clock: Clock) -> None:
     for _ in range(10):
-        Attempts(60, clock.pause).failed(failure())
+        RetryBudget(60, clock.pause).failed(failure())
     assert len(set(clock.pauses)) > 1
 
 
 @pytest.mark.parametrize("patience", [0, 1, 10, 300])
 def test_no_more_time_is_spent_than_patience_lasts(clock: Clock, patience: float) -> None:
     begun = clock.now
-    fail_for_good(Attempts(patience, clock.pause))
+    fail_for_good(RetryBudget(patience, clock.pause))
     assert patience - 30 <= clock.now - begun <= patience
 
 
 def test_without_patience_the_first_failure_is_the_last(clock: Clock) -> None:
     error = failure()
     with pytest.raises(TemporaryError) as caught:
-        Attempts(0, clock.pause).failed(error)
+        RetryBudget(0, clock.pause).failed(error)
     assert caught.value is error
     assert clock.pauses == []
     assert error.meaning == ""  # one failure needs no counting
 
 
 def test_patience_and_pauses_begin_anew_when_something_came(clock: Clock) -> None:
-    attempts = Attempts(10, clock.pause)
+    attempts = RetryBudget(10, clock.pause)
     for _ in range(100):  # far longer than patience in all
         for _ in range(3):
             attempts.failed(failure())
@@ -94,7 +94,7 @@ def test_patience_and_pauses_begin_anew_when_something_came(clock: Clock) -> Non
 
 
 def test_time_in_which_bytes_come_is_not_counted(clock: Clock) -> None:
-    attempts = Attempts(10, clock.pause)
+    attempts = RetryBudget(10, clock.pause)
     clock.now += 1_000
     attempts.progressed()
     attempts.failed(failure())
@@ -102,19 +102,19 @@ def test_time_in_which_bytes_come_is_not_counted(clock: Clock) -> None:
 
 
 def test_time_in_which_nothing_comes_is_counted_though_nobody_pauses(clock: Clock) -> None:
-    attempts = Attempts(10, clock.pause)
+    attempts = RetryBudget(10, clock.pause)
     clock.now += 11
     with pytest.raises(TemporaryError):
         attempts.failed(failure())
 
 
 def test_the_time_that_a_server_wants_is_given_to_it(clock: Clock) -> None:
-    Attempts(60, clock.pause).failed(failure(retry_after=20))
+    RetryBudget(60, clock.pause).failed(failure(retry_after=20))
     assert clock.pauses == [20]
 
 
 def test_the_time_that_a_server_wants_does_not_shorten_a_pause(clock: Clock) -> None:
-    attempts = Attempts(60, clock.pause)
+    attempts = RetryBudget(60, clock.pause)
     for _ in range(5):
         attempts.failed(failure(retry_after=0.01))
     assert clock.pauses[-1] >= 4
@@ -125,25 +125,25 @@ def test_a_server_that_wants_more_time_than_there_is_is_given_up_at_once(
     clock: Clock, wanted: float
 ) -> None:
     with pytest.raises(TemporaryError):
-        Attempts(60, clock.pause).failed(failure(retry_after=wanted))
+        RetryBudget(60, clock.pause).failed(failure(retry_after=wanted))
     assert clock.pauses == []
 
 
 def test_a_server_that_never_answered_is_given_up_sooner(clock: Clock) -> None:
     begun = clock.now
-    fail_for_good(Attempts(300, clock.pause), first_contact=True)
+    fail_for_good(RetryBudget(300, clock.pause), first_contact=True)
     assert clock.now - begun <= 5
     assert len(clock.pauses) >= 2
 
 
 def test_a_server_that_never_answered_gets_no_more_patience_than_there_is(clock: Clock) -> None:
     begun = clock.now
-    fail_for_good(Attempts(1, clock.pause), first_contact=True)
+    fail_for_good(RetryBudget(1, clock.pause), first_contact=True)
     assert clock.now - begun <= 1
 
 
 def test_the_last_error_tells_what_failed_how_often(clock: Clock) -> None:
-    attempts = Attempts(300, clock.pause)
+    attempts = RetryBudget(300, clock.pause)
     attempts.failed(failure("answered 503"))
     attempts.progressed()  # the counts are of all the work, not of a streak
     attempts.failed(failure("broke"))
@@ -159,14 +159,14 @@ def test_the_last_error_tells_what_failed_how_often(clock: Clock) -> None:
 
 
 def test_counts_stand_alone_where_nothing_else_is_known(clock: Clock) -> None:
-    error = fail_for_good(Attempts(2, clock.pause))
+    error = fail_for_good(RetryBudget(2, clock.pause))
     assert error.meaning.startswith("It was tried ")
     assert error.meaning.endswith(" x broke.")
 
 
 def test_longer_pauses_are_announced_and_short_ones_are_not(clock: Clock) -> None:
     said: list[str] = []
-    attempts = Attempts(300, clock.pause, said.append)
+    attempts = RetryBudget(300, clock.pause, said.append)
     attempts.failed(failure())
     assert said == []
     attempts.failed(failure(retry_after=7))
@@ -178,11 +178,11 @@ def test_a_pause_may_end_it_all() -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        Attempts(300, stopped).failed(failure())
+        RetryBudget(300, stopped).failed(failure())
 
 
 def test_days_of_failures_are_borne_where_patience_is_as_long(clock: Clock) -> None:
-    attempts = Attempts(1e9, clock.pause)
+    attempts = RetryBudget(1e9, clock.pause)
     for _ in range(2_000):
         attempts.failed(failure())
     assert 15 <= clock.pauses[-1] <= 30
@@ -197,7 +197,7 @@ def test_work_is_done_again_until_it_succeeds(clock: Clock) -> None:
             raise outcome
         return outcome
 
-    assert persist(work, Attempts(60, clock.pause)) == "done"
+    assert retry(work, RetryBudget(60, clock.pause)) == "done"
     assert len(clock.pauses) == 2
 
 
@@ -206,7 +206,7 @@ def test_other_errors_end_work_at_once(clock: Clock) -> None:
         raise NotFoundError("there is none")
 
     with pytest.raises(NotFoundError):
-        persist(work, Attempts(60, clock.pause))
+        retry(work, RetryBudget(60, clock.pause))
     assert clock.pauses == []
 
 
@@ -215,12 +215,12 @@ def test_work_that_never_succeeds_is_given_up(clock: Clock) -> None:
         raise failure()
 
     with pytest.raises(TemporaryError, match="it broke"):
-        persist(work, Attempts(60, clock.pause))
+        retry(work, RetryBudget(60, clock.pause))
     assert 30 <= clock.now - 1000 <= 60
 
 
 def test_waiting_for_ones_turn_does_not_count(clock: Clock) -> None:
-    attempts = Attempts(10, clock.pause)
+    attempts = RetryBudget(10, clock.pause)
     attempts.failed(failure())
     clock.now += 1_000
     attempts.begin()
@@ -230,7 +230,7 @@ def test_waiting_for_ones_turn_does_not_count(clock: Clock) -> None:
 
 def test_no_image_in_the_registry_is_final_whatever_mirrors_say() -> None:
     missing = NotFoundError("the registry has none")
-    assert of_all([failure("mirror broke"), missing]) is missing
+    assert combine_errors([failure("mirror broke"), missing]) is missing
     assert "it mirror broke" in missing.meaning
 
 
@@ -240,7 +240,7 @@ def test_no_image_in_the_registry_is_final_whatever_mirrors_say() -> None:
 def test_a_mirror_that_may_answer_later_is_waited_for(
     registry: TemporaryError | CredentialsError,
 ) -> None:
-    chosen = of_all([failure("answered 429", retry_after=7), registry])
+    chosen = combine_errors([failure("answered 429", retry_after=7), registry])
     assert isinstance(chosen, TemporaryError)
     assert not chosen.first_contact
     assert chosen.retry_after == 7

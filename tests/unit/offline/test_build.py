@@ -11,9 +11,9 @@ from airgap.errors import NotFoundError, UsageError
 from airgap.oci.digest import digest_of
 from airgap.oci.platform import native_platform, parse_platform
 from airgap.offline.build import _shared, build_options, choose, requested_urls
-from airgap.offline.inputs import Stock
-from airgap.replay.request import Asked
-from airgap.store.bundle_set import Wanted
+from airgap.offline.inputs import BuildInputs
+from airgap.replay.request import RequestKey
+from airgap.store.bundle_set import BundleSet
 from airgap.store.store import Store
 
 
@@ -97,7 +97,7 @@ def test_a_build_is_for_this_host_unless_it_says_otherwise(
 
 def test_builds_wait_for_each_other_where_other_users_cannot_hold_them_up(tmp_path: Path) -> None:
     """Every user can open the mirror's folder, and lock it."""
-    stock = Stock(Wanted.of([]), Store(tmp_path / "mirror"), Store(tmp_path / "replay"))
+    stock = BuildInputs(BundleSet.of([]), Store(tmp_path / "mirror"), Store(tmp_path / "replay"))
     stock.mirror.root.mkdir(mode=0o755)
     with _shared(stock) as folder:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -117,13 +117,13 @@ def test_builds_wait_for_each_other_where_other_users_cannot_hold_them_up(tmp_pa
 )
 def test_no_secret_of_a_header_gets_into_a_request(accept: str) -> None:
     arguments = (("MY_TOKEN", "S3cr3tS3cr3t"),)
-    missed = Asked("https://h/p", accept, "bytes=0-1").knowing(arguments)
+    missed = RequestKey("https://h/p", accept, "bytes=0-1").knowing(arguments)
     (url,) = requested_urls([missed]).urls
     assert (url.accept, url.range) == ("REDACTED", "bytes=0-1")
     assert "a secret was taken out" in url.obstacle
 
 
 def test_a_header_without_a_secret_is_asked_for_as_it_was() -> None:
-    missed = Asked("https://h/p", "application/json; q=0.8, */*").knowing((("V", "0.8,"),))
+    missed = RequestKey("https://h/p", "application/json; q=0.8, */*").knowing((("V", "0.8,"),))
     (url,) = requested_urls([missed]).urls
     assert (url.accept, url.obstacle) == ("application/json; q=0.8, */*", "")

@@ -9,11 +9,11 @@ from airgap.dockerfile.scan import scan_dockerfile
 from airgap.dockerfile.stages import BuildOptions
 from airgap.oci.platform import parse_platform
 from airgap.offline.build import NotHereError, requested
-from airgap.offline.inputs import Stock
+from airgap.offline.inputs import BuildInputs
 from airgap.offline.missing import Missing, find_missing
-from airgap.replay.recording import Recording, Response
-from airgap.replay.request import Asked
-from airgap.store.bundle_set import Wanted
+from airgap.replay.recording import RecordedResponse, Recording
+from airgap.replay.request import RequestKey
+from airgap.store.bundle_set import BundleSet
 from airgap.store.store import Store
 from tests.forge import Image, indexed, single
 
@@ -28,10 +28,10 @@ def missing(
     args: dict[str, str] | None = None,
 ) -> Missing:
     entries = {image.entry.name: image.entry for image in images}
-    stock = Stock(Wanted(entries, {}, None, {}), Store(Path()), Store(Path()), registries)
+    stock = BuildInputs(BundleSet(entries, {}, None, {}), Store(Path()), Store(Path()), registries)
     options = BuildOptions((_AMD64, _ARM64), _AMD64, args=args or {})
-    keys = [Asked(url).key for url in recorded]
-    recording = Recording({key: Response(key, "", 200, (), "", 0) for key in keys})
+    keys = [RequestKey(url).key for url in recorded]
+    recording = Recording({key: RecordedResponse(key, "", 200, (), "", 0) for key in keys})
     return find_missing(stock, scan_dockerfile(text, "D", options), [recording], args or {})
 
 

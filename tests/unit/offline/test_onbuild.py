@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 
 from airgap.bundle.archive import Archive
-from airgap.bundle.contents import canonical
 from airgap.bundle.media import Media
 from airgap.bundle.verify import read_signed
+from airgap.canonical import canonical
 from airgap.oci.digest import digest_of
 from airgap.oci.manifest import OCI_MANIFEST
 from airgap.oci.platform import parse_platform
 from airgap.oci.reference import parse_reference
-from airgap.offline.inputs import Stock
+from airgap.offline.inputs import BuildInputs
 from airgap.offline.onbuild import triggers
 from airgap.progress import Progress
-from airgap.store.bundle_set import Wanted
+from airgap.store.bundle_set import BundleSet
 from airgap.store.seed import seed
 from airgap.store.store import Store
 from tests.forge import (
@@ -51,30 +51,30 @@ def with_config(config: object) -> Image:
 
 
 @pytest.fixture
-def stocked(tmp_path: Path) -> Callable[[Image], Stock]:
-    def run(image: Image) -> Stock:
+def stocked(tmp_path: Path) -> Callable[[Image], BuildInputs]:
+    def run(image: Image) -> BuildInputs:
         key, store = new_key(), Store(tmp_path / "mirror")
         make_bundle(tmp_path / "bundle", key, images=[image])
         media = Media([tmp_path / "bundle"])
         with Archive(media, read_signed(media, [key.public]).contents) as archive:
             seed(store, archive, Progress())
-        wanted = Wanted({image.entry.name: image.entry}, {}, None, {})
-        return Stock(wanted, store, Store(tmp_path / "replay"))
+        wanted = BundleSet({image.entry.name: image.entry}, {}, None, {})
+        return BuildInputs(wanted, store, Store(tmp_path / "replay"))
 
     return run
 
 
-def test_what_an_image_has_derived_builds_do(stocked: Callable[[Image], Stock]) -> None:
+def test_what_an_image_has_derived_builds_do(stocked: Callable[[Image], BuildInputs]) -> None:
     stock = stocked(with_config({"OnBuild": _TRIGGERS}))
     assert triggers(stock, parse_reference("base"), _PLATFORM) == _TRIGGERS
 
 
 @pytest.mark.parametrize("config", [None, {}, {"OnBuild": None}, {"OnBuild": []}, [], "text"])
-def test_most_images_have_nothing(config: object, stocked: Callable[[Image], Stock]) -> None:
+def test_most_images_have_nothing(config: object, stocked: Callable[[Image], BuildInputs]) -> None:
     assert list(triggers(stocked(with_config(config)), parse_reference("base"), _PLATFORM)) == []
 
 
-def test_an_image_that_is_not_here_is_not_asked(stocked: Callable[[Image], Stock]) -> None:
+def test_an_image_that_is_not_here_is_not_asked(stocked: Callable[[Image], BuildInputs]) -> None:
     stock = stocked(indexed(_NAME))
     assert triggers(stock, parse_reference("other"), _PLATFORM) == ()
     assert triggers(stock, parse_reference("base"), parse_platform("linux/s390x")) == ()

@@ -11,8 +11,8 @@ from airgap.errors import UpstreamError
 from airgap.limits import MIB
 from airgap.oci.digest import digest_of
 from airgap.replay.download import Download, Upstream
-from airgap.replay.responses import Answer
-from airgap.store.store import NewBlob, Store
+from airgap.replay.responses import Response
+from airgap.store.store import BlobWriter, Store
 
 
 class Slow:
@@ -35,7 +35,7 @@ class Slow:
         assert self.more.acquire(timeout=20)
 
 
-def publish(_: Upstream, blob: NewBlob) -> None:
+def publish(_: Upstream, blob: BlobWriter) -> None:
     blob.publish()
 
 
@@ -43,7 +43,7 @@ def download_of(store: Store, body: Iterable[bytes], size: int | None = None) ->
     return Download(lambda: Upstream(200, (), size, iter(body)), store, publish)
 
 
-def joined(download: Download, *, head: bool = False) -> Answer:
+def joined(download: Download, *, head: bool = False) -> Response:
     download.join()
     return download.answer(head=head)
 

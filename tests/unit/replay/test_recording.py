@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airgap.bundle.contents import canonical
+from airgap.canonical import canonical
 from airgap.errors import IntegrityError
 from airgap.limits import LIMITS
 from airgap.oci.digest import digest_of
-from airgap.replay.recording import Recording, Response, lasts, parse_recording
+from airgap.replay.recording import RecordedResponse, Recording, lasts, parse_recording
 
 HEADERS = st.tuples(
     st.sampled_from(["Content-Type", "etag", "Location"]),
     st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20),
 )
 RESPONSES = st.builds(
-    Response,
+    RecordedResponse,
     key=st.integers(0, 2**256 - 1).map(lambda number: f"{number:064x}"),
     url=st.text("abc:/?{}", min_size=1, max_size=20),
     status=st.integers(200, 499).filter(lasts),
@@ -43,7 +43,7 @@ def entry(**changes: object) -> dict[str, Any]:
 
 
 def test_the_form_of_a_map() -> None:
-    response = Response(
+    response = RecordedResponse(
         "0" * 64, "https://h/p", 200, (("Content-Type", "text/html"),), digest_of(b""), 0
     )
     body = Recording({response.key: response}).to_bytes()
@@ -53,7 +53,7 @@ def test_the_form_of_a_map() -> None:
 
 
 @given(st.lists(RESPONSES, max_size=5))
-def test_what_is_written_is_read_as_the_same(responses: list[Response]) -> None:
+def test_what_is_written_is_read_as_the_same(responses: list[RecordedResponse]) -> None:
     recording = Recording({response.key: response for response in responses})
     assert parse_recording(recording.to_bytes()) == recording
 

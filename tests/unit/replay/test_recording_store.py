@@ -12,7 +12,7 @@ from airgap.bundle.verify import read_contents
 from airgap.errors import IntegrityError, NotFoundError
 from airgap.oci.digest import digest_of
 from airgap.progress import Progress
-from airgap.replay.recording_store import check_maps, load_recording, problem_with
+from airgap.replay.recording_store import check_maps, check_recording, load_recording
 from airgap.store import layout
 from airgap.store.seed import missing_blobs, seed_replay
 from airgap.store.store import Store
@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_a_recording_that_was_brought_is_whole(store: Store) -> None:
-    assert problem_with(store, APP.entry) == ""
+    assert check_recording(store, APP.entry) == ""
     recording = load_recording(store, APP.entry)
     found = {one.url: b"".join(store.blob(one.digest)) for one in recording.responses.values()}
     assert found == ANSWERS
@@ -45,22 +45,22 @@ def test_a_recording_that_was_brought_is_whole(store: Store) -> None:
 
 def test_a_missing_answer_is_named(store: Store) -> None:
     (store.root / layout.blob_data(digest_of(b"two"))).unlink()
-    assert problem_with(store, APP.entry) == f"app lacks {digest_of(b'two')}"
+    assert check_recording(store, APP.entry) == f"app lacks {digest_of(b'two')}"
 
 
 def test_an_answer_of_another_size_is_named(store: Store) -> None:
     (store.root / layout.blob_data(digest_of(b"two"))).write_bytes(b"tw")
-    assert problem_with(store, APP.entry) == f"app lacks {digest_of(b'two')}"
+    assert check_recording(store, APP.entry) == f"app lacks {digest_of(b'two')}"
 
 
 def test_a_missing_map_is_named(store: Store) -> None:
     (store.root / layout.blob_data(APP.entry.digest)).unlink()
     with pytest.raises(NotFoundError, match=f"replay lacks {APP.entry.digest}"):
-        problem_with(store, APP.entry)
+        check_recording(store, APP.entry)
 
 
 def test_a_damaged_map_is_named(store: Store) -> None:
     path = store.root / layout.blob_data(APP.entry.digest)
     path.write_bytes(path.read_bytes().replace(b"200", b"404", 1))
     with pytest.raises(IntegrityError, match=f"{path} is damaged"):
-        problem_with(store, APP.entry)
+        check_recording(store, APP.entry)

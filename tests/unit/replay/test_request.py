@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from airgap.replay.request import (
-    Asked,
+    RequestKey,
     Route,
     base_of,
     clean_location,
@@ -137,29 +137,29 @@ def test_the_key_goes_by_url_accept_and_range() -> None:
     keys = {
         asked.key
         for asked in (
-            Asked(url),
-            Asked("https://h/p?x=2&token=abcdefgh"),
-            Asked(url, accept="text/html"),
-            Asked(url, range="bytes=0-1"),
+            RequestKey(url),
+            RequestKey("https://h/p?x=2&token=abcdefgh"),
+            RequestKey(url, accept="text/html"),
+            RequestKey(url, range="bytes=0-1"),
         )
     }
     assert len(keys) == 4
-    assert Asked(url, head=True, credentials=True).key == Asked(url).key
-    assert Asked("https://h/p?x=1&token=REDACTED").key == Asked(url).key
-    assert Asked(url, range="bytes=0-1").whole().key == Asked(url).key
+    assert RequestKey(url, head=True, credentials=True).key == RequestKey(url).key
+    assert RequestKey("https://h/p?x=1&token=REDACTED").key == RequestKey(url).key
+    assert RequestKey(url, range="bytes=0-1").whole().key == RequestKey(url).key
 
 
 def test_the_key_does_not_go_by_secret_arguments() -> None:
     first, second = (
-        Asked("https://h/" + value).knowing((("MY_TOKEN", value), ("OTHER", "1.2.3.4")))
+        RequestKey("https://h/" + value).knowing((("MY_TOKEN", value), ("OTHER", "1.2.3.4")))
         for value in ("canary-1", "canary-2")
     )
     assert first.key == second.key
-    assert first.key != Asked("https://h/canary-1").key
+    assert first.key != RequestKey("https://h/canary-1").key
 
 
 def test_nothing_that_is_printed_shows_secrets() -> None:
-    asked = Asked("https://h/1.2.3/?token=canary-1").knowing((("V", "1.2.3"),))
+    asked = RequestKey("https://h/1.2.3/?token=canary-1").knowing((("V", "1.2.3"),))
     assert asked.shown == "https://h/{V}/?token=REDACTED"
     assert "canary" not in f"{asked!r} {asked}"
     assert "1.2.3" not in repr(asked)

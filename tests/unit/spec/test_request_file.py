@@ -19,7 +19,7 @@ from airgap.limits import LIMITS
 from airgap.oci.platform import Platform
 from airgap.oci.reference import parse_reference
 from airgap.replay.redaction import arguments_of
-from airgap.replay.request import Asked
+from airgap.replay.request import RequestKey
 from airgap.spec.request_file import (
     RequestedImage,
     RequestedUrl,
@@ -94,14 +94,14 @@ def test_the_text_is_small_and_says_how_it_is_used(tmp_path: Path) -> None:
 def test_what_is_written_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, file: RequestFile
 ) -> None:
-    single = RequestFile().united(file)
+    single = RequestFile().merge(file)
     assert load(tmp_path_factory.mktemp("request"), single.to_toml()) == single
 
 
 @given(files, files)
 def test_what_is_added_twice_is_there_once(left: RequestFile, right: RequestFile) -> None:
-    both = left.united(right)
-    assert both.united(left) == both.united(right) == both
+    both = left.merge(right)
+    assert both.merge(left) == both.merge(right) == both
     assert len({image.reference for image in both.images}) == len(both.images)
     assert set(both.urls) == {*left.urls, *right.urls}
     for image in (*left.images, *right.images):
@@ -206,7 +206,7 @@ def test_no_header_has_a_second_line(tmp_path: Path, key: str) -> None:
 def test_a_url_from_which_something_was_taken_is_kept_and_marked(
     tmp_path: Path, url: str, arguments: dict[str, str]
 ) -> None:
-    shown = Asked(url, arguments=arguments_of(arguments)).shown
+    shown = RequestKey(url, arguments=arguments_of(arguments)).shown
     requested = RequestedUrl(shown)
     assert shown != url
     assert requested.obstacle
@@ -218,12 +218,12 @@ def test_a_url_from_which_something_was_taken_is_kept_and_marked(
 
 
 def test_a_person_can_write_the_value_of_an_argument_back() -> None:
-    shown = Asked("https://a.example/v1.2.3/x", arguments=(("VERSION", "1.2.3"),)).shown
+    shown = RequestKey("https://a.example/v1.2.3/x", arguments=(("VERSION", "1.2.3"),)).shown
     assert shown == "https://a.example/v{VERSION}/x"
     written = shown.replace("{VERSION}", "1.2.3")
     assert RequestedUrl(written).obstacle == ""
-    asked = Asked("https://a.example/v1.2.3/x", arguments=(("VERSION", "1.2.3"),))
-    assert Asked(written).key == asked.key
+    asked = RequestKey("https://a.example/v1.2.3/x", arguments=(("VERSION", "1.2.3"),))
+    assert RequestKey(written).key == asked.key
 
 
 def test_failed_builds_add_up_in_one_file(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_failed_builds_add_up_in_one_file(tmp_path: Path) -> None:
     more = RequestFile((alpine, RequestedImage(GOLANG.reference, (AMD64,))), (FILE,))
     assert add_to_request(path, BOTH) == BOTH
     asked = add_to_request(path, more)
-    assert asked == load_request(path) == BOTH.united(more)
+    assert asked == load_request(path) == BOTH.merge(more)
     assert [image.platforms for image in asked.images] == [(ARM64, AMD64), (AMD64,)]
     assert path.stat().st_mode & 0o777 == 0o644
     assert list(tmp_path.iterdir()) == [path]

@@ -6,7 +6,7 @@ from airgap.bundle.contents import TOOL_NAME, Contents, FileEntry, ImageEntry, R
 from airgap.errors import HostError, NotFoundError
 from airgap.oci.manifest import OCI_INDEX
 from airgap.oci.platform import Platform, parse_platform
-from airgap.store.bundle_set import Wanted
+from airgap.store.bundle_set import BundleSet
 
 AMD64 = Platform("linux", "amd64")
 
@@ -25,24 +25,24 @@ def _bundle(*images: ImageEntry, tool: str = "1.0.0") -> Contents:
 def test_the_later_bundle_moves_a_tag_and_keeps_the_others() -> None:
     old, kept = _image("docker.io/library/a:1", "a"), _image("docker.io/library/b:1", "b")
     new = _image("docker.io/library/a:1", "c")
-    wanted = Wanted.of([_bundle(old, kept), _bundle(new)])
+    wanted = BundleSet.of([_bundle(old, kept), _bundle(new)])
     assert wanted.images == {"docker.io/library/a:1": new, "docker.io/library/b:1": kept}
 
 
 def test_a_bundle_without_roles_leaves_those_of_the_one_before() -> None:
     builder = _image("docker.io/moby/buildkit:1", "a", role="builder")
-    wanted = Wanted.of([_bundle(builder), _bundle(_image("docker.io/library/b:1", "b"))])
+    wanted = BundleSet.of([_bundle(builder), _bundle(_image("docker.io/library/b:1", "b"))])
     assert wanted.role("builder") == builder
 
 
 def test_a_role_that_nobody_brought_is_an_error_that_names_it() -> None:
     with pytest.raises(HostError, match="'registry'"):
-        Wanted.of([_bundle()]).role("registry")
+        BundleSet.of([_bundle()]).role("registry")
 
 
 def test_images_are_found_by_the_names_that_people_use() -> None:
     image = _image("docker.io/library/alpine:latest", "a")
-    wanted = Wanted.of([_bundle(image)])
+    wanted = BundleSet.of([_bundle(image)])
     assert wanted.image("alpine") == wanted.image("docker.io/library/alpine") == image
     with pytest.raises(NotFoundError, match=r"docker\.io/library/alpine:3"):
         wanted.image("alpine:3")
@@ -58,11 +58,11 @@ def test_of_recordings_with_one_name_the_later_counts_and_comes_later() -> None:
         _bundle(),
         _bundle().with_recordings([new], ()),
     ]
-    assert list(Wanted.of(bundles).recordings.items()) == [("lib", kept), ("app", new)]
+    assert list(BundleSet.of(bundles).recordings.items()) == [("lib", kept), ("app", new)]
 
 
 def test_the_last_tool_counts() -> None:
-    wanted = Wanted.of([_bundle(tool="1.0.0"), _bundle(tool="1.1.0")])
+    wanted = BundleSet.of([_bundle(tool="1.0.0"), _bundle(tool="1.1.0")])
     assert wanted.tool is not None
     assert wanted.tool[1] == "1.1.0"
 
@@ -70,14 +70,14 @@ def test_the_last_tool_counts() -> None:
 def test_what_is_carried_for_other_hosts_is_not_emulated() -> None:
     hosts = ("linux/amd64", "linux/arm64")
     builder = _image("docker.io/moby/buildkit:1", "a", *hosts, role="builder")
-    wanted = Wanted.of([_bundle(builder, _image("docker.io/library/a:1", "b", "linux/arm64"))])
+    wanted = BundleSet.of([_bundle(builder, _image("docker.io/library/a:1", "b", "linux/arm64"))])
     assert wanted.emulated(parse_platform("linux/arm64")) == []
     assert wanted.emulated(AMD64) == [parse_platform("linux/arm64")]
 
 
 def test_what_is_emulated_is_what_the_host_cannot_run() -> None:
     platforms = ("linux/amd64", "linux/386", "linux/arm64", "linux/arm/v7", "windows/amd64")
-    wanted = Wanted.of([_bundle(_image("docker.io/library/a:1", "a", *platforms))])
+    wanted = BundleSet.of([_bundle(_image("docker.io/library/a:1", "a", *platforms))])
     assert wanted.emulated(AMD64) == [
         parse_platform("linux/arm/v7"),
         parse_platform("linux/arm64"),
@@ -86,4 +86,4 @@ def test_what_is_emulated_is_what_the_host_cannot_run() -> None:
 
 def test_the_hosts_are_those_of_all_images() -> None:
     images = _image("ghcr.io/a/b:1", "a"), _image("docker.io/library/b:1", "b")
-    assert Wanted.of([_bundle(*images)]).hosts == ["docker.io", "ghcr.io"]
+    assert BundleSet.of([_bundle(*images)]).hosts == ["docker.io", "ghcr.io"]

@@ -11,8 +11,8 @@ from airgap.bundle.contents import ImageEntry
 from airgap.errors import IntegrityError, NotFoundError
 from airgap.progress import Progress
 from airgap.store import layout
-from airgap.store.check import problem_with
-from airgap.store.prune import Surplus, prune, surplus
+from airgap.store.check import check_image
+from airgap.store.prune import Garbage, find_garbage, prune
 from airgap.store.store import Store
 from tests.forge import Image, indexed, single
 from tests.unit.store.conftest import Seed
@@ -29,7 +29,7 @@ Keep = Callable[[Sequence[Image]], None]
 @pytest.fixture
 def keep(store: Store) -> Keep:
     """Prunes all but some images."""
-    return lambda images: prune(store, surplus(store, entries(images)), Progress())
+    return lambda images: prune(store, find_garbage(store, entries(images)), Progress())
 
 
 def entries(images: Sequence[Image]) -> list[ImageEntry]:
@@ -62,7 +62,7 @@ def test_what_a_newer_version_does_not_need_goes(
     seed_images([NEW, OTHER])
     keep([NEW, OTHER])
     assert held(store) == digests(NEW) | digests(OTHER)
-    assert problem_with(store, NEW.entry) == ""
+    assert check_image(store, NEW.entry) == ""
     text = {path.read_text() for path in store.root.rglob("link")}
     assert text == digests(NEW) | digests(OTHER)
 
@@ -75,7 +75,7 @@ def test_versions_of_one_name_can_be_kept_side_by_side(
     before = files(store)
     keep([OLD, NEW])
     assert files(store) == before
-    assert problem_with(store, NEW.entry) == ""
+    assert check_image(store, NEW.entry) == ""
 
 
 def test_a_tag_that_means_something_else_than_what_is_kept_goes(
@@ -99,7 +99,7 @@ def test_of_an_empty_store_no_folder_is_left(store: Store, seed_images: Seed, ke
 def test_what_is_freed_is_told_before(store: Store, seed_images: Seed) -> None:
     seed_images([OLD])
     seed_images([NEW])
-    found = surplus(store, entries([NEW]))
+    found = find_garbage(store, entries([NEW]))
     gone = digests(OLD) - digests(NEW)
     assert found.size == sum(len({**OLD.bodies, **OLD.blobs}[digest]) for digest in gone)
     assert held(store) == digests(OLD) | digests(NEW)
@@ -108,8 +108,8 @@ def test_what_is_freed_is_told_before(store: Store, seed_images: Seed) -> None:
 def test_blobs_of_an_install_that_did_not_end_can_be_kept(store: Store) -> None:
     blob = next(iter(NEW.blobs))
     store.write_blob(blob, [NEW.blobs[blob]])
-    assert surplus(store, [], entries([NEW])).blobs == [store.root / layout.blob_data(blob)]
-    assert surplus(store, [], entries([NEW]), [blob]).blobs == []
+    assert find_garbage(store, [], entries([NEW])).blobs == [store.root / layout.blob_data(blob)]
+    assert find_garbage(store, [], entries([NEW]), [blob]).blobs == []
 
 
 def test_of_an_install_that_did_not_end_tags_that_it_moved_are_kept(
@@ -117,7 +117,7 @@ def test_of_an_install_that_did_not_end_tags_that_it_moved_are_kept(
 ) -> None:
     seed_images([OLD])
     seed_images([NEW])
-    assert surplus(store, entries([OLD]), entries([NEW, OTHER])) == Surplus([], [], 0)
+    assert find_garbage(store, entries([OLD]), entries([NEW, OTHER])) == Garbage([], [], 0)
 
 
 @pytest.mark.parametrize(
@@ -140,14 +140,14 @@ def test_with_a_damaged_manifest_nothing_goes(store: Store, seed_images: Seed) -
     seed_images([NEW])
     (store.root / layout.blob_data(NEW.entry.digest)).write_bytes(b"{}")
     with pytest.raises(IntegrityError, match="is damaged"):
-        surplus(store, entries([NEW]))
+        find_garbage(store, entries([NEW]))
 
 
 def test_with_a_missing_manifest_nothing_goes(store: Store, seed_images: Seed) -> None:
     seed_images([NEW])
     (store.root / layout.blob_data(NEW.entry.digest)).unlink()
     with pytest.raises(NotFoundError, match="lacks sha256:") as caught:
-        surplus(store, entries([NEW]))
+        find_garbage(store, entries([NEW]))
     assert "airgap install DIR --repair" in caught.value.remedy
 
 

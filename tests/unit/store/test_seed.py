@@ -24,7 +24,7 @@ from airgap.oci.digest import hex_of
 from airgap.oci.manifest import Manifest
 from airgap.progress import Progress
 from airgap.store import layout
-from airgap.store.check import problem_with
+from airgap.store.check import check_image
 from airgap.store.seed import missing_blobs, seed, seed_documents, seed_replay
 from airgap.store.store import Store
 from airgap.trust.keys import PrivateKey
@@ -267,7 +267,7 @@ def test_an_image_named_by_digest_alone_gets_no_tag(store: Store, seed_images: S
     seed_images([named])
     assert store.is_tagged(named.entry)
     assert not list(store.root.rglob("tags"))
-    assert store.documents(named.entry) == image.documents
+    assert store.manifests(named.entry) == image.documents
 
 
 def test_an_image_named_by_tag_and_digest_sets_no_tag(store: Store, seed_images: Seed) -> None:
@@ -276,7 +276,7 @@ def test_an_image_named_by_tag_and_digest_sets_no_tag(store: Store, seed_images:
     seed_images([pinned])
     assert store.tag("ghcr.io/org/app:1") == ""
     assert store.is_linked(image.entry)
-    assert problem_with(store, pinned.entry) == ""
+    assert check_image(store, pinned.entry) == ""
 
 
 def renamed(image: Image, name: str) -> Image:
@@ -292,7 +292,7 @@ def test_a_moved_tag_leaves_the_old_image_readable_by_digest(
     seed_images([old])
     seed_images([new])
     assert store.is_tagged(new.entry)
-    assert store.documents(old.entry) == old.documents
+    assert store.manifests(old.entry) == old.documents
     tags = store.root / REPOSITORIES / "ghcr.io/org/app" / TAGS
     assert len(list((tags / "1/index/sha256").iterdir())) == 2
 
@@ -405,8 +405,8 @@ def test_manifests_and_configs_alone_are_brought_of_what_is_elsewhere(
     make_bundle(tmp_path / "bundle", key, images=[image])
     with open_bundle(tmp_path / "bundle") as archive:
         seed_documents(store, archive, [image.entry])
-        assert problem_with(store, image.entry, whole=False) == ""
-        assert "is not in the mirror" in problem_with(store, image.entry)
+        assert check_image(store, image.entry, whole=False) == ""
+        assert "is not in the mirror" in check_image(store, image.entry)
         configs = [
             document.config.digest
             for document in image.documents.values()
@@ -414,9 +414,9 @@ def test_manifests_and_configs_alone_are_brought_of_what_is_elsewhere(
         ]
         kept = {path.parent.name for path in store.root.rglob("data")}
         assert kept == {hex_of(digest) for digest in (*image.bodies, *configs)}
-        assert store.documents(image.entry) == image.documents
+        assert store.manifests(image.entry) == image.documents
         seed(store, archive, Progress())
-        assert problem_with(store, image.entry) == ""
+        assert check_image(store, image.entry) == ""
 
 
 def test_what_is_missing_of_manifests_and_configs_is_told(
@@ -428,8 +428,8 @@ def test_what_is_missing_of_manifests_and_configs_is_told(
         seed_documents(store, archive, [image.entry])
     manifest = next(one for one in image.documents.values() if isinstance(one, Manifest))
     (store.root / layout.blob_data(manifest.config.digest)).unlink()
-    assert problem_with(store, image.entry, whole=False).endswith(manifest.config.digest)
+    assert check_image(store, image.entry, whole=False).endswith(manifest.config.digest)
     child = [*image.documents][1]
     repository = layout.mirror_repositories(image.entry.reference)[0]
     (store.root / layout.revision_link(repository, child)).unlink()
-    assert problem_with(store, image.entry, whole=False).endswith("lacks linux/amd64")
+    assert check_image(store, image.entry, whole=False).endswith("lacks linux/amd64")

@@ -16,7 +16,7 @@ from airgap.limits import MIB
 from airgap.oci.digest import digest_of
 from airgap.oci.manifest import OCI_MANIFEST
 from airgap.store import layout
-from airgap.store.check import problem_with
+from airgap.store.check import check_image
 from airgap.store.store import Store
 from airgap.store.tags import tags_of
 from tests.forge import indexed, single
@@ -207,7 +207,7 @@ def test_a_damaged_link_is_no_link_and_is_written_again(
 def test_documents_are_those_that_are_linked(store: Store, seed_images: Seed) -> None:
     image = indexed(NAME, ["linux/amd64", "linux/arm64"], omitted=["linux/s390x"])
     seed_images([image])
-    assert store.documents(image.entry) == image.documents
+    assert store.manifests(image.entry) == image.documents
 
 
 def test_a_child_that_another_install_left_alone_is_not_the_images(
@@ -219,29 +219,29 @@ def test_a_child_that_another_install_left_alone_is_not_the_images(
     for digest, body in both.bodies.items():  # and then it was killed
         store.write_blob(digest, [body])
     seed_images([one])
-    assert store.documents(one.entry) == one.documents
-    assert problem_with(store, one.entry) == ""
+    assert store.manifests(one.entry) == one.documents
+    assert check_image(store, one.entry) == ""
     seed_images([both])
-    assert store.documents(both.entry) == both.documents
+    assert store.manifests(both.entry) == both.documents
 
 
 def test_documents_without_a_store_are_not_found(store: Store) -> None:
     entry = ImageEntry(NAME, DIGEST, OCI_MANIFEST, ())
     with pytest.raises(NotFoundError):
-        store.documents(entry)
+        store.manifests(entry)
 
 
 def test_the_check_finds_what_is_missing(store: Store, seed_images: Seed) -> None:
     image = indexed(NAME)
-    assert problem_with(store, image.entry) == "alpine:3 is not in the mirror"
+    assert check_image(store, image.entry) == "alpine:3 is not in the mirror"
     seed_images([image])
-    assert problem_with(store, image.entry) == ""
+    assert check_image(store, image.entry) == ""
     layer = list(image.blobs)[-1]
     (store.root / layout.blob_data(layer)).unlink()
-    assert problem_with(store, image.entry) == f"alpine:3 lacks {layer}"
+    assert check_image(store, image.entry) == f"alpine:3 lacks {layer}"
     child = list(image.bodies)[1]
     (store.root / layout.revision_link("docker.io/library/alpine", child)).unlink()
-    assert problem_with(store, image.entry) == "alpine:3 lacks linux/amd64"
+    assert check_image(store, image.entry) == "alpine:3 lacks linux/amd64"
 
 
 def test_every_visible_blob_is_what_its_name_says(store: Store, seed_images: Seed) -> None:

@@ -14,26 +14,28 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from airgap.errors import IntegrityError
 from airgap.trust.certificates import (
-    Certified,
+    CertificateAndKey,
     Purpose,
-    belong_together,
-    ends,
     is_authority_of,
     is_for,
     is_issued_by,
     issue,
+    key_matches,
     new_authority,
+    not_after,
 )
 
 NOW = datetime.now(UTC)
 ADDRESSES = ["192.0.2.10", "2001:db8::10", "mirror.example.internal"]
 
 
-def _authority(address: str) -> Certified:
+def _authority(address: str) -> CertificateAndKey:
     return new_authority("airgap at it", address, NOW, 3650)
 
 
-def _verified(folder: Path, authority: Certified, certified: Certified, *options: str) -> bool:
+def _verified(
+    folder: Path, authority: CertificateAndKey, certified: CertificateAndKey, *options: str
+) -> bool:
     (folder / "ca.pem").write_bytes(authority.certificate)
     (folder / "one.pem").write_bytes(certified.certificate)
     command = ["openssl", "verify", "-x509_strict", "-CAfile", str(folder / "ca.pem"), *options]
@@ -57,7 +59,7 @@ def test_a_server_is_known_by_its_address_until_it_ends(address: str, tmp_path: 
     assert not _verified(tmp_path, authority, server, *good, "-attime", late)
     assert is_for(server.certificate, address)
     assert is_issued_by(server.certificate, authority.certificate)
-    assert ends(server.certificate) == (NOW + timedelta(days=90)).replace(microsecond=0)
+    assert not_after(server.certificate) == (NOW + timedelta(days=90)).replace(microsecond=0)
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
@@ -144,14 +146,14 @@ def test_certificates_of_others_are_told_apart(tmp_path: Path) -> None:
     server = issue(other, "192.0.2.10", Purpose.SERVER, NOW, 90)
     assert not is_issued_by(server.certificate, authority.certificate)
     assert not _verified(tmp_path, authority, server)
-    assert belong_together(server)
-    assert not belong_together(Certified(server.certificate, other.key))
+    assert key_matches(server)
+    assert not key_matches(CertificateAndKey(server.certificate, other.key))
 
 
 @pytest.mark.parametrize("junk", [b"", b"-----BEGIN CERTIFICATE-----\nAAAA\n", b"\0" * 1000])
 def test_junk_is_told(junk: bytes) -> None:
     with pytest.raises(IntegrityError):
-        ends(junk)
+        not_after(junk)
     good = _authority("192.0.2.10")
     with pytest.raises(IntegrityError):
-        belong_together(Certified(good.certificate, junk))
+        key_matches(CertificateAndKey(good.certificate, junk))

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from airgap.errors import AirgapError
 from airgap.isolated.services.site_registry import read_ca
 from airgap.trust import pem
-from airgap.trust.certificates import Certified, belong_together, ends, new_authority
+from airgap.trust.certificates import CertificateAndKey, key_matches, new_authority, not_after
 from airgap.trust.keys import generate, load_private, load_public
 
 DATA = b"0" * 64 + b"  bundle.json\n"
@@ -210,7 +210,7 @@ def test_a_certificate_that_is_taken_is_the_only_one_for_openssl(tmp_path: Path)
     taken = set()
     for form in [*odd_forms(good, other), *odd_forms(other, good)]:
         try:
-            ends(form)
+            not_after(form)
         except AirgapError:
             continue
         path.write_bytes(form)
@@ -225,7 +225,7 @@ def test_the_key_of_a_certificate_is_held_to_the_same_rule() -> None:
     taken = set()
     for form in odd_forms(good.key, other.key):
         try:
-            belong_together(Certified(good.certificate, form))
+            key_matches(CertificateAndKey(good.certificate, form))
         except AirgapError:
             continue
         taken.add(form)

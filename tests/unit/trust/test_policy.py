@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from airgap.errors import TrustError
 from airgap.trust.keys import PublicKey, generate
-from airgap.trust.policy import Known, check_created, check_expiry, check_rollback, signers
+from airgap.trust.policy import SeenBundle, check_created, check_expiry, check_rollback, signers
 
 DAY = timedelta(days=1)
 TODAY = datetime(2026, 6, 1, tzinfo=UTC)
@@ -20,9 +20,9 @@ ALPINE = "docker.io/library/alpine:3"
 
 def known(
     name: str = "site", serial: int = 1, age: int = 0, digest: str = "", **tags: str
-) -> Known:
+) -> SeenBundle:
     """A bundle that was made `age` days ago and sets alpine, or `tags`, to its own name."""
-    return Known(
+    return SeenBundle(
         name,
         serial,
         TODAY - age * DAY,
@@ -97,7 +97,7 @@ def test_a_clock_that_was_never_set_finds_nothing() -> None:
 
 
 def check(
-    candidate: Known, *history: Known, has_content: bool = True, allow_older: bool = False
+    candidate: SeenBundle, *history: SeenBundle, has_content: bool = True, allow_older: bool = False
 ) -> None:
     check_rollback(candidate, history, is_gone=has_content, allow_older=allow_older)
 
@@ -172,7 +172,7 @@ def test_a_mirror_whose_receipts_are_gone_is_told() -> None:
 
 
 BUNDLES = st.builds(
-    lambda serial, age, tags: Known("n", serial, TODAY - age * DAY, f"{serial}", tags),
+    lambda serial, age, tags: SeenBundle("n", serial, TODAY - age * DAY, f"{serial}", tags),
     st.integers(0, 1000),
     st.integers(0, 5),
     st.dictionaries(st.sampled_from("abc"), st.sampled_from("01"), max_size=3),
@@ -181,9 +181,9 @@ BUNDLES = st.builds(
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(BUNDLES, max_size=6, unique_by=lambda bundle: bundle.serial))
-def test_without_allow_older_no_tag_ever_goes_back(offered: list[Known]) -> None:
-    history: list[Known] = []
-    set_by: dict[str, Known] = {}
+def test_without_allow_older_no_tag_ever_goes_back(offered: list[SeenBundle]) -> None:
+    history: list[SeenBundle] = []
+    set_by: dict[str, SeenBundle] = {}
     for candidate in offered:
         try:
             check(candidate, *history, has_content=bool(history))

@@ -29,18 +29,18 @@ def bundles(tmp_path: Path) -> list[Contents]:
 
 def test_a_clock_that_is_before_a_bundle_was_made_is_behind(bundles: list[Contents]) -> None:
     finding = clock(bundles, NOW)
-    assert not finding.well
+    assert not finding.ok
     assert "2026-05-01 12:00 UTC here, and small-1 was made later" in finding.detail
     assert "2026-06-01T00:00:00Z" in finding.detail
 
 
 def test_a_clock_that_is_after_all_of_them_is_well(bundles: list[Contents]) -> None:
-    assert clock(bundles[1:], NOW).well
+    assert clock(bundles[1:], NOW).ok
 
 
 def test_a_disk_that_is_nearly_full_is_named(tmp_path: Path) -> None:
-    assert space([tmp_path, tmp_path / "not" / "there"], 1).well
+    assert space([tmp_path, tmp_path / "not" / "there"], 1).ok
     finding = space([tmp_path], 1 << 62)
-    assert not finding.well
+    assert not finding.ok
     assert finding.detail.startswith("only ")
     assert str(tmp_path) in finding.detail

@@ -18,28 +18,22 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from airgap.bundle.archive import Archive
-from airgap.bundle.contents import (
-    TOOL_NAME,
-    Contents,
-    FileEntry,
-    ImageEntry,
-    RecordingEntry,
-    format_time,
-)
+from airgap.bundle.contents import TOOL_NAME, Contents, FileEntry, ImageEntry, RecordingEntry
 from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import read_signed
-from airgap.connected.checkpoint import Started
-from airgap.connected.fetch import Pace
-from airgap.connected.make_bundle import Target, plan_bundle, write_bundle
+from airgap.canonical import format_time
+from airgap.connected.checkpoint import Checkpoint
+from airgap.connected.fetch import TransferLimits
+from airgap.connected.make_bundle import OutputOptions, plan_bundle, write_bundle
 from airgap.errors import ExitCode, IntegrityError, TrustError, UsageError
-from airgap.isolated.commands.install import Order, install
+from airgap.isolated.commands.install import InstallOptions, install
 from airgap.isolated.commands.load_context import load_context
 from airgap.isolated.context import OpenBundle, Options
 from airgap.isolated.host.user import User
 from airgap.isolated.state import receipts
 from airgap.isolated.state.layout import State
-from airgap.isolated.state.registry_tags import Moves
+from airgap.isolated.state.registry_tags import TagMoves
 from airgap.isolated.steps import tool
 from airgap.isolated.steps.base import check_step
 from airgap.isolated.steps.recordings import RecordingsStep
@@ -48,12 +42,12 @@ from airgap.oci.digest import digest_of
 from airgap.oci.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor
 from airgap.oci.platform import Platform, parse_platform
 from airgap.oci.reference import Reference, parse_reference
-from airgap.oci.retry import Attempts
+from airgap.oci.retry import RetryBudget
 from airgap.offline.build import choose
 from airgap.progress import Progress
 from airgap.replay.recording_store import load_recording
 from airgap.spec.bundle_spec import Request, WantedImage
-from airgap.store.bundle_set import Wanted
+from airgap.store.bundle_set import BundleSet
 from airgap.store.layout import mirror_name
 from tests import forge
 from tests.integration.command import airgap
@@ -127,8 +121,8 @@ class Upstream:
     def blob(self, reference: Reference, digest: str, size: int, start: int) -> Iterator[Stream]:
         yield Stream(self.bodies[digest], start)
 
-    def attempts(self, pause: Callable[[float], object]) -> Attempts:
-        return Attempts(0, pause)
+    def attempts(self, pause: Callable[[float], object]) -> RetryBudget:
+        return RetryBudget(0, pause)
 
     def avoid(self, server: str) -> None:
         raise AssertionError(server)
@@ -158,15 +152,17 @@ def make(folder: Path, wishes: Sequence[Wish], serial: int, day: int = 0) -> Con
     }
     request = Request("site", (Platform("linux", "amd64"),), tuple(images.values()))
     source = Upstream({str(one.reference): one.digest for one in wishes})
-    target = Target(folder, durable=False, fixed=Started(serial, created, {}))
+    target = OutputOptions(folder, durable=False, fixed=Checkpoint(serial, created, {}))
     draft = plan_bundle(request, target, source, Progress())
-    return write_bundle(draft, source, lambda _hosts, _progress: b"tool", KEY, Pace(), Progress())
+    return write_bundle(
+        draft, source, lambda _hosts, _progress: b"tool", KEY, TransferLimits(), Progress()
+    )
 
 
 def put_in(state: State, folder: Path, *, older: bool = False, repair: bool = False) -> None:
     """Installs a bundle as far as it needs no Docker."""
     options = Options(allow_older=older, repair=repair)
-    order = Order([folder], [KEY.public], only=("seed", "recordings"), options=options)
+    order = InstallOptions([folder], [KEY.public], only=("seed", "recordings"), options=options)
     install(state, order, User.behind_this_process(), Progress(), lambda outcome: None)
 
 
@@ -250,9 +246,9 @@ def _check_host(
     work = load_context(state, User.behind_this_process(), Progress())
     for step in (SeedStep(), RecordingsStep()):
         finding = check_step(step, work)
-        assert finding.well, finding.detail
+        assert finding.ok, finding.detail
     for one in wishes:
-        found = work.wanted.image(str(one.reference))
+        found = work.desired.image(str(one.reference))
         assert found.digest == one.digest or one.form == "tag"
         assert set(found.platforms) == platforms[PLACES[one.name][0], found.digest]
 
@@ -265,7 +261,7 @@ def test_a_registry_of_the_site_is_held_to_the_same_tags(
     """An install moves a tag from what an earlier bundle meant by it, under any name."""
     assume(not collide(first) and not collide(then))  # neither side takes such a bundle
     known = receipts.known_from(_contents(first), "", {})
-    moves = Moves.of(_contents(then).images, [known])
+    moves = TagMoves.of(_contents(then).images, [known])
     for one in then:
         for tag in one.tags[:1]:
             assert mirror_name(one.reference) == tag
@@ -298,7 +294,7 @@ def test_a_pin_moves_and_stands_beside_its_tag(
         make(tmp_path / str(serial), [wish], serial, serial)
         put_in(state, tmp_path / str(serial))
     work = load_context(state, User.behind_this_process(), Progress())
-    assert [work.wanted.image(str(one.reference)).digest for one in wishes] == [
+    assert [work.desired.image(str(one.reference)).digest for one in wishes] == [
         one.digest for one in wishes
     ]
     assert tags(state) == {tag: one.digest for one in wishes for tag in one.tags}
@@ -308,7 +304,7 @@ def test_what_is_named_by_digest_is_found_under_its_tag_too(tmp_path: Path) -> N
     state, wish = State(tmp_path / "state"), Wish("alpine", "tag", 0)
     make(tmp_path / "1", [wish], 1)
     put_in(state, tmp_path / "1")
-    wanted = load_context(state, User.behind_this_process(), Progress()).wanted
+    wanted = load_context(state, User.behind_this_process(), Progress()).desired
     assert wanted.has(f"alpine:3@{wish.digest}")
     assert wanted.has(f"alpine@{wish.digest}")
     assert not wanted.has(f"alpine:1@{VERSIONS[1].entry.digest}")
@@ -342,7 +338,7 @@ def test_one_of_two_tags_of_a_name_may_become_anothers(tmp_path: Path) -> None:
         }
         assert check_step(
             SeedStep(), load_context(state, User.behind_this_process(), Progress())
-        ).well
+        ).ok
 
 
 def test_platforms_that_come_later_are_added(tmp_path: Path) -> None:
@@ -351,10 +347,10 @@ def test_platforms_that_come_later_are_added(tmp_path: Path) -> None:
         make(tmp_path / str(serial), [Wish("alpine", "tag", 0, (platform,))], serial, serial)
         put_in(state, tmp_path / str(serial))
     work = load_context(state, User.behind_this_process(), Progress())
-    image = work.wanted.image("alpine:1")
+    image = work.desired.image("alpine:1")
     assert (set(image.platforms), image.omitted) == (set(PLATFORMS), ())
-    assert work.wanted.emulated(Platform("linux", "amd64")) == [Platform("linux", "arm64")]
-    assert check_step(SeedStep(), work).well
+    assert work.desired.emulated(Platform("linux", "amd64")) == [Platform("linux", "arm64")]
+    assert check_step(SeedStep(), work).ok
 
 
 def request(folder: Path, serial: int, day: int, answers: Mapping[str, bytes]) -> None:
@@ -372,7 +368,7 @@ def request(folder: Path, serial: int, day: int, answers: Mapping[str, bytes]) -
 
 def first_answers(state: State) -> dict[str, str]:
     """URL to the digest of what a build is answered."""
-    wanted = load_context(state, User.behind_this_process(), Progress()).wanted
+    wanted = load_context(state, User.behind_this_process(), Progress()).desired
     found: dict[str, str] = {}
     for entry in choose(wanted.recordings, "", "", wanted.recorded):
         for response in load_recording(state.replay, entry).responses.values():
@@ -419,7 +415,7 @@ def test_an_answer_that_was_taken_away_does_not_come_back_older(tmp_path: Path, 
     request(tmp_path / "new", 3, 2, {URLS[0]: b"new"})
     put_in(state, tmp_path / "new")
     if way == "rolled back":
-        receipts.take_out(state, "rolled back", receipts.read_receipts(state)[-1])
+        receipts.retract(state, "rolled back", receipts.read_receipts(state)[-1])
     else:
         receipts.write_receipt(state, "uninstalled")
     shutil.rmtree(state.replay.root)
@@ -436,7 +432,7 @@ def test_answers_of_hosts_that_kept_none_are_read_from_their_storage(tmp_path: P
     request(tmp_path / "new", 3, 2, {URLS[0]: b"new"})
     put_in(state, tmp_path / "new")
     (state.bundles / "requested-3" / "answers.json").unlink()
-    receipts.take_out(state, "rolled back", receipts.read_receipts(state)[-1])
+    receipts.retract(state, "rolled back", receipts.read_receipts(state)[-1])
     with pytest.raises(TrustError, match="the answer to"):
         put_in(state, tmp_path / "old")
 
@@ -458,7 +454,7 @@ def test_of_recordings_of_one_dockerfile_the_newest_bundle_counts(tmp_path: Path
         put_in(state, tmp_path / name)
 
     def chosen() -> list[RecordingEntry]:
-        wanted = load_context(state, User.behind_this_process(), Progress()).wanted
+        wanted = load_context(state, User.behind_this_process(), Progress()).desired
         return choose(wanted.recordings, "", dockerfile, wanted.recorded)
 
     assert [one.name for one in chosen()] == ["new"]
@@ -490,7 +486,7 @@ def test_the_tool_of_the_newest_bundle_counts(tmp_path: Path, order: tuple[int, 
     state = State(tmp_path / "state")
     for day in order:
         put_in(state, with_tool(tmp_path, day, b"of day %d" % day))
-    wanted = load_context(state, User.behind_this_process(), Progress()).wanted.tool
+    wanted = load_context(state, User.behind_this_process(), Progress()).desired.tool
     assert wanted is not None
     assert wanted[0].sha256 == digest_of(b"of day 2").removeprefix("sha256:")
 
@@ -521,14 +517,14 @@ def test_an_older_bundle_does_not_replace_the_tool(
     for day in (1, 2, 3):
         bundles = receipts.installed(state, receipts.read_receipts(state))
         with opened(with_tool(tmp_path, day, programs[day])) as bundle:
-            wanted = Wanted.of([*bundles, bundle.signed.contents])
+            wanted = BundleSet.of([*bundles, bundle.signed.contents])
             work = load_context(state, User.behind_this_process(), Progress())
-            said.append(tool.ToolStep().check(replace(work, wanted=wanted, bundle=bundle)).well)
+            said.append(tool.ToolStep().check(replace(work, desired=wanted, bundle=bundle)).ok)
     assert said == [True, True, False]
     pyz.write_bytes(programs[3])  # the newest was installed without its tool
     with opened(tmp_path / "day1") as bundle:
         work = load_context(state, User.behind_this_process(), Progress())
-        assert tool.ToolStep().check(replace(work, bundle=bundle)).well
+        assert tool.ToolStep().check(replace(work, bundle=bundle)).ok
 
 
 @contextmanager
@@ -536,7 +532,7 @@ def opened(folder: Path) -> Iterator[OpenBundle]:
     media = Media([folder])
     signed = read_signed(media, [KEY.public])
     with Archive(media, signed.contents) as archive, ReplayTar(media, signed.contents) as replay:
-        yield OpenBundle(media, signed, archive, replay, archive.documents())
+        yield OpenBundle(media, signed, archive, replay, archive.manifests())
 
 
 def test_a_bundle_that_was_made_in_the_future_is_refused(tmp_path: Path) -> None:
@@ -544,7 +540,7 @@ def test_a_bundle_that_was_made_in_the_future_is_refused(tmp_path: Path) -> None
     for name, created in (("soon", datetime.now(UTC) + day / 2), ("2099", START + 73 * 365 * day)):
         forge.make_bundle(tmp_path / name, KEY, created=format_time(created), name=f"n{name}")
     put_in(state, tmp_path / "soon")
-    receipts.set_aside(state)
+    receipts.quarantine(state)
     with pytest.raises(TrustError, match=r"was made on 2098-12-14 .* the clock of this host"):
         put_in(State(tmp_path / "other"), tmp_path / "2099")
 

@@ -15,7 +15,7 @@ from airgap.bundle import contents as contents_module
 from airgap.bundle import media as media_module
 from airgap.bundle.contents import Contents
 from airgap.errors import AirgapError, IntegrityError, TrustError
-from airgap.isolated.commands.install import Order, install
+from airgap.isolated.commands.install import InstallOptions, install
 from airgap.isolated.host.user import User
 from airgap.isolated.state.layout import State
 from airgap.oci import manifest
@@ -104,8 +104,8 @@ def bundle(folder: Path, key: PrivateKey, text: str) -> Contents:
     )
 
 
-def order(folder: Path, key: PrivateKey) -> Order:
-    return Order([folder], [key.public], only=("seed", "recordings"))
+def order(folder: Path, key: PrivateKey) -> InstallOptions:
+    return InstallOptions([folder], [key.public], only=("seed", "recordings"))
 
 
 def brought(root: Path) -> dict[str, bytes]:

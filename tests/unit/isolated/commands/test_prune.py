@@ -114,7 +114,7 @@ def test_killed_between_receipts_and_storage_it_goes_on(state: State) -> None:
     bring(state, 1, [version(1)])
     bring(state, 2, [version(2)])
     plan = plan_prune(state, 1)
-    receipts.take_out(state, "dropped", plan.dropped[0])
+    receipts.retract(state, "dropped", plan.dropped[0])
     again = plan_prune(state, 1)
     assert again.dropped == []
     assert again.size == plan.size

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from airgap.errors import IntegrityError, TrustError
-from airgap.isolated.commands.install import Order, Report, install
+from airgap.isolated.commands.install import InstallOptions, Report, install
 from airgap.isolated.context import Options
 from airgap.isolated.host.user import User
 from airgap.isolated.state.layout import State
@@ -58,7 +58,7 @@ def state(tmp_path: Path) -> State:
 def bring(
     state: State, serial: int, *, repair: bool = False, progress: Progress | None = None
 ) -> Report:
-    order = Order(
+    order = InstallOptions(
         [state.root.parent / str(serial)],
         [KEY.public],
         only=STORAGE,
@@ -148,7 +148,7 @@ def test_nothing_is_lost_if_the_medium_is_damaged_too(state: State) -> None:
 
 
 def test_other_options_count_not_where_no_step_is_done(state: State) -> None:
-    order = Order(
+    order = InstallOptions(
         [state.root.parent / "1"],
         [KEY.public],
         settings=HostSettings(mirror_port=6001),
@@ -159,7 +159,7 @@ def test_other_options_count_not_where_no_step_is_done(state: State) -> None:
 
 
 def test_that_a_rule_was_set_aside_is_in_the_record(state: State) -> None:
-    order = Order(
+    order = InstallOptions(
         [state.root.parent / "1"], [KEY.public], STORAGE, options=Options(allow_older=True)
     )
     install(state, order, User.behind_this_process(), Progress(), lambda outcome: None)

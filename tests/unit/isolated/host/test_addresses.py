@@ -58,7 +58,7 @@ def test_settings_without_the_key_still_load(tmp_path: Path) -> None:
 def test_a_certificate_is_made_for_the_address_and_again_in_time(tmp_path: Path) -> None:
     state = State(tmp_path)
     assert local_ca.certificate_problem(state, ADDRESS) == "there is no certificate yet"
-    local_ca.certify(state, ADDRESS)
+    local_ca.issue_server_certificate(state, ADDRESS)
     assert local_ca.certificate_problem(state, ADDRESS) == ""
     served, vouching = state.secrets / "tls.crt", state.authority / "ca.crt"
     for key in (state.secrets / "tls.key", state.authority / "ca.key"):
@@ -66,20 +66,20 @@ def test_a_certificate_is_made_for_the_address_and_again_in_time(tmp_path: Path)
     assert is_for(served.read_bytes(), ADDRESS)
     both = served.read_bytes(), vouching.read_bytes()
     in_time = datetime.now(UTC) + timedelta(days=59)
-    assert local_ca.problem_with(*both, ADDRESS, in_time) == ""
-    later = local_ca.problem_with(*both, ADDRESS, in_time + timedelta(days=2))
+    assert local_ca.check_certificate(*both, ADDRESS, in_time) == ""
+    later = local_ca.check_certificate(*both, ADDRESS, in_time + timedelta(days=2))
     assert later.startswith("its certificate ends on 20")
     # A new certificate needs no new authority: others trust that one.
-    local_ca.certify(state, ADDRESS)
+    local_ca.issue_server_certificate(state, ADDRESS)
     assert vouching.read_bytes() == both[1]
     assert served.read_bytes() != both[0]
 
 
 def test_another_address_needs_another_authority(tmp_path: Path) -> None:
     state = State(tmp_path)
-    local_ca.certify(state, ADDRESS)
+    local_ca.issue_server_certificate(state, ADDRESS)
     assert "not by an authority for mirror.lan" in local_ca.certificate_problem(state, "mirror.lan")
-    local_ca.certify(state, "mirror.lan")
+    local_ca.issue_server_certificate(state, "mirror.lan")
     assert local_ca.certificate_problem(state, "mirror.lan") == ""
     assert is_authority_of((state.authority / "ca.crt").read_bytes(), "mirror.lan")
 

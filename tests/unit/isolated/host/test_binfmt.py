@@ -105,7 +105,7 @@ def test_the_native_test_program_prints_its_machine_and_arguments(tmp_path: Path
 
 
 def test_this_machine_runs_its_own_programs(tmp_path: Path) -> None:
-    assert binfmt.problem_with(native_platform(), tmp_path) == ""
+    assert binfmt.check_emulator(native_platform(), tmp_path) == ""
 
 
 def test_a_platform_without_a_test_program_is_not_known() -> None:

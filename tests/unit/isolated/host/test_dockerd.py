@@ -23,7 +23,7 @@ from airgap.isolated.steps import docker_mirror
 from airgap.isolated.steps.base import Step
 from airgap.isolated.steps.tool import ToolStep
 from airgap.progress import Progress
-from airgap.store.bundle_set import Wanted
+from airgap.store.bundle_set import BundleSet
 
 # A program that is called so, waits, and answers --validate as dockerd does.
 _PROGRAM = """\
@@ -88,7 +88,7 @@ def work_in(root: Path) -> Context:
     state = State(root)
     return Context(
         state=state,
-        wanted=Wanted.of([]),
+        desired=BundleSet.of([]),
         settings=HostSettings(),
         engine=Engine(root),
         user=User.behind_this_process(),
@@ -124,13 +124,13 @@ def test_what_was_there_comes_back_to_the_byte(
         config.write_text(content)
         config.chmod(0o640)
     (tmp_path / "root").mkdir()
-    work, step = work_in(tmp_path / "root"), docker_mirror.DockerMirrorStep()
-    step._add(work)
+    context, step = work_in(tmp_path / "root"), docker_mirror.DockerMirrorStep()
+    step._add(context)
     written = json.loads(config.read_bytes())
     assert written["registry-mirrors"][-1] == "http://127.0.0.1:5001"
     assert written.get("debug") == dockerd.parse((content or "").encode()).get("debug")
     assert config.is_symlink() == (way == "link")
-    docker_mirror._take_out(work)
+    docker_mirror._take_out(context)
     assert (config.read_text() if config.exists() else None) == content
     assert config.is_symlink() == (way == "link")
     if content is not None:
@@ -152,7 +152,7 @@ def test_what_dockerd_does_not_read_is_refused_by_name(
 
 def test_a_step_that_cannot_write_where_it_must_is_refused_beforehand(tmp_path: Path) -> None:
     class Blocked(ToolStep):
-        def places(self, work: Context) -> list[Path]:
+        def places(self, context: Context) -> list[Path]:
             return [tmp_path / "file" / "below"]
 
     (tmp_path / "file").touch()

@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airgap.bundle.contents import canonical
+from airgap.canonical import canonical
 from airgap.errors import HostError, IntegrityError, UsageError
 from airgap.isolated.nodes.membership import join, joined
 from airgap.isolated.nodes.node_file import (

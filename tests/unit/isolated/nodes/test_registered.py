@@ -28,7 +28,7 @@ OTHER = "linux/arm64" if native_platform().architecture != "arm64" else "linux/a
 
 def _added(state: State, name: str = "arm", endpoint: str = TCP) -> registered.Node:
     node = registered.check_new(state, name, endpoint, [OTHER])
-    registered.certify(node, 30)
+    registered.issue_server_certificate(node, 30)
     registered.keep(node)
     return node
 
@@ -81,7 +81,7 @@ def test_each_platform_has_one_node_and_this_host_its_own(tmp_path: Path) -> Non
 
 def test_openssl_takes_the_two_for_a_client_and_a_server(tmp_path: Path) -> None:
     node = registered.check_new(State(tmp_path), "arm", TCP, [OTHER])
-    port = registered.certify(node, 30)
+    port = registered.issue_server_certificate(node, 30)
     assert port is not None
     server = tmp_path / "server.crt"
     server.write_bytes(port.server.certificate)
@@ -102,7 +102,7 @@ def test_openssl_takes_the_two_for_a_client_and_a_server(tmp_path: Path) -> None
 
 def test_a_node_that_is_not_complete_does_not_count(tmp_path: Path) -> None:
     state = State(tmp_path)
-    registered.certify(registered.check_new(state, "arm", TCP, [OTHER]), 30)
+    registered.issue_server_certificate(registered.check_new(state, "arm", TCP, [OTHER]), 30)
     assert registered.nodes(state) == []
 
 

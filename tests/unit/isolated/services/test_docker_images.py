@@ -47,43 +47,43 @@ class Names:
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Context:
-    work = work_with(tmp_path, IMAGE, settings=HostSettings())
-    store = work.state.mirror
+def context(tmp_path: Path) -> Context:
+    context = work_with(tmp_path, IMAGE, settings=HostSettings())
+    store = context.state.mirror
     for digest, data in {**IMAGE.bodies, **IMAGE.blobs}.items():
         store.write_blob(digest, [data])
-    return work
+    return context
 
 
-def test_a_name_of_somebodys_comes_back_with_its_image(work: Context) -> None:
+def test_a_name_of_somebodys_comes_back_with_its_image(context: Context) -> None:
     docker = Names({NAME: THEIRS})
-    work = replace(work, engine=cast("Engine", docker))
-    docker_images.note(work, IMAGE.entry)
+    context = replace(context, engine=cast("Engine", docker))
+    docker_images.record_loaded(context, IMAGE.entry)
     docker.known[NAME] = OURS  # docker load
-    docker_images.unload(work, NAME)
+    docker_images.unload(context, NAME)
     assert docker.known == {NAME: THEIRS}
-    assert docker_images.names(work) == []
+    assert docker_images.names(context) == []
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_what_somebody_gave_the_name_to_since_is_theirs(work: Context, kept: bool) -> None:
+def test_what_somebody_gave_the_name_to_since_is_theirs(context: Context, kept: bool) -> None:
     docker = Names({NAME: THEIRS} if kept else {})
-    work = replace(work, engine=cast("Engine", docker))
-    docker_images.note(work, IMAGE.entry)
+    context = replace(context, engine=cast("Engine", docker))
+    docker_images.record_loaded(context, IMAGE.entry)
     docker.known[NAME] = "sha256:" + "8" * 64
-    docker_images.unload_all(work)
+    docker_images.unload_all(context)
     assert docker.known[NAME] == "sha256:" + "8" * 64
-    assert docker_images.names(work) == []
+    assert docker_images.names(context) == []
 
 
-def test_an_image_that_is_named_by_its_digest_leaves_the_tag_to_others(work: Context) -> None:
+def test_an_image_that_is_named_by_its_digest_leaves_the_tag_to_others(context: Context) -> None:
     pin = replace(IMAGE.entry, name=f"docker.io/demo/app:1@{OURS}")
     docker = Names({NAME: THEIRS})
-    work = replace(work, engine=cast("Engine", docker))
-    docker_images.note(work, pin)
+    context = replace(context, engine=cast("Engine", docker))
+    docker_images.record_loaded(context, pin)
     docker.nameless.add(OURS)  # docker load, into the classic store
-    assert docker_images.names(work) == [pin.reference.familiar]
-    docker_images.unload_all(work)
+    assert docker_images.names(context) == [pin.reference.familiar]
+    docker_images.unload_all(context)
     assert docker.known == {NAME: THEIRS}
     assert docker.nameless == set()
-    assert work.changes.of("load") == []
+    assert context.changes.of("load") == []

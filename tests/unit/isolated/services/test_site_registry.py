@@ -14,7 +14,7 @@ from airgap.errors import UpstreamError, UsageError
 from airgap.isolated.context import Context, Options
 from airgap.isolated.host.user import User
 from airgap.isolated.services import containers, site_registry
-from airgap.isolated.services.image_pusher import check_tags, plan
+from airgap.isolated.services.image_pusher import check_tag_collisions, plan
 from airgap.isolated.services.site_registry import (
     RegistryMirror,
     choose,
@@ -28,9 +28,9 @@ from airgap.isolated.state.layout import State
 from airgap.isolated.state.settings import HostSettings
 from airgap.limits import LIMITS
 from airgap.oci.digest import digest_of
-from airgap.oci.manifest import index_of_carried
+from airgap.oci.manifest import filter_index
 from airgap.progress import Progress
-from airgap.store.bundle_set import Wanted
+from airgap.store.bundle_set import BundleSet
 from tests import forge
 
 HARBOR = "harbor.example.internal:5443/mirror"
@@ -48,7 +48,7 @@ def work_with(root: Path, *images: forge.Image, settings: HostSettings) -> Conte
     root.mkdir(exist_ok=True)
     return Context(
         state=state,
-        wanted=Wanted.of([contents]),
+        desired=BundleSet.of([contents]),
         settings=settings,
         engine=Engine(root),
         user=User("nobody", 0, 0, root),
@@ -143,15 +143,15 @@ def test_an_authority_that_is_too_large_or_not_there_is_refused(tmp_path: Path) 
 
 def test_builders_are_sent_to_the_registry_with_its_authority(tmp_path: Path) -> None:
     settings = replace(CHOSEN, registry_mirror_ca=str(tmp_path / "harbor.crt"))
-    work = work_with(tmp_path, forge.single("ghcr.io/org/app:1"), settings=settings)
-    sections = tomllib.loads(containers.config_text(work, containers.BUILDER))["registry"]
+    context = work_with(tmp_path, forge.single("ghcr.io/org/app:1"), settings=settings)
+    sections = tomllib.loads(containers.config_text(context, containers.BUILDER))["registry"]
     assert sections["ghcr.io"] == {"mirrors": [f"{HARBOR}/ghcr.io"]}
     assert sections["harbor.example.internal:5443"] == {
         "http": False,
         "ca": ["/etc/airgap/ca/harbor.crt"],
     }
     # buildx copies what the defaults of users name from the host.
-    assert containers.mirror_servers(work)[0].ca == settings.registry_mirror_ca
+    assert containers.mirror_servers(context)[0].ca == settings.registry_mirror_ca
 
 
 def test_without_an_authority_builders_know_those_of_this_host(
@@ -169,26 +169,26 @@ def test_only_what_docker_must_have_is_kept_here(tmp_path: Path) -> None:
     frontend = forge.single("docker.io/docker/dockerfile:1", roles=["frontend"])
     base, loaded = (forge.single(f"docker.io/library/{name}:1") for name in ("base", "loaded"))
     images = (registry, frontend, base, loaded)
-    work = work_with(tmp_path, *images, settings=CHOSEN)
+    context = work_with(tmp_path, *images, settings=CHOSEN)
     for noted in ("kept=loaded:1", "loaded:1", loaded.entry.digest):
-        work.changes.add("load", noted)
-    asked = replace(work, options=Options(load=("base:1",)))
-    assert kept_here(work) == [registry.entry, loaded.entry]
+        context.changes.add("load", noted)
+    asked = replace(context, options=Options(load=("base:1",)))
+    assert kept_here(context) == [registry.entry, loaded.entry]
     assert kept_here(asked) == [registry.entry, base.entry, loaded.entry]
     own = work_with(tmp_path, *images, settings=HostSettings())
     assert kept_here(own) == [image.entry for image in images]
 
 
 def test_registries_that_held_the_mirror_before_are_known(tmp_path: Path) -> None:
-    work = work_with(tmp_path, forge.single("ghcr.io/org/app:1"), settings=HostSettings())
-    assert known_mirrors(work) == []
+    context = work_with(tmp_path, forge.single("ghcr.io/org/app:1"), settings=HostSettings())
+    assert known_mirrors(context) == []
     for name in ("old.example", HARBOR):
-        work.changes.add("push", name)
-    with given_ca(work.state, HostSettings(registry_mirror=HARBOR), b"pem"):
+        context.changes.add("push", name)
+    with given_ca(context.state, HostSettings(registry_mirror=HARBOR), b"pem"):
         pass
-    assert list(map(str, known_mirrors(work))) == [HARBOR, "old.example"]
-    authorities = [mirror.ca for mirror in known_mirrors(work)]
-    assert authorities == [work.state.config / "harbor.example.internal_5443.crt", None]
+    assert list(map(str, known_mirrors(context))) == [HARBOR, "old.example"]
+    authorities = [mirror.ca for mirror in known_mirrors(context)]
+    assert authorities == [context.state.config / "harbor.example.internal_5443.crt", None]
 
 
 SPARSE = forge.indexed("ghcr.io/org/app:1", ["linux/arm64"], omitted=["linux/amd64"])
@@ -212,17 +212,17 @@ def test_an_index_of_which_all_is_carried_is_never_rewritten() -> None:
     body = whole.bodies[whole.entry.digest]
     assert plan(whole.entry, whole.documents, body, "x", rewrite=True).body == body
     odd = b' {"manifests" : [ ] , "annotations": {"\\ud800": "x"}}'
-    assert index_of_carried(odd, []) == odd
+    assert filter_index(odd, []) == odd
 
 
 def test_a_rewritten_index_keeps_all_else_and_is_the_same_each_time() -> None:
     entries = [{"digest": "a", "x": 1.5}, {"digest": "b", "annotations": {"é": "\ud800"}}]
     document = {"annotations": {"é": "1"}, "manifests": entries, "subject": {"digest": "c"}}
     body = json.dumps(document, indent=2).encode()
-    first = index_of_carried(body, ["b"])
+    first = filter_index(body, ["b"])
     assert json.loads(first) == {**document, "manifests": entries[1:]}
-    assert digest_of(first) == digest_of(index_of_carried(body, {"b": None}))
-    assert index_of_carried(first, ["b"]) == first
+    assert digest_of(first) == digest_of(filter_index(body, {"b": None}))
+    assert filter_index(first, ["b"]) == first
 
 
 def test_two_images_with_one_name_in_the_registry_are_refused() -> None:
@@ -233,8 +233,8 @@ def test_two_images_with_one_name_in_the_registry_are_refused() -> None:
         for image in images
     ]
     with pytest.raises(Exception, match="would both be x"):
-        check_tags(targets)
-    check_tags(targets[:1] * 2)
+        check_tag_collisions(targets)
+    check_tag_collisions(targets[:1] * 2)
 
 
 FLAT = HostSettings(registry_mirror=f"{HARBOR}#flat")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from airgap.bundle.contents import TOOL_NAME, Contents, FileEntry, ImageEntry, RecordingEntry
-from airgap.isolated.state.history import Origin, weigh
+from airgap.isolated.state.history import Origin, active_bundles
 from airgap.isolated.state.receipts import Receipt
 from airgap.oci.manifest import OCI_INDEX
 
@@ -30,7 +30,7 @@ def _bundle(*images: ImageEntry, recording: str = "") -> Contents:
 def test_what_a_later_bundle_brings_unchanged_is_the_earlier_ones() -> None:
     first = _bundle(_image(ALPINE, "a"), _image(BUILDER, "b", "builder"), recording="d")
     second = _bundle(_image(ALPINE, "a"), _image(BUILDER, "c", "builder"), recording="d")
-    one, two = weigh([_receipt(1), _receipt(2)], [first, second])
+    one, two = active_bundles([_receipt(1), _receipt(2)], [first, second])
     assert one.images == {ALPINE: Origin("site-1", "2026-01-01T00:00:00Z")}
     assert two.images == {BUILDER: Origin("site-2", "2026-01-02T00:00:00Z")}
     assert (one.roles, two.roles) == ([], ["builder"])
@@ -40,13 +40,13 @@ def test_what_a_later_bundle_brings_unchanged_is_the_earlier_ones() -> None:
 
 def test_what_comes_back_after_another_is_from_when_it_came_back() -> None:
     bundles = [_bundle(_image(ALPINE, digit)) for digit in "aba"]
-    *before, last = weigh([_receipt(number) for number in (1, 2, 3)], bundles)
+    *before, last = active_bundles([_receipt(number) for number in (1, 2, 3)], bundles)
     assert [one.images for one in before] == [{}, {}]
     assert last.images == {ALPINE: Origin("site-3", "2026-01-03T00:00:00Z")}
 
 
 def test_an_image_that_no_later_bundle_has_is_from_the_last_that_had_it() -> None:
     bundles = [_bundle(_image(BUILDER, "b", "builder")), _bundle(_image(ALPINE, "a"))]
-    one, two = weigh([_receipt(1), _receipt(2)], bundles)
+    one, two = active_bundles([_receipt(1), _receipt(2)], bundles)
     assert (one.roles, list(one.images)) == (["builder"], [BUILDER])
     assert (two.roles, list(two.images)) == ([], [ALPINE])

@@ -6,18 +6,18 @@ from typing import Literal
 import pytest
 
 from airgap.bundle.media import Media
-from airgap.bundle.verify import Signed, read_signed
+from airgap.bundle.verify import VerifiedBundle, read_signed
 from airgap.errors import TrustError
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.receipts import (
+    active_receipts,
     history,
     installed,
     is_standing,
     known_from,
+    quarantine,
     read_receipts,
-    set_aside,
-    standing_receipts,
-    take_out,
+    retract,
     write_receipt,
 )
 from tests import forge
@@ -33,7 +33,7 @@ def state(tmp_path: Path) -> State:
     return state
 
 
-def signed(tmp_path: Path, serial: int, name: str = "small") -> Signed:
+def signed(tmp_path: Path, serial: int, name: str = "small") -> VerifiedBundle:
     folder, key = tmp_path / f"{name}-{serial}", forge.new_key()
     forge.make_bundle(folder, key, name=name, serial=serial)
     return read_signed(Media([folder]), [key.public])
@@ -155,7 +155,7 @@ def test_changed_contents_of_an_installed_bundle_are_noticed(state: State) -> No
 
 def test_broken_receipts_can_be_put_aside_for_a_new_chain(state: State, tmp_path: Path) -> None:
     (state.receipts / "000001.json").unlink()
-    set_aside(state)
+    quarantine(state)
     assert list(state.root.glob("receipts.broken-*/000002.json"))
     write_receipt(state, "begun", signed(tmp_path, 3))
     assert [receipt.bundle for receipt in read_receipts(state)] == ["small-3"]
@@ -166,13 +166,13 @@ def test_a_bundle_that_was_taken_out_does_not_count_and_is_remembered(
     state: State, tmp_path: Path, action: Literal["rolled back", "dropped"]
 ) -> None:
     write_receipt(state, "installed", signed(tmp_path, 2))
-    take_out(state, action, standing_receipts(read_receipts(state))[-1])
+    retract(state, action, active_receipts(read_receipts(state))[-1])
     receipts = read_receipts(state)
     assert [contents.serial for contents in installed(state, receipts)] == [1]
     assert [known.serial for known in history(state, receipts)] == [1, 2]
     assert (receipts[-1].action, receipts[-1].bundle) == (action, "small-2")
     write_receipt(state, "installed", signed(tmp_path, 2))
-    assert [one.bundle for one in standing_receipts(read_receipts(state))] == ["small-1", "small-2"]
+    assert [one.bundle for one in active_receipts(read_receipts(state))] == ["small-1", "small-2"]
 
 
 def test_a_bundle_that_was_installed_again_is_rolled_back_to_where_it_was(
@@ -180,37 +180,37 @@ def test_a_bundle_that_was_installed_again_is_rolled_back_to_where_it_was(
 ) -> None:
     for serial in (2, 1, 1):
         write_receipt(state, "installed", signed(tmp_path, serial))
-    first = standing_receipts(read_receipts(state))
+    first = active_receipts(read_receipts(state))
     assert [one.bundle for one in first] == ["small-2", "small-1"]
-    take_out(state, "rolled back", first[-1])
-    second = standing_receipts(read_receipts(state))
+    retract(state, "rolled back", first[-1])
+    second = active_receipts(read_receipts(state))
     assert [one.bundle for one in second] == ["small-1", "small-2"]
-    take_out(state, "rolled back", second[-1])
-    assert [one.bundle for one in standing_receipts(read_receipts(state))] == ["small-1"]
+    retract(state, "rolled back", second[-1])
+    assert [one.bundle for one in active_receipts(read_receipts(state))] == ["small-1"]
 
 
 def test_what_was_begun_and_not_finished_is_rolled_back_first(state: State, tmp_path: Path) -> None:
     write_receipt(state, "installed", signed(tmp_path, 2))
     write_receipt(state, "begun", signed(tmp_path, 1))  # once more, and not finished
-    begun = standing_receipts(read_receipts(state), unfinished=True)
+    begun = active_receipts(read_receipts(state), unfinished=True)
     assert [(one.action, one.bundle) for one in begun] == [
         ("installed", "small-2"),
         ("begun", "small-1"),
     ]
-    take_out(state, "rolled back", begun[-1])
+    retract(state, "rolled back", begun[-1])
     record = read_receipts(state)
-    assert [one.bundle for one in standing_receipts(record)] == ["small-1", "small-2"]
-    assert standing_receipts(record, unfinished=True) == standing_receipts(record)
+    assert [one.bundle for one in active_receipts(record)] == ["small-1", "small-2"]
+    assert active_receipts(record, unfinished=True) == active_receipts(record)
 
 
 def test_a_bundle_that_is_begun_again_keeps_its_place(state: State, tmp_path: Path) -> None:
     write_receipt(state, "installed", signed(tmp_path, 2))
-    before = standing_receipts(read_receipts(state))
+    before = active_receipts(read_receipts(state))
     write_receipt(state, "begun", signed(tmp_path, 2))
-    assert standing_receipts(read_receipts(state), unfinished=True) == before
+    assert active_receipts(read_receipts(state), unfinished=True) == before
 
 
 def test_what_is_taken_out_is_said_with_who_signed_it(state: State) -> None:
-    installed = standing_receipts(read_receipts(state))[-1]
-    take_out(state, "rolled back", installed)
+    installed = active_receipts(read_receipts(state))[-1]
+    retract(state, "rolled back", installed)
     assert read_receipts(state)[-1].signers == installed.signers != ()

@@ -31,7 +31,7 @@ from airgap.progress import Progress
 from airgap.replay.contents_rules import check_bundle
 from airgap.replay.recording_store import load_recording
 from airgap.store import layout
-from airgap.store.bundle_set import Wanted
+from airgap.store.bundle_set import BundleSet
 from airgap.trust.keys import PrivateKey
 from tests import forge
 from tests.forge import make_bundle, new_key
@@ -55,13 +55,13 @@ def work_with(root: Path, folders: Sequence[Path], key: PrivateKey) -> Iterator[
         check_bundle(media, signed.contents, archive, replay)
         yield Context(
             state=state,
-            wanted=Wanted.of([signed.contents]),
+            desired=BundleSet.of([signed.contents]),
             settings=HostSettings(),
             engine=Engine(root),
             user=User("nobody", os.getuid(), os.getgid(), root),
             changes=Changes(state),
             progress=Progress(),
-            bundle=OpenBundle(media, signed, archive, replay, archive.documents()),
+            bundle=OpenBundle(media, signed, archive, replay, archive.manifests()),
         )
 
 
@@ -74,16 +74,16 @@ def test_recordings_are_brought_after_the_images_and_by_anybody() -> None:
 def test_they_are_brought_once_and_taken_away(tmp_path: Path, key: PrivateKey) -> None:
     bundle = tmp_path / "bundle"
     make_bundle(bundle, key, recordings=[forge.recorded("app"), forge.recorded("lib", {})])
-    with work_with(tmp_path / "state", [bundle], key) as work:
-        before = check_step(STEP, work)
-        assert not before.well
+    with work_with(tmp_path / "state", [bundle], key) as context:
+        before = check_step(STEP, context)
+        assert not before.ok
         assert "replay lacks sha256:" in before.detail
-        STEP.apply(work)
-        after = check_step(STEP, work)
-        assert (after.well, after.detail) == (True, "2 recordings")
-        STEP.undo(work)
-        assert not work.state.replay.root.exists()
-        STEP.undo(work)
+        STEP.apply(context)
+        after = check_step(STEP, context)
+        assert (after.ok, after.detail) == (True, "2 recordings")
+        STEP.undo(context)
+        assert not context.state.replay.root.exists()
+        STEP.undo(context)
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022])
@@ -93,26 +93,26 @@ def test_only_who_may_build_can_read_what_was_recorded(
     make_bundle(tmp_path / "bundle", key, recordings=[forge.recorded()])
     before = os.umask(umask)
     try:
-        with work_with(tmp_path / "state", [tmp_path / "bundle"], key) as work:
-            root = work.state.replay.root
-            STEP.apply(work)
+        with work_with(tmp_path / "state", [tmp_path / "bundle"], key) as context:
+            root = context.state.replay.root
+            STEP.apply(context)
             status = root.stat()
             assert stat.S_IMODE(status.st_mode) & 0o027 == 0
             assert status.st_gid == (docker_group() if os.geteuid() == 0 else os.getegid())
             root.chmod(0o755)  # as earlier versions made it
-            assert check_step(STEP, work).detail == f"{root} is not for users of Docker alone"
-            STEP.apply(replace(work, bundle=None))
+            assert check_step(STEP, context).detail == f"{root} is not for users of Docker alone"
+            STEP.apply(replace(context, bundle=None))
             assert stat.S_IMODE(root.stat().st_mode) & 0o027 == 0
-            assert check_step(STEP, work).well
+            assert check_step(STEP, context).ok
     finally:
         os.umask(before)
 
 
 def test_who_may_not_build_is_told_so(tmp_path: Path, key: PrivateKey) -> None:
     make_bundle(tmp_path / "bundle", key, recordings=[forge.recorded()])
-    with work_with(tmp_path / "state", [tmp_path / "bundle"], key) as work:
-        STEP.apply(work)
-        work.state.replay.root.chmod(0)
+    with work_with(tmp_path / "state", [tmp_path / "bundle"], key) as context:
+        STEP.apply(context)
+        context.state.replay.root.chmod(0)
         child = os.fork()
         if not child:  # without the rights of root, who may read everything
             status = 1
@@ -121,37 +121,37 @@ def test_who_may_not_build_is_told_so(tmp_path: Path, key: PrivateKey) -> None:
                     os.setgroups([])
                     os.setresgid(65534, 65534, 65534)
                     os.setresuid(65534, 65534, 65534)
-                load_recording(work.state.replay, forge.recorded().entry)
+                load_recording(context.state.replay, forge.recorded().entry)
             except HostError as error:
                 status = 0 if "Permission denied" in error.message else 1
             finally:
                 os._exit(status)
         assert os.waitpid(child, 0)[1] == 0
-        work.state.replay.root.chmod(0o700)
+        context.state.replay.root.chmod(0o700)
 
 
 def test_a_bundle_without_recordings_changes_nothing(tmp_path: Path, key: PrivateKey) -> None:
     make_bundle(tmp_path / "bundle", key)
-    with work_with(tmp_path / "state", [tmp_path / "bundle"], key) as work:
-        assert check_step(STEP, work).well
+    with work_with(tmp_path / "state", [tmp_path / "bundle"], key) as context:
+        assert check_step(STEP, context).ok
     assert not (tmp_path / "state").exists()
 
 
 def test_only_what_is_missing_is_brought_again(tmp_path: Path, key: PrivateKey) -> None:
     make_bundle(tmp_path / "bundle", key, recordings=[forge.recorded()])
-    with work_with(tmp_path / "state", [tmp_path / "bundle"], key) as work:
-        STEP.apply(work)
-        store = work.state.replay
+    with work_with(tmp_path / "state", [tmp_path / "bundle"], key) as context:
+        STEP.apply(context)
+        store = context.state.replay
         gone = store.root / layout.blob_data(digest_of(b"two"))
         stays = store.root / layout.blob_data(forge.recorded().entry.digest)
         inode = stays.stat().st_ino
         gone.unlink()
-        found = check_step(STEP, work)
-        assert (found.well, found.detail) == (False, f"app lacks {digest_of(b'two')}")
-        STEP.apply(work)
+        found = check_step(STEP, context)
+        assert (found.ok, found.detail) == (False, f"app lacks {digest_of(b'two')}")
+        STEP.apply(context)
         assert gone.read_bytes() == b"two"
         assert stays.stat().st_ino == inode
-        assert check_step(STEP, work).well
+        assert check_step(STEP, context).ok
 
 
 def test_the_volumes_may_lie_on_two_media(tmp_path: Path, key: PrivateKey) -> None:
@@ -159,9 +159,9 @@ def test_the_volumes_may_lie_on_two_media(tmp_path: Path, key: PrivateKey) -> No
     make_bundle(first, key, recordings=[forge.recorded()], volume_bytes=2000)
     second.mkdir()
     (first / "replay.tar.001").rename(second / "replay.tar.001")
-    with work_with(tmp_path / "state", [first, second], key) as work:
-        STEP.apply(work)
-        assert check_step(STEP, work).well
+    with work_with(tmp_path / "state", [first, second], key) as context:
+        STEP.apply(context)
+        assert check_step(STEP, context).ok
     missing = r"missing from .*first: replay\.tar\.001 \(volume 2 of 3\)"
     with (
         pytest.raises(IntegrityError, match=missing),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airgap.isolated.commands.install import Order, install
+from airgap.isolated.commands.install import InstallOptions, install
 from airgap.isolated.commands.load_context import load_context
 from airgap.isolated.host.user import User
 from airgap.isolated.state.layout import State
@@ -13,7 +13,7 @@ from airgap.isolated.steps.base import check_step
 from airgap.isolated.steps.seed import SeedStep
 from airgap.progress import Progress
 from airgap.store import layout
-from airgap.store.check import problem_with
+from airgap.store.check import check_image
 from airgap.store.seed import link_carried
 from tests.forge import make_bundle, single
 from tests.unit.isolated.commands.test_prune import KEY, begin, bring, version
@@ -26,7 +26,7 @@ def test_the_next_bundle_sets_tags_right_that_a_failed_one_has_moved(tmp_path: P
     assert state.mirror.is_tagged(version(2).entry)
     other = single("ghcr.io/org/other:1")
     make_bundle(tmp_path / "3", KEY, images=[other], name="other", serial=3)
-    order = Order([tmp_path / "3"], [KEY.public], only=("seed",))
+    order = InstallOptions([tmp_path / "3"], [KEY.public], only=("seed",))
     install(state, order, User.behind_this_process(), Progress(), lambda outcome: None)
     assert state.mirror.is_tagged(version(1).entry)
     assert state.mirror.is_tagged(other.entry)
@@ -44,12 +44,12 @@ def test_a_tag_is_set_to_nothing_that_is_not_whole(tmp_path: Path) -> None:
     work = load_context(state, User.behind_this_process(), Progress(), unfinished=True)
     SeedStep().apply(work)
     assert state.mirror.is_tagged(version(1).entry)
-    assert not check_step(SeedStep(), work).well
+    assert not check_step(SeedStep(), work).ok
 
     link_carried(state.mirror, installed(state, read_receipts(state), unfinished=True)[-1])
     SeedStep().apply(work)
-    assert problem_with(state.mirror, new.entry) == ""
-    assert check_step(SeedStep(), work).well
+    assert check_image(state.mirror, new.entry) == ""
+    assert check_step(SeedStep(), work).ok
 
 
 def test_a_damaged_manifest_keeps_no_other_tag_from_being_set(tmp_path: Path) -> None:
