@@ -74,7 +74,7 @@ def _command(sizes: str, rounds: int | None, hauler: str | None) -> str:
 
 def _setting(place: Workplace, command: str) -> Setting:
     notes = [
-        f"airgap {verb} has no --no-sync: it syncs its files to disk in all of these runs."
+        f"airgap {verb} has no --no-sync: it always syncs its files to disk."
         for verb in ("bundle", "install")
         if verb not in place.programs.unsynced
     ]

@@ -33,21 +33,21 @@ def describe_machine(folder: Path) -> dict[str, str]:
 
 
 def _processor() -> str:
-    found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.M)
-    return found[1] if found else platform.machine()
+    match = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.M)
+    return match[1] if match else platform.machine()
 
 
 def versions(programs: Programs) -> dict[str, str]:
     """Each tool's version."""
-    found = {
+    by_tool = {
         "airgap": __version__,
         "python": platform.python_version(),
         "openssl": ssl.OPENSSL_VERSION,
         "skopeo": run([programs.skopeo, "--version"]).split()[-1],
     }
-    found |= {name: PARTS[name].version for name in ("crane", "oras", "regctl", "registry")}
+    by_tool |= {name: PARTS[name].version for name in ("crane", "oras", "regctl", "registry")}
     if programs.hauler:
         said = run([programs.hauler, "version"])
         git = re.search(r"GitVersion:\s*(\S+)", said)
-        found["hauler"] = git[1] if git else "unknown"
-    return found
+        by_tool["hauler"] = git[1] if git else "unknown"
+    return by_tool

@@ -49,15 +49,15 @@ def _packages() -> Path:
         shutil.copy(PACKAGE_JSON, folder / "package.json")
         run(["npm", "install", "--package-lock-only", "--ignore-scripts"], cwd=folder)
         locked = json.loads((folder / "package-lock.json").read_text())["packages"]
-        wanted = {
+        packages = {
             (path.rpartition("node_modules/")[2], package["version"])
             for path, package in locked.items()
             if path
         }
         (folder / "packages").mkdir()
-        specs = [f"{name}@{version}" for name, version in sorted(wanted)]
+        specs = [f"{name}@{version}" for name, version in sorted(packages)]
         run(["npm", "pack", "--silent", *specs], cwd=folder / "packages")
-        _write_documents(folder / "documents", sorted({name for name, _ in wanted}))
+        _write_documents(folder / "documents", sorted({name for name, _ in packages}))
 
     return cached("packages of a web service", [PACKAGE_JSON.read_text()], make)
 

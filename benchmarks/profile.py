@@ -84,11 +84,11 @@ def _receive() -> None:
         if not isinstance(index, Index):
             raise TypeError
         for child in index.manifests:
-            one = parse_reference(f"{registry.address}/{_DATA.repositories[0]}@{child.digest}")
-            _, inner = client.manifest(one)
-            manifest = parse(inner, child.media_type, str(one))
+            image = parse_reference(f"{registry.address}/{_DATA.repositories[0]}@{child.digest}")
+            _, inner = client.manifest(image)
+            manifest = parse(inner, child.media_type, str(image))
             for layer in manifest.layers if isinstance(manifest, Manifest) else ():
-                with client.blob(one, layer.digest, layer.size) as reader:
+                with client.blob(image, layer.digest, layer.size) as reader:
                     while reader.read():
                         pass
 

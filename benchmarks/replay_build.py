@@ -82,13 +82,13 @@ def _sizes(store: Store, body: bytes) -> dict[str, int]:
     from airgap.connected.replay_tar import Recorded, plan_replay
 
     responses = parse_recording(body).responses.values()
-    bodies = {one.digest: one.size for one in responses}
+    bodies = {response.digest: response.size for response in responses}
     digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
     entry = RecordingEntry("bench", digest, "", (), "")
     plan = plan_replay(Recorded((entry,), store, {digest: len(body), **bodies}), mtime=0)
     return {
         "responses": len(responses),
-        "downloaded_bytes": sum(one.size for one in responses),
+        "downloaded_bytes": sum(response.size for response in responses),
         "distinct_bytes": sum(bodies.values()),
         "tar_bytes": plan.tar_bytes,
     }

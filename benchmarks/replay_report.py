@@ -29,7 +29,7 @@ _NOTES = (
     "recorded: by airgap's recorder, with nginx behind it; proxy network as in proxy.",
     "replayed: from that recording, as airgap build does it; proxy network as in proxy. The CA of "
     "the proxy is known from an earlier build, but for the first one.",
-    "small: 1000 files, half of them one after another. large: 4 files. both: all of these. "
+    "small: 1000 files, half of them one after another. large: 4 files. both: small and large. "
     "pip and npm: they install a service's packages, from an index and a registry of their own.",
     "Ways take turns in each round. Builds are without cache; the base is unpacked before. What is "
     "read is in the page cache, and sync(2) precedes each run.",
@@ -84,11 +84,11 @@ def replay_targets(rows: Sequence[Row], sizes: Sequence[Size]) -> list[Target]:
 
 
 def _time_targets(rows: Sequence[Row]) -> Iterator[Target]:
-    wanted = (
+    limits = (
         (REPLAYED, MIRROR, _REPLAYED_MOST),
         (RECORDED, PROXY, _RECORDED_MOST),
     )
-    for ours, theirs, limit in wanted:
+    for ours, theirs, limit in limits:
         for data in dict.fromkeys(row.data for row in rows if row.data in PROJECTS):
             figure = ratio(find(rows, data, JOB, ours), find(rows, data, JOB, theirs), sync=False)
             yield Target(f"{data}: time {ours} / {theirs}", limit, figure)

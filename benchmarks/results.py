@@ -101,8 +101,8 @@ def _row(runs: Sequence[Run]) -> Row:
 
 def find(rows: Sequence[Row], data: str, job: str, tool: str) -> Row | None:
     """The row of a tool, if it was measured."""
-    wanted = (data, job, tool)
-    return next((row for row in rows if (row.data, row.job, row.tool) == wanted), None)
+    key = (data, job, tool)
+    return next((row for row in rows if (row.data, row.job, row.tool) == key), None)
 
 
 def ratio(first: Row | None, second: Row | None, *, sync: bool) -> float | None:

@@ -109,18 +109,22 @@ class _Session:
         self._prepared: dict[Commands, Path] = {}
 
     def run_job(self, job: Job, rounds: int) -> None:
-        """Has all tools do one job, in turn.
+        """Run one job with each tool, in turn.
 
-        Who fails is left out from then on, and who takes very long after the first round.
+        A tool that fails is left out afterwards; a very slow one runs in the first round only.
         """
         programs = self._place.programs
-        contenders = [one for one in job.contenders_for(self._data) if programs.has(one.tool)]
+        contenders = [
+            contender
+            for contender in job.contenders_for(self._data)
+            if programs.has(contender.tool)
+        ]
         for _ in range(rounds):
             for sync in (False, True) if job.writes else (False,):
                 for contender in tuple(contenders):
                     if not self._has_done(job, contender, sync):
                         contenders.remove(contender)
-            contenders = [one for one in contenders if not self._is_slow(job, one)]
+            contenders = [item for item in contenders if not self._is_slow(job, item)]
 
     def _has_done(self, job: Job, contender: Contender, sync: bool) -> bool:
         """Measures one run; False if it failed."""
@@ -138,11 +142,11 @@ class _Session:
         return True
 
     def _is_slow(self, job: Job, contender: Contender) -> bool:
-        wanted = (self._data.name, job.name, contender.tool)
+        key = (self._data.name, job.name, contender.tool)
         return any(
             run.took.wall_seconds > _SLOW_SECONDS
             for run in self._results.runs
-            if (run.data, run.job, run.tool) == wanted
+            if (run.data, run.job, run.tool) == key
         )
 
     def _measure(self, job: Job, contender: Contender, sync: bool) -> Measurement:

@@ -203,11 +203,11 @@ def skopeo_push(programs: Programs, task: Task) -> list[Command]:
 def skopeo_sync(programs: Programs, task: Task) -> list[Command]:
     """A folder for each image, from one list."""
     tags = {repository: [tag] for repository, tag in (image.split(":") for image in task.images)}
-    wanted = task.output / "images.yaml"
-    wanted.write_text(json.dumps({task.registry: {"tls-verify": False, "images": tags}}))
+    spec = task.output / "images.yaml"
+    spec.write_text(json.dumps({task.registry: {"tls-verify": False, "images": tags}}))
     folder = task.output / "images"
     folder.mkdir()
-    return [[programs.skopeo, "sync", "--all", "--src=yaml", "--dest=dir", wanted, folder]]
+    return [[programs.skopeo, "sync", "--all", "--src=yaml", "--dest=dir", spec, folder]]
 
 
 def skopeo_sync_push(programs: Programs, task: Task) -> list[Command]:
@@ -218,10 +218,10 @@ def skopeo_sync_push(programs: Programs, task: Task) -> list[Command]:
 
 def hauler_bundle(programs: Programs, task: Task) -> list[Command]:
     """A store of all images, and an archive of the store."""
-    wanted, store = task.output / "images.txt", task.output / "store"
-    wanted.write_text("".join(f"{reference}\n" for reference in task.references))
+    names, store = task.output / "images.txt", task.output / "store"
+    names.write_text("".join(f"{reference}\n" for reference in task.references))
     hauler = [programs.hauler, "store"]
-    sync = ["--image-txt", str(wanted), "--exclude-extras", "--no-progress"]
+    sync = ["--image-txt", str(names), "--exclude-extras", "--no-progress"]
     return [
         [*hauler, "sync", "--store", store, *sync],
         [*hauler, "save", "--store", store, "--filename", task.output / "haul.tar.zst"],

@@ -32,7 +32,7 @@ def write_index(site: Path) -> None:
 def _wheels() -> Path:
     def make(folder: Path) -> None:
         command: list[str | Path] = [sys.executable, "-m", "pip", "download", "--quiet", *_FOR]
-        command += [f"--platform={one}" for one in _PLATFORMS]
+        command += [f"--platform={platform}" for platform in _PLATFORMS]
         run([*command, "--dest", folder, "--requirement", REQUIREMENTS])
 
     return cached("wheels of a service", [REQUIREMENTS.read_text(), *_PLATFORMS], make)

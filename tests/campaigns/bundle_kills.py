@@ -139,7 +139,7 @@ class _Paced:
 
 
 def _is_finished(output: Path) -> bool:
-    """The same command would refuse to go on, as there is nothing to do."""
+    """The same command would refuse to run, because nothing is left to do."""
     return (output / "SHA256SUMS").exists() and not (output / ".unfinished/plan.json").exists()
 
 

@@ -104,4 +104,4 @@ def _check(outcome: Outcome, kind: Kind, armed: Armed, site: Site) -> None:
 def _resume(stage: Stage, arguments: Sequence[str | Path], output: Path) -> None:
     assert_unfinished(output)
     again = run_to_end(stage.tool, arguments)
-    assert again.code == 0, f"does not go on:\n{again.err}"
+    assert again.code == 0, f"does not continue:\n{again.err}"

@@ -64,7 +64,7 @@ class Armed:
         fired: How often they did anything.
         passes: They end by themselves after a few requests.
         check: Asserts what else must hold after the first run.
-        end: Ends what goes on beside requests.
+        end: Stops what runs beside the requests.
     """
 
     registries: str
@@ -231,7 +231,7 @@ KINDS = {
     "manifest ends early": Kind(_answers(wrong.ends_early, _manifests), _INTEGRITY),
     "length too large": Kind(_answers(wrong.states_more), _UPSTREAM, heals=False),
     "length too small": Kind(_answers(wrong.states_less), _UPSTREAM | _INTEGRITY, heals=False),
-    # Each try is as long as the time-out, and brings too little to renew patience.
+    # Each try is as long as the time-out, and delivers too little to renew patience.
     "trickle": Kind(_answers(wrong.trickles, often=(1, 1, 2, ALWAYS)), _UPSTREAM, heals=False),
     "stall": Kind(_answers(wrong.stalls), _UPSTREAM),
     "401 in the middle": Kind(_revoked, frozenset({ExitCode.CREDENTIALS})),

@@ -39,7 +39,7 @@ class Failure:
 
     @staticmethod
     def unless(what: str, seed: int, run: Callable[[], _T]) -> _T | Failure:
-        """What a run came to, or how it failed: the others go on."""
+        """The result of a run, or how it failed: the other runs continue."""
         say(f"{what}, seed {seed}")
         try:
             return run()
