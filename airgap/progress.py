@@ -144,6 +144,11 @@ def choose_progress(*, quiet: bool) -> Progress:
     return TqdmProgress() if sys.stderr.isatty() else LineProgress()
 
 
+def format_count(number: int, noun: str) -> str:
+    """Return `1 image` or `2 images`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def format_bytes(count: int) -> str:
     """`1536` as `1.5 KiB`."""
     size = float(count)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from airgap.bundle import framing
 from airgap.bundle.contents import Contents, ImageEntry, broken
 from airgap.bundle.media import Media
 from airgap.bundle.tar_reader import TarReader
+from airgap.errors import HostError, IntegrityError
 from airgap.limits import LIMITS
 from airgap.oci import manifest
 from airgap.oci.image_tree import carried_platforms, merge, omitted_platforms, read_tree
@@ -47,6 +49,15 @@ class Archive(TarReader):
         if unreached:
             raise broken(f"{unreached[0]} belongs to no image")
         return found
+
+    def image_size(self, image: ImageEntry) -> int:
+        """Return the size of an image's manifests and blobs, in bytes.
+
+        Raises:
+            IntegrityError: One is damaged or missing.
+        """
+        part = read_tree(image.digest, image.media_type, image.name, _Carried(self, image.name))
+        return sum(self.blobs[digest].size for digest in self._reach(image, part))
 
     def _reach(self, image: ImageEntry, part: Mapping[str, Manifest | Index]) -> set[str]:
         """All digests of an image, each checked to be carried with the size stated for it."""
@@ -98,6 +109,21 @@ class Archive(TarReader):
         if older != head and self.read(0, min(len(older), self.size)) == older:
             head = older
         self._check_framing(head)
+
+
+def image_sizes(media: Media, contents: Contents) -> dict[str, int]:
+    """Return the size of each image that is not damaged, in bytes; images may share blobs.
+
+    Args:
+        media: Where the bundle is.
+        contents: What the bundle says it holds; not trusted.
+    """
+    sizes: dict[str, int] = {}
+    with suppress(IntegrityError, HostError), Archive(media, contents) as archive:
+        for image in contents.images:
+            with suppress(IntegrityError):
+                sizes[image.name] = archive.image_size(image)
+    return sizes
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import sys
 
@@ -17,7 +16,7 @@ _GENERATED_BYTES = 18
 
 @click.group(name="account")
 def command() -> None:
-    """Who may use mirror and registry from other machines (airgap install --listen).
+    """Manage accounts for access from other machines.
 
     \b
     Example:
@@ -70,9 +69,10 @@ def list_(settings: Settings, as_json: bool) -> None:
     """
     from airgap.isolated.state.accounts import accounts
     from airgap.isolated.state.layout import State
+    from airgap.views.view import to_json
 
     names = sorted(accounts(State(settings.root)))
-    click.echo(json.dumps(names) if as_json else "\n".join(names), nl=as_json or bool(names))
+    click.echo(to_json(names) if as_json else "\n".join(names), nl=as_json or bool(names))
 
 
 @command.command(name="remove")

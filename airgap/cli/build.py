@@ -37,7 +37,7 @@ _WORTH_SECONDS = 5.0
 def command(
     settings: Settings, recording: str, request_path: Path, arguments: tuple[str, ...]
 ) -> None:
-    """Build as docker buildx build does, with downloads of RUN steps from a recording.
+    """Build with docker buildx, and replay recorded downloads.
 
     It takes all arguments of docker buildx build. First it looks for all that is missing. What
     RUN steps and ADD download comes from the recording that was made of this Dockerfile, and

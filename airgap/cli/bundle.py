@@ -2,135 +2,179 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from contextlib import nullcontext
-from datetime import datetime
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from airgap.cli._shared.bundle_options import (
+    RegistryOptions,
+    RequestOptions,
     read_deadline,
     read_request,
     registry_client,
+    registry_options,
     request_options,
     update_command,
-    wanted_argument,
 )
-from airgap.cli._shared.confirm_request import confirm, read_requests, request_file_options
+from airgap.cli._shared.bundle_report import plan_text, plan_view, result_text, result_view
+from airgap.cli._shared.confirm_request import REQUEST_FILE_OPTIONS, confirm, read_requests
+from airgap.cli._shared.option_group import OptionGroup
 from airgap.cli._shared.settings import Settings, pass_settings
 from airgap.cli._shared.size import Size
 from airgap.cli.keygen import read_passphrase
-from airgap.cli.recording import Wish, recording
 from airgap.errors import UsageError
 from airgap.limits import KIB, MIB
-from airgap.oci.platform import Platform
-from airgap.progress import Progress
-from airgap.spec.lock import DEFAULT_PATH, load_lock
+from airgap.spec.lock import DEFAULT_PATH
+from airgap.views.view import to_json
 
 if TYPE_CHECKING:
+    from airgap.connected.make_bundle import BundleOptions
+    from airgap.connected.plan import BundlePlan
     from airgap.trust.keys import PrivateKey
 
 
+@dataclass(frozen=True)
+class _Signing(OptionGroup):
+    """Who signs the bundle, and where it is written."""
+
+    key: Path | None
+    passphrase_file: Path | None
+    output: Path
+
+
+@dataclass(frozen=True)
+class _Recording(OptionGroup):
+    """What is recorded, and which request files are fetched."""
+
+    record: tuple[str, ...]
+    record_authenticated: bool
+    record_ca: Path | None
+    rehearse: bool
+    requests: tuple[Path, ...]
+    yes: bool
+
+
+@dataclass(frozen=True)
+class _Form(OptionGroup):
+    """Which form the bundle has, and what is printed."""
+
+    locked: bool
+    lock: Path | None
+    limit_rate: int
+    volume_size: int
+    no_sync: bool
+    dry_run: bool
+    as_json: bool
+
+
+_signing_options = _Signing.add(
+    "signing",
+    (
+        click.option("--key", type=click.Path(path_type=Path), help="Private key that signs."),
+        click.option(
+            "--passphrase-file",
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            help="Read the key's passphrase from the first line of a file.",
+        ),
+        click.option(
+            "-o",
+            "--output",
+            type=click.Path(path_type=Path),
+            required=True,
+            help="Folder of the bundle: new, empty, or with this unfinished bundle.",
+        ),
+    ),
+)
+_recording_options = _Recording.add(
+    "recording",
+    (
+        click.option(
+            "--record",
+            multiple=True,
+            metavar="PATH[:DOCKERFILE]",
+            help="Build a folder, and include what its RUN steps download; repeatable.",
+        ),
+        click.option(
+            "--record-authenticated",
+            is_flag=True,
+            help="Also record responses to authenticated requests. Anyone with the bundle can "
+            "read them.",
+        ),
+        click.option(
+            "--record-ca",
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            help="CA certificates to trust while recording, beside the system's.",
+        ),
+        click.option(
+            "--rehearse",
+            is_flag=True,
+            help="Before signing, build what was recorded from the bundle alone, without a "
+            "network.",
+        ),
+        *REQUEST_FILE_OPTIONS,
+    ),
+)
+_form_options = _Form.add(
+    "form",
+    (
+        click.option(
+            "--locked", is_flag=True, help="Make exactly the bundle of the lock, byte for byte."
+        ),
+        click.option(
+            "--lock",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="Write a lock to this file; with --locked, read it [default: airgap.lock].",
+        ),
+        click.option(
+            "--limit-rate",
+            type=Size(16 * KIB),
+            default=0,
+            metavar="SIZE",
+            help="Fetch at most this many bytes a second, such as 2MiB [default: no limit].",
+        ),
+        click.option(
+            "--volume-size",
+            type=Size(MIB),
+            default=0,
+            metavar="SIZE",
+            help="Cut images.tar into files below this size, such as 4GiB, for several media or "
+            "FAT32 [default: one file].",
+        ),
+        click.option(
+            "--no-sync",
+            is_flag=True,
+            help="Skip fsync. Faster, but a power failure may lose the whole bundle.",
+        ),
+        click.option("--dry-run", is_flag=True, help="Print the plan and stop."),
+        click.option(
+            "--json", "as_json", is_flag=True, help="Print the result, or the plan, as JSON."
+        ),
+    ),
+)
+
+
 @click.command(name="bundle")
-@wanted_argument
-@click.option("--key", type=click.Path(path_type=Path), help="Private key to sign with.")
-@click.option(
-    "--passphrase-file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Take the key's passphrase from a file's first line.",
-)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="The bundle's folder: a new one, an empty one, or this plan's unfinished bundle.",
-)
 @request_options
-@click.option(
-    "--record",
-    multiple=True,
-    metavar="PATH[:DOCKERFILE]",
-    help="Build what is in a folder, and carry what its RUN steps download; repeatable.",
-)
-@click.option(
-    "--record-authenticated",
-    is_flag=True,
-    help="Keep also answers to requests that came with credentials: who has the bundle has them.",
-)
-@click.option(
-    "--record-ca",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Certificates to trust while recording, beside the system's.",
-)
-@click.option(
-    "--rehearse",
-    "rehearsed",
-    is_flag=True,
-    help="Before signing, build what was recorded from the bundle alone, without a network.",
-)
-@request_file_options
-@click.option("--locked", is_flag=True, help="Make the very bundle of the lock, byte for byte.")
-@click.option(
-    "--lock",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Lock what is resolved in this file; with --locked: the lock [default: airgap.lock].",
-)
-@click.option(
-    "--limit-rate",
-    type=Size(16 * KIB),
-    default=0,
-    metavar="SIZE",
-    help="Fetch at most so many bytes a second, such as 2MiB.",
-)
-@click.option(
-    "--volume-size",
-    type=Size(MIB),
-    default=0,
-    metavar="SIZE",
-    help="Cut images.tar into files below this size, such as 4GiB, for several media or FAT32.",
-)
-@click.option(
-    "--no-sync",
-    is_flag=True,
-    help="Do not wait until the disk has it: quicker, but a power cut may cost all.",
-)
-@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
-@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@_signing_options
+@registry_options
+@_recording_options
+@_form_options
 @pass_settings
-def command(  # noqa: PLR0913, PLR0917 - one parameter an option
+def command(
     settings: Settings,
-    wanted: tuple[str, ...],
-    key: Path | None,
-    passphrase_file: Path | None,
-    output: Path,
-    name: str,
-    platform: tuple[str, ...],
-    all_platforms: bool,
-    no_roles: bool,
-    expires: datetime | None,
-    registries: Path | None,
-    timeout: float,
-    retry_for: float,
-    jobs: int,
-    record: tuple[str, ...],
-    record_authenticated: bool,
-    record_ca: Path | None,
-    rehearsed: bool,
-    requests: tuple[Path, ...],
-    yes: bool,
-    locked: bool,
-    lock: Path | None,
-    limit_rate: int,
-    volume_size: int,
-    no_sync: bool,
-    dry_run: bool,
-    as_json: bool,
+    wanted: RequestOptions,
+    signing: _Signing,
+    registry: RegistryOptions,
+    recording: _Recording,
+    form: _Form,
 ) -> None:
-    """Fetch images and the parts of a builder, and pack them into a signed bundle.
+    """Pack images and a builder into a signed bundle.
+
+    Each SPEC.toml and IMAGE is included for its platforms, and, unless --no-roles says otherwise,
+    also what the host builds with: BuildKit, buildx, an emulator and a registry.
 
     \b
     Examples:
@@ -142,85 +186,78 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
       airgap bundle my.toml --record ./app --key site.key -o ./out
       airgap bundle --request airgap-request.toml --no-roles --key site.key -o ./out
     """
-    from airgap.connected.fetch import TransferLimits
-    from airgap.connected.lockfile import Locked, lock_of, write_lock
-    from airgap.connected.make_bundle import OutputOptions, plan_bundle, write_bundle
-    from airgap.connected.plan import describe, document
-    from airgap.connected.record_builds import check_workstation, with_images
-    from airgap.tool.build_pyz import build_tool
+    from airgap.connected.make_bundle import make_bundle
 
-    asked = read_requests(requests, locked=locked or lock is not None)
-    request = with_images(
-        read_request(wanted, name, platform, all_platforms, no_roles, record, asked)
-    )
-    wish = Wish(request, asked, record_ca, record_authenticated, rehearsed, jobs)
-    if request.recordings and not dry_run:
-        check_workstation(request)
-    if rehearsed and not request.recordings:
-        raise UsageError("there is nothing to rehearse", remedy="--record PATH, or airgap rehearse")
-    if key is None and not dry_run:
-        raise UsageError("--key is missing", remedy="make one: airgap keygen site")
-    deadline = read_deadline(expires)
-    fixed: Locked | None = None
-    if locked:
-        path = lock or DEFAULT_PATH
-        fixed = Locked.open(path, request, deadline, update_command(wanted, path))
-    elif lock:
-        load_lock(lock)  # a file that is none stays as it is
-    # Before anything is fetched: a wrong passphrase shall not show after hours.
-    signing_key = _open_key(key, passphrase_file) if key and not dry_run else None
-    confirm(asked, yes=yes)
-    target = OutputOptions(
-        output,
-        fixed.expires if fixed else deadline,
-        # One byte less: FAT32 holds files of up to 4 GiB minus one.
-        max(0, volume_size - 1),
-        durable=not no_sync,
-        fixed=fixed.started if fixed else None,
-    )
+    started = time.monotonic()
+    options = _options(wanted, signing, registry, recording, form)
+    options.check(dry_run=form.dry_run)
+    # Before anything is fetched, so that a wrong passphrase does not show after hours.
+    key = None if form.dry_run else _open_key(signing)
+    confirm(options.request_file, yes=recording.yes)
+
+    def show(plan: BundlePlan) -> None:
+        if not form.as_json:
+            click.echo(plan_text(plan))
+        elif form.dry_run:
+            click.echo(to_json(plan_view(plan)))
+
     with (
         settings.progress() as progress,
-        registry_client(registries, timeout, retry_for, progress, asked) as client,
-        fixed.explained() if fixed else nullcontext(),
+        registry_client(registry, progress, options.request_file) as client,
     ):
-        if fixed and fixed.is_over:
-            progress.message(f"{fixed.path} expired: hosts will refuse the bundle")
-        progress.message(f"resolving {len(request.images)} images")
-        draft = plan_bundle(request, target, client, progress, jobs)
-        click.echo(json.dumps(document(draft.plan)) if as_json else describe(draft.plan))
-        for registry, left in client.rate_limits.items():
-            progress.message(f"{registry}: {left}")
-        if key is None or signing_key is None:
-            return
-
-        def checked_tool(hosts: Sequence[Platform], shown: Progress) -> bytes:
-            tool = build_tool(hosts, progress=shown)
-            if fixed:
-                fixed.check_tool(tool)
-            elif lock:
-                write_lock(lock, lock_of(request, draft.plan.contents, tool))
-            return tool
-
-        with recording(wish, draft.started.serial, progress) as (record_all, rehearse_all):
-            contents = write_bundle(
-                draft,
-                client,
-                checked_tool,
-                signing_key,
-                TransferLimits(jobs, limit_rate),
-                progress,
-                record_all,
-                rehearse_all,
-            )
-    if not as_json:
-        click.echo(f"{output}: bundle {contents.name}, serial {contents.serial}, is signed")
-        click.echo(f"check it: airgap verify {output} --trust {key.with_suffix('.pub')}")
+        contents = make_bundle(options, client, key, progress, show)
+    if contents is not None and key is not None and signing.key is not None:
+        result = result_view(contents, signing.output, key, time.monotonic() - started)
+        click.echo(to_json(result) if form.as_json else result_text(result, signing.key))
 
 
-def _open_key(path: Path, passphrase_file: Path | None) -> PrivateKey:
+def _options(
+    wanted: RequestOptions,
+    signing: _Signing,
+    registry: RegistryOptions,
+    recording: _Recording,
+    form: _Form,
+) -> BundleOptions:
+    from airgap.connected.fetch import TransferLimits
+    from airgap.connected.lockfile import Locked
+    from airgap.connected.make_bundle import BundleOptions
+    from airgap.connected.record_builds import with_images
+    from airgap.connected.write_bundle import OutputOptions
+
+    request_file = read_requests(recording.requests, locked=form.locked or form.lock is not None)
+    request = with_images(read_request(wanted, recording.record, request_file))
+    expires = read_deadline(wanted.expires)
+    locked: Locked | None = None
+    if form.locked:
+        path = form.lock or DEFAULT_PATH
+        locked = Locked.open(path, request, expires, update_command(wanted.references, path))
+    return BundleOptions(
+        request,
+        request_file,
+        OutputOptions(
+            signing.output,
+            locked.expires if locked else expires,
+            # One byte less: FAT32 holds files of up to 4 GiB minus one.
+            max(0, form.volume_size - 1),
+            durable=not form.no_sync,
+            fixed=locked.started if locked else None,
+        ),
+        TransferLimits(registry.jobs, form.limit_rate),
+        recording.record_ca,
+        recording.record_authenticated,
+        recording.rehearse,
+        locked,
+        None if form.locked else form.lock,
+    )
+
+
+def _open_key(signing: _Signing) -> PrivateKey:
     from airgap.trust.keys import is_encrypted, load_private
 
-    passphrase = read_passphrase(passphrase_file)
-    if passphrase is None and is_encrypted(path):
-        passphrase = click.prompt(f"Passphrase for {path}", hide_input=True, err=True).encode()
-    return load_private(path, passphrase)
+    if signing.key is None:
+        raise UsageError("--key is missing", remedy="make one: airgap keygen site")
+    passphrase = read_passphrase(signing.passphrase_file)
+    if passphrase is None and is_encrypted(signing.key):
+        question = f"Passphrase for {signing.key}"
+        passphrase = click.prompt(question, hide_input=True, err=True).encode()
+    return load_private(signing.key, passphrase)

@@ -10,7 +10,7 @@ from click.shell_completion import get_completion_class
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:
-    """Print tab completion for a shell, for that shell to read at its start.
+    """Print tab completion for bash, zsh or fish.
 
     \b
     Examples:

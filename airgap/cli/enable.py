@@ -20,7 +20,7 @@ from airgap.cli._shared.settings import Settings, pass_settings
 @click.option("--undo", is_flag=True, help="Take the builder away again.")
 @pass_settings
 def command(settings: Settings, name: str, select: bool | None, undo: bool) -> None:
-    """Let a user build on this host: their buildx gets the builder `airgap`.
+    """Let a user build with the `airgap` builder.
 
     The user must be allowed to use Docker. Root is not needed. Builders that they create
     themselves use the mirror from then on, too.

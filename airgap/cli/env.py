@@ -12,7 +12,7 @@ from airgap.builder.buildx_instance import INSTANCE, REPLAY_INSTANCE
 
 @click.command(name="env")
 def command() -> None:
-    """Print what sends builds of plain docker and buildx to the builder `airgap`.
+    """Print shell variables that select the `airgap` builder.
 
     While airgap serve runs, they are sent to the recording that it serves. These are lines for
     the shell, and hold for that shell alone.

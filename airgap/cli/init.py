@@ -28,7 +28,7 @@ def command(
     output: Path,
     force: bool,
 ) -> None:
-    """Write a bundle spec for builds: all their images, and what is to be recorded.
+    """Write a bundle spec for Dockerfiles and bake files.
 
     PATH is as for `airgap scan`. The spec is yours to change; values of --build-arg are in it.
 

@@ -2,15 +2,174 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from airgap.cli._shared.option_group import OptionGroup
 from airgap.cli._shared.settings import Settings, pass_settings
 from airgap.errors import UsageError
+
+if TYPE_CHECKING:
+    from airgap.isolated.state.settings import HostSettings
+
+
+@dataclass(frozen=True)
+class _Steps(OptionGroup):
+    """What this installation does."""
+
+    only: str
+    load: tuple[str, ...]
+    allow_older: bool
+    select: bool | None
+    restart_docker: bool
+    repair: bool
+    fix: bool
+
+
+@dataclass(frozen=True)
+class _Host(OptionGroup):
+    """What this host keeps for later installations; None where the option is not given."""
+
+    mirror_port: int | None
+    registry_port: int | None
+    listen: str | None
+    site_registry: tuple[str, ...]
+    registry: str
+    layout: str | None
+    ca: Path | None
+    rewrite: bool | None
+    own_mirror: bool
+    docker_mirror: bool | None
+
+    def settings(self, known: HostSettings) -> HostSettings:
+        """Return the settings of the host, with what the command line changes."""
+        from airgap.isolated.host.addresses import parse_listen
+        from airgap.isolated.services.site_registry import choose
+
+        options = {
+            "mirror_port": self.mirror_port,
+            "registry_port": self.registry_port,
+            "listen": None if self.listen is None else parse_listen(self.listen),
+            "site_registries": self.site_registry or None,
+            "docker_mirror": self.docker_mirror,
+        }
+        given = {key: value for key, value in options.items() if value is not None}
+        return choose(
+            replace(known, **given),  # type: ignore[arg-type]
+            self.registry,
+            self.layout or "",
+            own_mirror=self.own_mirror,
+            rewrite=self.rewrite,
+        )
+
+
+_step_options = _Steps.add(
+    "steps",
+    (
+        click.option(
+            "--only",
+            default="",
+            metavar="STEP,…",
+            help="Do only these steps; everything is still checked [default: all].",
+        ),
+        click.option(
+            "--load",
+            multiple=True,
+            metavar="NAME",
+            help="Also copy this image to Docker's own store, for plain docker build; repeatable.",
+        ),
+        click.option(
+            "--allow-older", is_flag=True, help="Allow tags to move back to an older bundle's."
+        ),
+        click.option(
+            "--use/--no-use",
+            "select",
+            default=None,
+            help="Select the builder airgap [default: if you have not selected another].",
+        ),
+        click.option(
+            "--restart-docker",
+            is_flag=True,
+            help="Restart Docker if its mirror setting changes; plain docker build needs that.",
+        ),
+        click.option(
+            "--repair",
+            is_flag=True,
+            help="Verify everything installed and restore damaged or missing blobs from this "
+            "bundle. Also accepts an older bundle that is still active; tags are not changed.",
+        ),
+        click.option(
+            "--fix",
+            is_flag=True,
+            help="Change the setting of Docker 19.03 that hides buildx.",
+        ),
+    ),
+)
+_host_options = _Host.add(
+    "host",
+    (
+        click.option(
+            "--mirror-port",
+            type=click.IntRange(1, 65535),
+            help="Port of the mirror on loopback [default: 5001].",
+        ),
+        click.option(
+            "--registry-port",
+            type=click.IntRange(1, 65535),
+            help="Port of the registry for what you push [default: 5000].",
+        ),
+        click.option(
+            "--listen",
+            metavar="ADDRESS|none",
+            help="Also serve mirror and registry to other machines, at this address of the host, "
+            "with TLS and the accounts of `airgap account` [default: none].",
+        ),
+        click.option(
+            "--site-registry",
+            multiple=True,
+            metavar="HOST[:PORT]",
+            help="Let the builder reach this registry of your site; repeatable.",
+        ),
+        click.option(
+            "--registry",
+            default="",
+            metavar="HOST[:PORT][/PREFIX]",
+            help="Push the images to this registry, and use it instead of a mirror on this host.",
+        ),
+        click.option(
+            "--registry-layout",
+            "layout",
+            type=click.Choice(["nested", "flat"]),
+            default=None,
+            help="Where --registry holds images: PREFIX/HOST/REPOSITORY, or flat: PREFIX/REPOSITORY"
+            " for registries that limit the depth of paths, such as GitLab [default: nested].",
+        ),
+        click.option(
+            "--ca",
+            type=click.Path(path_type=Path),
+            help="CA certificate (PEM) of --registry, if this host does not already trust it.",
+        ),
+        click.option(
+            "--rewrite-indexes/--keep-indexes",
+            "rewrite",
+            default=None,
+            help="Rewrite each index to list only the platforms in the bundle, for registries that "
+            "reject incomplete indexes. This changes the digests [default: keep].",
+        ),
+        click.option(
+            "--own-mirror", is_flag=True, help="Use a mirror on this host again, after --registry."
+        ),
+        click.option(
+            "--docker-mirror/--no-docker-mirror",
+            default=None,
+            help="Name the mirror in dockerd's own configuration [default: name it].",
+        ),
+    ),
+)
 
 
 @click.command(name="install")
@@ -19,130 +178,27 @@ from airgap.errors import UsageError
     "--trust",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Trust this public key now, and not those of `airgap trust`; repeatable.",
+    help="Trust this public key now, instead of the keys of `airgap trust`; repeatable.",
 )
-@click.option(
-    "--only",
-    default="",
-    metavar="STEP,…",
-    help="Do these steps alone; everything is checked all the same.",
-)
-@click.option(
-    "--load",
-    multiple=True,
-    metavar="NAME",
-    help="Put this image into Docker's own store too, for plain docker build; repeatable.",
-)
-@click.option("--allow-older", is_flag=True, help="Tags may go back to an older bundle's.")
-@click.option(
-    "--mirror-port",
-    type=click.IntRange(1, 65535),
-    help="Port of the mirror on loopback [default: 5001].",
-)
-@click.option(
-    "--registry-port",
-    type=click.IntRange(1, 65535),
-    help="Port of the registry for what you push [default: 5000].",
-)
-@click.option(
-    "--listen",
-    metavar="ADDRESS|none",
-    help="Serve mirror and registry to other machines too, at this address of the host, with TLS "
-    "and the accounts of airgap account.",
-)
-@click.option(
-    "--site-registry",
-    multiple=True,
-    metavar="HOST[:PORT]",
-    help="A registry of your site that the builder may reach; repeatable.",
-)
-@click.option(
-    "--registry",
-    default="",
-    metavar="HOST[:PORT][/PREFIX]",
-    help="Push the images to this registry, which serves them in place of a mirror on this host.",
-)
-@click.option(
-    "--registry-layout",
-    "layout",
-    type=click.Choice(["nested", "flat"]),
-    default=None,
-    help="Where --registry holds images: PREFIX/HOST/REPOSITORY, or flat: PREFIX/REPOSITORY, for "
-    "registries that limit how deep paths are, such as GitLab [default: nested].",
-)
-@click.option(
-    "--ca",
-    type=click.Path(path_type=Path),
-    help="PEM file with the authority that vouches for --registry, if this host knows it not.",
-)
-@click.option(
-    "--rewrite-indexes/--keep-indexes",
-    "rewrite",
-    default=None,
-    help="For a registry that wants all that an index names: push indexes of what the bundle "
-    "carries alone, which have other digests [default: keep].",
-)
-@click.option("--own-mirror", is_flag=True, help="Have the mirror on this host again.")
-@click.option(
-    "--use/--no-use",
-    "select",
-    default=None,
-    help="Make airgap your selected builder [default: if you have not selected one yourself].",
-)
-@click.option(
-    "--docker-mirror/--no-docker-mirror",
-    default=None,
-    help="Name the mirror in dockerd's own configuration, or leave that alone; kept for later "
-    "installs [default: name it].",
-)
-@click.option(
-    "--restart-docker",
-    is_flag=True,
-    help="Restart Docker if its mirror setting changes; plain docker build reads it only then.",
-)
-@click.option(
-    "--repair",
-    is_flag=True,
-    help="Hash all that earlier installs brought, and bring again what the disk has damaged. Of "
-    "an older bundle that counts still, bring blobs and move no tag.",
-)
-@click.option(
-    "--fix",
-    is_flag=True,
-    help="Change a setting of yours that hides buildx: Docker 19.03 has one.",
-)
+@_step_options
+@_host_options
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 @pass_settings
-def command(  # noqa: PLR0913, PLR0917 - one parameter an option
+def command(
     settings: Settings,
     folders: tuple[Path, ...],
     trust: tuple[Path, ...],
-    only: str,
-    load: tuple[str, ...],
-    allow_older: bool,
-    mirror_port: int | None,
-    registry_port: int | None,
-    listen: str | None,
-    site_registry: tuple[str, ...],
-    registry: str,
-    layout: str | None,
-    ca: Path | None,
-    rewrite: bool | None,
-    own_mirror: bool,
-    select: bool | None,
-    docker_mirror: bool | None,
-    restart_docker: bool,
-    repair: bool,
-    fix: bool,
+    steps: _Steps,
+    host: _Host,
     as_json: bool,
 ) -> None:
-    """Check a bundle and set this host up with it, so that it builds without a network.
+    """Check a bundle, and install it on this host.
 
-    DIR is the folder with bundle.json; name several if the bundle lies on several media. The key
-    of whoever signed it must be trusted first: airgap trust add PUB. Given again, the command
-    changes nothing; stopped half-way, it goes on.
+    DIR is the folder with bundle.json; name several if the bundle is on several media. Its key
+    must be trusted first: airgap trust add PUB. Running the command again changes nothing. If it
+    was interrupted, run the same command to continue.
 
-    Ports and registries are kept for later installs.
+    Ports and registries are kept for later installations.
 
     \b
     Steps, in order:
@@ -161,39 +217,33 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     from airgap.isolated.commands.apply import Outcome
     from airgap.isolated.commands.install import InstallOptions, install
     from airgap.isolated.context import Options
-    from airgap.isolated.host.addresses import parse_listen
     from airgap.isolated.host.user import User
-    from airgap.isolated.services.site_registry import choose, read_ca
+    from airgap.isolated.services.site_registry import read_ca
     from airgap.isolated.state.layout import State
     from airgap.isolated.steps import STEP_NAMES
     from airgap.trust.folder import refuse_key_on_medium, trusted_keys
     from airgap.trust.keys import load_public
+    from airgap.views.host import InstallResult, StepResult
+    from airgap.views.view import to_json, view_of
 
     for path in (*trust, *([settings.trust_dir] if settings.trust_dir.exists() else [])):
         refuse_key_on_medium(folders, path)
     keys = [load_public(path) for path in trust] or list(trusted_keys(settings.trust_dir))
     state = State(settings.root)
-    chosen = {
-        "mirror_port": mirror_port,
-        "registry_port": registry_port,
-        "listen": None if listen is None else parse_listen(listen),
-        "site_registries": site_registry or None,
-        "docker_mirror": docker_mirror,
-    }
-    given = {key: value for key, value in chosen.items() if value is not None}
-    order = InstallOptions(
+    options = InstallOptions(
         folders,
         keys,
-        only=_steps(only, STEP_NAMES),
-        settings=choose(
-            replace(state.settings(), **given),  # type: ignore[arg-type]
-            registry,
-            layout or "",
-            own_mirror=own_mirror,
-            rewrite=rewrite,
+        only=_step_names(steps.only, STEP_NAMES),
+        settings=host.settings(state.settings()),
+        options=Options(
+            steps.load,
+            steps.select,
+            steps.restart_docker,
+            steps.repair,
+            steps.fix,
+            steps.allow_older,
         ),
-        options=Options(load, select, restart_docker, repair, fix, allow_older),
-        ca=read_ca(ca) if ca else b"",
+        ca=read_ca(host.ca) if host.ca else b"",
     )
 
     def show(outcome: Outcome) -> None:
@@ -201,27 +251,23 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
             click.echo(outcome_line(outcome))
 
     with settings.progress() as progress:
-        report = install(state, order, User.behind_this_process(), progress, show)
+        report = install(state, options, User.behind_this_process(), progress, show)
     contents = report.contents
     for line in unlisted_lines(report.unlisted):
         click.echo(line, err=True)
     if as_json:
-        document = {
-            "bundle": contents.identity,
-            "changed": report.changed,
-            "steps": [asdict(outcome) for outcome in report.outcomes],
-            "unlisted": [str(path) for path in report.unlisted],
-        }
-        click.echo(json.dumps(document))
+        done = [view_of(StepResult, outcome) for outcome in report.outcomes]
+        unlisted = [str(path) for path in report.unlisted]
+        click.echo(to_json(InstallResult(contents.identity, report.changed, done, unlisted)))
     elif report.changed:
-        alone = f", of which {only} alone" if only else ""
-        done = "repaired" if [one.name for one in report.outcomes] == ["repair"] else "installed"
-        click.echo(f"{done}: {contents.name}, serial {contents.serial}{alone}")
+        alone = f", only {steps.only}" if steps.only else ""
+        verb = "repaired" if [step.name for step in report.outcomes] == ["repair"] else "installed"
+        click.echo(f"{verb}: {contents.name}, serial {contents.serial}{alone}")
     else:
         click.echo(f"nothing to change: {contents.name}, serial {contents.serial}, is installed")
 
 
-def _steps(text: str, names: Iterable[str]) -> tuple[str, ...]:
+def _step_names(text: str, names: Iterable[str]) -> tuple[str, ...]:
     steps = tuple(step for step in text.split(",") if step)
     for step in steps:
         if step not in names:

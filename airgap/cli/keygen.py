@@ -30,7 +30,7 @@ from airgap.trust.keys import ALGORITHMS, generate, write_new_pair
     help="Take the passphrase from a file's first line.",
 )
 def command(name: Path, algorithm: str, ask: bool, passphrase_file: Path | None) -> None:
-    """Make a pair of keys: NAME.key to sign bundles with, NAME.pub for the hosts.
+    """Make a key pair: NAME.key signs bundles, NAME.pub checks.
 
     Compare the fingerprint that it prints with the one that airgap trust add prints on a host.
 

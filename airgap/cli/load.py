@@ -17,7 +17,7 @@ from airgap.cli._shared.settings import Settings, pass_settings
 )
 @pass_settings
 def command(settings: Settings, names: tuple[str, ...], platform: str) -> None:
-    """Bring images of the mirror into Docker's own store, as plain docker build needs them.
+    """Copy images of the mirror into Docker's own store.
 
     NAME is an image of an installed bundle. With containerd's image store Docker takes all of its
     platforms. The classic store has one under each name: that of --platform, otherwise this

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-
 import click
 
 from airgap.cli._shared.settings import Settings, pass_settings
@@ -14,7 +11,7 @@ from airgap.cli._shared.settings import Settings, pass_settings
 @click.option("--json", "as_json", is_flag=True, help="Print the receipts as JSON, oldest first.")
 @pass_settings
 def command(settings: Settings, as_json: bool) -> None:
-    """Show what was installed on this host: when, by whom, signed by whom, and how verified.
+    """Show the install log, and check that it is complete.
 
     Each receipt holds the hash of the one before, and a file beside them that of the last, so that
     one that was changed or is missing is noticed: exit status 7.
@@ -28,12 +25,14 @@ def command(settings: Settings, as_json: bool) -> None:
     from airgap.isolated.state.layout import State
     from airgap.isolated.state.rebuild_receipts import read_record
     from airgap.isolated.state.receipts import history
+    from airgap.views.host import Receipt
+    from airgap.views.view import to_json, view_of
 
     state = State(settings.root)
     receipts = read_record(state)
     history(state, receipts)
     if as_json:
-        click.echo(json.dumps([asdict(receipt) for receipt in receipts]))
+        click.echo(to_json([view_of(Receipt, receipt) for receipt in receipts]))
         return
     rows = [("WHEN", "WHAT", "BUNDLE", "BY", "AIRGAP", "SIGNED BY", "VERIFIED")]
     rows += [

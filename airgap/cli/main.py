@@ -15,50 +15,83 @@ import click
 
 from airgap import __version__
 from airgap.cli._shared.settings import LOG, LOG_FILE, QUIET, VERBOSE, Settings, add_log_options
-from airgap.errors import AirgapError, ExitCode
+from airgap.errors import AirgapError, ExitCode, UsageError
 from airgap.printable import PrintableStream, terminal
 
-# Verb to the file and function that has it, so that `airgap --version` imports none of them.
-_VERBS = {
-    "account": "account",
-    "build": "build",
-    "bundle": "bundle",
-    "completion": "completion",
-    "doctor": "doctor",
-    "enable": "enable",
-    "env": "env",
-    "init": "init",
-    "inspect": "inspect",
-    "install": "install",
-    "keygen": "keygen",
-    "load": "load",
-    "log": "log",
-    "mirrors": "mirrors",
-    "node": "node",
-    "prune": "prune",
-    "scan": "scan",
-    "rehearse": "rehearse",
-    "rollback": "rollback",
-    "serve": "serve",
-    "status": "status",
-    "trust": "trust",
-    "uninstall": "uninstall",
-    "update": "update",
-    "verify": "verify",
+# Where a verb is used, to its file and its summary, so that help imports none of these files.
+_GROUPS = {
+    "On the connected workstation": {
+        "keygen": "Make a key pair: NAME.key signs bundles, NAME.pub checks.",
+        "scan": "Show which images and URLs a build needs.",
+        "init": "Write a bundle spec for Dockerfiles and bake files.",
+        "bundle": "Pack images and a builder into a signed bundle.",
+        "update": "Resolve names again, and show what changes in the lock.",
+        "rehearse": "Build from a bundle alone, before it is carried.",
+    },
+    "On both sides": {
+        "inspect": "Show the contents of a bundle, without checking it.",
+        "verify": "Check the signature and every byte of a bundle.",
+        "trust": "Manage the public keys whose bundles are accepted.",
+        "schema": "Print the JSON Schema of what a verb prints with --json.",
+        "completion": "Print tab completion for bash, zsh or fish.",
+        "help": "Show the help of airgap or of a verb.",
+        "version": "Print the version of airgap.",
+    },
+    "On the isolated host": {
+        "install": "Check a bundle, and install it on this host.",
+        "status": "Check every part of the installation.",
+        "doctor": "Check the installation, and suggest or make fixes.",
+        "build": "Build with docker buildx, and replay recorded downloads.",
+        "serve": "Replay a recording to builds that you start yourself.",
+        "env": "Print shell variables that select the `airgap` builder.",
+        "enable": "Let a user build with the `airgap` builder.",
+        "load": "Copy images of the mirror into Docker's own store.",
+        "mirrors": "Print the configuration that other engines need.",
+        "node": "Manage machines that build for this host's builder.",
+        "account": "Manage accounts for access from other machines.",
+        "log": "Show the install log, and check that it is complete.",
+        "rollback": "Return to the state before the last bundle.",
+        "prune": "Remove what no kept bundle needs.",
+        "uninstall": "Undo the installation; keys and pushed images stay.",
+    },
 }
+_VERBS = {verb: summary for verbs in _GROUPS.values() for verb, summary in verbs.items()}
 
 
 class _LazyGroup(click.Group):
     """Imports a verb's file when the verb is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_VERBS)
+        return list(_VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _VERBS:
             return None
-        module = importlib.import_module(f"airgap.cli.{_VERBS[cmd_name]}")
+        module = importlib.import_module(f"airgap.cli.{cmd_name}")
         return add_log_options(module.command)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Suggest verbs that are spelled alike."""
+        if args[0] not in _VERBS:
+            from difflib import get_close_matches
+
+            close = [f"airgap {verb}" for verb in get_close_matches(args[0], _VERBS)]
+            raise UsageError(
+                f"no such command: {args[0]!r}",
+                remedy=f"did you mean {' or '.join(close)}?" if close else "airgap help lists all",
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs by the side that they are for."""
+        width = max(map(len, _VERBS))
+        for side, verbs in _GROUPS.items():
+            with formatter.section(side):
+                formatter.write_dl(
+                    [(verb.ljust(width), summary) for verb, summary in verbs.items()]
+                )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep the command line for the log: click takes it apart."""
@@ -155,10 +188,16 @@ def _run(arguments: list[str]) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
-        error.show()
+        context = getattr(error, "ctx", None)
+        help_of = f"{context.command_path} --help" if context else "airgap help"
+        shown = UsageError(error.format_message().rstrip("."), remedy=f"see {help_of}")
+        print(f"error: {shown}", file=sys.stderr)
         return ExitCode.USAGE
     except (KeyboardInterrupt, click.Abort):
-        print("interrupted: what was finished is kept; the same command goes on", file=sys.stderr)
+        print(
+            "interrupted: finished work is kept; run the same command to continue",
+            file=sys.stderr,
+        )
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has closed it; so that Python does not complain at exit.

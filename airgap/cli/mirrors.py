@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -33,7 +31,7 @@ from airgap.cli._shared.settings import Settings, pass_settings
 def command(
     settings: Settings, engine: str, elsewhere: bool, output: Path | None, as_json: bool
 ) -> None:
-    """Print what sends another engine to this host's mirror: files, and where they belong.
+    """Print the configuration that other engines need.
 
     podman is for Podman, Buildah, skopeo and CRI-O, containerd also for Kubernetes and nerdctl.
     Nothing is written without --output. Give the command again after a bundle with images of
@@ -49,13 +47,15 @@ def command(
     from airgap.isolated.commands.load_context import load_context
     from airgap.isolated.host.user import User
     from airgap.isolated.state.layout import State
+    from airgap.views.host import EngineConfig
+    from airgap.views.view import to_json, view_of
 
     with settings.progress() as progress:
         work = load_context(State(settings.root), User.behind_this_process(), progress)
         config = engine_config(work, engine, elsewhere=elsewhere)
     written = write(config.files, output) if output else []
     if as_json:
-        click.echo(json.dumps(asdict(config)))
+        click.echo(to_json(view_of(EngineConfig, config)))
         return
     for path in written:
         click.echo(f"written: {path}")

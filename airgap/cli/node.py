@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,7 +45,7 @@ def _file_options(command: _Command) -> _Command:
 
 @click.group(name="node")
 def command() -> None:
-    """Other machines that build for this host's builder, each for its own platform.
+    """Manage machines that build for this host's builder.
 
     \b
     Examples:
@@ -134,33 +133,34 @@ def list_(settings: Settings, as_json: bool) -> None:
     """
     from airgap.cli._shared.table import table
     from airgap.isolated.nodes.health import RUNNING, node_states
+    from airgap.views.host import NodeState
+    from airgap.views.view import to_json, view_of
 
     with settings.progress() as progress:
         context = _context(settings, progress)
         states = node_states(context.state, context.user)
-    rows = [
-        {
-            "name": one.node.name,
-            "endpoint": one.node.endpoint,
-            "platforms": list(one.node.platforms),
-            "reachable": one.state == RUNNING,
-            "state": one.state,
-            "until": f"{one.until:%Y-%m-%dT%H:%M:%SZ}" if one.until else None,
-        }
-        for one in states
-    ]
     if as_json:
-        click.echo(json.dumps(rows))
+        views = [
+            view_of(
+                NodeState,
+                health.node,
+                reachable=health.state == RUNNING,
+                state=health.state,
+                until=f"{health.until:%Y-%m-%dT%H:%M:%SZ}" if health.until else None,
+            )
+            for health in states
+        ]
+        click.echo(to_json(views))
     elif states:
         lines = [
             (
-                one.node.name,
-                one.node.endpoint,
-                ",".join(one.node.platforms),
-                f"until {one.until:%Y-%m-%d}" if one.until else "",
-                one.state,
+                health.node.name,
+                health.node.endpoint,
+                ",".join(health.node.platforms),
+                f"until {health.until:%Y-%m-%d}" if health.until else "",
+                health.state,
             )
-            for one in states
+            for health in states
         ]
         click.echo(table(lines))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 
 import click
@@ -24,7 +23,7 @@ from airgap.errors import HostError
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @pass_settings
 def command(settings: Settings, keep: int, dry_run: bool, as_json: bool) -> None:
-    """Free what no kept bundle needs: old images, and answers of old recordings.
+    """Remove what no kept bundle needs.
 
     What people pushed is never touched, and a bundle stays for as long as it is the last one to
     have brought a part of the set-up.
@@ -40,6 +39,8 @@ def command(settings: Settings, keep: int, dry_run: bool, as_json: bool) -> None
     from airgap.isolated.services.docker_images import drop_unneeded
     from airgap.isolated.state.layout import State
     from airgap.progress import format_bytes
+    from airgap.views.host import PruneResult
+    from airgap.views.view import to_json
 
     state = State(settings.root)
     if not dry_run:
@@ -52,7 +53,7 @@ def command(settings: Settings, keep: int, dry_run: bool, as_json: bool) -> None
                 drop_unneeded(load_context(state, User.behind_this_process(), progress))
     bundles = [receipt.bundle for receipt in plan.dropped]
     if as_json:
-        click.echo(json.dumps({"bundles": bundles, "images": plan.images, "bytes": plan.size}))
+        click.echo(to_json(PruneResult(bundles, plan.images, plan.size)))
         return
     for bundle in bundles:
         click.echo(f"bundle {bundle}")

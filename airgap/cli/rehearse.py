@@ -18,7 +18,10 @@ from airgap.cli._shared.settings import Settings, pass_settings
 @trust_option
 @click.option("--recording", default="", metavar="NAME", help="Replay this one of several.")
 @click.option(
-    "--platform", multiple=True, help="Build for this; repeatable [default: what was recorded]."
+    "--platform",
+    multiple=True,
+    metavar="PLATFORM,…",
+    help="Build for these; repeatable [default: the recorded platforms].",
 )
 @click.option("--target", default="", help="The stage to build.")
 @click.option("--build-arg", "build_args", multiple=True, metavar="NAME=VALUE", help="As buildx's.")
@@ -33,7 +36,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     target: str,
     build_args: tuple[str, ...],
 ) -> None:
-    """Build from a bundle alone, on this workstation, on a network without a way out.
+    """Build from a bundle alone, before it is carried.
 
     It proves a bundle before it is carried: the same check for what is missing, the same BuildKit,
     mirror and recordings as on the isolated host. It needs Docker. Nothing is left behind.
@@ -51,13 +54,13 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     from airgap.bundle.replay_tar import ReplayTar
     from airgap.bundle.verify import read_signed
     from airgap.connected.rehearse import rehearse
-    from airgap.oci.platform import parse_platform
+    from airgap.oci.platform import parse_platforms
     from airgap.spec.builds import read_args
     from airgap.spec.bundle_spec import parse_record
 
     media = Media([folder])
     contents = read_signed(media, keys_for(settings, trust, [folder])).contents
-    platforms = tuple(parse_platform(text) for text in platform)
+    platforms = parse_platforms(platform)
     args = read_args(build_args, os.environ)
     builds = [
         replace(parse_record(path), target=target, args=args, platforms=platforms or None)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 @pass_settings
 def command(settings: Settings, as_json: bool) -> None:
-    """Go back to what this host was before its last bundle. No medium is needed.
+    """Return to the state before the last bundle.
 
     Tags, builder and emulator become those of the bundles before; airgap itself stays, and so
     does what people pushed. An install that did not end is undone first. To go forward again,
@@ -33,15 +31,18 @@ def command(settings: Settings, as_json: bool) -> None:
     from airgap.isolated.commands.rollback import rollback
     from airgap.isolated.host.user import User
     from airgap.isolated.state.layout import State
+    from airgap.views.host import RollbackResult, StepResult
+    from airgap.views.view import to_json, view_of
 
     def show(outcome: Outcome) -> None:
         if not as_json:
             click.echo(outcome_line(outcome))
 
     with settings.progress() as progress:
-        work = load_context(State(settings.root), User.behind_this_process(), progress)
-        done = rollback(work, show)
+        context = load_context(State(settings.root), User.behind_this_process(), progress)
+        done = rollback(context, show)
     if as_json:
-        click.echo(json.dumps(asdict(done)))
+        steps = [view_of(StepResult, outcome) for outcome in done.outcomes]
+        click.echo(to_json(view_of(RollbackResult, done, outcomes=steps)))
     else:
         click.echo(f"rolled back: from {done.from_bundle} to {done.to_bundle}")

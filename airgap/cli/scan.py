@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from airgap.dockerfile.scan import Hint, Scan
     from airgap.spec.builds import Build
+    from airgap.views.workstation import ScanResult
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
@@ -39,7 +39,8 @@ _PARAMETERS = (
     click.option(
         "--platform",
         multiple=True,
-        help="What is built for; repeatable [default: linux/amd64,linux/arm64, or the file's].",
+        metavar="PLATFORM,…",
+        help="Build for these; repeatable [default: linux/amd64,linux/arm64, or the file's].",
     ),
 )
 
@@ -64,12 +65,10 @@ def scan_paths(
         HostError: buildx is needed and not there.
     """
     from airgap import log
-    from airgap.oci.platform import parse_platform
+    from airgap.oci.platform import parse_platforms
     from airgap.spec.builds import Choice, find_builds, read_args, scan_build
 
-    named = [part for text in platform for part in text.split(",")]
-    platforms = tuple(dict.fromkeys(parse_platform(text) for text in named))
-    choice = Choice(tuple(target), read_args(build_arg, os.environ), platforms)
+    choice = Choice(tuple(target), read_args(build_arg, os.environ), parse_platforms(platform))
     builds = [build for path in paths for build in find_builds(path, choice)]
     for build in builds:
         log.hide(build.options.args)
@@ -86,7 +85,7 @@ def command(
     platform: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Show what builds need from outside: images and URLs, with the lines that ask for them.
+    """Show which images and URLs a build needs.
 
     PATH is a folder with a Dockerfile, a Dockerfile, or a bake or compose file, whose own paths
     count from its folder. What RUN lines download only a recording shows. Nothing is fetched,
@@ -99,9 +98,10 @@ def command(
       airgap scan docker-bake.hcl compose.yaml --json
     """
     from airgap.dockerfile.scan import unite
+    from airgap.views.view import to_json
 
     scan = unite(scan for _, scan in scan_paths(paths, target, build_arg, platform))
-    click.echo(json.dumps(_document(scan)) if as_json else _text(scan))
+    click.echo(to_json(_view(scan)) if as_json else _text(scan))
 
 
 def hints_text(hints: Sequence[Hint]) -> str:
@@ -109,25 +109,24 @@ def hints_text(hints: Sequence[Hint]) -> str:
     return "\n".join(f"{hint.place}: {hint.text}\n  -> {hint.remedy}" for hint in hints)
 
 
-def _document(scan: Scan) -> dict[str, Any]:
-    return {
-        "images": [
-            {
-                "name": str(need.reference),
-                "platforms": [str(platform) for platform in need.platforms],
-                "file": need.file,
-                "line": need.line,
-                "by": need.by,
-            }
+def _view(scan: Scan) -> ScanResult:
+    from airgap.views import workstation
+    from airgap.views.view import view_of
+
+    return workstation.ScanResult(
+        [
+            view_of(
+                workstation.NeededImage,
+                need,
+                name=str(need.reference),
+                platforms=[str(platform) for platform in need.platforms],
+            )
             for need in scan.images
         ],
-        "urls": [{"url": need.url, "file": need.file, "line": need.line} for need in scan.urls],
-        "hints": [
-            {"text": hint.text, "remedy": hint.remedy, "file": hint.file, "line": hint.line}
-            for hint in scan.hints
-        ],
-        "runs": scan.runs,
-    }
+        [view_of(workstation.NeededUrl, need) for need in scan.urls],
+        [view_of(workstation.Hint, hint) for hint in scan.hints],
+        scan.runs,
+    )
 
 
 def _text(scan: Scan) -> str:

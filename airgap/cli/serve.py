@@ -21,7 +21,7 @@ from airgap.spec.request_file import DEFAULT_PATH, add_to_request
 )
 @pass_settings
 def command(settings: Settings, recording: str, build_args: tuple[str, ...]) -> None:
-    """Serve a recording to builds that you start with buildx yourself, until Ctrl-C.
+    """Replay a recording to builds that you start yourself.
 
     In another terminal:
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from airgap.cli._shared.settings import Settings, pass_settings
 from airgap.errors import HostError
+
+if TYPE_CHECKING:
+    from airgap.isolated.context import CheckResult
+    from airgap.isolated.state.history import ActiveBundle
+    from airgap.store.bundle_set import BundleSet
+    from airgap.views.host import Status
 
 
 @click.command(name="status")
@@ -18,11 +24,11 @@ from airgap.errors import HostError
 )
 @pass_settings
 def command(settings: Settings, deep: bool, as_json: bool) -> None:
-    """Check every part of this host's set-up; exit status 9 if one is not well.
+    """Check every part of the installation.
 
-    It shows the bundles that were installed, and what of each counts now. Then it looks at the
-    containers, the mirror's images, the recordings, the emulators and your own builder; it changes
-    nothing.
+    It shows the installed bundles, and what this host uses of each. Then it checks the containers,
+    the mirror's images, the recordings, the emulators and your own builder. It changes nothing.
+    The exit status is 9 if a check fails.
 
     \b
     Examples:
@@ -36,25 +42,41 @@ def command(settings: Settings, deep: bool, as_json: bool) -> None:
     from airgap.isolated.host.user import User
     from airgap.isolated.state.history import active
     from airgap.isolated.state.layout import State
+    from airgap.views.view import to_json
 
     with settings.progress() as progress:
         state = State(settings.root)
-        work = load_context(state, User.behind_this_process(), progress)
+        context = load_context(state, User.behind_this_process(), progress)
         bundles = active(state)
-        findings = status(work, deep=deep)
+        results = status(context, deep=deep)
     if as_json:
-        images, recordings = work.desired.images.values(), work.desired.recordings.values()
-        origins = {name: asdict(origin) for one in bundles for name, origin in one.images.items()}
-        recorded = {name: asdict(one) for each in bundles for name, one in each.recordings.items()}
-        document = {
-            "bundles": [{**asdict(one.receipt), "roles": one.roles} for one in bundles],
-            "images": {image.name: {**asdict(image), **origins[image.name]} for image in images},
-            "recordings": {one.name: {**asdict(one), **recorded[one.name]} for one in recordings},
-            "steps": {step: asdict(finding) for step, finding in findings.items()},
-        }
-        click.echo(json.dumps(document))
+        click.echo(to_json(_view(context.desired, bundles, results)))
     else:
-        click.echo(f"{bundles_table(bundles)}\n\n{findings_table(findings)}")
-    unwell = [step for step, finding in findings.items() if not finding.ok]
-    if unwell:
-        raise HostError(f"not well: {', '.join(unwell)}", remedy="what helps: airgap doctor")
+        click.echo(f"{bundles_table(bundles)}\n\n{findings_table(results)}")
+    failing = [step for step, result in results.items() if not result.ok]
+    if failing:
+        raise HostError(f"checks failed: {', '.join(failing)}", remedy="what helps: airgap doctor")
+
+
+def _view(
+    desired: BundleSet, bundles: Sequence[ActiveBundle], results: Mapping[str, CheckResult]
+) -> Status:
+    from airgap.views import host
+    from airgap.views.view import view_of
+
+    images, recordings = {}, {}
+    for bundle in bundles:
+        for name, origin in bundle.images.items():
+            source, since = desired.images[name], origin.since
+            images[name] = view_of(host.InstalledImage, source, bundle=origin.bundle, since=since)
+        for name, origin in bundle.recordings.items():
+            recording, since = desired.recordings[name], origin.since
+            recordings[name] = view_of(
+                host.InstalledRecording, recording, bundle=origin.bundle, since=since
+            )
+    return host.Status(
+        [view_of(host.ActiveBundle, bundle.receipt, roles=bundle.roles) for bundle in bundles],
+        images,
+        recordings,
+        {step: view_of(host.Check, result) for step, result in results.items()},
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -12,7 +11,7 @@ from airgap.cli._shared.settings import Settings, pass_settings
 
 @click.group(name="trust")
 def command() -> None:
-    """The public keys whose bundles this host accepts.
+    """Manage the public keys whose bundles are accepted.
 
     \b
     Examples:
@@ -58,11 +57,12 @@ def list_keys(settings: Settings, as_json: bool) -> None:
       airgap trust list
     """
     from airgap.trust.folder import trusted_keys
+    from airgap.views.view import to_json, view_of
+    from airgap.views.workstation import TrustedKey
 
     keys = trusted_keys(settings.trust_dir)
     if as_json:
-        shown = [{"name": key.name, "fingerprint": key.fingerprint} for key in keys]
-        click.echo(json.dumps(shown))
+        click.echo(to_json([view_of(TrustedKey, key) for key in keys]))
         return
     for key in keys:
         click.echo(f"{key.name}  {key.algorithm}  {key.fingerprint}")

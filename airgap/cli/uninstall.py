@@ -15,7 +15,7 @@ from airgap.cli._shared.settings import Settings, pass_settings
 )
 @pass_settings
 def command(settings: Settings, purge: bool, purge_pushed: bool, yes: bool) -> None:
-    """Take back what install did to this host. Trusted keys stay, and what people pushed.
+    """Undo the installation; keys and pushed images stay.
 
     The memory of which bundles were installed stays too, so that an older one is recognised
     later.

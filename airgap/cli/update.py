@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from airgap.cli._shared.bundle_options import (
+    RegistryOptions,
+    RequestOptions,
     read_deadline,
     read_request,
     registry_client,
+    registry_options,
     request_options,
-    wanted_argument,
 )
 from airgap.cli._shared.settings import Settings, pass_settings
 from airgap.spec.lock import DEFAULT_PATH, load_lock
@@ -22,38 +22,31 @@ from airgap.spec.lock import DEFAULT_PATH, load_lock
 if TYPE_CHECKING:
     from airgap.spec.lock import Lock
     from airgap.spec.lock_changes import ImageChange
+    from airgap.views.workstation import LockUpdate
 
 
 @click.command(name="update")
-@wanted_argument
+@request_options
 @click.option(
     "--lock",
     type=click.Path(path_type=Path, dir_okay=False),
     default=DEFAULT_PATH,
     show_default=True,
-    help="The lock to bring up to date.",
+    help="The lock to update.",
 )
-@request_options
+@registry_options
 @click.option("--dry-run", is_flag=True, help="Print what would change, and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print what changed as JSON.")
 @pass_settings
-def command(  # noqa: PLR0913, PLR0917 - one parameter an option
+def command(
     settings: Settings,
-    wanted: tuple[str, ...],
+    wanted: RequestOptions,
+    registry: RegistryOptions,
     lock: Path,
-    name: str,
-    platform: tuple[str, ...],
-    all_platforms: bool,
-    no_roles: bool,
-    expires: datetime | None,
-    registries: Path | None,
-    timeout: float,
-    retry_for: float,
-    jobs: int,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Resolve every name again, lock what it is now, and show what changed.
+    """Resolve names again, and show what changes in the lock.
 
     `airgap bundle --locked`, with the same specs, images and options, makes bundles of the lock.
 
@@ -64,13 +57,14 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
     """
     from airgap.connected.lockfile import resolve_lock, write_lock
     from airgap.tool.build_pyz import build_tool
+    from airgap.views.view import to_json
 
-    request = read_request(wanted, name, platform, all_platforms, no_roles)
-    deadline = read_deadline(expires)
+    request = read_request(wanted)
+    deadline = read_deadline(wanted.expires)
     before = load_lock(lock)
     with (
         settings.progress() as progress,
-        registry_client(registries, timeout, retry_for, progress) as client,
+        registry_client(registry, progress) as client,
     ):
         progress.message(f"resolving {len(request.images)} images")
         after = resolve_lock(
@@ -80,12 +74,12 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter an option
             client,
             lambda hosts, shown: build_tool(hosts, progress=shown),
             progress,
-            jobs,
+            registry.jobs,
         )
     if after != before and not dry_run:
         write_lock(lock, after)
     if as_json:
-        click.echo(json.dumps(_document(lock, before, after)))
+        click.echo(to_json(_view(lock, before, after)))
     else:
         click.echo(_report(lock, before, after, dry_run=dry_run))
 
@@ -117,30 +111,30 @@ def _row(change: ImageChange) -> tuple[str, str, str, str]:
     return change.kind, parse_reference(change.name).familiar, digests, "  ".join(notes)
 
 
-def _document(path: Path, before: Lock | None, after: Lock) -> dict[str, Any]:
-    """What changed for programs."""
+def _view(path: Path, before: Lock | None, after: Lock) -> LockUpdate:
+    """Return what changed, for programs."""
     from airgap.spec.lock_changes import image_changes, other_changes
+    from airgap.views import workstation
+    from airgap.views.view import view_of
 
-    return {
-        "lock": str(path),
-        "changed": after != before,
-        "name": after.name,
-        "serial": after.serial,
-        "created": after.created,
-        "expires": after.expires,
-        "images": [
-            {
-                "name": change.name,
-                "change": change.kind,
-                "before": change.digests[0],
-                "after": change.digests[1],
-                "platforms_came": change.came,
-                "platforms_went": change.went,
-            }
-            for change in image_changes(before, after)
-        ],
-        "others": [
-            {"what": change.what, "before": change.before, "after": change.after}
-            for change in other_changes(before, after)
-        ],
-    }
+    images = [
+        view_of(
+            workstation.ImageChange,
+            change,
+            change=change.kind,
+            before=change.digests[0],
+            after=change.digests[1],
+            platforms_came=change.came,
+            platforms_went=change.went,
+        )
+        for change in image_changes(before, after)
+    ]
+    others = [view_of(workstation.OtherChange, change) for change in other_changes(before, after)]
+    return view_of(
+        workstation.LockUpdate,
+        after,
+        lock=str(path),
+        changed=after != before,
+        images=images,
+        others=others,
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -19,7 +18,7 @@ from airgap.cli._shared.settings import Settings, pass_settings
 def command(
     settings: Settings, folders: tuple[Path, ...], trust: tuple[Path, ...], as_json: bool
 ) -> None:
-    """Check a bundle's signature and every byte of it. Nothing is installed.
+    """Check the signature and every byte of a bundle.
 
     DIR is the folder with bundle.json; name several if the bundle lies on several media.
 
@@ -33,6 +32,8 @@ def command(
     from airgap.bundle.verify import listed_names, read_signed, verify_all
     from airgap.cli._shared.table import unlisted_lines
     from airgap.replay.contents_rules import check_bundle
+    from airgap.views.view import to_json
+    from airgap.views.workstation import VerifyResult
 
     keys = keys_for(settings, trust, folders)
     media = Media(folders)
@@ -45,13 +46,8 @@ def command(
     with Archive(media, contents) as archive, ReplayTar(media, contents) as replay:
         check_bundle(media, contents, archive, replay)
     if as_json:
-        report = {
-            "name": contents.name,
-            "serial": contents.serial,
-            "digest": signed.digest,
-            "signers": [key.fingerprint for key in signed.signers],
-        }
-        click.echo(json.dumps(report))
+        signers = [key.fingerprint for key in signed.signers]
+        click.echo(to_json(VerifyResult(contents.name, contents.serial, signed.digest, signers)))
         return
     names = ", ".join(key.name for key in signed.signers)
     click.echo(f"good: {contents.name}, serial {contents.serial}, signed by {names}")

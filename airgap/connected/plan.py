@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from airgap.bundle import framing
 from airgap.bundle.contents import BlobEntry, Contents, ImageEntry
@@ -13,7 +13,6 @@ from airgap.connected.resolve import ResolvedImage, wrong_size
 from airgap.oci import image_tree
 from airgap.oci.manifest import Index, Manifest
 from airgap.oci.reference import Reference
-from airgap.progress import format_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,8 @@ class BundlePlan:
         bodies: Digest to bytes of manifests and indexes, which are here already.
         sources: Digest to the image through which each other blob is fetched.
         notes: What people should know of the images, a line each.
+        image_bytes: Name of each image to the size of its manifests and blobs, in bytes; images
+            may share blobs.
     """
 
     contents: Contents
@@ -36,6 +37,7 @@ class BundlePlan:
     bodies: Mapping[str, bytes]
     sources: Mapping[str, Reference]
     notes: tuple[str, ...] = ()
+    image_bytes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def to_fetch(self) -> tuple[BlobEntry, ...]:
@@ -92,7 +94,16 @@ def make_plan(
     volumes = cut(pieces[-1].offset + len(pieces[-1].data), volume_bytes)
     planned = replace(contents, images=entries, blobs=blobs)
     notes = tuple(dict.fromkeys(note for image in images for note in image.notes))
-    return BundlePlan(planned, pieces, volumes, bodies, sources, notes)
+    image_bytes = {
+        image.entry.name: sum(
+            {
+                **{digest: len(body) for digest, body in image.bodies.items()},
+                **{blob.digest: blob.size for blob in image.blobs},
+            }.values()
+        )
+        for image in images
+    }
+    return BundlePlan(planned, pieces, volumes, bodies, sources, notes, image_bytes)
 
 
 def _documents(
@@ -127,47 +138,3 @@ def _entry(entry: ImageEntry, documents: Mapping[str, Manifest | Index]) -> Imag
         return entry
     omitted = image_tree.omitted_platforms(entry.digest, documents, entry.platforms)
     return replace(entry, omitted=tuple(omitted))
-
-
-def document(plan: BundlePlan) -> dict[str, object]:
-    """The plan for programs."""
-    contents = plan.contents
-    return {
-        "name": contents.name,
-        "serial": contents.serial,
-        "images": [
-            {
-                "name": image.name,
-                "digest": image.digest,
-                "platforms": image.platforms,
-                "omitted": image.omitted,
-            }
-            for image in contents.images
-        ],
-        "blobs": len(contents.blobs),
-        "fetch_bytes": plan.fetch_bytes,
-        "tar_bytes": plan.tar_bytes,
-        "volumes": [volume.name for volume in plan.volumes],
-        "notes": plan.notes,
-    }
-
-
-def _without(image: ImageEntry) -> str:
-    """How many platforms are left out, where any are."""
-    count = len(image.omitted)
-    return f"  without {count} other platform{'s' * (count > 1)}" if count else ""
-
-
-def describe(plan: BundlePlan) -> str:
-    """The plan as people read it: a line an image, then the sums."""
-    lines = [
-        f"{image.reference.familiar}  {image.made_for}  {image.digest[:19]}  "
-        f"({', '.join(image.roles)}){_without(image)}"
-        for image in plan.contents.images
-    ]
-    blobs = len(plan.contents.blobs)
-    volumes = f", in {len(plan.volumes)} volumes" if len(plan.volumes) > 1 else ""
-    size = format_bytes(plan.fetch_bytes)
-    lines.append(f"{len(lines)} images, {blobs} blobs, {size} to fetch{volumes}")
-    lines += (f"note: {note}" for note in plan.notes)
-    return "\n".join(lines)

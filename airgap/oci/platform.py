@@ -19,7 +19,9 @@ from __future__ import annotations
 
 import platform
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cache
 
 from airgap.errors import UsageError
@@ -58,6 +60,15 @@ _MOST_VERSIONS = 99
 # Builds of Windows from which a host runs the images of the version before, too.
 _WINDOWS_LTSC = (20348, 26100)
 _WINDOWS_VERSION = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})(?:\..*)?", re.DOTALL)
+# What Go knows (`go tool dist list`): the tools that make images are written in it.
+_GO_SYSTEMS = (
+    *("aix", "android", "darwin", "dragonfly", "freebsd", "illumos", "ios", "js", "linux"),
+    *("netbsd", "openbsd", "plan9", "solaris", "wasip1", "windows"),
+)
+_GO_ARCHITECTURES = (
+    *("386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle"),
+    *("ppc64", "ppc64le", "riscv64", "s390x", "wasm"),
+)
 # uname -m, as a kernel (or qemu's user mode) prints it for each architecture.
 _MACHINES = {
     "amd64": "x86_64",
@@ -235,3 +246,20 @@ def parse_platform(text: str) -> Platform:
         )
     os, architecture, variant = (*parts, "")[:3]
     return Platform.of(os, architecture, variant)
+
+
+def parse_platforms(texts: Iterable[str]) -> tuple[Platform, ...]:
+    """Read platforms that people wrote, separated by commas as for `docker buildx build`.
+
+    Raises:
+        UsageError: One is malformed, or of an unknown operating system or architecture.
+    """
+    names = [name.strip() for text in texts for name in text.split(",")]
+    platforms = dict.fromkeys(parse_platform(name) for name in names)
+    for chosen in platforms:
+        for part, known in (chosen.os, _GO_SYSTEMS), (chosen.architecture, _GO_ARCHITECTURES):
+            if part not in known:
+                close = [str(chosen).replace(part, near) for near in get_close_matches(part, known)]
+                remedy = f"did you mean {' or '.join(close)}?" if close else ""
+                raise UsageError(f"no such platform: {str(chosen)!r}", remedy=remedy)
+    return tuple(platforms)

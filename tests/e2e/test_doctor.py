@@ -15,6 +15,7 @@ from airgap.errors import ExitCode
 from lab import binfmt, full_run
 from lab.host import IsolatedHost
 from tests import forge
+from tests.contract import parse_json
 from tests.e2e.conftest import started
 
 STATE = "/var/lib/airgap"
@@ -36,7 +37,7 @@ BREAKAGES = {
 def unwell(host: IsolatedHost, *options: str) -> dict[str, str]:
     """Name of each check that is not well to what helps."""
     done = host.run(["airgap", "doctor", "--json", *options], check=False)
-    found = json.loads(done.stdout)
+    found = parse_json("doctor", done.stdout)
     names = {name: one["remedy"] for name, one in found.items() if not one["ok"]}
     assert done.returncode == (ExitCode.HOST if names else ExitCode.DONE), done.stderr
     return names
@@ -45,7 +46,7 @@ def unwell(host: IsolatedHost, *options: str) -> dict[str, str]:
 def test_a_host_that_is_well_has_nothing_to_mend(installed: IsolatedHost) -> None:
     assert unwell(installed, "--deep") == {}
     said = installed.run(["airgap", "doctor", "--fix"]).stdout
-    assert "mended" not in said
+    assert "fixed" not in said
     assert "Docker " in said
     installed.run(["airgap", "enable"], user="alice")
     said = installed.run(["airgap", "doctor"], user="alice").stdout
@@ -59,7 +60,7 @@ def test_what_breaks_is_named_and_mended(installed: IsolatedHost, breakage: str)
     installed.run(["sh", "-c", BREAKAGES[breakage]])
     assert step in unwell(installed)
     said = installed.run(["airgap", "doctor", "--fix"]).stdout
-    assert f"mended {step}:" in said
+    assert f"fixed {step}:" in said
     installed.run(["airgap", "status"])
 
 
@@ -69,7 +70,7 @@ def test_another_emulator_that_containers_do_not_have_is_overruled(
     binfmt.register(f":other:M::{binfmt.AARCH64}:/usr/bin/other:")
     try:
         assert "emulator" in unwell(installed)
-        assert "mended emulator:" in installed.run(["airgap", "doctor", "--fix"]).stdout
+        assert "fixed emulator:" in installed.run(["airgap", "doctor", "--fix"]).stdout
         assert unwell(installed) == {}
     finally:
         binfmt.unregister("other")
@@ -82,9 +83,9 @@ def test_what_cannot_be_mended_keeps_nothing_else_from_it(installed: IsolatedHos
     assert {"seed", "mirror", "builder"} <= unwell(installed).keys()
     done = installed.run(["airgap", "doctor", "--fix"], check=False)
     assert done.returncode == ExitCode.HOST
-    assert "not mended seed: " in done.stdout
-    assert "mended mirror: " in done.stdout
-    assert "mended builder: " in done.stdout
+    assert "not fixed seed: " in done.stdout
+    assert "fixed mirror: " in done.stdout
+    assert "fixed builder: " in done.stdout
     assert unwell(installed).keys() == {"seed"}
     installed.run(["airgap", "install", full_run.ON_MEDIUM, "--repair"])
     assert unwell(installed) == {}
@@ -98,7 +99,7 @@ def test_defaults_of_a_users_own_are_left_and_do_not_stop_the_builder(
     ours = defaults.read_text()
     defaults.write_text("debug = true\n")
     installed.run(["docker", "buildx", "rm", "airgap"])
-    assert "mended enable:" in installed.run(["airgap", "doctor", "--fix"]).stdout
+    assert "fixed enable:" in installed.run(["airgap", "doctor", "--fix"]).stdout
     assert defaults.read_text() == "debug = true\n"
     defaults.write_text(ours)
     assert unwell(installed) == {}
@@ -139,7 +140,7 @@ def test_receipts_that_are_gone_or_garbled_are_made_anew(
     found = installed.run(["airgap", "doctor"], check=False)
     assert found.returncode == ExitCode.TRUST
     assert "airgap doctor --fix" in found.stderr
-    assert "mended receipts:" in installed.run(["airgap", "doctor", "--fix"]).stdout
+    assert "fixed receipts:" in installed.run(["airgap", "doctor", "--fix"]).stdout
     assert unwell(installed) == {}
     assert "nothing to change" in installed.run(["airgap", "install", full_run.ON_MEDIUM]).stdout
 
@@ -153,7 +154,7 @@ def test_a_port_that_somebody_took_is_named_with_its_owner(installed: IsolatedHo
         assert "--mirror-port" in found["host"]
         done = installed.run(["airgap", "doctor", "--fix"], check=False)
         assert done.returncode == ExitCode.HOST
-        assert "not mended mirror: port 5001 is taken by python3 (process" in done.stdout
+        assert "not fixed mirror: port 5001 is taken by python3 (process" in done.stdout
     installed.run(["airgap", "doctor", "--fix"])
 
 
@@ -206,7 +207,7 @@ def test_dockers_file_that_is_a_link_stays_one_and_is_written_as_its_owners(
     made = "install -m 640 -o alice /dev/null /srv/site/daemon.json"
     installed.run(["sh", "-c", f"{made} && {link}"])
     try:
-        assert "mended docker-mirror:" in installed.run(["airgap", "doctor", "--fix"]).stdout
+        assert "fixed docker-mirror:" in installed.run(["airgap", "doctor", "--fix"]).stdout
         assert installed.run(["readlink", "/etc/docker/daemon.json"]).stdout == (
             "/srv/site/daemon.json\n"
         )

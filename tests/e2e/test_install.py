@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import subprocess
@@ -13,6 +12,7 @@ from airgap.errors import ExitCode
 from lab import full_run, snapshot
 from lab.host import IsolatedHost
 from tests import forge
+from tests.contract import parse_json
 from tests.e2e.conftest import started
 
 StartHost = Callable[..., IsolatedHost]
@@ -44,7 +44,9 @@ def test_status_is_well_for_root_and_for_a_user(installed: IsolatedHost) -> None
         said
     )
     installed.run(["airgap", "enable"], user="alice")
-    document = json.loads(installed.run(["airgap", "status", "--json"], user="alice").stdout)
+    document = parse_json(
+        "status", installed.run(["airgap", "status", "--json"], user="alice").stdout
+    )
     assert all(finding["ok"] for finding in document["steps"].values()), document["steps"]
     installed.run(["airgap", "enable", "--undo"], user="alice")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from airgap.builder.mirrors.engines import ENGINES
 from lab.host import IsolatedHost
 from lab.parts import program
+from tests.contract import parse_json
 
 ELSEWHERE = "ghcr.io/example/base:1"
 """An image that is not of Docker Hub."""
@@ -27,7 +27,7 @@ def host(installed: IsolatedHost) -> IsolatedHost:
 def test_every_user_is_shown_files_and_notes(installed: IsolatedHost) -> None:
     for engine in ENGINES:
         command = ["airgap", "mirrors", "--for", engine, "--json"]
-        config = json.loads(installed.run(command, user="alice").stdout)
+        config = parse_json("mirrors", installed.run(command, user="alice").stdout)
         shown = installed.run(command[:-1], user="alice").stdout
         for path, text in config["files"].items():
             assert f"==> {path} <==\n{text}" in shown

@@ -6,7 +6,6 @@ to the outside is looked at, from before Docker starts until all is taken back.
 
 from __future__ import annotations
 
-import json
 import select
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from lab import full_run
 from lab.host import IsolatedHost
 from lab.packet_capture import OUTSIDE, OUTSIDE_IPV6, PacketCapture
 from tests import forge
+from tests.contract import parse_json
 from tests.e2e.conftest import Carried, started, visit
 
 pytestmark = pytest.mark.timeout(1800)  # nearly all commands there are
@@ -275,7 +275,7 @@ def _name_a_node(watched: Watched) -> None:
     watched.run("airgap", "node", "add", "arm", f"tcp://{NODE}:1234", "--output", "/srv/arm.node")
     watched.host.run(["ip", "route", "del", *unreachable])
     listed = watched.host.run(["airgap", "node", "list", "--json"])
-    assert json.loads(listed.stdout)[0]["reachable"] is False
+    assert parse_json("node list", listed.stdout)[0]["reachable"] is False
     assert watched.way_out.left() == [f"TCP {NODE} port 1234"]
     watched.host.run(["ip", "route", "add", *unreachable])
     watched.run("airgap", "node", "remove", "arm")

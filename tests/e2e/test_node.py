@@ -13,6 +13,7 @@ from airgap.errors import ExitCode
 from lab import full_run
 from lab.host import IsolatedHost
 from lab.parts import program
+from tests.contract import parse_json
 from tests.e2e.conftest import Carried, visit
 
 NODE_PORT = 1234
@@ -57,7 +58,7 @@ class Site:
 
     def status(self, host: IsolatedHost) -> dict[str, dict[str, object]]:
         done = host.run(["airgap", "status", "--json"], check=False)
-        found: dict[str, dict[str, object]] = json.loads(done.stdout)["steps"]
+        found: dict[str, dict[str, object]] = parse_json("status", done.stdout)["steps"]
         return found
 
     def build(self, *options: str, user: str = "root", check: bool = True) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Callable, Iterator
 
@@ -13,6 +12,7 @@ from lab import full_run, snapshot
 from lab.host import IsolatedHost
 from lab.medium import Medium
 from tests import forge
+from tests.contract import parse_json
 from tests.e2e.conftest import Carried
 
 DISK = "/srv/air gap"
@@ -119,7 +119,7 @@ def _back_and_prune(host: IsolatedHost) -> None:
     more = ["airgap", *AT_ROOT, "install", "/srv/mehr ü", "--trust", "/srv/schlüssel 1.pub"]
     host.run(more)
     host.run(["airgap", *AT_ROOT, "rollback"])
-    freed = json.loads(host.run(["airgap", *AT_ROOT, "prune", "--json"]).stdout)
+    freed = parse_json("prune", host.run(["airgap", *AT_ROOT, "prune", "--json"]).stdout)
     assert freed["bytes"] > 0
     host.run(["airgap", *AT_ROOT, "status", "--deep"])
 

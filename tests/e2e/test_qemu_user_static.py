@@ -41,7 +41,7 @@ def _emulator(host: IsolatedHost) -> str:
     """What `status` says of the emulators, which are not well."""
     status = host.run(["airgap", "status"], check=False)
     assert status.returncode == ExitCode.HOST
-    assert "not well: emulator\n" in status.stderr
+    assert "checks failed: emulator\n" in status.stderr
     (line,) = (line for line in status.stdout.splitlines() if line.split()[2:3] == ["emulator"])
     return line
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from airgap.trust.keys import PrivateKey
 from lab import full_run
 from lab.host import IsolatedHost
 from tests import forge
+from tests.contract import parse_json
 from tests.e2e.conftest import Carried, visit
 
 ROOT, FIRST, SECOND = "/srv/state", "/srv/first", "/srv/second"
@@ -81,7 +81,7 @@ def test_recordings_are_brought_from_a_second_medium_and_only_once(target: Host)
     assert again.returncode == 0, again.stderr
     assert "nothing to change" in again.stdout
     assert target.kept() == before
-    report = json.loads(target.airgap("status", "--json").stdout)
+    report = parse_json("status", target.airgap("status", "--json").stdout)
     assert report["steps"]["recordings"]["detail"] == "2 recordings"
     assert report["steps"]["recordings"]["ok"]
     assert set(report["recordings"]) == {"app", "lib"}
@@ -111,7 +111,7 @@ def test_a_damaged_answer_on_the_host_is_seen_by_its_size_and_brought_again(targ
     assert target.install(FIRST, SECOND).returncode == 0
     path = next(path for path, (_, data) in target.kept().items() if data == b"two")
     path.write_bytes(b"tw")
-    report = json.loads(target.airgap("status", "--json").stdout)
+    report = parse_json("status", target.airgap("status", "--json").stdout)
     assert report["steps"]["recordings"]["detail"].startswith("app lacks sha256:")
     assert target.install(FIRST, SECOND).returncode == 0
     assert path.read_bytes() == b"two"

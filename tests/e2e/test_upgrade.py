@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from lab.parts import program
 from lab.run import run
 from lab.upstream import Upstream
 from tests import forge
+from tests.contract import parse_json
 from tests.e2e.conftest import Carried, visit
 
 SITE = "docker.io/site/a:1"
@@ -107,9 +107,9 @@ def test_bundles_in_a_row_back_one_prune_and_forward(host: IsolatedHost) -> None
     host.run(["airgap", "status"])
 
     before = _size(host)
-    planned = json.loads(host.run(["airgap", "prune", "--dry-run", "--json"]).stdout)
+    planned = parse_json("prune", host.run(["airgap", "prune", "--dry-run", "--json"]).stdout)
     assert _size(host) == before
-    freed = json.loads(host.run(["airgap", "prune", "--json"]).stdout)
+    freed = parse_json("prune", host.run(["airgap", "prune", "--json"]).stdout)
     assert freed == planned
     assert freed["bytes"] == before - _size(host) > 0
     assert freed["bundles"] == []
@@ -119,7 +119,7 @@ def test_bundles_in_a_row_back_one_prune_and_forward(host: IsolatedHost) -> None
     assert "installed: site" in host.run(["airgap", "install", "/srv/2"]).stdout
     assert _builder(host) == "2"
     assert (_digest(host, SITE), _digest(host, BUILDKIT)) == states[1]
-    freed = json.loads(host.run(["airgap", "prune", "--keep", "1", "--json"]).stdout)
+    freed = parse_json("prune", host.run(["airgap", "prune", "--keep", "1", "--json"]).stdout)
     assert len(freed["bundles"]) == 1
     host.run(["airgap", "status"])
     _the_log_tells_all_of_it(host)
@@ -132,7 +132,7 @@ def _an_upgrade_that_failed_is_what_is_rolled_back(
     _fail(host)
     moved = _digest(host, SITE)
     assert moved not in ("", before[0])
-    planned = json.loads(host.run(["airgap", "prune", "--dry-run", "--json"]).stdout)
+    planned = parse_json("prune", host.run(["airgap", "prune", "--dry-run", "--json"]).stdout)
     assert planned["bundles"] == []
     host.run(["airgap", "prune"])
     assert _digest(host, SITE) == moved
@@ -161,13 +161,13 @@ def _an_upgrade_that_failed_is_finished_by_doctor(host: IsolatedHost) -> None:
     assert found.returncode == ExitCode.HOST
     assert "was not finished" in found.stdout
     assert "airgap rollback" in found.stderr
-    mended = host.run(["airgap", "doctor", "--fix"]).stdout
-    assert "mended receipts: the install of site-" in mended
+    fixed = host.run(["airgap", "doctor", "--fix"]).stdout
+    assert "fixed receipts: the install of site-" in fixed
     assert "nothing to change" in host.run(["airgap", "install", "/srv/2"]).stdout
 
 
 def _the_log_tells_all_of_it(host: IsolatedHost) -> None:
-    record = json.loads(host.run(["airgap", "log", "--json"]).stdout)
+    record = parse_json("log", host.run(["airgap", "log", "--json"]).stdout)
     actions = [(one["action"], one["bundle"].rpartition("-")[0]) for one in record]
     installed = [("begun", "site"), ("installed", "site")]
     assert actions[2:] == [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from lab import full_run, snapshot
 from lab.host import ImageStore, IsolatedHost
 from lab.newer_bundle import make_renewed
 from tests import forge
+from tests.contract import parse_json
 from tests.e2e.conftest import Carried, visit
 
 pytestmark = pytest.mark.timeout(1800)  # six installs, each with its test build
@@ -72,7 +72,7 @@ def test_after_years_the_host_is_what_it_was(
     host.run(["airgap", "install", "/srv/2"], timeout=600)
     host.run(["airgap", "prune", "--keep", "1"])
     _only_what_is_needed(host, own)
-    status = json.loads(host.run(["airgap", "status", "--json"]).stdout)
+    status = parse_json("status", host.run(["airgap", "status", "--json"]).stdout)
     assert all(finding["ok"] for finding in status["steps"].values()), status["steps"]
     brought = {role: one["bundle"] for one in status["bundles"] for role in one["roles"]}
     assert {brought[role].rpartition("-")[0] for role in ("builder", "registry")} == {"site"}

@@ -11,6 +11,7 @@ import pytest
 from airgap.errors import ExitCode
 from airgap.spec.bundle_spec import load_spec
 from lab.parts import program
+from tests.contract import parse_json
 from tests.integration.command import Outcome, airgap
 
 BAKE = """\
@@ -81,7 +82,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def scanned(done: Outcome) -> dict[str, Any]:
     assert done.code == ExitCode.DONE, done.err
-    document: dict[str, Any] = json.loads(done.out)
+    document: dict[str, Any] = parse_json("scan", done.out)
     return document
 
 

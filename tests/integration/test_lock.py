@@ -20,6 +20,7 @@ from airgap.tool import build_pyz
 from lab.publish import Image
 from lab.run import run
 from lab.upstream import Upstream
+from tests.contract import parse_json
 from tests.integration.command import Outcome, airgap, started
 from tests.integration.conftest import LayerMaker
 from tests.integration.faults import FaultProxy, Held, answers
@@ -156,7 +157,7 @@ def test_images_that_come_and_go_and_their_platforms_are_told_to_programs(
     assert "+linux/riscv64  -linux/arm64" in outcome.out
     assert "new      app:1" in outcome.out
     outcome = airgap("update", "app:1", *common, "--expires", "2999-01-01", "--json")
-    told = json.loads(outcome.out)
+    told = parse_json("update", outcome.out)
     assert told["changed"]
     assert [(image["name"], image["change"]) for image in told["images"]] == [
         ("docker.io/library/app:1", "unchanged"),

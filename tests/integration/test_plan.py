@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from lab.publish import Image
 from lab.upstream import Upstream
+from tests.contract import parse_json
 from tests.integration.command import airgap, started
 from tests.integration.conftest import APP, OLD, SINGLE, LayerMaker
 from tests.integration.faults import FaultProxy, Held, answers
@@ -23,7 +26,9 @@ def test_names_are_normalised_as_docker_does(name: str, registries: Path, tmp_pa
         "bundle", name, "--no-roles", "--registries", registries, "--dry-run", "--json",
         "-o", tmp_path / "bundle",
     )  # fmt: skip
-    assert [image["name"] for image in json.loads(outcome.out)["images"]] == [f"{APP}:1"]
+    assert [image["name"] for image in parse_json("bundle --dry-run", outcome.out)["images"]] == [
+        f"{APP}:1"
+    ]
 
 
 def test_without_a_tag_latest_is_meant(registries: Path, tmp_path: Path) -> None:
@@ -31,7 +36,7 @@ def test_without_a_tag_latest_is_meant(registries: Path, tmp_path: Path) -> None
         "bundle", "app", "--no-roles", "--registries", registries, "--dry-run", "--json",
         "-o", tmp_path / "bundle",
     )  # fmt: skip
-    assert json.loads(outcome.out)["images"][0]["name"] == f"{APP}:latest"
+    assert parse_json("bundle --dry-run", outcome.out)["images"][0]["name"] == f"{APP}:latest"
 
 
 def test_each_tag_is_resolved_once(key: Path, proxy: FaultProxy, tmp_path: Path) -> None:
@@ -60,7 +65,7 @@ def test_the_plan_is_printed_before_anything_is_fetched(
     outcome = airgap("bundle", name, *options, "-o", tmp_path / "bundle")
     assert outcome.code == 4
     assert "linux/amd64, linux/arm64" in outcome.out
-    assert "1 images, 13 blobs" in outcome.out
+    assert "1 image, 13 blobs" in outcome.out
 
 
 def test_a_dry_run_writes_nothing_and_fetches_no_blob(proxy: FaultProxy, tmp_path: Path) -> None:
@@ -72,13 +77,40 @@ def test_a_dry_run_writes_nothing_and_fetches_no_blob(proxy: FaultProxy, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_plan_as_json_has_the_bytes_of_the_tar(
+def test_plan_and_result_as_json_say_what_is_on_the_disk(
     key: Path, registries: Path, tmp_path: Path
 ) -> None:
-    options = ("--no-roles", "--registries", registries, "--key", key, "--json")
-    outcome = airgap("bundle", "app:1", *options, "-o", tmp_path / "bundle")
-    plan = json.loads(outcome.out)
-    assert plan["tar_bytes"] == (tmp_path / "bundle/images.tar").stat().st_size
+    out = tmp_path / "bundle"
+    options = ("--no-roles", "--registries", registries, "--key", key, "--json", "-o", out)
+    plan = parse_json("bundle --dry-run", airgap("bundle", "app:1", *options, "--dry-run").out)
+    result = parse_json("bundle", airgap("bundle", "app:1", *options).out)
+    assert plan["tar_bytes"] == (out / "images.tar").stat().st_size
+    (image,) = plan["images"]
+    assert 0 < image["bytes"] < plan["tar_bytes"]
+    sums = hashlib.sha256((out / "SHA256SUMS").read_bytes()).hexdigest()
+    contents = hashlib.sha256((out / "bundle.json").read_bytes()).hexdigest()
+    assert result["digest"] == f"sha256:{sums}"
+    assert result["contents_digest"] == f"sha256:{contents}"
+    for file in result["files"]:
+        data = (out / file["name"]).read_bytes()
+        assert (file["bytes"], file["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+    assert result["bytes"] == sum(file["bytes"] for file in result["files"])
+    checked = airgap("verify", out, "--trust", key.with_suffix(".pub"), "--json")
+    assert parse_json("verify", checked.out)["digest"] == result["digest"]
+    assert parse_json("inspect", airgap("inspect", out, "--json").out)["serial"] == result["serial"]
+
+
+def test_a_person_is_shown_sizes_a_summary_and_the_next_command(
+    key: Path, registries: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "bundle"
+    outcome = airgap(
+        "bundle", "app:1", "--no-roles", "--registries", registries, "--key", key, "-o", out
+    )
+    assert re.search(r"^IMAGE +SIZE +PLATFORMS +FOR$", outcome.out, re.M)
+    assert re.search(r"^1 image, [0-9]+ blobs, [0-9.]+ [KM]?i?B to fetch$", outcome.out, re.M)
+    assert re.search(r"^1 image, [0-9]+ files, .+ in [0-9]+ s \(.+/s\)$", outcome.out, re.M)
+    assert outcome.out.endswith(f"next: airgap verify {out} --trust {key.with_suffix('.pub')}\n")
 
 
 def test_a_folder_that_holds_something_is_left_alone(

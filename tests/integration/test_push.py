@@ -30,6 +30,7 @@ from lab.parts import program
 from lab.run import run
 from lab.upstream import Upstream, Version
 from tests import forge
+from tests.contract import parse_json
 from tests.integration.command import Outcome, airgap
 from tests.integration.conftest import APP, OLD, SINGLE
 
@@ -156,7 +157,7 @@ def test_a_whole_bundle_is_pushed_with_the_digests_of_upstream(
     theirs = somebodys(version)
     outcome = theirs.push(bundles["whole"], "--json")
     assert outcome.code == 0, outcome.err
-    counts = json.loads(outcome.out)["steps"][0]["counts"]
+    counts = parse_json("install", outcome.out)["steps"][0]["counts"]
     # What images share is sent once, and mounted where it is needed too: OLD has two platforms of
     # APP, and SINGLE one, each with its config and a layer, and with the layer that all have.
     distinct = _blobs_of(bundles["whole"])
@@ -286,7 +287,7 @@ def test_what_a_later_bundle_shares_with_an_earlier_one_is_mounted(
     assert first.code == 0, first.err
     outcome = theirs.push(more, "--json")
     assert outcome.code == 0, outcome.err
-    counts = json.loads(outcome.out)["steps"][0]["counts"]
+    counts = parse_json("install", outcome.out)["steps"][0]["counts"]
     assert (counts["pushed"], counts["mounted"]) == (0, 3)
 
 

@@ -15,6 +15,7 @@ import airgap
 # From the top down: each may import what stands below it, and nothing that stands beside it.
 LAYERS = (
     ("airgap.cli",),
+    ("airgap.views",),
     ("airgap.connected", "airgap.isolated"),
     ("airgap.offline",),
     ("airgap.tool",),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import click
 
@@ -13,27 +12,18 @@ from airgap.cli._shared.table import table
 from airgap.errors import UsageError
 from airgap.spec.request_file import RequestedUrl, RequestFile, load_request
 
-_Command = TypeVar("_Command", bound=Callable[..., None])
-
-_OPTIONS = (
+REQUEST_FILE_OPTIONS = (
     click.option(
         "--request",
         "requests",
         multiple=True,
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="FILE",
-        help="Fetch what a build lacked, after it was shown and confirmed; repeatable.",
+        help="Show what a build lacked, and fetch it after confirmation; repeatable.",
     ),
-    click.option("--yes", is_flag=True, help="Fetch what is requested without being asked."),
+    click.option("--yes", is_flag=True, help="Fetch what is requested without a question."),
 )
 _PORTS = {"http": "80", "https": "443"}
-
-
-def request_file_options(command: _Command) -> _Command:
-    """Gives a command the options that name request files."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 def read_requests(paths: Sequence[Path], *, locked: bool) -> RequestFile:

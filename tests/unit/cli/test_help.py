@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from functools import cache
 from pathlib import Path
@@ -10,8 +11,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
+import airgap.cli
 from airgap.builder.mirrors.engines import ENGINES
-from airgap.cli.main import cli
+from airgap.cli.main import cli, run
 from airgap.errors import ExitCode
 from airgap.isolated.steps import STEP_NAMES
 from airgap.oci.registries import load_registries
@@ -19,7 +21,7 @@ from airgap.spec.bundle_spec import DEFAULT_ROLES, BundleSpec, load_spec
 from tests.readme import README, blocks, first_column
 
 CONTEXT = click.Context(cli)
-VERBS = cli.list_commands(CONTEXT)
+VERBS = sorted(cli.list_commands(CONTEXT))
 
 
 def all_commands() -> dict[str, click.Command]:
@@ -47,6 +49,58 @@ def test_the_help_of_a_verb_has_an_example_of_it(name: str) -> None:
     _, found, examples = text.partition("Example")
     assert found, text
     assert f"airgap {name}" in examples
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_summary_of_a_verb_is_the_first_line_of_its_help(verb: str) -> None:
+    summary = re.search(rf"^  {verb} +(.+)$", help_of(""), re.M)
+    assert summary is not None
+    command = all_commands()[verb]
+    assert summary[1] == (command.help or "").partition("\n")[0]
+    assert len(summary[1]) <= 60
+    assert summary[1].endswith(".")
+
+
+def test_help_lists_verbs_by_side_and_fits_a_terminal() -> None:
+    text = help_of("")
+    sides = re.findall(r"^(On .+):$", text, re.M)
+    assert sides == ["On the connected workstation", "On both sides", "On the isolated host"]
+    assert "..." not in text.partition("Options:")[2]
+    own = [line for line in text.splitlines() if not line.startswith("    airgap")]
+    assert max(map(len, own)) <= 80
+
+
+@pytest.mark.parametrize("name", ["", "bundle", "node add"])
+def test_help_is_a_verb_too(name: str) -> None:
+    done = CliRunner().invoke(cli, ["help", *name.split()], prog_name="airgap")
+    assert done.output.splitlines()[1:] == help_of(name).splitlines()[1:]
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["bundel"], "no such command: 'bundel'\n  -> did you mean airgap bundle"),
+        (["instal"], "-> did you mean airgap install"),
+        (["xyzzy"], "-> airgap help lists all"),
+        (["bundle", "--platfrom", "x"], "'--platform'?)\n  -> see airgap bundle --help"),
+        (["help", "bundle", "x"], "airgap bundle has no command 'x'"),
+        (["help", "bundel"], "did you mean airgap bundle"),
+    ],
+)
+def test_a_mistyped_word_leads_to_the_right_one(
+    words: list[str], error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words) == ExitCode.USAGE
+    assert error in capsys.readouterr().err
+
+
+def test_no_function_of_the_command_line_has_many_parameters() -> None:
+    package = Path(airgap.cli.__file__).parent
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                parameters = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                assert len(parameters) <= 8, f"{path}:{node.lineno}"
 
 
 @pytest.mark.parametrize("name", sorted(all_commands()))
@@ -77,6 +131,9 @@ def test_the_help_of_install_names_the_steps_in_order() -> None:
 
 def test_the_readme_lists_the_verbs() -> None:
     assert sorted(first_column("Commands")) == [f"`airgap {verb}`" for verb in VERBS]
+    for verb in VERBS:
+        summary = (all_commands()[verb].help or "").partition("\n")[0]
+        assert f"| `airgap {verb}` | {summary} |" in README.read_text()
 
 
 def test_the_readme_lists_the_engines_that_are_sent_to_the_mirror() -> None:
@@ -89,7 +146,7 @@ def test_the_readme_lists_the_exit_codes() -> None:
 
 
 def test_the_verbs_that_the_readme_says_have_json_are_those_that_have_it() -> None:
-    line = re.search(r"^.*(`bundle`.+) have `--json`\.$", README.read_text(), re.M)
+    line = re.search(r"^(`account list`.+) have `--json`\.$", README.read_text(), re.M)
     assert line is not None
     having = {
         name

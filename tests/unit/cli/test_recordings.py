@@ -17,6 +17,7 @@ from airgap.isolated.state.layout import State
 from airgap.isolated.state.receipts import write_receipt
 from airgap.trust.keys import PrivateKey
 from tests import forge
+from tests.contract import parse_json
 from tests.forge import make_bundle, new_key
 
 Run = Callable[..., tuple[int, str, str]]
@@ -55,7 +56,10 @@ def test_inspect_shows_them(airgap: Run, bundle: Path) -> None:
     assert f"app        linux/amd64  2026-02-01T00:00:00Z    {digest}\n" in out
     assert "lib        linux/amd64  -    " in out
     _, out, _ = airgap("inspect", bundle, "--json")
-    assert [recording["name"] for recording in json.loads(out)["recordings"]] == ["app", "lib"]
+    assert [recording["name"] for recording in parse_json("inspect", out)["recordings"]] == [
+        "app",
+        "lib",
+    ]
 
 
 def test_inspect_does_not_speak_of_them_where_there_are_none(
@@ -86,7 +90,7 @@ def test_status_names_them_and_what_is_missing(
         write_receipt(State(tmp_path / "state"), action, signed)
     code, out, _ = airgap("status", "--json")
     assert code == ExitCode.HOST
-    document = json.loads(out)
+    document = parse_json("status", out)
     app, lib = signed.contents.recordings
     (receipt,) = document["bundles"]
     assert receipt["bundle"] == signed.contents.identity

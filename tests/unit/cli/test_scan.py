@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from airgap.cli.main import run
 from airgap.errors import ExitCode
 from airgap.spec.bundle_spec import load_spec
+from tests.contract import parse_json
 
 TEXT = """\
 # syntax=docker/dockerfile:1
@@ -55,7 +55,7 @@ def test_scan_shows_a_table_and_hints(app: Path, capsys: pytest.CaptureFixture[s
 def test_scan_heeds_its_options(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--platform", "linux/s390x,linux/arm64", "--build-arg", "VERSION=edge", "--json"]
     assert run(["scan", "app/Dockerfile", *options]) == ExitCode.DONE
-    document = json.loads(capsys.readouterr().out)
+    document = parse_json("scan", capsys.readouterr().out)
     assert sorted(document) == ["hints", "images", "runs", "urls"]
     assert document["images"][2] == {
         "name": "docker.io/library/alpine:edge",
@@ -68,7 +68,7 @@ def test_scan_heeds_its_options(app: Path, capsys: pytest.CaptureFixture[str]) -
         *("https://x.test/s390x", "https://x.test/arm64"),
     ]
     assert run(["scan", "app", "--target", "build", "--json"]) == ExitCode.DONE
-    assert len(json.loads(capsys.readouterr().out)["images"]) == 2
+    assert len(parse_json("scan", capsys.readouterr().out)["images"]) == 2
 
 
 def test_scan_of_a_build_that_needs_nothing(app: Path, capsys: pytest.CaptureFixture[str]) -> None:

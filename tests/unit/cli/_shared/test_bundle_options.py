@@ -10,8 +10,10 @@ import pytest
 
 from airgap.cli import bundle, update
 from airgap.cli._shared.bundle_options import (
+    RequestOptions,
     read_deadline,
     read_request,
+    registry_options,
     request_options,
     update_command,
 )
@@ -20,7 +22,7 @@ from airgap.spec.lock import DEFAULT_PATH
 
 
 def test_both_verbs_have_the_same_options_for_the_request() -> None:
-    shared = click.command()(request_options(lambda: None)).params
+    shared = click.command()(registry_options(request_options(lambda: None))).params
     assert len(shared) > 5
     for command in (bundle.command, update.command):
         options = {parameter.name: parameter.to_info_dict() for parameter in command.params}
@@ -46,11 +48,58 @@ def test_a_deadline_is_utc_and_to_come() -> None:
     assert deadline is not None
     assert deadline.isoformat() == "2999-01-01T00:00:00+00:00"
     assert read_deadline(None) is None
-    with pytest.raises(UsageError, match="2001-01-01 is over"):
+    with pytest.raises(UsageError, match="2001-01-01 is in the past"):
         read_deadline(datetime(2001, 1, 1))
 
 
-def test_a_build_alone_is_something_to_ask_for(tmp_path: Path) -> None:
+def named(*references: str, platform: tuple[str, ...] = ()) -> RequestOptions:
+    """Options of a bundle without the parts of a builder."""
+    return RequestOptions(
+        references, "", platform, all_platforms=False, no_roles=True, expires=None
+    )
+
+
+def test_a_build_alone_is_something_to_bundle(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
-    request = read_request((), "", (), all_platforms=False, no_roles=True, record=(str(tmp_path),))
+    request = read_request(named(), (str(tmp_path),))
     assert (request.images, len(request.recordings)) == ((), 1)
+
+
+def test_platforms_are_separated_by_commas_or_by_options() -> None:
+    for given in (("linux/arm64,linux/riscv64",), ("linux/arm64", "linux/riscv64")):
+        (image,) = read_request(named("alpine", platform=given)).images
+        assert image.platforms is not None
+        assert [str(platform) for platform in image.platforms] == ["linux/arm64", "linux/riscv64"]
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("linux/arm46", "did you mean linux/arm64"),
+        ("linux/amd46", "did you mean linux/amd64"),
+        ("linuks/arm64", "did you mean linux/arm64"),
+        ("linux/sparc9", ""),
+    ],
+)
+def test_a_platform_that_nobody_has_is_refused_with_the_nearest(text: str, remedy: str) -> None:
+    with pytest.raises(UsageError, match="no such platform") as caught:
+        read_request(named("alpine", platform=(text,)))
+    assert remedy in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "record"),
+    [
+        ("./Dockerfile", "--record ."),
+        ("../app", "--record ../app "),
+        ("compose.yaml", "--record .:compose.yaml"),
+        ("app/docker-bake.hcl", "--record app:docker-bake.hcl"),
+        ("my app/Dockerfile", "--record 'my app'"),
+    ],
+)
+def test_what_is_built_leads_to_record(text: str, record: str) -> None:
+    with pytest.raises(UsageError, match="is a path") as caught:
+        read_request(named(text))
+    assert record in caught.value.remedy
+    assert "airgap scan" in caught.value.remedy
+    assert "airgap init" in caught.value.remedy

@@ -25,7 +25,7 @@ from airgap.bundle.verify import read_signed
 from airgap.canonical import format_time
 from airgap.connected.checkpoint import Checkpoint
 from airgap.connected.fetch import TransferLimits
-from airgap.connected.make_bundle import OutputOptions, plan_bundle, write_bundle
+from airgap.connected.write_bundle import OutputOptions, plan_bundle, sign_bundle, write_images
 from airgap.errors import ExitCode, IntegrityError, TrustError, UsageError
 from airgap.isolated.commands.install import InstallOptions, install
 from airgap.isolated.commands.load_context import load_context
@@ -153,10 +153,10 @@ def make(folder: Path, wishes: Sequence[Wish], serial: int, day: int = 0) -> Con
     request = Request("site", (Platform("linux", "amd64"),), tuple(images.values()))
     source = Upstream({str(one.reference): one.digest for one in wishes})
     target = OutputOptions(folder, durable=False, fixed=Checkpoint(serial, created, {}))
-    draft = plan_bundle(request, target, source, Progress())
-    return write_bundle(
-        draft, source, lambda _hosts, _progress: b"tool", KEY, TransferLimits(), Progress()
-    )
+    planned = plan_bundle(request, target, source, Progress())
+    with planned.unfinished.resume(planned.started):
+        contents = write_images(planned, b"tool", source, TransferLimits(), Progress())
+        return sign_bundle(planned, contents, KEY)
 
 
 def put_in(state: State, folder: Path, *, older: bool = False, repair: bool = False) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,16 +14,18 @@ from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import listed_names, read_signed, verify_all
 from airgap.connected.fetch import TransferLimits
-from airgap.connected.make_bundle import (
-    OutputOptions,
-    PlannedBundle,
-    Record,
-    plan_bundle,
-    write_bundle,
-)
 from airgap.connected.plan import make_plan
 from airgap.connected.replay_tar import Recorded
 from airgap.connected.resolve import ResolvedImage
+from airgap.connected.write_bundle import (
+    OutputOptions,
+    PlannedBundle,
+    open_unsigned,
+    plan_bundle,
+    sign_bundle,
+    write_images,
+    write_recordings,
+)
 from airgap.errors import BuildError, IntegrityError, UsageError
 from airgap.limits import LIMITS
 from airgap.oci.credentials import Credentials
@@ -55,13 +57,19 @@ def draft(output: Path, volume_bytes: int = 0) -> PlannedBundle:
     return plan_bundle(request, target, SOURCE, Progress())
 
 
-def tool(_hosts: Sequence[Platform], _progress: Progress) -> bytes:
-    return b"not a program\n"
+Record = Callable[[Archive], Recorded]
 
 
 def write(output: Path, key: PrivateKey, record: Record | None, volume_bytes: int = 0) -> Contents:
-    plan = draft(output, volume_bytes)
-    return write_bundle(plan, SOURCE, tool, key, TransferLimits(), Progress(), record)
+    """Takes the steps of `make_bundle`, with recordings that the test made."""
+    planned = draft(output, volume_bytes)
+    with planned.unfinished.resume(planned.started):
+        contents = write_images(planned, b"not a program\n", SOURCE, TransferLimits(), Progress())
+        if record is not None:
+            with open_unsigned(output, contents) as (archive, _):
+                recorded = record(archive)
+            contents = write_recordings(planned, contents, recorded, Progress())
+        return sign_bundle(planned, contents, key)
 
 
 def recording(folder: Path, *recordings: forge.Recorded) -> Callable[[Archive], Recorded]:
