@@ -40,7 +40,7 @@ import bootstrap
 
 bootstrap.prepare()
 
-from airgap.cli.main import main
+from airgap.cli.start import main
 
 main()
 """

@@ -70,7 +70,7 @@ def test_a_wheel_holds_the_package_its_command_and_the_licence(distributions: Pa
         "entry_points.txt",
         "licenses/LICENSE",
     }
-    assert b"airgap = airgap.cli.main:main" in entries
+    assert b"airgap = airgap.cli.start:main" in entries
 
 
 def test_a_source_distribution_holds_no_tests_and_nothing_that_was_left(

@@ -202,13 +202,24 @@ def test_the_search_finds_the_registry_client_where_it_is_used() -> None:
 
 
 def test_the_version_is_printed_without_importing_what_is_slow() -> None:
-    code = "import sys; from airgap.cli.main import run; run(['--version']); print(*sys.modules)"
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    version, modules = result.stdout.splitlines()
-    assert version == f"airgap, version {airgap.__version__}"
-    tops = {name.partition(".")[0] for name in modules.split()}
+    start = "sys.argv[1:] = ['--version']; from airgap.cli.start import main; main()"
+    version, tops = _run_and_list_modules(start)
+    assert version == [f"airgap, version {airgap.__version__}"]
+    assert tops & {"airgap", "click"} == {"airgap"}
+
+
+def test_help_is_printed_without_importing_what_is_slow() -> None:
+    text, tops = _run_and_list_modules("from airgap.cli.main import run; run(['--help'])")
+    assert "On the isolated host:" in text
     assert "click" in tops
     slow = {"cryptography", "docker", "jinja2", "logging", "pip", "requests", "tqdm", "urllib3"}
     assert tops & slow == set()
+
+
+def _run_and_list_modules(code: str) -> tuple[list[str], set[str]]:
+    """The lines that code printed, and the top-level modules that were imported then."""
+    code = f"import sys; {code}; print(*sys.modules)"
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    *lines, modules = result.stdout.splitlines()
+    return lines, {name.partition(".")[0] for name in modules.split()}

@@ -166,7 +166,7 @@ def test_the_tool_prepares_its_parts_before_it_imports_the_command_line(tmp_path
         "bootstrap.py": b"import sys\ndef prepare():\n    sys.path[0] += '/lib'\n",
         "lib/airgap/__init__.py": b"",
         "lib/airgap/cli/__init__.py": b"",
-        "lib/airgap/cli/main.py": b"def main():\n    print('ran')\n",
+        "lib/airgap/cli/start.py": b"def main():\n    print('ran')\n",
     }
     pyz = tmp_path / "airgap.pyz"
     pyz.write_bytes(zip_files(files))
