@@ -6,8 +6,11 @@ The exit codes are a contract with scripts; `ExitCode` is the only list of them 
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, Self
 
 from airgap.printable import printable
 
@@ -42,9 +45,31 @@ class AirgapError(Exception):
 
     def __init__(self, message: str, *, meaning: str = "", remedy: str = "") -> None:
         super().__init__(message)
-        self.message = message
-        self.meaning = meaning
-        self.remedy = remedy
+        self._meaning = meaning
+        self._remedy = remedy
+
+    @property
+    def message(self) -> str:
+        """What happened."""
+        return str(self.args[0])
+
+    @property
+    def meaning(self) -> str:
+        """What that means for the reader; may be empty."""
+        return self._meaning
+
+    @property
+    def remedy(self) -> str:
+        """What to do; may be empty."""
+        return self._remedy
+
+    def but(self, *, meaning: str | None = None, remedy: str | None = None) -> Self:
+        """Return the same error with another meaning or remedy: an error is never changed."""
+        changed = type(self).__new__(type(self), *self.args)
+        changed.__dict__.update(self.__dict__)
+        changed._meaning = self.meaning if meaning is None else meaning
+        changed._remedy = self.remedy if remedy is None else remedy
+        return changed
 
     def __str__(self) -> str:
         """All three parts, a line each; what a terminal would obey is escaped."""
@@ -127,12 +152,74 @@ def too_many_open(error: OSError) -> HostError | None:
     )
 
 
-def unreadable(what: str, error: OSError) -> HostError:
-    """The error for a medium that fails while it is read."""
+def cannot_read(what: str, error: OSError) -> HostError:
+    """Return the error for a medium that fails while it is read."""
     if open_already := too_many_open(error):
         return open_already
     return HostError(
         f"cannot read {what}: {error.strerror}",
-        meaning="The medium may be damaged, or was pulled out.",
-        remedy="put it back and give the same command again: what was finished is kept",
+        meaning="The medium may be damaged, or was removed.",
+        remedy="reinsert it and run the same command again: finished work is kept",
     )
+
+
+def cannot_write(
+    path: Path, error: OSError, *, kept: str = "", remedy: str = ""
+) -> HostError | SpaceError:
+    """Return the error for a file or folder that cannot be written.
+
+    Args:
+        path: The file or folder.
+        error: What the operating system said.
+        kept: What is kept if the disk is full, a sentence.
+        remedy: What to do if something else is wrong.
+    """
+    if open_already := too_many_open(error):
+        return open_already
+    if is_full(error):
+        return SpaceError(
+            f"the disk of {path} is full",
+            meaning=kept,
+            remedy="make room, then run the same command again",
+        )
+    return HostError(f"cannot write to {path}: {error.strerror}", remedy=remedy)
+
+
+@contextmanager
+def translate_write_errors(path: Path, *, kept: str = "", remedy: str = "") -> Iterator[None]:
+    """Turn what the operating system refuses while a file is written into an error for people.
+
+    Args:
+        path: The file or folder that is written.
+        kept: What is kept if the disk is full, a sentence.
+        remedy: What to do if something else is wrong.
+
+    Raises:
+        SpaceError: The disk is full.
+        HostError: Anything else is wrong.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(path, error, kept=kept, remedy=remedy) from error
+
+
+@contextmanager
+def translate_os_errors(what: str) -> Iterator[None]:
+    """Turn what the operating system refuses in work on many files into an error for people.
+
+    Args:
+        what: The work, such as the name of a step.
+
+    Raises:
+        SpaceError: A disk is full.
+        HostError: Anything else is wrong.
+    """
+    try:
+        yield
+    except OSError as error:
+        where = Path(error.filename) if isinstance(error.filename, str) else Path()
+        if is_full(error):
+            raise cannot_write(where, error) from error
+        named = f" {where}" if error.filename else ""
+        raise HostError(f"{what}:{named} {error.strerror}") from error

@@ -128,8 +128,7 @@ def wait_for_buildkit(engine: Engine, name: str) -> None:
             buildkit_version(engine, name)
         except HostError as error:
             if time.monotonic() > deadline:
-                error.meaning = engine.logs(name)
-                raise
+                raise error.but(meaning=engine.logs(name)) from error
             time.sleep(0.2)
         else:
             return

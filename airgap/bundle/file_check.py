@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from airgap.bundle.contents import Contents, FileEntry
 from airgap.bundle.media import Media
-from airgap.errors import HostError, IntegrityError, unreadable
+from airgap.errors import HostError, IntegrityError, cannot_read
 from airgap.limits import MIB
 
 BUFFER_BYTES = MIB
@@ -72,7 +72,7 @@ def digest_of_file(descriptor: int, entry: FileEntry, name: str, seen: Seen = _u
         try:
             count = os.preadv(descriptor, [buffer], position)
         except OSError as error:
-            raise unreadable(name, error) from error
+            raise cannot_read(name, error) from error
         if not count:
             break
         digest.update(buffer[:count])

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from airgap.bundle.checksums import CHECKSUMS_NAME
-from airgap.errors import AirgapError, HostError, IntegrityError, unreadable
+from airgap.errors import AirgapError, HostError, IntegrityError, cannot_read
 
 _READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _READ_FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
@@ -131,7 +131,7 @@ def read_small(descriptor: int, name: str, limit: int) -> bytes:
         try:
             data = file.read(limit + 1)
         except OSError as error:
-            raise unreadable(name, error) from error
+            raise cannot_read(name, error) from error
     if len(data) > limit:
         raise IntegrityError(f"{name} is larger than {limit} bytes, which none can be")
     return data
@@ -144,7 +144,7 @@ def _is_there(path: Path) -> bool:
     except OSError as error:
         if error.errno in _NOTHING_THERE:
             return False
-        raise unreadable(str(path), error) from error
+        raise cannot_read(str(path), error) from error
     return True
 
 
@@ -154,7 +154,7 @@ def _open_beneath(folder: Path, name: str) -> int:
     try:
         opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise unreadable(str(folder), error) from error
+        raise cannot_read(str(folder), error) from error
     try:
         for part in parents:
             inner = os.open(part, _READ_FOLDER, dir_fd=opened)
@@ -164,7 +164,7 @@ def _open_beneath(folder: Path, name: str) -> int:
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENXIO):
             raise IntegrityError(f"{folder / name} is not a regular file") from error
-        raise unreadable(str(folder / name), error) from error
+        raise cannot_read(str(folder / name), error) from error
     finally:
         os.close(opened)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -16,7 +16,7 @@ from airgap.bundle.contents import BlobEntry, Contents, FileEntry, broken
 from airgap.bundle.file_check import BUFFER_BYTES, open_whole
 from airgap.bundle.media import Media
 from airgap.bundle.open_files import FewOpen
-from airgap.errors import IntegrityError, unreadable
+from airgap.errors import IntegrityError, cannot_read
 from airgap.oci.digest import hex_of
 
 
@@ -172,7 +172,7 @@ class TarReader:
             with self._open.use(number) as descriptor:
                 count = os.preadv(descriptor, [view], position)
         except OSError as error:
-            raise unreadable(self.contents.numbered(volume), error) from error
+            raise cannot_read(self.contents.numbered(volume), error) from error
         if count == 0:
             name = self.contents.numbered(volume)
             raise IntegrityError(f"{name} ends early, at byte {position}")

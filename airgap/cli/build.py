@@ -64,8 +64,8 @@ def command(
         try:
             built = build(*host_inputs(work), source, recording)
         except (NotHereError, MissedError) as error:
-            error.remedy = _add(request_path, requested(error)) or error.remedy
-            raise
+            remedy = _add(request_path, requested(error))
+            raise error.but(remedy=remedy or error.remedy) from error
     _show(built)
     _add(request_path, requested_urls(built.missed))
 

@@ -32,10 +32,8 @@ from airgap.errors import (
     AirgapError,
     HostError,
     IntegrityError,
-    SpaceError,
     UsageError,
-    is_full,
-    too_many_open,
+    cannot_write,
 )
 from airgap.oci.digest import is_digest
 from airgap.spec.bundle_spec import Request
@@ -226,24 +224,15 @@ def check_past(created: str) -> None:
 
 
 def not_written(path: Path, error: OSError) -> AirgapError:
-    """The error for an output folder that cannot be written to."""
-    if open_already := too_many_open(error):
-        return open_already
-    if is_full(error):
-        return SpaceError(
-            f"the disk of {path} is full",
-            meaning="What was fetched is kept.",
-            remedy="make room and give the same command again",
-        )
+    """Return the error for an output folder that cannot be written to."""
     if error.errno == errno.EFBIG:
         return HostError(
             f"cannot write to {path}: {error.strerror}",
             meaning="The file system there holds no files of that size.",
             remedy="cut them: --volume-size 4GiB, into another folder",
         )
-    return HostError(
-        f"cannot write to {path}: {error.strerror}", remedy="choose another folder with -o"
-    )
+    kept, remedy = "What was fetched is kept.", "choose another folder with -o"
+    return cannot_write(path, error, kept=kept, remedy=remedy)
 
 
 def _is_sound(started: Checkpoint) -> bool:

@@ -17,6 +17,7 @@ import secrets
 import stat
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from platformdirs import user_state_path
 
 from airgap.canonical import canonical
 from airgap.disk import write_atomic
-from airgap.errors import HostError, SpaceError, is_full
+from airgap.errors import HostError, translate_os_errors, translate_write_errors
 from airgap.limits import LIMITS
 
 _NAME = re.compile(r"[0-9a-f]{32}")
@@ -39,17 +40,19 @@ def read(name: str) -> dict[str, Any] | None:
         HostError: It cannot be read, or others could have changed it.
     """
     path = _file(name)
-    try:
-        if path is None or _is_old(path):
+    if path is None:
+        return None
+    with translate_os_errors("the checkpoint of the bundle"):
+        if _is_old(path):
             return None
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
             _check_ours(os.fstat(descriptor), path)
-            document = json.loads(file.read(LIMITS.contents_bytes))
+            data = file.read(LIMITS.contents_bytes)
+    try:
+        document = json.loads(data)
     except (ValueError, RecursionError):
         return None
-    except OSError as error:
-        raise _failed(path, error) from error
     return document if isinstance(document, dict) else None
 
 
@@ -69,15 +72,13 @@ def write(output: Path, document: Mapping[str, Any]) -> str:
     """
     folder, name = _folder(), secrets.token_hex(16)
     where = hashlib.sha256(os.fsencode(output.resolve())).hexdigest()[:16]
-    try:
+    with _writing(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_ours(folder.stat(), folder)
         for path in folder.glob("*.json"):
             if path.stem.endswith(f"-{where}") or _is_old(path):
                 path.unlink(missing_ok=True)
         write_atomic(folder / f"{name}-{where}.json", canonical(document), 0o600)
-    except OSError as error:
-        raise _failed(folder, error) from error
     return name
 
 
@@ -88,11 +89,9 @@ def remove(name: str) -> None:
         HostError: It cannot be removed.
     """
     path = _file(name)
-    try:
-        if path is not None:
+    if path is not None:
+        with _writing(path):
             path.unlink(missing_ok=True)
-    except OSError as error:
-        raise _failed(path, error) from error
 
 
 def _folder() -> Path:
@@ -119,10 +118,6 @@ def _check_ours(found: os.stat_result, path: Path) -> None:
         )
 
 
-def _failed(path: Path | None, error: OSError) -> HostError | SpaceError:
-    if is_full(error):
-        return SpaceError(f"the disk of {path} is full", remedy="make room")
-    return HostError(
-        f"cannot keep what was begun in {path}: {error.strerror}",
-        remedy="set XDG_STATE_HOME to a folder of yours that is not on the medium",
-    )
+def _writing(path: Path) -> AbstractContextManager[None]:
+    remedy = "set XDG_STATE_HOME to a folder of yours that is not on the medium"
+    return translate_write_errors(path, remedy=remedy)

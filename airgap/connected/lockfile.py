@@ -17,7 +17,7 @@ from airgap.connected.checkpoint import Checkpoint, check_past
 from airgap.connected.registry_protocol import Registry
 from airgap.connected.resolve import resolve_all
 from airgap.disk import write_atomic
-from airgap.errors import HostError, NotFoundError, SpaceError, UsageError, is_full
+from airgap.errors import NotFoundError, UsageError, translate_write_errors
 from airgap.progress import Progress
 from airgap.spec.bundle_spec import Request
 from airgap.spec.lock import Lock, LockedTool, difference, load_lock, lock_images, refuse_recordings
@@ -100,15 +100,8 @@ def write_lock(path: Path, lock: Lock) -> None:
         SpaceError: There is no room for it.
         HostError: It cannot be written.
     """
-    try:
+    with translate_write_errors(path, remedy="name another file with --lock"):
         write_atomic(path.resolve(), lock.to_text().encode())
-    except OSError as error:
-        if is_full(error):
-            raise SpaceError(f"the disk of {path} is full", remedy="make room") from error
-        raise HostError(
-            f"cannot write the lock {path}: {error.strerror}",
-            remedy="name another file with --lock",
-        ) from error
 
 
 @dataclass(frozen=True, slots=True)

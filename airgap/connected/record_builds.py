@@ -78,8 +78,8 @@ def check_workstation(request: Request) -> None:
     try:
         Engine(Path()).check()
     except HostError as error:
-        error.meaning = f"builds are recorded with Docker. {error.meaning}"
-        raise
+        meaning = f"Builds are recorded with Docker. {error.meaning}".rstrip()
+        raise error.but(meaning=meaning) from error
     if shutil.which("docker") is None:
         raise HostError(
             "the docker command is not here",

@@ -11,8 +11,7 @@ from airgap.bundle.contents import ImageEntry
 from airgap.bundle.media import Media
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import VerifiedBundle
-from airgap.errors import AirgapError
-from airgap.isolated.host.files import translate_os_errors
+from airgap.errors import AirgapError, translate_os_errors
 from airgap.isolated.host.user import User
 from airgap.isolated.state.changes import Changes
 from airgap.isolated.state.layout import State

@@ -417,7 +417,8 @@ class PushClient:
             )
         except UpstreamError as error:
             if "certificate" in error.message:
-                error.remedy = "name its CA: --ca FILE, which may hold several certificates"
+                remedy = "name its CA: --ca FILE, which may hold several certificates"
+                raise error.but(remedy=remedy) from error
             raise
         return response
 

@@ -93,20 +93,19 @@ class RetryBudget:
         self._spent += time.monotonic() - self._begun
         patience = min(self._retry_for, _FIRST_CONTACT) if error.first_contact else self._retry_for
         if self._spent + wait > patience:
-            self._explain(error)
-            raise error
+            raise self._explained(error)
         if wait > _FIRST_PAUSE:
             self._say(f"{error.message}: trying again in {wait:.0f} s")
         self._pause(wait)
         self._spent += wait
         self.begin()
 
-    def _explain(self, error: TemporaryError) -> None:
+    def _explained(self, error: TemporaryError) -> TemporaryError:
         if self._failures.total() == 1:
-            return
+            return error
         counts = ", ".join(f"{count} x {kind}" for kind, count in self._failures.most_common())
-        error.meaning = f"{error.meaning} It was tried {self._failures.total()} times: {counts}."
-        error.meaning = error.meaning.lstrip()
+        meaning = f"{error.meaning} It was tried {self._failures.total()} times: {counts}."
+        return error.but(meaning=meaning.lstrip())
 
 
 def retry(work: Callable[[], _T], attempts: RetryBudget) -> _T:
@@ -138,15 +137,21 @@ def combine_errors(failures: Sequence[AirgapError]) -> AirgapError:
             that may answer later is waited for, whatever keeps the registry from answering.
     """
     chosen = failures[-1]
-    waiting = [one for one in failures if isinstance(one, TemporaryError)]
+    waiting = [failure for failure in failures if isinstance(failure, TemporaryError)]
     if waiting and not isinstance(chosen, NotFoundError):
         if not isinstance(chosen, TemporaryError):
             chosen = waiting[-1]
-        asked_for = [one.retry_after for one in waiting if not one.first_contact]
-        chosen.retry_after = min(asked_for, default=0)
-        chosen.overload = any(one.overload for one in waiting)
-        chosen.first_contact = all(one.first_contact for one in waiting)
+        pauses = [failure.retry_after for failure in waiting if not failure.first_contact]
     others = "; ".join(failure.message for failure in failures if failure is not chosen)
-    if others:
-        chosen.meaning = f"{chosen.meaning} Also asked: {others}.".lstrip()
-    return chosen
+    meaning = f"{chosen.meaning} Also asked: {others}.".lstrip() if others else chosen.meaning
+    if not isinstance(chosen, TemporaryError):
+        return chosen.but(meaning=meaning)
+    return TemporaryError(
+        chosen.message,
+        kind=chosen.kind,
+        meaning=meaning,
+        remedy=chosen.remedy,
+        retry_after=min(pauses, default=0),
+        overload=any(failure.overload for failure in waiting),
+        first_contact=all(failure.first_contact for failure in waiting),
+    )

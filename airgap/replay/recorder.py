@@ -42,7 +42,7 @@ import requests
 from requests.exceptions import ProxyError, RequestException, SSLError
 from urllib3.exceptions import HTTPError
 
-from airgap.errors import AirgapError, HostError, SpaceError, UpstreamError, is_full
+from airgap.errors import AirgapError, UpstreamError, cannot_write
 from airgap.limits import LIMITS, MIB
 from airgap.oci import errors
 from airgap.oci.bounded_head import BoundedAdapter
@@ -169,7 +169,8 @@ class Recorder:
                 download.stop()
                 download.wait(_TIMEOUTS[1])
         if self._disk is not None:
-            raise _not_written(self._store, self._disk)
+            kept = "The recording is not complete."
+            raise cannot_write(self._store.root, self._disk, kept=kept)
         with self._lock:
             return Recording(dict(self._responses))
 
@@ -510,13 +511,3 @@ def _unreachable(host: str, error: Exception) -> UpstreamError:
         remedy="check network, proxy (HTTPS_PROXY) and name",
         first_contact=True,
     )
-
-
-def _not_written(store: Store, error: OSError) -> HostError | SpaceError:
-    if is_full(error):
-        return SpaceError(
-            f"the disk of {store.root} is full",
-            meaning="The recording is not whole.",
-            remedy="make room and give the same command again",
-        )
-    return HostError(f"cannot write to {store.root}: {error.strerror}")

@@ -25,7 +25,7 @@ from platformdirs import user_cache_path
 
 from airgap.bounded import read_toml
 from airgap.disk import read_regular, write_atomic
-from airgap.errors import HostError, SpaceError, UsageError, is_full
+from airgap.errors import UsageError, translate_write_errors
 from airgap.limits import LIMITS
 from airgap.oci.platform import Platform, parse_platform
 from airgap.oci.reference import Reference, parse_reference
@@ -152,20 +152,13 @@ def add_to_request(path: Path, missing: RequestFile) -> RequestFile:
         HostError: It cannot be written.
     """
     urls = tuple(one for one in missing.urls if one.is_well_formed)
-    try:
-        with _held():
-            known = _parse(_read(path, os.O_NOFOLLOW), str(path)) if _is_file(path) else None
-            asked = (known or RequestFile()).merge(RequestFile(missing.images))
-            asked = asked.merge(RequestFile((), tuple(_fitting(asked, urls))))
-            data = asked.to_toml(path.name).encode()
-            _parse(data, str(path))  # so that nothing is written that cannot be read
-            write_atomic(path, data)
-    except OSError as error:
-        if is_full(error):
-            raise SpaceError(f"the disk of {path} is full", remedy="make room") from error
-        raise HostError(
-            f"cannot write {path}: {error.strerror}", remedy="choose another folder"
-        ) from error
+    with translate_write_errors(path, remedy="choose another folder"), _held():
+        known = _parse(_read(path, os.O_NOFOLLOW), str(path)) if _is_file(path) else None
+        asked = (known or RequestFile()).merge(RequestFile(missing.images))
+        asked = asked.merge(RequestFile((), tuple(_fitting(asked, urls))))
+        data = asked.to_toml(path.name).encode()
+        _parse(data, str(path))  # so that nothing is written that cannot be read
+        write_atomic(path, data)
     return asked
 
 

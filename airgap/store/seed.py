@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from threading import Event
 
 from airgap.bundle.archive import Archive
 from airgap.bundle.contents import BlobEntry, Contents, ImageEntry
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.tar_reader import TarReader
-from airgap.errors import HostError, SpaceError, is_full
+from airgap.errors import translate_write_errors
 from airgap.oci.image_tree import documents_of
 from airgap.oci.manifest import Index, Manifest, blobs_of
 from airgap.progress import Progress
@@ -164,16 +164,6 @@ def _write_all(store: Store, tar: TarReader, blobs: list[BlobEntry], progress: P
             future.result()
 
 
-@contextmanager
-def _writing(store: Store) -> Iterator[None]:
-    """Whatever the operating system refuses while the store is written, as an error for people."""
-    try:
-        yield
-    except OSError as error:
-        if is_full(error):
-            raise SpaceError(
-                f"the disk of {store.root} is full",
-                meaning="The blobs that were finished are kept; no tag was changed.",
-                remedy="make room and give the same command again",
-            ) from error
-        raise HostError(f"cannot write to {store.root}: {error.strerror}") from error
+def _writing(store: Store) -> AbstractContextManager[None]:
+    kept = "Finished blobs are kept; no tag was changed."
+    return translate_write_errors(store.root, kept=kept)

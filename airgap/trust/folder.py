@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from airgap.disk import write_atomic
-from airgap.errors import HostError, TrustError, UsageError, unreadable
+from airgap.errors import HostError, TrustError, UsageError, cannot_read
 from airgap.limits import LIMITS
 from airgap.ownership import changeable_by_others
 from airgap.trust.keys import PublicKey, load_public
@@ -149,7 +149,7 @@ def refuse_key_on_medium(bundle_folders: Sequence[Path], key: Path) -> None:
         except (FileNotFoundError, NotADirectoryError):
             continue  # somebody else's error to tell
         except OSError as error:
-            raise unreadable(str(folder), error) from error
+            raise cannot_read(str(folder), error) from error
     if _mount(_resolved(key)).stat().st_dev in media - {_root_device()}:
         raise _from_medium(key)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from pathlib import Path
+
 import pytest
 
 from airgap.errors import (
@@ -16,6 +20,7 @@ from airgap.errors import (
     TrustError,
     UpstreamError,
     UsageError,
+    translate_write_errors,
 )
 
 CODES: dict[type[AirgapError], int] = {
@@ -58,7 +63,36 @@ def test_a_message_has_a_line_for_each_part(error: AirgapError, text: str) -> No
     assert str(error) == text
 
 
-def test_what_is_added_later_is_shown_too() -> None:
-    error = UpstreamError("unreachable")
-    error.meaning = "Asked before it: a mirror."
-    assert str(error) == "unreachable\n  Asked before it: a mirror."
+def test_a_part_is_added_to_a_copy_and_an_error_never_changes() -> None:
+    class Numbered(UpstreamError):
+        def __init__(self, message: str, *, number: int) -> None:
+            super().__init__(message)
+            self.number = number
+
+    error = Numbered("unreachable", number=3)
+    explained = error.but(meaning="A mirror was asked before.")
+    assert str(explained) == "unreachable\n  A mirror was asked before."
+    assert (str(error), explained.number, type(explained)) == ("unreachable", 3, Numbered)
+    for name in ("message", "meaning", "remedy"):
+        with pytest.raises(AttributeError):
+            setattr(error, name, "other")
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "text"),
+    [
+        (errno.ENOSPC, SpaceError, "the disk of /data is full\n  Blobs are kept.\n  -> make room"),
+        (errno.EDQUOT, SpaceError, "the disk of /data is full"),
+        (errno.EACCES, HostError, "cannot write to /data: Permission denied\n  -> use another"),
+        (errno.EMFILE, HostError, "Too many open files"),
+    ],
+)
+def test_what_the_system_refuses_is_an_error_for_people(
+    number: int, kind: type[AirgapError], text: str
+) -> None:
+    with (
+        pytest.raises(kind) as caught,
+        translate_write_errors(Path("/data"), kept="Blobs are kept.", remedy="use another"),
+    ):
+        raise OSError(number, os.strerror(number))
+    assert str(caught.value).startswith(text)

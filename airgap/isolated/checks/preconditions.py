@@ -16,10 +16,9 @@ from airgap.bundle.archive import Archive
 from airgap.bundle.replay_tar import ReplayTar
 from airgap.canonical import parse_time
 from airgap.disk import nearest_existing
-from airgap.errors import HostError, SpaceError, UsageError
+from airgap.errors import HostError, SpaceError, UsageError, translate_os_errors
 from airgap.isolated.context import Context, OpenBundle
 from airgap.isolated.host.addresses import local_ip
-from airgap.isolated.host.files import translate_os_errors
 from airgap.isolated.host.system import is_root
 from airgap.isolated.services import containers
 from airgap.isolated.services.site_registry import check_reached, kept_as, kept_here

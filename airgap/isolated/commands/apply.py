@@ -7,9 +7,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from airgap.errors import HostError
+from airgap.errors import HostError, translate_os_errors
 from airgap.isolated.context import Context
-from airgap.isolated.host.files import translate_os_errors
 from airgap.isolated.steps.base import Step, check_step
 
 _LOG = logging.getLogger(__name__)

@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 
 from airgap.bundle.media import Media
 from airgap.bundle.verify import VerifiedBundle, read_signed
-from airgap.errors import AirgapError, HostError, TrustError
+from airgap.errors import AirgapError, HostError, TrustError, translate_os_errors
 from airgap.isolated.checks import preconditions
 from airgap.isolated.checks.environment import surroundings
 from airgap.isolated.commands.apply import Outcome, apply_steps
 from airgap.isolated.commands.load_context import load_context
 from airgap.isolated.commands.status import status
 from airgap.isolated.context import CheckResult, Context, run_check
-from airgap.isolated.host.files import translate_os_errors
 from airgap.isolated.host.system import is_root
 from airgap.isolated.host.user import User
 from airgap.isolated.state import receipts

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from airgap.bundle.contents import Contents
-from airgap.errors import HostError
-from airgap.isolated.host.files import translate_os_errors
+from airgap.errors import HostError, translate_os_errors
 from airgap.isolated.state import receipts
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.receipts import Receipt

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from airgap.bundle.contents import Contents
 from airgap.bundle.tar_reader import TarReader
+from airgap.errors import translate_os_errors
 from airgap.isolated.commands.apply import Outcome
 from airgap.isolated.context import Context, OpenBundle
-from airgap.isolated.host.files import translate_os_errors
 from airgap.isolated.steps.seed import bring
 from airgap.store.check import damaged_blobs
 from airgap.store.seed import missing_blobs, seed_replay

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 
+from airgap.errors import translate_os_errors
 from airgap.isolated.context import Context
-from airgap.isolated.host.files import translate_os_errors
 from airgap.isolated.state import receipts
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.registry_tags import forget_tags

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from airgap import disk
 from airgap.disk import write_atomic
-from airgap.errors import HostError, SpaceError, is_full
+from airgap.errors import HostError, SpaceError, cannot_write
 
 
 def read_regular(path: Path, limit: int) -> bytes:
@@ -42,32 +40,7 @@ def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 
 def not_writable(path: Path, error: OSError) -> HostError | SpaceError:
-    """The error for a file or folder of this host that cannot be written to."""
-    if is_full(error):
-        return SpaceError(
-            f"the disk of {path} is full", remedy="make room and give the same command again"
-        )
+    """Return the error for a file or folder of this host that cannot be written to."""
     denied = error.errno in (errno.EACCES, errno.EPERM)
-    return HostError(
-        f"cannot write to {path}: {error.strerror}",
-        remedy="use sudo, or choose another folder with --root" if denied else "",
-    )
-
-
-@contextmanager
-def translate_os_errors(what: str) -> Iterator[None]:
-    """Whatever the operating system refuses on the way, as an error for people.
-
-    Raises:
-        SpaceError: A disk is full.
-        HostError: Any other refusal.
-    """
-    try:
-        yield
-    except OSError as error:
-        if is_full(error):
-            raise SpaceError(
-                f"a disk is full ({what})", remedy="make room and give the same command again"
-            ) from error
-        where = f" {error.filename}" if error.filename else ""
-        raise HostError(f"{what}:{where} {error.strerror}") from error
+    remedy = "use sudo, or choose another folder with --root" if denied else ""
+    return cannot_write(path, error, remedy=remedy)

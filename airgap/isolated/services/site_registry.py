@@ -15,9 +15,9 @@ from pathlib import Path
 from airgap.builder.registry_server import RegistryServer
 from airgap.bundle.contents import ImageEntry
 from airgap.disk import read_user_file
-from airgap.errors import IntegrityError, UsageError
+from airgap.errors import IntegrityError, UsageError, translate_os_errors
 from airgap.isolated.context import Context
-from airgap.isolated.host.files import translate_os_errors, write_file
+from airgap.isolated.host.files import write_file
 from airgap.isolated.services import docker_images
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.settings import HostSettings

@@ -542,7 +542,7 @@ def with_index_inside() -> Image:
     )
 
 
-def unreadable(body: bytes) -> Image:
+def cannot_read(body: bytes) -> Image:
     """An image whose manifest is `body`, whatever that is."""
     usual = forge.single(NAME)
     documents = {digest_of(body): usual.documents[usual.entry.digest]}
@@ -590,13 +590,13 @@ OMITTED_LIE = "does not leave out the platforms that are stated"
         (with_config(b'{"os":"linux"}'), "platform"),
         (with_config(b'{"os":"linux","architecture":"arm64"}'), PLATFORMS_LIE),
         (with_config(b"\x00"), "is not JSON"),
-        (unreadable(b"{}"), "has no list 'layers'"),
-        (unreadable(b"not JSON"), "is not JSON"),
-        (unreadable(b'{"mediaType":"text/plain"}'), "says it is 'text/plain'"),
-        (unreadable(b'{"manifests":[{}],"layers":[],"config":{}}'), "has 'manifests'"),
-        (unreadable(b'{"layers":[],"config":{}}'), "media type None"),
-        (unreadable(b'{"layers":[' + b"[" * 500 + b"]" * 500 + b"]}"), "nested deeper than"),
-        (unreadable(b" " * LIMITS.manifest_bytes + b"{}"), "is larger than"),
+        (cannot_read(b"{}"), "has no list 'layers'"),
+        (cannot_read(b"not JSON"), "is not JSON"),
+        (cannot_read(b'{"mediaType":"text/plain"}'), "says it is 'text/plain'"),
+        (cannot_read(b'{"manifests":[{}],"layers":[],"config":{}}'), "has 'manifests'"),
+        (cannot_read(b'{"layers":[],"config":{}}'), "media type None"),
+        (cannot_read(b'{"layers":[' + b"[" * 500 + b"]" * 500 + b"]}"), "nested deeper than"),
+        (cannot_read(b" " * LIMITS.manifest_bytes + b"{}"), "is larger than"),
     ],
 )
 def test_an_image_that_does_not_fit_its_contents_is_refused(

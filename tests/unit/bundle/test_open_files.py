@@ -20,7 +20,7 @@ from airgap.bundle.replay_tar import ReplayTar
 from airgap.bundle.verify import read_signed, verify_all
 from airgap.bundle.volumes import cut
 from airgap.connected.tar_writer import TarWriter
-from airgap.errors import ExitCode, HostError, unreadable
+from airgap.errors import ExitCode, HostError, cannot_read
 from airgap.progress import Progress
 from tests import forge
 
@@ -138,4 +138,4 @@ def test_too_many_open_files_are_not_a_damaged_medium(tmp_path: Path) -> None:
     assert caught.value.exit_code == ExitCode.HOST
     assert "ulimit -n" in str(caught.value)
     assert "damaged" not in str(caught.value)
-    assert "damaged" in str(unreadable("it", OSError(errno.EIO, "broken")))
+    assert "damaged" in str(cannot_read("it", OSError(errno.EIO, "broken")))

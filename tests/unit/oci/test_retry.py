@@ -148,8 +148,9 @@ def test_the_last_error_tells_what_failed_how_often(clock: Clock) -> None:
     attempts.progressed()  # the counts are of all the work, not of a streak
     attempts.failed(failure("broke"))
     attempts.failed(failure("broke"))
-    last = failure("answered 429", retry_after=1_000)
-    last.meaning = "It limits how often it may be asked."
+    last = failure("answered 429", retry_after=1_000).but(
+        meaning="It limits how often it may be asked."
+    )
     with pytest.raises(TemporaryError) as caught:
         attempts.failed(last)
     assert caught.value.meaning == (
@@ -230,7 +231,8 @@ def test_waiting_for_ones_turn_does_not_count(clock: Clock) -> None:
 
 def test_no_image_in_the_registry_is_final_whatever_mirrors_say() -> None:
     missing = NotFoundError("the registry has none")
-    assert combine_errors([failure("mirror broke"), missing]) is missing
+    combined = combine_errors([failure("mirror broke"), missing])
+    assert (type(combined), combined.message) == (NotFoundError, missing.message)
     assert "it mirror broke" in missing.meaning
 
 
