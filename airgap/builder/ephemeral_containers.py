@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from airgap.builder.engine import ContainerSpec, Engine
 from airgap.errors import HostError
+from airgap.waiting import wait_until
 
 _REGISTRY_CONFIG = "/etc/airgap/registry.yml"
 _SECRETS = "/etc/airgap/secrets"
@@ -122,16 +123,14 @@ def wait_for_buildkit(engine: Engine, name: str) -> None:
     Raises:
         HostError: It does not; shows the end of its log.
     """
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            buildkit_version(engine, name)
-        except HostError as error:
-            if time.monotonic() > deadline:
-                raise error.but(meaning=engine.logs(name)) from error
-            time.sleep(0.2)
-        else:
-            return
+
+    def answers() -> bool:
+        with suppress(HostError):
+            return bool(buildkit_version(engine, name))
+        return False
+
+    if not wait_until(answers, seconds=_PATIENCE):
+        raise HostError(f"BuildKit in {name} does not answer", meaning=engine.logs(name))
 
 
 def buildkit_version(engine: Engine, name: str) -> str:

@@ -6,7 +6,6 @@ import errno
 import hashlib
 import os
 import threading
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,9 +23,9 @@ from airgap.limits import KIB
 from airgap.oci.digest import hex_of
 from airgap.oci.reference import Reference
 from airgap.oci.retry import WRONG_TRIES, RetryBudget, TemporaryError
+from airgap.parallel import run_all
 from airgap.progress import Progress
 
-_GRACE_SECONDS = 2.0
 _NICENESS = 10
 # More leave gaps in the tar, for which its checksums wait: only where they bring more.
 _FIRST_CONNECTIONS = 2
@@ -150,18 +149,13 @@ class _Job:
         self._progress.start("fetching", self._plan.fetch_bytes)
         blobs = self._plan.contents.blobs
         self._write_framing(0)
-        pool = ThreadPoolExecutor(self._workers, initializer=_lower_priority)
-        futures: list[Future[None]] = []
-        try:
-            futures += (pool.submit(self._write_unit, number) for number in range(len(blobs)))
-            ended = wait(futures, return_when=FIRST_EXCEPTION).done
-        finally:
-            self._stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            # Who waits for a registry longer than this finds out later, and writes nothing more.
-            wait([future for future in futures if future.running()], timeout=_GRACE_SECONDS)
-        for future in ended:
-            future.result()
+        run_all(
+            self._write_unit,
+            range(len(blobs)),
+            self._workers,
+            self._stop,
+            initializer=_lower_priority,
+        )
         self._write_framing(len(blobs) + 1)
 
     def _write_unit(self, number: int) -> None:

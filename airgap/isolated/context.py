@@ -96,8 +96,6 @@ class Context:
         bundle: The bundle being installed; None in other commands.
         moves: What the bundle that comes does to tags of somebody's registry; None where none
             does.
-        counts: Step to what its `apply` counted, for programs.
-        deadlines: What is waited for to when that ends, in seconds of the monotonic clock.
     """
 
     state: State
@@ -110,8 +108,6 @@ class Context:
     options: Options = field(default_factory=Options)
     bundle: OpenBundle | None = None
     moves: TagMoves | None = None
-    counts: dict[str, dict[str, int]] = field(default_factory=dict)
-    deadlines: dict[str, float] = field(default_factory=dict)
 
     def engine_ids(self, image: ImageEntry, platform: Platform | None) -> set[str]:
         """The ids under which Docker may know an image: of its index, manifests or configs.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from threading import Event
 
@@ -14,6 +13,7 @@ from airgap.bundle.tar_reader import TarReader
 from airgap.errors import translate_write_errors
 from airgap.oci.image_tree import documents_of
 from airgap.oci.manifest import Index, Manifest, blobs_of
+from airgap.parallel import run_all
 from airgap.progress import Progress
 from airgap.store.store import Store
 from airgap.store.tags import check_tag_collisions, tags_of
@@ -151,17 +151,7 @@ def _write_all(store: Store, tar: TarReader, blobs: list[BlobEntry], progress: P
         # The store hashes what it writes; the medium is not hashed a second time for it.
         store.write_blob(blob.digest, chunks(blob), tar.damaged(blob))
 
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        futures = [pool.submit(write, blob) for blob in blobs]
-        try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-        finally:
-            failed = [future for future in futures if future.done() and future.exception()]
-            if failed or not all(future.done() for future in futures):
-                stop.set()
-                pool.shutdown(cancel_futures=True)
-        for future in failed:
-            future.result()
+    run_all(write, blobs, _WORKERS, stop)
 
 
 def _writing(store: Store) -> AbstractContextManager[None]:

@@ -38,6 +38,8 @@ LAYERS = (
     ("airgap.limits",),
     ("airgap.ownership",),
     ("airgap.processes",),
+    ("airgap.parallel",),
+    ("airgap.waiting",),
     ("airgap",),
 )
 # Within a package, from the top down in the same way.

@@ -50,13 +50,14 @@ def apply_steps(
     """
     outcomes = []
     for step in steps:
+        counts: Mapping[str, int] | None = None
         finding = check_step(step, context)
         if changed := not finding.ok:
             _LOG.info("step %s begins: %s", step.name, finding.detail)
             began = time.monotonic()
             begin()
             with translate_os_errors(step.name):
-                step.apply(context)
+                counts = step.apply(context)
             finding = check_step(step, context)
             if not finding.ok:
                 raise HostError(
@@ -68,7 +69,6 @@ def apply_steps(
             )
         else:
             _LOG.info("step %s: nothing to do: %s", step.name, finding.detail)
-        counts = context.counts.get(step.name, {})
-        outcomes.append(Outcome(step.name, changed, finding.detail, counts))
+        outcomes.append(Outcome(step.name, changed, finding.detail, counts or {}))
         show(outcomes[-1])
     return outcomes

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from airgap.builder.engine import Engine
 from airgap.errors import HostError
 from airgap.oci.manifest import INDEX_TYPES, MANIFEST_TYPES
+from airgap.waiting import wait_until
 
 if TYPE_CHECKING:
     import requests
@@ -55,14 +55,15 @@ def wait_until_served(address: str, engine: Engine, container: str, ca: str = ""
     Raises:
         HostError: It does not answer in time; shows the end of its log.
     """
-    deadline = time.monotonic() + _PATIENCE
-    while not (wants_account(address, ca) if ca else is_served(address)):
-        if time.monotonic() > deadline:
-            raise HostError(
-                f"{container} was started and does not answer at {address}",
-                meaning=engine.logs(container),
-            )
-        time.sleep(0.1)
+
+    def answers() -> bool:
+        return wants_account(address, ca) if ca else is_served(address)
+
+    if not wait_until(answers, seconds=_PATIENCE, pause=0.1):
+        raise HostError(
+            f"{container} was started and does not answer at {address}",
+            meaning=engine.logs(container),
+        )
 
 
 def _head(address: str, path: str) -> str | None:

@@ -7,7 +7,7 @@ tags. What is finished is skipped by the next run, and no tag changes before all
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, CancelledError, Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import TypeVar
@@ -19,12 +19,12 @@ from airgap.oci.errors import if_too_deep
 from airgap.oci.image_tree import documents_of, heights
 from airgap.oci.manifest import Descriptor, Index, Manifest, blobs_of, filter_index
 from airgap.oci.push_client import Blob, BlobOutcome, PushClient, RefusedError
+from airgap.parallel import run_all
 from airgap.progress import Progress
 
 _CONNECTIONS = 4
 # How registries refuse an index that names what they lack.
 _SPARSE = (400, 404, 422)
-_GRACE_SECONDS = 2.0
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -213,11 +213,7 @@ def head_targets(client: PushClient, targets: Sequence[PushTarget]) -> list[Serv
         whole = all(client.head_manifest(target.repository, digest) == digest for digest in digests)
         return ServedTarget(whole, tag)
 
-    pool = ThreadPoolExecutor(_CONNECTIONS)
-    try:
-        return list(pool.map(look, targets))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return run_all(look, targets, _CONNECTIONS, Event())
 
 
 class Push:
@@ -238,7 +234,6 @@ class Push:
         progress: Progress,
     ) -> None:
         self._stop = Event()
-        self._pool = ThreadPoolExecutor(_CONNECTIONS)
         self._client = connect(self._pause)
         self._read, self._progress = read, progress
         self._known = dict(known)
@@ -271,7 +266,6 @@ class Push:
             self._each(self._tag, tagged)
         finally:
             self._progress.finish()
-            self._pool.shutdown(wait=False)
             self._client.close()
         return tally
 
@@ -369,18 +363,7 @@ class Push:
         return chunks
 
     def _each(self, work: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
-        """Several at once; the first failure ends all."""
-        futures: list[Future[_Result]] = []
-        try:
-            futures += (self._pool.submit(work, item) for item in items)
-            wait(futures, return_when=FIRST_EXCEPTION)
-            return [future.result() for future in futures if future.done()]
-        finally:
-            if not all(future.done() for future in futures):
-                self._stop.set()
-                self._pool.shutdown(wait=False, cancel_futures=True)
-            # Who waits for the registry longer than this ends by itself, and finishes nothing.
-            wait([future for future in futures if future.running()], timeout=_GRACE_SECONDS)
+        return run_all(work, items, _CONNECTIONS, self._stop)
 
     def _pause(self, seconds: float) -> None:
         self._stop.wait(seconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -55,8 +55,12 @@ class Step(ABC):
                 ) from error
 
     @abstractmethod
-    def apply(self, context: Context) -> None:
-        """Makes it so. Called only after a check that did not find it so."""
+    def apply(self, context: Context) -> Mapping[str, int] | None:
+        """Make the change. It is called only after a check that failed.
+
+        Returns:
+            How much was done, in numbers, by a step that counts.
+        """
 
     @abstractmethod
     def undo(self, context: Context) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from airgap.isolated.host.files import not_writable
 from airgap.isolated.host.system import has_systemd
 from airgap.isolated.services.site_registry import RegistryMirror
 from airgap.isolated.steps.base import Step
+from airgap.waiting import wait_until
 
 _CONFIG = dockerd.DEFAULT_CONFIG
 _KEY = "registry-mirrors"
@@ -284,12 +284,10 @@ def _systemctl(verb: str) -> None:
 
 
 def _wait_until_known(context: Context) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while _url(context) not in context.engine.registry_mirrors():
-        if time.monotonic() > deadline:
-            raise HostError(
-                f"dockerd was told of the mirror {_url(context)} and does not use it",
-                meaning="What its log says: journalctl --unit docker",
-                remedy=f"to leave dockerd as it is: {_LEFT_ALONE}",
-            )
-        time.sleep(0.1)
+    url = _url(context)
+    if not wait_until(lambda: url in context.engine.registry_mirrors(), seconds=_PATIENCE):
+        raise HostError(
+            f"dockerd does not use the mirror {url}, which its configuration names",
+            meaning="Its log says why: journalctl --unit docker",
+            remedy=f"to leave dockerd as it is: {_LEFT_ALONE}",
+        )

@@ -69,11 +69,11 @@ class PushStep(Step):
             note += f"; tags that others have set there: {_names(seen.foreign)}"
         return CheckResult(True, f"{mirror} serves {len(seen.served)} images{note}")
 
-    def apply(self, context: Context) -> None:
-        """Pushes what it lacks, each blob read once from the medium."""
+    def apply(self, context: Context) -> Mapping[str, int] | None:
+        """Push what the registry does not have; each blob is read once from the medium."""
         mirror = RegistryMirror.of(context.settings)
         if mirror is None:
-            return
+            return None
         seen = _look(context, mirror)
         known = {blob.digest: target.repository for target in seen.served for blob in target.blobs}
         push = Push(
@@ -86,8 +86,8 @@ class PushStep(Step):
         _note(context, mirror, [(one, [before, one.digest]) for one, before in seen.tagged])
         tally = push.run(seen.lacking, seen.tagged)
         _note(context, mirror, [(one, [one.digest]) for one, _ in seen.tagged])
-        context.counts[self.name] = asdict(tally)
         _tell(context, mirror, seen.lacking, tally)
+        return asdict(tally)
 
     def undo(self, context: Context) -> None:
         """Says what stays: the registry is not this host's."""

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airgap import parallel
 from airgap.bundle import framing
 from airgap.bundle.contents import Contents, FileEntry
 from airgap.bundle.volumes import Volume, cut
@@ -540,7 +541,7 @@ def test_a_disk_that_fails_is_told(
 def test_nobody_waits_for_a_server_that_holds_a_connection(
     tmp_path: Path, case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "_GRACE_SECONDS", 0.01)
+    monkeypatch.setattr(parallel, "_GRACE_SECONDS", 0.01)
     held, go_on, ended = case.digest(0), threading.Event(), threading.Event()
     reached = threading.Event()
 

@@ -233,7 +233,7 @@ def test_no_image_in_the_registry_is_final_whatever_mirrors_say() -> None:
     missing = NotFoundError("the registry has none")
     combined = combine_errors([failure("mirror broke"), missing])
     assert (type(combined), combined.message) == (NotFoundError, missing.message)
-    assert "it mirror broke" in missing.meaning
+    assert "it mirror broke" in combined.meaning
 
 
 @pytest.mark.parametrize(
