@@ -137,7 +137,7 @@ class BuildError(AirgapError):
 
 
 def is_full(error: OSError) -> bool:
-    """Whether the operating system says that a disk, or somebody's share of it, is full."""
+    """Whether the operating system says that a disk, or someone's share of it, is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 

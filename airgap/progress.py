@@ -1,4 +1,4 @@
-"""Progress as an observer: work reports what it does, one of these shows it.
+"""Progress as an observer: work reports what it does, and an observer shows it.
 
 `TqdmProgress` is for terminals, `LineProgress` for logs, `Progress` itself says nothing.
 """

@@ -133,7 +133,7 @@ class Arm64Machine(Machine, Resource):
             "LogLevel": "ERROR",
             "ProxyCommand": f"nc -U {self._folder / 'wire'}",
             # Now and then the machine is not woken by what came in on the line: the next byte
-            # brings it all.
+            # includes it all.
             "ServerAliveInterval": 1,
             "ServerAliveCountMax": 600,
             "StrictHostKeyChecking": "no",

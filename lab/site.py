@@ -1,7 +1,7 @@
 """A web site of the lab's own, and an HTTP proxy that leads to it, as companies have one.
 
 Whoever uses the proxy finds the site at `https://download.example.com`, and at any other host of
-`example.com`, with a certificate of an authority that nobody but `ca_file` knows. The way to all
+`example.com`, with a certificate of a CA that nobody but `ca_file` knows. The way to all
 other hosts leads straight on. So no name of the site has to be known to the machine.
 """
 
@@ -45,7 +45,7 @@ class Page:
         body: Its bytes.
         status: Of the answer.
         headers: Those beside the length.
-        zeros: So many of them are the body in place of `body`; they are nowhere kept.
+        zeros: So many of them are the body instead of `body`; they are nowhere kept.
     """
 
     body: bytes = b""

@@ -36,7 +36,7 @@ class Upstream(Resource):
 
     Attributes:
         address: `127.0.0.1:PORT`.
-        ca_file: The authority behind its certificate, if it speaks HTTPS.
+        ca_file: The CA behind its certificate, if it speaks HTTPS.
         log: The file with what it says, a line for each request.
     """
 

@@ -14,7 +14,7 @@ settings.register_profile(
 settings.load_profile("any machine")
 
 # A script's shell has what it runs in the background (`make test &`) ignore Ctrl-C, and whatever
-# that starts inherits it: commands that tests interrupt would go on.
+# that starts inherits it: commands that tests interrupt would continue.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -166,7 +166,7 @@ def index_of(
     blobs: Mapping[str, bytes],
     **fields: Sequence[str],
 ) -> Image:
-    """An image with an index of these entries; see `image_of`."""
+    """An image with an index of them entries; see `image_of`."""
     top = canonical({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": list(entries)})
     return image_of(name, OCI_INDEX, top, bodies, blobs, **fields)
 
@@ -225,7 +225,7 @@ def recorded(
 def recorded_map(
     name: str, responses: Sequence[Document], bodies: Iterable[bytes], **fields: object
 ) -> Recorded:
-    """A recording with a map of these responses, whether they fit its other blobs or not."""
+    """A recording with a map of them responses, whether they fit its other blobs or not."""
     ordered = sorted(responses, key=lambda response: str(response["key"]))
     return recorded_body(name, canonical({"responses": ordered}), bodies, **fields)
 

@@ -76,7 +76,7 @@ class Tree:
             text: What is in its layer.
             kind: The media type of the layer.
             stated: Whether its descriptor states the platform.
-            config: What its config states in place of the platform.
+            config: What its config states instead of the platform.
             more: Further fields of the manifest.
         """
         tar = _tar(text)
@@ -119,7 +119,7 @@ class Tree:
         }
 
     def index(self, *entries: Fields, **more: object) -> Fields:
-        """An index of these entries."""
+        """An index of them entries."""
         return self.document(
             {"schemaVersion": 2, "mediaType": INDEX, "manifests": list(entries), **more}, INDEX
         )

@@ -57,7 +57,7 @@ def open_source(arguments: BuildArguments) -> Iterator[BuildSource]:
     """
     if arguments.context.startswith(_REMOTE):
         raise UsageError(
-            f"{arguments.context} is not on this host", remedy="bring it here and give its folder"
+            f"{arguments.context} is not on this host", remedy="copy it here and give its folder"
         )
     file, rest = arguments.last("--file"), arguments.without("--file")
     if arguments.context != _STDIN:

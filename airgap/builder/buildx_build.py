@@ -31,7 +31,7 @@ class Egress:
     Attributes:
         base: `HOST:PORT/airgap-TOKEN` of the server, as the builder reaches it.
         ca: Of the builder's proxy network.
-        any_date: Whether apt shall take release files that have expired meanwhile.
+        any_date: Whether apt must take release files that have expired meanwhile.
     """
 
     base: str

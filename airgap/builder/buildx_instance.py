@@ -214,7 +214,7 @@ def started(container: str) -> str:
 
 
 def remove(run: Runner, name: str) -> None:
-    """Removes the user's instance, if there is one; the builder itself goes on."""
+    """Removes the user's instance, if there is one; the builder itself continues."""
     run(["docker", "buildx", "rm", "--force", name])
 
 

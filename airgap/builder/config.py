@@ -25,7 +25,7 @@ class Listener:
 
     Attributes:
         address: `tcp://HOST:PORT`.
-        clients: PEM file with the authority of those who may connect, as BuildKit reads it.
+        clients: PEM file with the CA of those who may connect, as BuildKit reads it.
         certificate: PEM file, likewise.
         key: PEM file, likewise.
     """

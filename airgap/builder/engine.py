@@ -49,13 +49,13 @@ class ContainerSpec:
         name: Of the container.
         image: Id of its image, so that a new image means a new container.
         command: Its arguments; empty for the image's own.
-        entrypoint: In place of the image's, if given.
+        entrypoint: Instead of the image's, if given.
         environment: Variables.
         binds: Path on the host, or volume, to `PATH:MODE` in the container.
         ports: Port in the container to the addresses of the host where it is published.
         privileged: All capabilities and devices; without it, no capability at all.
-        host_network: The host's network in place of its own.
-        network: A network of its own name, in place of the default one.
+        host_network: The host's network instead of its own.
+        network: A network of its own name, instead of the default one.
         read_only: Its root file system cannot be written to.
         config_digest: Of the file that it reads at start, so that a change means a new container.
         temporary: It does not start again with Docker.
@@ -269,7 +269,7 @@ class Engine:
         return "" if container.status == "running" else f"it is {container.status}"
 
     def run(self, spec: ContainerSpec) -> None:
-        """Makes and starts a container, in place of an older one of ours.
+        """Makes and starts a container, instead of an older one of ours.
 
         Raises:
             HostError: Docker refuses, or somebody else's container has the name.
@@ -366,7 +366,7 @@ class Engine:
                 return
 
     def owner_of(self, name: str) -> str:
-        """The folder of the state that a container belongs to; empty if it is none of airgap's."""
+        """The folder of the state that a container belongs to; empty if it is not airgap's."""
         container = self._container(name)
         return "" if container is None else str(container.labels.get(ROOT_LABEL, ""))
 
@@ -396,7 +396,7 @@ class Engine:
             )
         if owner != self._root:
             raise HostError(
-                f"the container {name} belongs to another set-up, in {owner}",
+                f"the container {name} belongs to another installation, in {owner}",
                 remedy=f"uninstall that one first: airgap --root {shlex.quote(owner)} uninstall",
             )
         with self._errors(f"the container {name} cannot be removed"):

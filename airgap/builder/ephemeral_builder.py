@@ -47,7 +47,7 @@ _EMULATOR = f"{_NAME}-emulator"
 
 @dataclass(frozen=True, slots=True)
 class BuilderInputs:
-    """What a workshop is made of.
+    """What an ephemeral builder is made of.
 
     Attributes:
         store: Holds the images, and is what the mirror serves.
@@ -78,7 +78,7 @@ class _Place:
 
 @contextmanager
 def ephemeral_folder(cache: Path) -> Iterator[Path]:
-    """A folder for a workshop, of which a user can have one at a time; removed at the end.
+    """A folder for the one ephemeral builder that a user can have; it is removed at the end.
 
     Args:
         cache: Where it is made; what a killed run left there is removed first.
@@ -163,7 +163,7 @@ def _check_safe(cache: Path) -> None:
 
 
 def _check_alone(engine: Engine) -> None:
-    """No other user has a workshop: it would have the same containers.
+    """No other user has an ephemeral builder: it would have the same containers.
 
     Raises:
         HostError: Somebody has.
@@ -184,7 +184,7 @@ def _check(material: BuilderInputs) -> None:
     if missing:
         raise HostError(
             f"the bundle has no image for the role {', '.join(missing)}",
-            meaning="A build is recorded and rehearsed with what the bundle brings.",
+            meaning="A build is recorded and rehearsed with what the bundle includes.",
             remedy="make it without --no-roles",
         )
     for role in _needed(material):

@@ -1,4 +1,4 @@
-"""A registry and a BuildKit in containers, as the isolated host and the workshop run them."""
+"""A registry and a BuildKit in containers, as hosts and ephemeral builders run them."""
 
 from __future__ import annotations
 

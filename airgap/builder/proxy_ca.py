@@ -1,8 +1,8 @@
-"""The CA of BuildKit's proxy network, which BuildKit makes anew whenever it starts.
+"""The CA of BuildKit's proxy network, which BuildKit makes again whenever it starts.
 
 BuildKit adds it to the trust bundle of an image for the time of a RUN step, if the image has one
 (`executor/proxyca_linux.go`), and tells it nobody else. So a build of an image that has nothing
-but such a bundle brings it out; and where BuildKit goes on between builds, it is kept.
+but such a build writes it out; and where BuildKit continues between builds, it is kept.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def kept_ca(builder: Builder, platform: Platform) -> Certificate:
 
 
 def proxy_ca(buildx: Buildx, platform: Platform) -> Certificate:
-    """The certificate, brought out by a build.
+    """The certificate, written out by a build.
 
     Args:
         buildx: The builder.

@@ -14,7 +14,7 @@ class RegistryServer:
     Attributes:
         address: `HOST` or `HOST:PORT`.
         http: It speaks plain HTTP.
-        ca: PEM file with the authority that vouches for it, under the path at which the engine
+        ca: PEM file with the CA that signed it, under the path at which the engine
             reads it; empty for those that the engine knows.
         prefix: Path below which it holds the mirror; empty for none.
         flat: The names of upstream hosts are no part of the mirror's paths.

@@ -38,7 +38,7 @@ class Media:
             raise IntegrityError(
                 f"there is no finished bundle in {', '.join(map(str, self.folders))}",
                 meaning=f"It has no {CHECKSUMS_NAME}, which is written last.",
-                remedy="finish it by giving the same airgap bundle command again, or copy it whole",
+                remedy="run the same airgap bundle command again to finish it, or copy it whole",
             )
 
     def holds(self, name: str) -> bool:

@@ -15,7 +15,7 @@ _TEXT = """\
 airgap bundle {name}, serial {serial}, made {created}
 {count} images for hosts of {hosts}
 {recordings}{volumes}
-Nothing on this medium can vouch for itself. You need {key}.pub, the public key of
+Nothing on this medium can prove itself genuine. You need {key}.pub, the public key of
 whoever made the bundle, from another way than this medium. Its fingerprint is
 what whoever made it tells you; this file does not count as saying it.
 
@@ -54,7 +54,7 @@ _RECORDINGS = """
 What the RUN steps of these builds ask the network for is here too:
 """
 _BUILD = """
-   What was recorded is built with  airgap build  in place of  docker buildx build,
+   What was recorded is built with  airgap build  instead of  docker buildx build,
    and the same arguments.
 """
 _VOLUMES = """

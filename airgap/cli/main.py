@@ -66,7 +66,7 @@ class _LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _VERBS:
-            return None
+            return super().get_command(ctx, cmd_name)
         module = importlib.import_module(f"airgap.cli.{cmd_name}")
         return add_log_options(module.command)
 
@@ -74,7 +74,7 @@ class _LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Suggest verbs that are spelled alike."""
-        if args[0] not in _VERBS:
+        if self.get_command(ctx, args[0]) is None:
             from difflib import get_close_matches
 
             close = [f"airgap {verb}" for verb in get_close_matches(args[0], _VERBS)]

@@ -75,7 +75,7 @@ def add(
     days: int,
     output: Path | None,
 ) -> None:
-    """Have another machine build for a platform; this host goes on with all others.
+    """Have another machine build for a platform; this host continues with all others.
 
     That machine is set up with airgap install, too. Over tcp://HOST:PORT both prove themselves
     with certificates, and over ssh://USER@HOST each user comes with an ssh key of theirs. Carry

@@ -26,7 +26,7 @@ def command(settings: Settings, keep: int, dry_run: bool, as_json: bool) -> None
     """Remove what no kept bundle needs.
 
     What people pushed is never touched, and a bundle stays for as long as it is the last one to
-    have brought a part of the set-up.
+    have included a part of the installation.
 
     \b
     Examples:

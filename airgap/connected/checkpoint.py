@@ -66,7 +66,7 @@ class Unfinished:
     Args:
         output: The bundle's folder.
         request: What this run asks for.
-        expires: When hosts shall refuse the bundle, or empty.
+        expires: When hosts must refuse the bundle, or empty.
         volume_bytes: The most that a volume may have, or 0.
     """
 
@@ -134,7 +134,7 @@ class Unfinished:
 
     @contextmanager
     def resume(self, started: Checkpoint) -> Iterator[None]:
-        """Holds the folder for this run alone, so that the next one of the same request goes on.
+        """Holds the folder for this run alone, so that the next one of the same request continues.
 
         Raises:
             HostError: The folder cannot be written to, or another run is at it.
@@ -245,9 +245,9 @@ def _is_sound(started: Checkpoint) -> bool:
 
 
 def _plain(request: Request) -> dict[str, Any]:
-    """A request as JSON, for comparing; but for recordings, which every run makes anew.
+    """A request as JSON, for comparing; but for recordings, which every run makes again.
 
-    Their build arguments, which may be secret, shall not be on the medium.
+    Their build arguments, which may be secret, must not be on the medium.
     """
     return {
         "name": request.name,

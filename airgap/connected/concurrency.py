@@ -1,4 +1,4 @@
-"""How many connections are used at once, and how many bytes a second they may bring."""
+"""How many connections are used at once, and how many bytes a second they may receive."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ONE_CAUSE_SECONDS = 1.0
 
 
 class Connections:
-    """Lets so many through at once: as many as bring more, and fewer when servers are overloaded.
+    """Lets as many through at once as make it faster, and fewer when servers are overloaded.
 
     Args:
         most: How many at the best of times.

@@ -27,9 +27,9 @@ from airgap.parallel import run_all
 from airgap.progress import Progress
 
 _NICENESS = 10
-# More leave gaps in the tar, for which its checksums wait: only where they bring more.
+# More leave gaps in the tar, for which its checksums wait: only where they are faster.
 _FIRST_CONNECTIONS = 2
-# Patience begins anew when so much more of a blob came than ever before.
+# Patience begins again when so much more of a blob came than ever before.
 _PROGRESS_BYTES = 64 * KIB
 
 
@@ -115,7 +115,7 @@ class _Received:
         digest: Their hash.
         most: How many there ever were.
         servers: Who sent them, in the order of their last turn. If they are wrong, whoever
-            broke off before is blamed more than who went on with them.
+            broke off before is blamed more than the server that continued.
     """
 
     count: int
@@ -236,7 +236,7 @@ class _Job:
             self._hasher.written(number + 1, blob.offset + received.count)
 
     def _resumed(self, number: int, blob: BlobEntry) -> _Received:
-        """What an earlier run received, its hash computed anew from the disk."""
+        """What an earlier run received, its hash computed again from the disk."""
         received = _Received(0, hashlib.sha256())
         for chunk in self._tar.chunks(blob.offset, self._journal.done.get(number, 0)):
             self._check_stop()
@@ -276,5 +276,5 @@ def _digest_mismatch(reference: Reference, blob: BlobEntry, what: str) -> Integr
         f"{reference}: the bytes served for {blob.digest} are others",
         meaning=f"{blob.size} bytes were stated, and {what}. "
         "The registry, or something before it, is faulty.",
-        remedy="give the same command again: finished blobs are kept",
+        remedy="run the same command again: finished blobs are kept",
     )

@@ -148,7 +148,7 @@ def _united(failures: Sequence[_Failure]) -> AirgapError:
     if kinds == {NotFoundError}:
         return NotFoundError(message, remedy="take what is not there out of the request file")
     return UpstreamError(
-        message, remedy="give the same command again later, or take it out of the request file"
+        message, remedy="run the same command again later, or take it out of the request file"
     )
 
 

@@ -37,7 +37,7 @@ def resolve_lock(  # noqa: PLR0913, PLR0917 - what the work needs
 
     Args:
         request: What is wanted.
-        expires: When hosts shall refuse the bundle.
+        expires: When hosts must refuse the bundle.
         known: The lock that there is; it is returned if nothing differs from it.
         source: Where registries are asked.
         build_tool: Gives the bytes of `airgap.pyz` for host platforms.
@@ -111,7 +111,7 @@ class Locked:
     Attributes:
         path: Its file, for messages.
         lock: What is in it.
-        update: The command that brings it up to date, for messages.
+        update: The command that updates it, for messages.
     """
 
     path: Path
@@ -125,8 +125,8 @@ class Locked:
         Args:
             path: Its file.
             request: What is wanted.
-            expires: When hosts shall refuse the bundle; None where the lock decides.
-            update: The command that brings it up to date, for messages.
+            expires: When hosts must refuse the bundle; None where the lock decides.
+            update: The command that updates it, for messages.
 
         Raises:
             UsageError: There is none, it is not one, or it is of another request or airgap; or
@@ -158,7 +158,7 @@ class Locked:
 
     @property
     def expires(self) -> datetime | None:
-        """When hosts shall refuse the bundle."""
+        """When hosts must refuse the bundle."""
         return parse_time(self.lock.expires) if self.lock.expires else None
 
     @property

@@ -91,7 +91,7 @@ def _open_part(name: str, folder: int) -> int:
 
 
 def _open_present(name: str, folder: int) -> int:
-    """Opens a file that an earlier run made. What is none is not even opened: it may be a device.
+    """Opens a file that an earlier run made. Anything else is not even opened: it may be a device.
 
     Raises:
         OSError: It is something else.

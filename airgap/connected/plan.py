@@ -111,7 +111,7 @@ def _documents(
 ) -> dict[str, Manifest | Index]:
     """The documents of all images, as a reader of the bundle finds them.
 
-    What one image leaves out of its index another one may bring.
+    What one image leaves out of its index another one may include.
 
     Raises:
         IntegrityError: An index states a wrong size for something that is carried.
@@ -133,7 +133,7 @@ def _documents(
 
 
 def _entry(entry: ImageEntry, documents: Mapping[str, Manifest | Index]) -> ImageEntry:
-    """What the contents say of an image: other images may bring further of its indexes."""
+    """What the contents say of an image: other images may include further of its indexes."""
     if not isinstance(documents[entry.digest], Index):
         return entry
     omitted = image_tree.omitted_platforms(entry.digest, documents, entry.platforms)

@@ -44,7 +44,7 @@ REFUSED: Networks = tuple(
             "240.0.0.0/4",  # reserved, and broadcast
             "::/96",  # unspecified, loopback, and a form of IPv4 that nobody uses
             "64:ff9b:1::/48",  # NAT64 into one's own network (RFC 8215)
-            "2001::/32",  # Teredo: IPv4 inside, behind somebody's NAT
+            "2001::/32",  # Teredo: IPv4 inside, behind someone's NAT
             "2002::/16",  # 6to4: IPv4 inside, given up (RFC 7526)
             "fc00::/7",  # unique local (RFC 4193)
             "fe80::/10",  # link-local
@@ -145,7 +145,7 @@ def _resolve(
             what = host if host == text else f"{host} ({text})"
             raise RefusedAddressError(
                 f"{what} is no public address",
-                meaning="Request files bring what is public; this is of one network or host alone.",
+                meaning="Request files may name only what is public; this belongs to one network.",
                 remedy="take what leads there out of the request file",
             )
     return texts

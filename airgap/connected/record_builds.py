@@ -92,7 +92,7 @@ def scan(recording: RecordingSpec) -> Scan:
     """What a build to be recorded needs from outside.
 
     Raises:
-        UsageError: Its Dockerfile is none.
+        UsageError: Its Dockerfile is not valid.
     """
     log.hide(recording.args)
     path = recording.dockerfile_path
@@ -109,7 +109,7 @@ def with_images(request: Request) -> Request:
     """The request with all images that its builds need.
 
     Raises:
-        UsageError: A Dockerfile is none.
+        UsageError: A Dockerfile is not valid.
     """
     found = [
         # Of an image for one platform a build takes that one.

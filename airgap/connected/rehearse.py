@@ -69,7 +69,7 @@ def rehearse(
                 with open_source(recording_arguments(one)) as source:
                     built = build(stock, builder, source, chosen)
                 for asked in built.missed:
-                    progress.message(f"not in the recording, and it went on: {asked.shown}")
+                    progress.message(f"not in the recording, and it continued: {asked.shown}")
 
 
 def _named(

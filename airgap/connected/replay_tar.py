@@ -126,7 +126,7 @@ def plan_replay(recorded: Recorded, mtime: int, volume_bytes: int = 0) -> Replay
 
 
 def remove_replay(output: Path) -> None:
-    """Removes what an earlier run has written: it is recorded anew, and may be cut otherwise.
+    """Removes what an earlier run has written: it is recorded again, and may be cut otherwise.
 
     Raises:
         OSError: The folder cannot be written to.

@@ -63,7 +63,7 @@ class VolumeHasher:
     """Reads the tar in order, as far as it is written without a gap.
 
     The tar is written in units, one for each blob with the framing before it. Only the first
-    unfinished unit is read before it is finished; should it be written anew, because the bytes
+    unfinished unit is read before it is finished; should it be written again, because the bytes
     that came were wrong, the checksums go back to where it begins.
 
     Args:
@@ -108,7 +108,7 @@ class VolumeHasher:
                 self._changed.notify_all()
 
     def restarted(self, unit: int) -> None:
-        """A unit that is not finished will be written anew."""
+        """A unit that is not finished will be written again."""
         with self._changed:
             self._written[unit] = self._starts[unit]
             self._rewind |= unit == self._saved[0]
@@ -174,7 +174,7 @@ class VolumeHasher:
         return written - self._state.position
 
     def _hash(self, end: int) -> None:
-        """Goes on to this place in the tar."""
+        """Hash up to this place in the tar."""
         state = self._state
         while state.position < end:
             volume = self._volumes[len(state.ended)]
@@ -189,7 +189,7 @@ class VolumeHasher:
                 state.digest = hashlib.sha256()
 
     def _compare(self, state: _State, chunk: memoryview) -> None:
-        """Goes on with the parts, whose bytes these are."""
+        """Hash the next bytes for each part that they belong to."""
         while chunk and state.right < len(self._parts):
             part = self._parts[state.right]
             piece = chunk[: part.end - state.compared]

@@ -48,7 +48,7 @@ class Options:
         select: Make ours the selected builder of the user: always, never, or (None) where the
             user has not selected one.
         restart_docker: dockerd may be restarted.
-        repair: Every blob in storage is hashed, and those that are damaged are brought again.
+        repair: Every blob in storage is hashed, and those that are damaged are restored.
         fix: Settings of the user that are in the way may be changed.
         allow_older: Tags may go back to an older bundle's.
     """
@@ -89,12 +89,12 @@ class Context:
         wanted: What the host should be.
         settings: Ports and the like.
         engine: Docker.
-        user: Whom the set-up is for.
+        user: Whom the installation is for.
         changes: What was changed outside of `state`.
         progress: Sees what happens.
         options: Of this install.
         bundle: The bundle being installed; None in other commands.
-        moves: What the bundle that comes does to tags of somebody's registry; None where none
+        moves: What the bundle that comes does to tags of the site's registry; None where none
             does.
     """
 

@@ -35,7 +35,7 @@ class Authorization:
         credentials: Where user names and passwords come from.
         timeout: Seconds to wait for a token server, and for each piece of its answer.
         actions: What tokens are to allow in a repository besides what a registry says it needs.
-            Of these a token server grants what the account may do.
+            From them a token server grants what the account may do.
     """
 
     def __init__(self, credentials: Credentials, *, timeout: float = 30, actions: str = "") -> None:

@@ -28,7 +28,7 @@ _NO_AUTHORITIES: Mapping[str, Path] = {}
 
 
 class Body(Protocol):
-    """What a request carries: its bytes can be given again, for a request that is repeated."""
+    """What a request carries: its bytes can be read again, for a request that is repeated."""
 
     def __iter__(self) -> Iterator[bytes | memoryview]:
         """The bytes, from the first one."""

@@ -80,14 +80,14 @@ def unreachable(endpoint: Endpoint, error: Exception, *, answered: bool) -> Airg
         )
     if isinstance(error, (ValueError, LocationParseError)):
         return UpstreamError(
-            f"{endpoint.server} redirects to an address that is none",
+            f"{endpoint.server} redirects to an address that is not one",
             meaning="The registry, or something before it, is faulty.",
         )
     through = " through the proxy" if isinstance(error, ProxyError) else ""
     return TemporaryError(
         f"{who} cannot be reached{through} ({reason(error)})",
         kind="cannot be reached",
-        remedy="check network, proxy (HTTPS_PROXY) and name; then give the same command again",
+        remedy="check network, proxy (HTTPS_PROXY) and name; then run the same command again",
         overload=isinstance(error, Timeout),
         first_contact=not answered and not elsewhere,
     )
@@ -103,7 +103,7 @@ def _asked(error: Exception) -> str:
 
 
 def scheme_of(url: str) -> str:
-    """The scheme of a URL in lower case; empty if the URL has none, or is none."""
+    """The scheme of a URL in lower case; empty if the URL has none or is malformed."""
     try:
         return urlsplit(url).scheme
     except ValueError:
@@ -150,7 +150,7 @@ def refusal(message: str, response: requests.Response, words: Words = _NO_WORDS)
         message,
         kind=f"answered {status}",
         meaning=words.with_meaning(_limits(response)),
-        remedy="give the same command again later: what was fetched is kept",
+        remedy="run the same command again later: what was fetched is kept",
         retry_after=_retry_after(response),
         overload=status == _TOO_MANY,
     )
@@ -177,7 +177,7 @@ def refused(
         endpoint: Who was asked.
         words: What it says.
         denied: It knows who asks (403), and does not want them to log in (401).
-        scheme: The way to log in that it asks for, if it is none that we know.
+        scheme: The way to log in that it asks for, if it is not one that airgap knows.
         pushing: It was to take something, and not to give it.
     """
     if endpoint.sent_by:

@@ -185,7 +185,7 @@ def _arm64_versions(variant: str) -> list[tuple[str, str]]:
 
 
 def _number(text: str) -> int:
-    """A version as a number; -1 for what is none."""
+    """A version as a number; -1 if the text is not one."""
     number = int(text) if text.isascii() and text.isdigit() else -1
     return number if number <= _MOST_VERSIONS else -1
 

@@ -33,7 +33,7 @@ _TOO_LARGE, _UNSUPPORTED_TYPE, _NOT_IMPLEMENTED, _FULL = 413, 415, 501, 507
 # What it says of a way to ask, and not of what is asked for.
 _WRONG_WAY = (_NOT_ALLOWED, _NOT_IMPLEMENTED)
 _RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
-# What it says of uploads that have to begin anew.
+# What it says of uploads that have to begin again.
 _LOST = ("DIGEST_INVALID", "BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID", "RANGE_INVALID")
 _MORE_ROOM = "ask who runs {server} for more room, then run the same command again"
 _ELSEWHERE = "It sends elsewhere, and nothing is pushed to another server."
@@ -56,7 +56,7 @@ _EXPLAINED = {
 }
 # Seconds for which a registry may store and hash what it was sent before it answers.
 _DIGESTION_SECONDS = 600.0
-# Patience begins anew when so much more of a blob went out than ever before.
+# Patience begins again when so much more of a blob went out than ever before.
 _PROGRESS_BYTES = 64 * KIB
 
 
@@ -108,10 +108,10 @@ class PushClient:
 
     Args:
         server: `HOST[:PORT]` of the registry.
-        ca: A PEM file with the authority that vouches for it; None for those of the system.
+        ca: A PEM file with the CA that signed it; None for those of the system.
         credentials: Where user name and password come from.
         timeout: Seconds to wait for a connection, and for each piece of an answer.
-        retry_for: Seconds for which failures are borne while nothing goes out.
+        retry_for: Seconds for which failures are tolerated while nothing goes out.
         pause: Waits so many seconds; may raise to end it all.
         say: Is told of failures that are waited out.
     """
@@ -209,7 +209,7 @@ class PushClient:
     def push_blob(
         self, repository: str, blob: Blob, source: str, sent: Callable[[int], object]
     ) -> BlobOutcome:
-        """Brings a blob into a repository, from where a broken upload ended, if the registry can.
+        """Pushes a blob into a repository, from where a broken upload ended, if the registry can.
 
         Args:
             repository: Where to.
@@ -304,7 +304,7 @@ class PushClient:
         return False
 
     def _resume(self, repository: str, upload: _Upload) -> None:
-        """Finds out how much of a broken upload has arrived; it begins anew where that is lost."""
+        """Finds out how much of a broken upload has arrived; it begins again where that is lost."""
         if not upload.url or not self._resumes:
             upload.url = ""
             return
@@ -342,7 +342,7 @@ class PushClient:
         request, with the end of its upload. Then all uploads to it do without that.
 
         Raises:
-            _WrongWayError: There is another way; the blob begins anew.
+            _WrongWayError: There is another way; the blob begins again.
         """
         if error.status == _FORBIDDEN:
             return
@@ -365,7 +365,7 @@ class PushClient:
         upload.is_sent = True
 
     def _location(self, response: requests.Response) -> str:
-        """Where an upload goes on: always at the registry that was named.
+        """Where an upload continues: always at the registry that was named.
 
         Raises:
             UpstreamError: It sends elsewhere.
@@ -433,7 +433,7 @@ class PushClient:
         """Ends an exchange whose answer says nothing further.
 
         Raises:
-            AirgapError: Its status is none of those.
+            AirgapError: It has another status.
         """
         words = read_words(response, self._timeout)
         if response.status_code not in statuses:

@@ -64,7 +64,7 @@ class RegistryClient:
         registries: Mirrors, replacements, plain HTTP and CA files.
         credentials: Where user names and passwords come from.
         timeout: Seconds to wait for a connection, and for each piece of an answer.
-        retry_for: Seconds for which failures are borne while nothing comes.
+        retry_for: Seconds for which failures are tolerated while nothing comes.
         say: Is told of failures that are waited out.
         foreign: Names of images, without tag and digest, that somebody else than the user asks for.
             Of their registries, and of what these send to, only public addresses are connected to,

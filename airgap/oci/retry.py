@@ -38,7 +38,7 @@ class TemporaryError(UpstreamError):
         *,
         kind: str,
         meaning: str = "",
-        remedy: str = "give the same command again: what was fetched is kept",
+        remedy: str = "run the same command again: what was fetched is kept",
         retry_after: float = 0,
         overload: bool = False,
         first_contact: bool = False,
@@ -54,7 +54,7 @@ class RetryBudget:
     """The tries of one piece of work.
 
     Args:
-        retry_for: Seconds for which failures are borne while nothing comes.
+        retry_for: Seconds for which failures are tolerated while nothing comes.
         pause: Waits so many seconds; may raise to end it all.
         say: Is told of failures after which a longer pause follows.
     """
@@ -75,7 +75,7 @@ class RetryBudget:
         self._begun = time.monotonic()
 
     def progressed(self) -> None:
-        """Something came: patience begins anew."""
+        """Something came: patience begins again."""
         self._spent, self._streak = 0.0, 0
         self._begun = time.monotonic()
 

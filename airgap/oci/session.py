@@ -91,7 +91,7 @@ def _trusting(authorities: list[Path]) -> ssl.SSLContext | None:
 
 
 class _Session(requests.Session):
-    """Does without what requests would take from the user's environment in place of ours."""
+    """Does without what requests would take from the user's environment instead of ours."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__()

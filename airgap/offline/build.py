@@ -42,7 +42,7 @@ class Built:
     """What a build came to.
 
     Attributes:
-        missed: What its RUN steps asked for and no recording has, though the build went on.
+        missed: What its RUN steps asked for and no recording has, though the build continued.
         emulated: Its emulated steps, the slowest first.
         unlisted: How much more they asked for, when there was too much to list.
     """
@@ -142,7 +142,7 @@ def _shared(stock: BuildInputs) -> Iterator[Path]:
 
 
 def requested(error: NotHereError | MissedError) -> RequestFile:
-    """What the workstation should bring, so that the build goes on."""
+    """What the workstation should include, so that the build continues."""
     if isinstance(error, NotHereError):
         held = error.missing.held
         images = [
@@ -215,7 +215,7 @@ def build_options(arguments: BuildArguments) -> BuildOptions:
     """The options that decide what a Dockerfile needs.
 
     Raises:
-        UsageError: A platform is none.
+        UsageError: A platform is malformed.
     """
     given = arguments.all("--platform") or [os.environ.get("DOCKER_DEFAULT_PLATFORM", "")]
     platforms = [

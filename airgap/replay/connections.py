@@ -21,7 +21,7 @@ class Connections:
 
     Args:
         most: Connections at once.
-        strangers: Of these, the ones that have not made a request of a build.
+        strangers: Those that have not made a request of a build.
     """
 
     def __init__(

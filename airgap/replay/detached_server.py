@@ -145,7 +145,7 @@ def _detach(work: Callable[[], None], kept: int) -> None:
 
 def _let_go_of_all_but(kept: int) -> None:
     """So that nobody waits for the end of this process: for a lock, or the end of a pipe."""
-    gc.freeze()  # no object that the other process left shall close its descriptor's number later
+    gc.freeze()  # no object that the other process left must close its descriptor's number later
     nowhere = os.open(os.devnull, os.O_RDWR)
     for standard in range(_STANDARD):
         os.dup2(nowhere, standard)

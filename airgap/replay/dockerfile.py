@@ -98,7 +98,7 @@ def _refuse_git(found: Scan) -> None:
         raise BuildError(
             "git would fetch what the build asks for, which no recording can have",
             meaning="\n  ".join(fetched),
-            remedy="change these lines, and give the same command again",
+            remedy="change these lines, and run the same command again",
         )
 
 

@@ -1,4 +1,4 @@
-"""One download while it goes on: into the store, and to every client that asks meanwhile.
+"""One download while it runs: into the store, and to every client that asks meanwhile.
 
 Its clients drive it. Whoever needs more of it than there is fetches the next piece, for all; so
 nobody waits for another client, and nothing is handed from thread to thread.
@@ -77,7 +77,7 @@ class Download:
             self._clients += 1
 
     def answer(self, *, head: bool) -> Response:
-        """What a client is given that joined before. Its body comes as the download goes on.
+        """What a client is given that joined before. Its body comes as the download continues.
 
         Raises:
             AirgapError: The server does not answer.

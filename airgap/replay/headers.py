@@ -27,8 +27,8 @@ _KEPT = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-# Of a request. What is of one connection only; what would bring less than the whole answer
-# (a validator brings 304, compression other bytes).
+# Of a request. What is of one connection only; what would give less than the whole answer
+# (a validator gives 304, compression other bytes).
 _NOT_PASSED_ON = re.compile(
     """
     host | connection | keep-alive | proxy-.* | te | trailer | transfer-encoding | upgrade | expect

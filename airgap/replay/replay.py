@@ -75,7 +75,7 @@ class Replay:
         return self._errors.all
 
     def answer(self, asked: RequestKey, sent: Headers, user: str) -> Response:
-        """The recorded answer; see `Handler`. A condition is not looked at: all is sent anew.
+        """The recorded answer; see `Handler`. A condition is not looked at: all is sent again.
 
         That is enough for BuildKit, which compares ETags by itself (`source/http/source.go`).
         """

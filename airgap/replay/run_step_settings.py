@@ -1,7 +1,7 @@
 """What tools in a RUN step must be told, so that they go through BuildKit's proxy.
 
 BuildKit sets the proxy variables, and adds its CA to an image's own trust bundle where there is
-one. Many tools read another one, and a step that installs ca-certificates writes it anew. So each
+one. Many tools read another one, and a step that installs ca-certificates writes it again. So each
 step is given files and variables as secret mounts: they are there for the time of the step, and
 neither the image nor the cache of its layers knows of them.
 """
@@ -79,7 +79,7 @@ def settings(ca: Certificate, *, any_date: bool) -> list[Setting]:
 
     Args:
         ca: Of the builder's proxy network; all TLS goes through it.
-        any_date: Whether apt shall take release files that have expired meanwhile.
+        any_date: Whether apt must take release files that have expired meanwhile.
     """
     files = {
         "ca.crt": ca.public_bytes(Encoding.PEM),

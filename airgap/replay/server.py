@@ -1,4 +1,4 @@
-"""A small HTTP server that BuildKit asks in place of the Internet, for recorder and replay alike.
+"""A small HTTP server that BuildKit asks instead of the Internet, for recorder and replay alike.
 
 It understands the paths that `asked` describes, with GET and HEAD, and nothing else. A part of
 these paths is secret, so that only builds get answers. Where it cannot finish an answer it cuts
@@ -58,7 +58,7 @@ class Server:
             token: The secret part of all paths; empty for a new one.
 
         Raises:
-            OSError: The port is taken, or the address is none of this host's.
+            OSError: The port is taken, or this host does not have the address.
         """
         token = token or secrets.token_hex(16)
         self._server = _Listener(answerer, address, port, token)

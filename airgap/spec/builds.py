@@ -22,7 +22,7 @@ class Choice:
     Attributes:
         targets: Stages of Dockerfiles; targets or services of bake and compose files.
         args: Build arguments.
-        platforms: In place of the builds' own; empty to leave them.
+        platforms: Instead of the builds' own; empty to leave them.
     """
 
     targets: tuple[str, ...] = ()

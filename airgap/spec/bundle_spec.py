@@ -162,8 +162,8 @@ def make_request(
 
     Args:
         specs: At least one.
-        name: In place of the first spec's.
-        platforms: In place of every spec's own (not of those in an image's entry).
+        name: Instead of the first spec's.
+        platforms: Instead of every spec's own (not of those in an image's entry).
         with_roles: Whether the roles' images are carried.
         all_platforms: Carry every platform of every index.
         may_be_empty: Whether a bundle without images is meant.

@@ -43,7 +43,7 @@ DEFAULT_PATH = Path("airgap.lock")
 
 _HEADER = """\
 # What the images of a bundle were resolved to. `airgap bundle --locked` makes the same bundle of
-# it, byte for byte; `airgap update` brings it up to date. Keep it with your spec, unedited.
+# it, byte for byte; `airgap update` updates it. Keep it with your spec, unedited.
 # An image's `wanted` are the platforms asked for (none for all), its `platforms` those carried.
 """
 _VERSION = re.compile(r"[0-9A-Za-z.+!_-]{1,64}")

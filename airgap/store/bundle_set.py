@@ -66,13 +66,13 @@ class BundleSet:
         """The image for a role.
 
         Raises:
-            HostError: No bundle brought one.
+            HostError: No bundle included one.
         """
         if role not in self.roles:
             raise HostError(
-                f"no bundle has brought an image for the role {role!r}",
-                meaning="A bundle made with --no-roles brings images to a host that is set up.",
-                remedy="bring a bundle made without --no-roles first, or: "
+                f"no installed bundle has an image for the role {role!r}",
+                meaning="A bundle made with --no-roles adds images to an installation.",
+                remedy="install a bundle made without --no-roles first, or: "
                 "airgap install DIR --only tool,seed",
             )
         return self.roles[role]
@@ -94,14 +94,14 @@ class BundleSet:
         return next((image for image in self.images.values() if _place(image) == place), None)
 
     def has(self, name: str) -> bool:
-        """Whether a bundle brought the image that people mean by a name."""
+        """Whether a bundle included the image that people mean by a name."""
         return self.find(parse_reference(name)) is not None
 
     def image(self, name: str) -> ImageEntry:
         """The image that people mean by a name.
 
         Raises:
-            NotFoundError: No bundle brought it.
+            NotFoundError: No bundle included it.
             UsageError: That is no image reference.
         """
         reference = parse_reference(name)

@@ -22,7 +22,7 @@ def export(
         store: Where the blobs are.
         image: Which image, with all of its platforms that the store holds.
         host_platforms: Preferred where the engine can hold one platform only.
-        name: What the engine is to call it, in place of its own name.
+        name: What the engine is to call it, instead of its own name.
 
     Raises:
         NotFoundError: A blob is missing.
@@ -55,5 +55,5 @@ def _check_whole(image: ImageEntry, documents: Mapping[str, Manifest | Index]) -
         if missing := set(image.platforms).difference(held):
             raise NotFoundError(
                 f"the mirror's storage lacks {image.name} for {', '.join(sorted(missing))}",
-                remedy="bring it again from its bundle: airgap install DIR --repair",
+                remedy="restore it from its bundle: airgap install DIR --repair",
             )

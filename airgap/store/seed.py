@@ -35,7 +35,7 @@ def seed(
     images: Sequence[ImageEntry] | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> None:
-    """Brings images of the bundle into the store.
+    """Copies images of the bundle into the store.
 
     Args:
         store: Where to.
@@ -69,7 +69,7 @@ def seed(
 
 
 def seed_documents(store: Store, archive: Archive, images: Sequence[ImageEntry]) -> None:
-    """Brings manifests and configs alone of images whose layers are elsewhere.
+    """Copies manifests and configs alone of images whose layers are elsewhere.
 
     Raises:
         IntegrityError: One is damaged.
@@ -104,7 +104,7 @@ def link_carried(store: Store, contents: Contents) -> None:
 
 
 def seed_replay(store: Store, replay: ReplayTar, progress: Progress) -> None:
-    """Brings all that the recordings of the bundle need into the store.
+    """Copies all that the recordings of the bundle need into the store.
 
     Raises:
         IntegrityError: A blob or the framing is damaged.
@@ -113,7 +113,7 @@ def seed_replay(store: Store, replay: ReplayTar, progress: Progress) -> None:
     """
     replay.check_framing()
     with _writing(store):
-        _write(store, replay, missing_blobs(store, replay), "bringing the recordings", progress)
+        _write(store, replay, missing_blobs(store, replay), "fetching the recordings", progress)
         store.sync_blobs(replay.blobs)
 
 

@@ -129,7 +129,7 @@ class Store:
             raise IntegrityError(
                 f"{self.root / layout.blob_data(digest)} is damaged",
                 meaning="This disk, or something on this host, changed it after the install.",
-                remedy="bring it again from its bundle: airgap install DIR --repair",
+                remedy="restore it from its bundle: airgap install DIR --repair",
             )
         if held:
             yield held
@@ -281,7 +281,7 @@ class Store:
         except FileNotFoundError as error:
             raise NotFoundError(
                 f"{self.root} lacks {digest}",
-                remedy="bring it again from its bundle: airgap install DIR --repair",
+                remedy="restore it from its bundle: airgap install DIR --repair",
             ) from error
         except PermissionError as error:
             raise HostError(

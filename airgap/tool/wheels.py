@@ -74,7 +74,7 @@ def collect_wheels(
     """The wheels for all `pythons` on `platform`, from `cache`, or else fetched into it.
 
     Raises:
-        UpstreamError: the package index cannot be reached, or has not the wheels of the lock.
+        UpstreamError: the package index cannot be reached, or does not have the wheels of the lock.
         HostError: wheels are missing and there is no pip.
     """
     requirements = read_requirements()

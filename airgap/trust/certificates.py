@@ -50,7 +50,7 @@ class CertificateAndKey:
 
 
 def new_authority(name: str, address: str, now: datetime, days: int) -> CertificateAndKey:
-    """An authority that can vouch for one address and no other (RFC 5280, 4.2.1.10).
+    """A CA that can sign one address and no other (RFC 5280, 4.2.1.10).
 
     Whoever trusts it, even a whole host, trusts it for nothing else.
 
@@ -70,17 +70,17 @@ def new_authority(name: str, address: str, now: datetime, days: int) -> Certific
 def issue(
     authority: CertificateAndKey, address: str, purpose: Purpose, now: datetime, days: int
 ) -> CertificateAndKey:
-    """A certificate by an authority.
+    """A certificate by a CA.
 
     Args:
-        authority: Vouches for it.
+        authority: The CA that signs it.
         address: The IP address or DNS name that a server is reached at; the name of a client.
         purpose: Which of the two it is.
         now: When it begins.
         days: How long it holds.
 
     Raises:
-        IntegrityError: The authority cannot be read.
+        IntegrityError: The CA cannot be read.
     """
     issuer, issuer_key = _load(authority)
     key = ec.generate_private_key(ec.SECP256R1())
@@ -119,7 +119,7 @@ def is_for(certificate: bytes, address: str) -> bool:
 
 
 def is_authority_of(certificate: bytes, address: str) -> bool:
-    """Whether an authority can vouch for an address, and for no other.
+    """Whether a CA can sign an address, and for no other.
 
     It must be one as `new_authority` makes it. Programs take a certificate that they trust for
     that of a server, too, and then look at its own names, and not at its constraints.
@@ -139,10 +139,10 @@ def is_authority_of(certificate: bytes, address: str) -> bool:
 
 
 def is_issued_by(certificate: bytes, authority: bytes) -> bool:
-    """Whether an authority vouches for a certificate.
+    """Whether a CA signs a certificate.
 
     Raises:
-        IntegrityError: One of them is none.
+        IntegrityError: One of them is not a certificate.
     """
     try:
         _certificate(certificate).verify_directly_issued_by(_certificate(authority))
@@ -234,7 +234,7 @@ def _extensions(certificate: x509.Certificate) -> x509.Extensions:
 
 
 def _of_authority(address: str) -> list[x509.ExtensionType]:
-    """The critical extensions of an authority."""
+    """The critical extensions of a CA."""
     return [
         x509.BasicConstraints(ca=True, path_length=0),
         _key_usage(signs=True),

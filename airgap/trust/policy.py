@@ -55,7 +55,7 @@ def signers(
     if not signatures:
         raise TrustError(
             "the bundle has no signature (SHA256SUMS.sig)",
-            meaning="Nobody vouches for it. Nothing of it was used.",
+            meaning="No key signed it. Nothing of it was used.",
         )
     found: dict[str, PublicKey] = {}
     for key in keys:
@@ -84,7 +84,7 @@ def check_expiry(expires: datetime | None, now: datetime, history: Sequence[Seen
     if expires is not None and expires < floor:
         raise TrustError(
             f"the bundle expired on {expires:%Y-%m-%d %H:%M} UTC",
-            remedy="bring a newer one",
+            remedy="install a newer one",
         )
 
 
@@ -114,7 +114,7 @@ def check_created(created: datetime, now: datetime, history: Sequence[SeenBundle
 def check_rollback(
     candidate: SeenBundle, history: Sequence[SeenBundle], *, is_gone: bool, allow_older: bool
 ) -> None:
-    """Refuses what would silently bring back old images.
+    """Refuses what would silently include back old images.
 
     Args:
         candidate: The bundle to install.
@@ -140,7 +140,7 @@ def check_rollback(
     if is_gone and not history:
         raise TrustError(
             "bundles were installed here, but the receipts of that are gone",
-            meaning="It cannot be told whether this bundle is older than what is there.",
+            meaning="It is not known whether this bundle is older than what is there.",
             remedy="if that is all right: --allow-older",
         )
     check_tag_rollback(candidate, history)

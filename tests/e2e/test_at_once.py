@@ -52,23 +52,23 @@ def host(carried: Carried) -> Iterator[IsolatedHost]:
 
 
 def _let_go(host: IsolatedHost, mark: str) -> None:
-    """A build that waits for it goes on."""
+    """A build that waits for it continues."""
     host.path(f"/srv/gate/{mark}").write_text(mark)
 
 
-def test_a_pulled_medium_is_told_and_the_same_command_goes_on(
+def test_a_pulled_medium_is_told_and_the_same_command_continues(
     host: IsolatedHost, carried: Carried
 ) -> None:
     with ExitStack() as after, started(host, INSTALL) as install:
         _wait_until(lambda: any(_blobs(host)), install)
         host.run(["pkill", "-STOP", "-f", "[a]irgap.pyz"])
         after.enter_context(_pulled_out(host, carried.medium))  # put back once the install ended
-        install.send_signal(signal.SIGCONT)  # nsenter(1), which stops and goes on with it
+        install.send_signal(signal.SIGCONT)  # nsenter(1), which stops and continues with it
         _, said = install.communicate(timeout=60)
         seen = len(list(_blobs(host)))
     assert install.returncode == ExitCode.HOST, said
     assert "The medium may be damaged, or was pulled out." in said
-    assert "put it back and give the same command again" in said
+    assert "reinsert it and run the same command again" in said
     assert "Traceback" not in said
     assert not any(host.path(STATE).glob("mirror/**/_manifests/tags/*/current/link"))
     kept = {path: path.stat().st_mtime_ns for path in _blobs(host)}
@@ -78,7 +78,7 @@ def test_a_pulled_medium_is_told_and_the_same_command_goes_on(
     host.run(["airgap", "status"])
 
 
-def test_of_two_installs_at_once_the_first_goes_on(host: IsolatedHost) -> None:
+def test_of_two_installs_at_once_the_first_continues(host: IsolatedHost) -> None:
     host.run(["airgap", "uninstall", "--purge"])
     with started(host, INSTALL) as first:
         lock = host.path(STATE) / "lock"
@@ -93,7 +93,7 @@ def test_of_two_installs_at_once_the_first_goes_on(host: IsolatedHost) -> None:
     host.run(["airgap", "status"])
 
 
-def test_a_build_goes_on_while_nothing_of_its_builder_changes(host: IsolatedHost) -> None:
+def test_a_build_continues_while_nothing_of_its_builder_changes(host: IsolatedHost) -> None:
     key = forge.new_key()
     forge.make_bundle(host.path("/srv/more"), key, images=[forge.indexed("docker.io/site/a:1")])
     host.path("/srv/more.pub").write_bytes(key.public.pem())

@@ -1,4 +1,4 @@
-"""What breaks over the years is found, named and mended; what cannot be mended is named."""
+"""What breaks over the years is found, named and fixed; what cannot be fixed is named."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def unwell(host: IsolatedHost, *options: str) -> dict[str, str]:
     return names
 
 
-def test_a_host_that_is_well_has_nothing_to_mend(installed: IsolatedHost) -> None:
+def test_a_host_that_is_well_has_nothing_to_fix(installed: IsolatedHost) -> None:
     assert unwell(installed, "--deep") == {}
     said = installed.run(["airgap", "doctor", "--fix"]).stdout
     assert "fixed" not in said
@@ -55,7 +55,7 @@ def test_a_host_that_is_well_has_nothing_to_mend(installed: IsolatedHost) -> Non
 
 
 @pytest.mark.parametrize("breakage", BREAKAGES)
-def test_what_breaks_is_named_and_mended(installed: IsolatedHost, breakage: str) -> None:
+def test_what_breaks_is_named_and_fixed(installed: IsolatedHost, breakage: str) -> None:
     step = breakage.partition(":")[0]
     installed.run(["sh", "-c", BREAKAGES[breakage]])
     assert step in unwell(installed)
@@ -76,7 +76,7 @@ def test_another_emulator_that_containers_do_not_have_is_overruled(
         binfmt.unregister("other")
 
 
-def test_what_cannot_be_mended_keeps_nothing_else_from_it(installed: IsolatedHost) -> None:
+def test_what_cannot_be_fixed_keeps_nothing_else_from_it(installed: IsolatedHost) -> None:
     blob = max(installed.path(f"{STATE}/mirror").rglob("data"), key=lambda one: one.stat().st_size)
     blob.unlink()
     installed.run(["sh", "-c", f"{BREAKAGES['builder']}; {BREAKAGES['mirror']}"])
@@ -105,7 +105,7 @@ def test_defaults_of_a_users_own_are_left_and_do_not_stop_the_builder(
     assert unwell(installed) == {}
 
 
-def test_a_blob_that_is_missing_is_brought_again(installed: IsolatedHost) -> None:
+def test_a_blob_that_is_missing_is_restored(installed: IsolatedHost) -> None:
     blob = max(installed.path(f"{STATE}/mirror").rglob("data"), key=lambda one: one.stat().st_size)
     blob.unlink()
     assert "install DIR --repair" in unwell(installed)["seed"]
@@ -116,7 +116,7 @@ def test_a_blob_that_is_missing_is_brought_again(installed: IsolatedHost) -> Non
     assert unwell(installed, "--deep") == {}
 
 
-def test_a_flipped_bit_is_found_by_looking_deep_and_brought_again(installed: IsolatedHost) -> None:
+def test_a_flipped_bit_is_found_by_looking_deep_and_restored(installed: IsolatedHost) -> None:
     blob = max(installed.path(f"{STATE}/mirror").rglob("data"), key=lambda one: one.stat().st_size)
     with blob.open("r+b") as file:
         file.seek(1000)
@@ -128,12 +128,12 @@ def test_a_flipped_bit_is_found_by_looking_deep_and_brought_again(installed: Iso
     assert done.returncode == ExitCode.HOST
     assert f"1 blobs are damaged: sha256:{blob.parent.name}" in done.stdout
     said = installed.run(["airgap", "install", full_run.ON_MEDIUM, "--repair"]).stderr
-    assert f"damaged, and brought again: sha256:{blob.parent.name}" in said
+    assert f"damaged, and restored: sha256:{blob.parent.name}" in said
     installed.run(["airgap", "status", "--deep"])
 
 
 @pytest.mark.parametrize("damage", ["rm {}/000001.json", "rm -r {}", "echo x >> {}/000002.json"])
-def test_receipts_that_are_gone_or_garbled_are_made_anew(
+def test_receipts_that_are_gone_or_garbled_are_made_again(
     installed: IsolatedHost, damage: str
 ) -> None:
     installed.run(["sh", "-c", damage.format(f"{STATE}/receipts")])

@@ -51,7 +51,7 @@ def test_status_is_well_for_root_and_for_a_user(installed: IsolatedHost) -> None
     installed.run(["airgap", "enable", "--undo"], user="alice")
 
 
-def test_status_finds_what_is_broken_and_install_mends_it(installed: IsolatedHost) -> None:
+def test_status_finds_what_is_broken_and_install_fixes_it(installed: IsolatedHost) -> None:
     installed.run(["docker", "rm", "--force", "airgap-mirror"])
     (installed.path(STATE) / "config" / "airgap-buildkitd.toml").write_text("")
     status = installed.run(["airgap", "status"], check=False)
@@ -208,7 +208,7 @@ def test_a_bundle_without_roles_needs_a_host_that_is_set_up(fresh_host: StartHos
     more = [*full_run.TOOL, "install", "/srv/bundle", "--trust", "/srv/other.pub"]
     done = host.run(more, check=False)
     assert done.returncode == ExitCode.HOST
-    assert "no bundle has brought an image for the role 'registry'" in done.stderr
+    assert "no installed bundle has an image for the role 'registry'" in done.stderr
     full_run.install(host)
     host.run(more)
     host.run(["airgap", "status"])

@@ -1,4 +1,4 @@
-"""Mirror and registry for other machines: with TLS by the host's authority, and accounts."""
+"""Mirror and registry for other machines: with TLS by the host's CA, and accounts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def host(carried: Carried) -> Iterator[IsolatedHost]:
 
 
 def crane(host: IsolatedHost, *arguments: str) -> str:
-    """What crane says, which trusts the host's authority and nobody else."""
+    """What crane says, which trusts the host's CA and nobody else."""
     done = host.run(["crane", *arguments], env={"SSL_CERT_FILE": CA}, check=False)
     return done.stdout + done.stderr
 

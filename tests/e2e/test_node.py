@@ -94,7 +94,7 @@ def site(carried: Carried) -> Iterator[Site]:
 
 
 def _is_one_index(site: Site) -> None:
-    """By crane, which is told of nothing: the host itself trusts the authority."""
+    """By crane, which is told of nothing: the host itself trusts the CA."""
     config = json.loads(site.first.run(["crane", "manifest", site.app]).stdout)
     platforms = {one["platform"]["architecture"] for one in config["manifests"]}
     assert {"amd64", "arm64"} <= platforms
@@ -114,7 +114,7 @@ def test_before_it_joins_the_node_is_named_as_unreachable(site: Site) -> None:
     nodes = site.status(site.first)["nodes"]
     assert nodes["ok"] is False
     assert "arm cannot be reached" in str(nodes["detail"])
-    # What this host builds by itself goes on.
+    # What this host builds by itself continues.
     site.build("--platform", "linux/amd64", "-t", f"{site.app}:own", "--push")
 
 
@@ -151,7 +151,7 @@ def test_who_has_no_certificate_is_refused(site: Site) -> None:
     own = ["-cert", f"{folder}/client.crt", "-key", f"{folder}/client.key"]
     assert site.first.run([*connect, *known, *own], check=False).returncode == 0
     assert site.first.run([*connect, *known], check=False).returncode != 0
-    # The certificate of the registry is by another authority, and is no client's.
+    # The certificate of the registry is by another CA, and is no client's.
     other = ["-cert", "/var/lib/airgap/secrets/tls.crt", "-key", "/var/lib/airgap/secrets/tls.key"]
     assert site.first.run([*connect, *known, *other], check=False).returncode != 0
 
@@ -169,7 +169,7 @@ def test_the_key_is_for_those_who_may_use_docker(site: Site) -> None:
     site.second.run(["airgap", "status"], user="alice")
 
 
-def test_an_install_goes_on_as_before(site: Site) -> None:
+def test_an_install_continues_as_before(site: Site) -> None:
     for host in (site.first, site.second):
         said = host.run(["airgap", "install", full_run.ON_MEDIUM], timeout=600).stdout
         assert "nothing to change" in said

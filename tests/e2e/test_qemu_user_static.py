@@ -53,7 +53,7 @@ def _build(host: IsolatedHost) -> str:
     return host.run([*command, *output, "/root/legacy"], check=False).stderr
 
 
-def test_what_reset_registers_builds_by_hand_and_install_mends_the_rest(
+def test_what_reset_registers_builds_by_hand_and_install_fixes_the_rest(
     host: IsolatedHost,
 ) -> None:
     images = ["register", "x86_64-aarch64", "latest"]

@@ -198,7 +198,7 @@ def test_a_bundle_on_two_drives_is_checked_and_installed(walked: Walked) -> None
     assert "installed: my-images" in walked.server["Several media"]
 
 
-def test_the_last_bundle_is_undone_and_what_it_brought_is_freed(walked: Walked) -> None:
+def test_the_last_bundle_is_undone_and_what_it_included_is_freed(walked: Walked) -> None:
     said = walked.server["Newer bundles, and back"]
     assert re.search(r"rolled back: from arm64-builder-\d+ to my-images-", said)
     assert "\nwould be freed: " in said

@@ -210,7 +210,7 @@ RUN echo linger && sleep 300
 def _begun(
     recording: Recording, argv: list[str | Path], until: str
 ) -> Iterator[subprocess.Popen[str]]:
-    """A command that goes on, after it said a line; it is killed if it does not end."""
+    """A command that continues, after it said a line; it is killed if it does not end."""
     with subprocess.Popen(
         [str(word) for word in argv],
         cwd=recording.station.folder,
@@ -235,7 +235,7 @@ def _begun(
 
 
 def _machine_address() -> str:
-    """An address of this machine that is none of loopback."""
+    """An address of this machine that is not one of loopback."""
     shown = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=True).stdout
     return shown.split()[0]
 

@@ -1,4 +1,4 @@
-"""Recordings on an isolated host: brought once, from two media, and not if one byte is wrong."""
+"""Recordings on an isolated host: included once, from two media, and not if one byte is wrong."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Host:
         return self.host.run([*full_run.TOOL, "--root", ROOT, *arguments], check=False)
 
     def install(self, *folders: str) -> CompletedProcess[str]:
-        """Brings images and recordings."""
+        """Includes images and recordings."""
         return self.airgap("install", *folders, "--only", STEPS, "--trust", "/srv/site.pub")
 
     def kept(self) -> dict[Path, tuple[int, bytes]]:
@@ -66,7 +66,7 @@ def target(one_host: Host) -> Host:
     return one_host
 
 
-def test_recordings_are_brought_from_a_second_medium_and_only_once(target: Host) -> None:
+def test_recordings_are_included_from_a_second_medium_and_only_once(target: Host) -> None:
     done = target.install(FIRST, SECOND)
     assert done.returncode == 0, done.stderr
     assert "done  recordings     2 recordings" in done.stdout
@@ -107,7 +107,7 @@ def test_a_damaged_answer_is_not_kept_and_a_repaired_copy_is(target: Host) -> No
     assert done.returncode == 0, done.stderr
 
 
-def test_a_damaged_answer_on_the_host_is_seen_by_its_size_and_brought_again(target: Host) -> None:
+def test_a_damaged_answer_on_the_host_is_seen_by_its_size_and_restored(target: Host) -> None:
     assert target.install(FIRST, SECOND).returncode == 0
     path = next(path for path, (_, data) in target.kept().items() if data == b"two")
     path.write_bytes(b"tw")

@@ -1,4 +1,4 @@
-"""Somebody's registry holds the mirror: filled by a user, built from, given up again."""
+"""The site's registry holds the mirror: filled by a user, built from, given up again."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _log_in(host: IsolatedHost, user: str) -> None:
 
 
 def _log_in_by_hand(host: IsolatedHost) -> None:
-    """As the README says: dockerd, which `docker login` asks, must know the authority."""
+    """As the README says: dockerd, which `docker login` asks, must know the CA."""
     place = f"/etc/docker/certs.d/{SERVER}/ca.crt"
     host.run(["install", "-D", "-m", "0644", "/root/ca.crt", place])
     user, password = ACCOUNT
@@ -197,7 +197,7 @@ def _builds(
 
 
 def _a_builder_of_ones_own_builds(host: IsolatedHost) -> None:
-    """buildx copies the authority into it, from the defaults that `enable` has written."""
+    """buildx copies the CA into it, from the defaults that `enable` has written."""
     host.run(["docker", "buildx", "create", "--name", "own", "--driver-opt", "network=host"])
     _builds(host, "root", "docker", "buildx", "build", "--builder", "own")
     host.run(["docker", "buildx", "rm", "own"])

@@ -104,7 +104,7 @@ class Replayed:
         return self.host.run(["airgap", "build", *arguments], check=check, **options)
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        """`airgap build`, which goes on."""
+        """`airgap build`, which continues."""
         return subprocess.Popen(
             self.host.command(["airgap", "build", *arguments]),
             stdin=subprocess.DEVNULL,
@@ -366,7 +366,7 @@ def _blob_of(replayed: Replayed, name: str) -> Path:
 
 
 @pytest.mark.parametrize("damage", ["removed", "changed"])
-def test_a_damaged_answer_is_named_and_mended_by_install(replayed: Replayed, damage: str) -> None:
+def test_a_damaged_answer_is_named_and_fixed_by_install(replayed: Replayed, damage: str) -> None:
     blob = _blob_of(replayed, "plain")
     if damage == "removed":
         blob.unlink()
@@ -385,7 +385,7 @@ def test_a_damaged_answer_is_named_and_mended_by_install(replayed: Replayed, dam
 # Misses.
 
 
-def test_what_is_missing_is_asked_for_and_brought(replayed: Replayed) -> None:
+def test_what_is_missing_is_asked_for_and_included(replayed: Replayed) -> None:
     host = replayed.host
     host.run(["rm", "-f", f"/{_REQUEST}"])
     needs_more = (
@@ -597,7 +597,7 @@ def test_an_old_syntax_heredocs_no_network_and_another_user(replayed: Replayed) 
     replayed.build("--no-cache", "--recording", "forms", *_TO_NOWHERE, old)
 
 
-def test_builds_go_on_after_buildkit_has_started_again(replayed: Replayed) -> None:
+def test_builds_continue_after_buildkit_has_started_again(replayed: Replayed) -> None:
     """With it comes another CA of its proxy; the one before is kept between builds."""
     host, context = replayed.host, replayed.context("forms")
     kept = host.path("/root/.cache/airgap/proxy-ca.json")

@@ -182,7 +182,7 @@ def _the_log_tells_all_of_it(host: IsolatedHost) -> None:
     assert all(one["signers"] for one in record)
 
 
-def test_a_tool_that_is_none_and_a_bundle_that_is_the_only_one(
+def test_a_tool_that_is_not_one_and_a_bundle_that_is_the_only_one(
     fresh_host: Callable[..., IsolatedHost],
 ) -> None:
     host, key = fresh_host(), forge.new_key()

@@ -250,7 +250,7 @@ def test_a_medium_pulled_out_half_way_and_put_back(server: Server) -> None:
             assert command.returncode == ExitCode.HOST, said
             assert re.search(r"error: cannot read images\.tar\.00[23] \(volume [34] of 4\): ", said)
             assert "Input/output error" in said
-            assert "put it back and give the same command again" in said
+            assert "reinsert it and run the same command again" in said
             assert server.tags() == []
             finished = server.blobs()
             assert large.digest[7:] in finished
@@ -258,7 +258,7 @@ def test_a_medium_pulled_out_half_way_and_put_back(server: Server) -> None:
             for again in (server.seed, server.verify):
                 done = again(FIRST, SECOND)
                 assert done.returncode == ExitCode.HOST, done.stderr
-                assert "put it back" in done.stderr
+                assert "reinsert it" in done.stderr
     done = server.seed(FIRST, SECOND)
     assert done.returncode == 0, done.stderr
     assert server.tags()

@@ -76,7 +76,7 @@ def test_after_years_the_host_is_what_it_was(
     assert all(finding["ok"] for finding in status["steps"].values()), status["steps"]
     brought = {role: one["bundle"] for one in status["bundles"] for role in one["roles"]}
     assert {brought[role].rpartition("-")[0] for role in ("builder", "registry")} == {"site"}
-    assert brought["buildx"].startswith("arm64-builder-")  # the others bring the very same
+    assert brought["buildx"].startswith("arm64-builder-")  # the others include the very same
 
     host.run(["airgap", "trust", "remove", "site"])
     host.run(["airgap", "uninstall", "--purge", "--purge-pushed", "--yes"])

@@ -265,7 +265,7 @@ class Exchange(BaseHTTPRequestHandler):
         self.end_headers()
 
     def reset(self) -> None:
-        """Ends the connection with a TCP reset in place of a proper end."""
+        """Ends the connection with a TCP reset instead of a proper end."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         os.close(self.connection.detach())
         self.close_connection = True

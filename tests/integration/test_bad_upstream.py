@@ -150,7 +150,7 @@ def test_an_error_that_passes_is_not_noticed(proxy: FaultProxy, bundle: Bundle) 
     assert outcome.code == 0, outcome.err
 
 
-def test_html_in_place_of_a_manifest_is_exit_4(proxy: FaultProxy, bundle: Bundle) -> None:
+def test_html_instead_of_a_manifest_is_exit_4(proxy: FaultProxy, bundle: Bundle) -> None:
     proxy.fault = answers(200, {"Content-Type": "text/html"}, _HTML)
     outcome = bundle(f"{proxy.address}/{APP}:1")
     assert outcome.code == 4
@@ -158,7 +158,7 @@ def test_html_in_place_of_a_manifest_is_exit_4(proxy: FaultProxy, bundle: Bundle
     assert "login page" in outcome.err
 
 
-def test_html_in_place_of_a_blob_is_exit_4(proxy: FaultProxy, bundle: Bundle) -> None:
+def test_html_instead_of_a_blob_is_exit_4(proxy: FaultProxy, bundle: Bundle) -> None:
     proxy.fault = answers(200, {"Content-Type": "text/html"}, _HTML, when=is_blob)
     outcome = bundle(f"{proxy.address}/{APP}:1")
     assert outcome.code == 4
@@ -261,13 +261,13 @@ def test_a_redirect_to_nowhere_is_exit_4(proxy: FaultProxy, bundle: Bundle) -> N
 
 
 @pytest.mark.parametrize("place", ["http://a..b/", "http://[::1/", f"http://{'a' * 70}.b/"])
-def test_a_redirect_to_an_address_that_is_none_is_exit_4(
+def test_a_redirect_to_an_address_that_is_not_one_is_exit_4(
     place: str, proxy: FaultProxy, bundle: Bundle
 ) -> None:
     proxy.fault = answers(307, {"Location": place})
     outcome = bundle(f"{proxy.address}/{APP}:1")
     assert outcome.code == 4
-    assert "redirects to an address that is none" in outcome.err
+    assert "redirects to an address that is not one" in outcome.err
 
 
 def test_the_body_of_a_redirect_is_not_read(proxy: FaultProxy, bundle: Bundle) -> None:
@@ -327,12 +327,12 @@ def test_a_link_that_lies_in_the_folder_is_not_followed(
     assert precious.read_text() == "as it was"
 
 
-def test_a_run_that_goes_on_says_so(proxy: FaultProxy, bundle: Bundle) -> None:
+def test_a_run_that_continues_says_so(proxy: FaultProxy, bundle: Bundle) -> None:
     proxy.fault = answers(500, when=is_blob)
     bundle(f"{proxy.address}/{APP}:1")
     proxy.fault = None
     outcome = bundle(f"{proxy.address}/{APP}:1")
-    assert "going on with what was begun 20" in outcome.err
+    assert "continuing with what was begun 20" in outcome.err
 
 
 def test_what_was_finished_before_a_failure_is_not_fetched_again(

@@ -1,4 +1,4 @@
-"""What the journal promises, judged by strace; and a blob that goes on after a kill."""
+"""What the journal promises, judged by strace; and a blob that continues after a kill."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class HeldHalfWay:
         return True
 
 
-def test_a_killed_run_goes_on_in_the_middle_of_a_blob(
+def test_a_killed_run_continues_in_the_middle_of_a_blob(
     key: Path, tool: Path, registry: Upstream, proxy: FaultProxy, tmp_path: Path
 ) -> None:
     _publish(registry.publisher(), "lab/one-large", [6 * _MIB])

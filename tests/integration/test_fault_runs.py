@@ -20,7 +20,7 @@ def stage(registry: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Stage
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_a_fault_is_outlasted_or_told_and_the_same_command_goes_on(
+def test_a_fault_is_outlasted_or_told_and_the_same_command_continues(
     seed: int, stage: Stage, tmp_path: Path
 ) -> None:
     fault_run(seed, stage, tmp_path)

@@ -481,7 +481,7 @@ def test_an_index_without_anything_is_no_image(way: Way, options: tuple[str, ...
         assert way.bundle(*options, names=(name,)).code == 3
 
 
-def test_a_wrong_size_of_what_another_image_brings_is_found_before_it_is_signed(way: Way) -> None:
+def test_a_wrong_size_of_what_another_image_includes_is_found_before_it_is_signed(way: Way) -> None:
     tree = Tree()
     other = tree.image("linux/arm64", stated=True)
     tree.tag("1", tree.index(tree.image(stated=True), {**other, "size": int(other["size"]) + 1}))
@@ -498,7 +498,7 @@ def test_a_wrong_size_of_what_another_image_brings_is_found_before_it_is_signed(
     assert not (way.folder / "bundle2" / "SHA256SUMS").exists()
 
 
-def test_what_one_image_leaves_out_and_another_brings_is_stated(way: Way) -> None:
+def test_what_one_image_leaves_out_and_another_includes_is_stated(way: Way) -> None:
     tree = Tree()
     unstated = tree.image("linux/amd64", "c")
     arm = tree.image("linux/arm64", "a", stated=True)

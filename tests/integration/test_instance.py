@@ -69,7 +69,7 @@ def test_what_was_created_is_known_again(run: Runner, home: Path) -> None:
         [*NODES, replace(NODE, name="third", endpoint="tcp://127.0.0.1:3", platforms=())],
     ],
 )
-def test_other_nodes_are_noticed_and_mended(
+def test_other_nodes_are_noticed_and_fixed(
     run: Runner, home: Path, nodes: list[BuilderNode]
 ) -> None:
     _create(run, home, NODES)

@@ -1,4 +1,4 @@
-"""Killed, interrupted, a full or closed disk: what is finished is kept, and the command goes on."""
+"""Killed, interrupted, a full or closed disk: finished work is kept, and the command continues."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _arguments(proxy: FaultProxy, key: Path, out: Path) -> list[str | Path]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_killed_run_goes_on_to_the_same_bundle(
+def test_a_killed_run_continues_to_the_same_bundle(
     seed: int, tool: Path, key: Path, proxy: FaultProxy, tmp_path: Path
 ) -> None:
     undisturbed, out = tmp_path / "undisturbed", tmp_path / "bundle"
@@ -80,7 +80,7 @@ def test_a_killed_run_goes_on_to_the_same_bundle(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_says_that_it_goes_on(
+def test_an_interrupted_run_says_that_it_continues(
     number: signal.Signals, tool: Path, key: Path, proxy: FaultProxy, tmp_path: Path
 ) -> None:
     proxy.fault = held = Held()
@@ -90,7 +90,7 @@ def test_an_interrupted_run_says_that_it_goes_on(
         _, err = process.communicate(timeout=30)
         held.go_on.set()
     assert process.returncode == 130
-    assert "the same command goes on" in err
+    assert "run the same command to continue" in err
     assert "Traceback" not in err
 
 

@@ -288,7 +288,7 @@ def test_a_tool_that_comes_out_otherwise_is_refused_before_blobs_are_fetched(
     assert not Path("out/images.tar").exists()
 
 
-def test_an_interrupted_locked_run_goes_on_to_the_same_bytes(site: Site, tool: Path) -> None:
+def test_an_interrupted_locked_run_continues_to_the_same_bytes(site: Site, tool: Path) -> None:
     site.update()
     assert site.bundle("undisturbed", "--locked").code == 0
     site.proxy.fault = held = Held()

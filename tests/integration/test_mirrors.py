@@ -154,7 +154,7 @@ def plain(layer: LayerMaker) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def prefixed(layer: LayerMaker) -> Iterator[Served]:
-    """With TLS and an authority of its own, below a path of somebody's registry."""
+    """With TLS and a CA of its own, below a path of the site's registry."""
     with Upstream(tls=True, writable=True) as registry:
         ca = registry.ca_file
         assert ca is not None

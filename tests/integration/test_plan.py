@@ -133,7 +133,7 @@ def test_a_finished_bundle_is_not_written_to(key: Path, registries: Path, tmp_pa
     assert "finished bundle" in outcome.err
 
 
-def test_an_unfinished_bundle_goes_on_with_its_own_plan_alone(
+def test_an_unfinished_bundle_continues_with_its_own_plan_alone(
     key: Path, proxy: FaultProxy, tmp_path: Path
 ) -> None:
     name, out = f"{proxy.address}/{SINGLE}:1", tmp_path / "bundle"

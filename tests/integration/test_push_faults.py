@@ -137,7 +137,7 @@ def _length(exchange: Exchange) -> int:
 _WAYS: tuple[Callable[[Exchange], None], ...] = (Exchange.reset, _busy, _half, _lost)
 
 
-def test_a_broken_upload_goes_on_from_where_the_registry_says(site: StartSite) -> None:
+def test_a_broken_upload_continues_from_where_the_registry_says(site: StartSite) -> None:
     here = site("3.1")
     outcome = here.push(once(is_large, lambda exchange: exchange.pass_on_part(2 << 20), 2))
     assert outcome.code == 0, outcome.err
@@ -150,7 +150,7 @@ def test_a_broken_upload_goes_on_from_where_the_registry_says(site: StartSite) -
     assert starts[1] > 3 << 20
 
 
-def test_a_registry_that_cannot_say_gets_the_blob_anew(site: StartSite) -> None:
+def test_a_registry_that_cannot_say_gets_the_blob_again(site: StartSite) -> None:
     here = site("2.8")  # it gives an upload up whose connection broke
     outcome = here.push(once(is_large, lambda exchange: exchange.pass_on_part(2 << 20)))
     assert outcome.code == 0, outcome.err

@@ -133,7 +133,7 @@ def test_a_blob_is_asked_for_whole_where_nothing_is_here(asker: Asker, proxy: Fa
 
 
 @pytest.mark.parametrize("start", [1, _START, -1])
-def test_a_blob_goes_on_from_where_it_broke_off(
+def test_a_blob_continues_from_where_it_broke_off(
     asker: Asker, proxy: FaultProxy, start: int
 ) -> None:
     start %= asker.blob.size

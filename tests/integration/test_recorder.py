@@ -90,7 +90,7 @@ def plain(visit: Visit) -> None:
     visit.give(200, ("Content-Type", "text/plain"), ("ETag", '"1"'), body=BODY)
 
 
-def test_an_answer_is_passed_on_kept_and_given_again(store: Store) -> None:
+def test_an_answer_is_passed_on_kept_and_run_again(store: Store) -> None:
     with build(store, plain) as one:
         first, second = one.get("/a?x=1"), one.get("/a?x=1")
         assert first.body == second.body == BODY

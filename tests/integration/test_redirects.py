@@ -173,7 +173,7 @@ def test_a_registry_behind_a_gateway_gets_a_token_of_its_own(
     assert {one.path for one in elsewhere.requests} >= {f"/v2/{SINGLE}/manifests/1"}
 
 
-def test_a_token_of_the_gateway_is_none_for_the_registry(
+def test_a_token_of_the_gateway_is_not_one_for_the_registry(
     bundler: Bundler, proxy: FaultProxy, elsewhere: FaultProxy
 ) -> None:
     gateway, tokens = Tokens(_ACCOUNT), Tokens(uses=2)
@@ -262,7 +262,7 @@ def test_one_ca_file_may_hold_both(bundler: Bundler, secure: Secure) -> None:
     assert bundler.bundle(f"{secure.registry.address}/{SINGLE}:1", config=config).code == 0
 
 
-def test_a_ca_of_one_host_is_none_for_another(bundler: Bundler, secure: Secure) -> None:
+def test_a_ca_of_one_host_is_not_one_for_another(bundler: Bundler, secure: Secure) -> None:
     config = f'[registry."other.example.test"]\nca = "{secure.files["registry"]}"\n'
     outcome = bundler.bundle(f"{secure.registry.address}/{SINGLE}:1", config=config)
     assert outcome.code == 4

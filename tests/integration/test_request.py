@@ -339,7 +339,7 @@ def test_what_is_not_there_ends_it_before_images_are_fetched(
     assert not (bundle.out / "images.tar").exists()
 
 
-def test_the_same_command_goes_on_when_the_file_was_mended(internet: Site, bundle: Bundle) -> None:
+def test_the_same_command_continues_when_the_file_was_fixed(internet: Site, bundle: Bundle) -> None:
     assert bundle(RequestFile((APP,), wanted("/none")), "--yes").code == 3
     assert bundle(RequestFile((APP,), wanted("/a.tar.gz")), "--yes").code == 0
 

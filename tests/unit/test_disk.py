@@ -204,7 +204,7 @@ def test_a_bundle_is_made_where_a_file_system_cannot_do_what_is_worth_nothing_th
         from airgap.bundle.verify import read_signed, verify_all
         from airgap.progress import Progress
         from tests.forge import new_key
-        from tests.unit.connected.test_make_bundle import write
+        from tests.unit.connected.test_write_bundle import write
         key = new_key()
         write(Path("bundle"), key, None)
         media = Media([Path("bundle")])
@@ -224,7 +224,7 @@ def test_a_bundle_is_made_where_a_file_system_has_no_locks(number: int, tmp_path
         """
         from pathlib import Path
         from tests.forge import new_key
-        from tests.unit.connected.test_make_bundle import write
+        from tests.unit.connected.test_write_bundle import write
         write(Path("bundle"), new_key(), None)
         """,
         tmp_path,

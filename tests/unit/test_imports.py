@@ -58,7 +58,7 @@ ROOMS = {
 # What can open a connection.
 NETWORK = {"docker", "ftplib", "http", "requests", "smtplib", "socket", "ssl", "urllib3"}
 # Docker's own socket, the registry on this host's loopback address, whether a port is free, and
-# what builds ask in place of the Internet.
+# what builds ask instead of the Internet.
 ALLOWED_ON_ISOLATED_HOSTS = {
     ("airgap.builder.engine", "docker"),
     ("airgap.builder.engine", "requests"),

@@ -71,7 +71,7 @@ def test_an_error_is_logged_with_its_parts_and_its_exit_code(root: Path) -> None
     text = text_of(root)
     assert f"error: there is no finished bundle in {root}" in text
     assert "      It has no SHA256SUMS" in text
-    assert "      -> finish it" in text
+    assert "      -> run the same airgap bundle command" in text
     assert "exit status 6" in text
     assert "Traceback" in text
 

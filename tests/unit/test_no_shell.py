@@ -100,5 +100,5 @@ def test_a_shell_is_found(text: str) -> None:
         "names = ('sudo', 'sh', 'bash')",
     ],
 )
-def test_what_is_none_is_not(text: str) -> None:
+def test_what_is_not_one_is_not(text: str) -> None:
     assert list(shells_of(ast.parse(text))) == []

@@ -44,5 +44,5 @@ def buildkit(mirror: Mirror) -> EngineConfig:
 
 
 def _placed(server: RegistryServer) -> RegistryServer:
-    """The server with its authority where buildkitd reads it."""
+    """The server with its CA where buildkitd reads it."""
     return replace(server, ca=authority_path(_AUTHORITIES, server)) if server.ca else server

@@ -29,7 +29,7 @@ def config_path(version: int) -> str:
 
 
 _NOTES = (
-    "containerd reads these files anew for each pull, and never asks the upstream: server is the "
+    "containerd reads these files again for each pull, and never asks the upstream: server is the "
     "mirror too.",
     "For Kubernetes it does so only with this in /etc/containerd/config.toml, and after a restart. "
     f"In a file of version 3, which containerd 2 has:\n{config_path(3)}"

@@ -24,7 +24,7 @@ _NO_PATH = (
 )
 _FOR_ALL = (
     "certs.d: Docker Engine with the containerd image store, which new installs of Engine 29 have, "
-    "reads hosts.toml for all hosts, anew for each pull, and then never asks the upstream. With "
+    "reads hosts.toml for all hosts, again for each pull, and then never asks the upstream. With "
     "the other image store it does not: there docker pull finds images of Docker Hub alone."
 )
 

@@ -61,7 +61,7 @@ class EngineConfig:
 
 
 def authority_path(folder: str, server: RegistryServer) -> str:
-    """Where the authority of a server lies, below an engine's folder for them."""
+    """Where the CA of a server lies, below an engine's folder for them."""
     return f"{folder}/{server.address}/ca.crt"
 
 

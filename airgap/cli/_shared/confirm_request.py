@@ -31,11 +31,11 @@ def read_requests(paths: Sequence[Path], *, locked: bool) -> RequestFile:
 
     Args:
         paths: The files.
-        locked: Whether the bundle has a lock, or shall have one.
+        locked: Whether the bundle has a lock, or must have one.
 
     Raises:
-        UsageError: One is none, asks for what is not public, or all of them for nothing that can
-            be fetched; or there is a lock.
+        UsageError: One is not valid or asks for what is not public, nothing can be fetched,
+            or there is a lock.
     """
     from airgap.connected.fetch_urls import check_hosts, why_not
 

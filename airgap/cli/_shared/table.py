@@ -23,7 +23,7 @@ _NARROWEST = 16
 
 
 def unlisted_lines(paths: Iterable[Path]) -> list[str]:
-    """A line for each file on a medium that nobody has vouched for.
+    """Return a line for each file on a medium that no signature covers.
 
     Whoever made the medium chose the names: what a terminal would obey is shown as an escape.
     """

@@ -1,4 +1,4 @@
-"""What the set-up lives with and did not make: Docker, disks, the clock, the kernel."""
+"""What the installation lives with and did not make: Docker, disks, the clock, the kernel."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ _UNPACKED = 4
 def check_policy(
     bundle: OpenBundle, history: Sequence[SeenBundle], *, is_gone: bool, allow_older: bool
 ) -> None:
-    """The bundle has not expired and brings nothing back that was replaced.
+    """The bundle has not expired and restores nothing that was replaced.
 
     Raises:
         TrustError: It is refused.
@@ -67,7 +67,7 @@ def check_host(context: Context, steps: Sequence[Step]) -> None:
 
     Raises:
         HostError: It cannot; nothing was changed.
-        NotFoundError: An image that --load names was not brought.
+        NotFoundError: An image that --load names was not included.
         TrustError: Others have set tags there that the bundle would move.
         UsageError: The state's folder cannot be given to containers.
         CredentialsError: The registry that holds the mirror wants others.
@@ -85,7 +85,7 @@ def check_host(context: Context, steps: Sequence[Step]) -> None:
                 raise HostError(
                     f"{image.reference.familiar} is carried for {', '.join(image.platforms)}, "
                     f"and this host is {native_platform()}",
-                    remedy=f'bring a bundle with host_platforms = ["{native_platform()}"]',
+                    remedy=f'install a bundle with host_platforms = ["{native_platform()}"]',
                 )
     for name in context.options.load:
         context.desired.image(name)
@@ -155,14 +155,14 @@ def _check_name(root: Path) -> None:
 
 
 def _check_only_one(context: Context) -> None:
-    """No other set-up is on this host: its containers have the names of ours."""
+    """No other installation is on this host: its containers have the names of ours."""
     others = containers.owners(context.engine) - {str(context.state.root)}
     if others:
         root = shlex.quote(min(others))
         raise HostError(
             f"this host is set up already, with --root {root}",
             meaning="Nothing was changed.",
-            remedy=f"give that option, or take that set-up back: airgap --root {root} uninstall",
+            remedy=f"give that option, or undo that installation: airgap --root {root} uninstall",
         )
 
 

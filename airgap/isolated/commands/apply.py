@@ -1,4 +1,4 @@
-"""Bringing the host to what it should be, step by step."""
+"""Making the host what it should be, step by step."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def apply_steps(
         begin: Is called before each change.
 
     Raises:
-        HostError: A step failed; the same command goes on.
+        HostError: A step failed; run the same command to continue.
     """
     outcomes = []
     for step in steps:

@@ -28,7 +28,7 @@ from airgap.trust.keys import PublicKey
 
 _FIX = "airgap doctor --fix"
 _FROM_MEDIUM = "airgap install DIR --repair"
-_UNFINISHED = "go on: airgap install DIR; or undo it: airgap rollback"
+_UNFINISHED = "continue: airgap install DIR; or undo it: airgap rollback"
 _REMEDIES = {
     "tool": _FROM_MEDIUM,
     "seed": f"{_FIX}; where bytes are missing: {_FROM_MEDIUM}",
@@ -57,7 +57,7 @@ class Host:
 
 
 def diagnose(context: Context, *, deep: bool = False) -> dict[str, CheckResult]:
-    """Name of a check to what it saw: what the set-up lives with, then its steps.
+    """Name of a check to what it saw: what the installation lives with, then its steps.
 
     What is not well has a remedy.
 
@@ -80,13 +80,13 @@ def fix(
 ) -> None:
     """Applies every step that is not well, as far as that needs no medium.
 
-    Before, a broken record is made anew. An install that did not end is finished if all that it
-    brings is in storage.
+    Before, a broken record is made again. An install that did not end is finished if all that it
+    includes is in storage.
 
     Args:
         host: Whose.
         show: Is given the outcome of each step that is well in the end.
-        failed: Is given the name of what cannot be, and why; the rest goes on.
+        failed: Is given the name of what cannot be, and why; the rest continues.
 
     Raises:
         HostError: Docker does not answer, or another command changes this host.
@@ -144,7 +144,7 @@ def _to_finish(host: Host, failed: Callable[[str, AirgapError], None]) -> Verifi
     contents = receipts.installed(host.state, record, unfinished=True)[-1]
     try:
         if not is_whole(host.state, contents):
-            raise HostError(f"what {begun.bundle} brings is not all here", remedy=_UNFINISHED)
+            raise HostError(f"what {begun.bundle} includes is not all here", remedy=_UNFINISHED)
         with translate_os_errors("receipts"):
             link_carried(host.state.mirror, contents)  # tags are the seed step's
         return read_signed(Media([host.state.bundles / begun.bundle]), host.keys)
@@ -167,4 +167,4 @@ def _record(context: Context) -> CheckResult:
 def _host(context: Context) -> CheckResult:
     """Whether the host still can do what the steps need: ports that others have taken since."""
     preconditions.check_host(context, STEPS)
-    return CheckResult(True, "has what the set-up needs")
+    return CheckResult(True, "has what the installation needs")

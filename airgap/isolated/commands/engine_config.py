@@ -26,7 +26,7 @@ def engine_config(context: Context, engine: str, *, elsewhere: bool) -> EngineCo
         elsewhere: The engine is not on this host: only addresses that others reach count.
 
     Raises:
-        HostError: No such address is served, or an authority cannot be read.
+        HostError: No such address is served, or a CA cannot be read.
     """
     bridge = context.engine.bridge_gateway()
     mirrors = containers.mirror_servers(context)
@@ -88,7 +88,7 @@ def write(files: Mapping[str, str], folder: Path) -> list[Path]:
     targets = {folder / path.lstrip("/"): text.encode() for path, text in files.items()}
     there = {path: _content(path) for path in targets}
     mark = HEADER.encode()
-    # A file that says the same without our mark is somebody's own: it stays as it is.
+    # A file that says the same without our mark is someone's own: it stays as it is.
     changed = {
         path: data
         for path, data in targets.items()
@@ -103,7 +103,7 @@ def write(files: Mapping[str, str], folder: Path) -> list[Path]:
     for path, data in changed.items():
         try:
             path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            write_theirs(path, data)  # a link into somebody's configuration management stays
+            write_theirs(path, data)  # a link into someone's configuration management stays
         except OSError as error:
             raise not_writable(path, error) from error
     return list(targets)
@@ -126,7 +126,7 @@ def _authorities(servers: Sequence[RegistryServer]) -> dict[str, str]:
             found[path] = data.decode("utf-8", "replace")
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
-            raise HostError(f"the authority {path} cannot be read: {reason}") from error
+            raise HostError(f"the CA {path} cannot be read: {reason}") from error
     return found
 
 

@@ -46,7 +46,7 @@ class InstallOptions:
         only: Names of the steps to do; empty for all.
         settings: Ports and the like; None for those of the last install.
         options: For the steps.
-        ca: PEM of the authority that vouches for the registry in `settings`; empty for the one
+        ca: PEM of the CA that signed the registry in `settings`; empty for the one
             that is known.
     """
 
@@ -79,19 +79,19 @@ def install(
     progress: Progress,
     show: Callable[[Outcome], None],
 ) -> Report:
-    """Checks everything, then brings the host to what the bundle wants, step by step.
+    """Checks everything, then changes the host to what the bundle needs, step by step.
 
     Args:
         state: Where this host's state is.
         order: What to do.
-        user: Whom the set-up is for.
+        user: Whom the installation is for.
         progress: Sees what happens.
         show: Is given each step's outcome as soon as it is known.
 
     Raises:
-        TrustError: Nobody trusted vouches for the bundle, or it is too old.
+        TrustError: No trusted key signed the bundle, or it is too old.
         IntegrityError: It is damaged or forged.
-        HostError: The host cannot do it, or a step failed; the same command goes on.
+        HostError: The host cannot do it, or a step failed; run the same command to continue.
         SpaceError: A disk is too small.
         BuildError: All is set up, and the test build fails.
     """

@@ -40,7 +40,7 @@ class PrunePlan:
 def plan_prune(state: State, keep: int) -> PrunePlan:
     """What would go if of each name the last `keep` bundles are kept.
 
-    A bundle that still brings what the set-up is made of is kept too. The last one loses nothing
+    A bundle that the installation still uses is kept too. The last one loses nothing
     if its install did not end; one that another was installed after is given up.
 
     Raises:
@@ -77,7 +77,7 @@ def plan_prune(state: State, keep: int) -> PrunePlan:
 
 
 def carry_out(state: State, plan: PrunePlan, progress: Progress) -> None:
-    """Does it. The receipts come first: after a kill the same command goes on.
+    """Does it. The receipts come first: after a kill the same command continues.
 
     Raises:
         HostError: A storage cannot be changed.

@@ -23,34 +23,34 @@ def repair(context: Context, bundle: OpenBundle, standing: Sequence[Contents]) -
     Args:
         context: The context.
         bundle: What is on the medium.
-        standing: The bundles that make up this host. Of one of them all is brought that is
+        standing: The bundles that make up this host. Of one of them all is restored that is
             missing, also what only a rollback would need.
 
     Raises:
         IntegrityError: The bundle is damaged too.
         HostError: The medium cannot be read, or the storage not written.
-        SpaceError: The disk is full; what was brought stays.
+        SpaceError: The disk is full; what was written stays.
     """
     mirror, replay = context.state.mirror, context.state.replay
     stores = [(mirror, bundle.archive), (replay, bundle.replay)]
-    brought = left = 0
+    restored = left = 0
     with translate_os_errors("repair"):
         for store, tar in stores:
             again, others = _damaged(context, store, tar)
             for digest in again:
                 blob = tar.blobs[digest]
                 store.write_blob(digest, tar.chunks(blob.offset, blob.size), tar.damaged(blob))
-                context.progress.message(f"damaged, and brought again: {digest}")
+                context.progress.message(f"damaged, and restored: {digest}")
             for digest in others:
                 context.progress.message(f"damaged, and {_who_has(digest, standing)}: {digest}")
-            brought, left = brought + len(again), left + len(others)
+            restored, left = restored + len(again), left + len(others)
         if bundle.signed.contents in standing:
             before = sum(len(missing_blobs(store, tar)) for store, tar in stores)
             bring(context, bundle)
             seed_replay(replay, bundle.replay, context.progress)
-            brought += before - sum(len(missing_blobs(store, tar)) for store, tar in stores)
+            restored += before - sum(len(missing_blobs(store, tar)) for store, tar in stores)
     rest = f", {left} damaged ones are not in this bundle" if left else ""
-    return Outcome("repair", brought > 0, f"{brought} blobs brought again{rest}")
+    return Outcome("repair", restored > 0, f"{restored} blobs restored{rest}")
 
 
 def _damaged(context: Context, store: Store, tar: TarReader) -> tuple[list[str], list[str]]:
@@ -61,7 +61,7 @@ def _damaged(context: Context, store: Store, tar: TarReader) -> tuple[list[str],
 
 
 def _who_has(digest: str, standing: Sequence[Contents]) -> str:
-    """Which bundle to bring."""
+    """Which bundle has it."""
     names = [
         one.identity
         for one in standing

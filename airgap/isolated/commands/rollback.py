@@ -34,14 +34,14 @@ def rollback(context: Context, show: Callable[[Outcome], None]) -> RolledBack:
 
     That is one whose install did not end, if there is such a one.
 
-    What only that bundle brought stays in the mirror's storage until `airgap prune`.
+    What only that bundle included stays in the mirror's storage until `airgap prune`.
 
     Args:
         context: From `load_context`.
         show: Is given each step's outcome as soon as it is known.
 
     Raises:
-        HostError: There is no bundle before it, or a step failed; the same command goes on.
+        HostError: There is no bundle before it, or a step failed; run the same command to continue.
         TrustError: The receipts are broken.
     """
     with context.state.lock("airgap rollback"):
@@ -61,6 +61,6 @@ def rollback(context: Context, show: Callable[[Outcome], None]) -> RolledBack:
         context = replace(context, desired=BundleSet.of(receipts.installed(context.state, undone)))
         preconditions.check_host(context, STEPS)
         outcomes = apply_steps(context, STEPS, show)
-        # Last: stopped before it, the same command goes on and undoes no further bundle.
+        # Last: if it was stopped before, the same command continues and undoes no further bundle.
         receipts.retract(context.state, "rolled back", last)
     return RolledBack(last.bundle, before[-1].bundle, outcomes)

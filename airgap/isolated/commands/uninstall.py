@@ -29,7 +29,7 @@ def uninstall(
         show: Is told each step that was undone.
 
     Raises:
-        HostError: A step cannot be undone; the same command goes on.
+        HostError: A step cannot be undone; run the same command to continue.
     """
     state = context.state
     state.check_writable()
@@ -46,7 +46,7 @@ def uninstall(
 
 
 def _remove_state(state: State, *, purge: bool, purge_pushed: bool) -> None:
-    """The receipt comes last: after a kill the same command goes on."""
+    """The receipt comes last: after a kill the same command continues."""
     secret = (state.secrets, state.nodes, state.joined)
     for folder in (state.config, state.replaced, *secret, state.root / "tool"):
         shutil.rmtree(folder, ignore_errors=True)

@@ -117,7 +117,7 @@ def check_emulator(platform: Platform, scratch: Path) -> str:
         return "programs do not run"
     machine, *arguments = done.stdout.splitlines() or [""]
     if arguments != _ARGUMENTS:
-        return f"programs see the arguments {arguments} in place of {_ARGUMENTS}"
+        return f"programs see the arguments {arguments} instead of {_ARGUMENTS}"
     return "" if is_machine_of(platform, machine) else f"programs run on {machine}"
 
 
@@ -187,7 +187,7 @@ def register(platform: Platform, qemu: Path, scratch: Path) -> str:
     _remove(_entry(platform))
     raise HostError(
         f"{qemu.name} of the bundle does not run programs for {platform}: {problem}",
-        remedy="bring a bundle with another emulator image",
+        remedy="install a bundle with another emulator image",
     )
 
 

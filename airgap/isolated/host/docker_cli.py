@@ -74,7 +74,7 @@ def _read(user: User) -> dict[str, Any]:
     if user.run(["test", "-e", str(path)]).returncode != 0:
         return {}
     try:
-        # As the user: root must not follow links in somebody's home.
+        # As the user: root must not follow links in someone's home.
         if user.run(["test", "-f", str(path)]).returncode != 0:
             raise ValueError("it is no regular file")
         read = user.run(["head", "-c", str(LIMITS.spec_bytes), "--", str(path)])

@@ -12,7 +12,7 @@ from airgap.errors import HostError, SpaceError, cannot_write
 
 
 def read_regular(path: Path, limit: int) -> bytes:
-    """The start of a file that is somebody's to change while root reads it.
+    """The start of a file that is someone's to change while root reads it.
 
     Args:
         path: The file.

@@ -31,7 +31,7 @@ def wants_account(address: str, ca: str) -> bool:
 
     Args:
         address: Where.
-        ca: PEM file of the authority that has to vouch for it.
+        ca: PEM file of the CA that must have signed it.
     """
     import requests
 
@@ -50,7 +50,7 @@ def wait_until_served(address: str, engine: Engine, container: str, ca: str = ""
         address: Where it is to answer.
         engine: Runs it.
         container: Its name.
-        ca: If it speaks TLS: PEM file of the authority that has to vouch for it.
+        ca: If it speaks TLS: PEM file of the CA that must have signed it.
 
     Raises:
         HostError: It does not answer in time; shows the end of its log.

@@ -86,7 +86,7 @@ def joined(state: State) -> Joined | None:
 
 
 def _check_authority(path: Path, registries: Sequence[str]) -> None:
-    """The authority that programs of this host trust is for the registries, and nothing else.
+    """The CA that programs of this host trust is for the registries, and nothing else.
 
     Raises:
         ValueError: It is another one: an earlier version took files that held more.
@@ -98,11 +98,11 @@ def _check_authority(path: Path, registries: Sequence[str]) -> None:
     for address in registries:
         host, _ = split_address(address)
         if not is_authority_of(authority, host):
-            raise ValueError(f"the authority in {path.name} is not for {host} alone")
+            raise ValueError(f"the CA in {path.name} is not for {host} alone")
 
 
 def join(state: State, file: NodeFile) -> None:
-    """Keeps what a file says, in place of what one said before.
+    """Keeps what a file says, instead of what one said before.
 
     Raises:
         HostError: It wants an address that this host has not, or something cannot be written.

@@ -42,7 +42,7 @@ class Port:
 
     Attributes:
         address: `HOST:PORT`.
-        clients: PEM: the authority of those who may connect.
+        clients: PEM: the CA of those who may connect.
         server: What the node proves itself with.
     """
 
@@ -58,7 +58,7 @@ class NodeFile:
     Attributes:
         name: What the builder's host calls it.
         registries: `HOST:PORT` of what that host serves to others.
-        authority: PEM: vouches for these; empty if there are none.
+        authority: PEM: signs these; empty if there are none.
         port: Where the node listens; None if it is reached by ssh.
     """
 
@@ -111,7 +111,7 @@ def read_node_file(path: Path) -> NodeFile:
     """Reads one, believing nothing.
 
     Raises:
-        UsageError: It is none, or is broken or over; says how.
+        UsageError: It is not a node file, is broken, or has expired.
     """
     try:
         data = read_regular(path, LIMITS.node_bytes + 1)
@@ -136,8 +136,8 @@ def parse_node_file(data: bytes, now: datetime) -> NodeFile:
         now: When it has to hold.
 
     Raises:
-        UsageError: It is none, or is over.
-        IntegrityError: A certificate in it is none.
+        UsageError: It is not one, or has expired.
+        IntegrityError: A certificate in it is not one.
     """
     document = _document(data)
     name, authority = document["name"], document["authority"].encode()
@@ -150,9 +150,9 @@ def parse_node_file(data: bytes, now: datetime) -> NodeFile:
         host, _ = split_address(address)
         # Any other name might be anybody's.
         if not (is_server(address) and _is_elsewhere(host) and is_authority_of(authority, host)):
-            raise UsageError(f"its authority cannot vouch for {address}")
+            raise UsageError(f"its CA cannot sign {address}")
     if authority and not registries:
-        raise UsageError("it has an authority, and names no registry")
+        raise UsageError("it has a CA, and names no registry")
     file = NodeFile(name, registries, authority, _port(document, now))
     if to_bytes(file) != data:
         raise UsageError("it is not in the form that airgap node add writes")
@@ -160,7 +160,7 @@ def parse_node_file(data: bytes, now: datetime) -> NodeFile:
 
 
 def _is_elsewhere(host: str) -> bool:
-    """Whether a host is another machine for every program: what runs here has its own authority.
+    """Whether a host is another machine for every program: what runs here has its own CA.
 
     Args:
         host: An IP address or a name, in lower case, from `split_address`.
@@ -198,7 +198,7 @@ def _port(document: dict[str, str], now: datetime) -> Port | None:
     server = CertificateAndKey(document["certificate"].encode(), document["key"].encode())
     host, _ = split_address(address)
     if not key_matches(server) or not is_issued_by(server.certificate, clients):
-        raise UsageError("its certificate, key and authority do not belong together")
+        raise UsageError("its certificate, key and CA do not belong together")
     if not is_for(server.certificate, host):
         raise UsageError(f"its certificate is not for {host}")
     if not_after(server.certificate) <= now:

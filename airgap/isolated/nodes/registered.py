@@ -1,8 +1,8 @@
 """The nodes of this host's builder: other machines that build for their own platform.
 
-Each node that is reached by TCP has an authority of its own, which vouches for the node and for
-this host towards it. Its key is forgotten at once: nobody can vouch for anybody else later, and
-renewal means another authority.
+Each node that is reached by TCP has a CA of its own, which signs the node and for
+this host towards it. Its key is forgotten at once: nobody can sign anybody else later, and
+renewal means another CA.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def parse_endpoint(text: str) -> str:
     """An endpoint as it is kept.
 
     Raises:
-        UsageError: It is none.
+        UsageError: It is not an endpoint.
     """
     try:
         parts = urlsplit(text)
@@ -211,7 +211,7 @@ def node_file(one: Node, port: Port | None, registries: Sequence[str], ca: str) 
         one: The node.
         port: From `certify`.
         registries: What this host serves to others.
-        ca: The file with the authority behind these; may be empty.
+        ca: The file with the CA behind these; may be empty.
     """
     authority = Path(ca).read_bytes() if ca else b""
     return NodeFile(one.name, tuple(registries), authority, port)

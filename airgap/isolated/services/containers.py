@@ -62,7 +62,7 @@ def registry_servers(context: Context) -> list[RegistryServer]:
 
 
 def trusted_servers(context: Context) -> list[RegistryServer]:
-    """All that have TLS by an authority of an airgap, which this host's programs are told of."""
+    """All that have TLS by a CA of an airgap, which this host's programs are told of."""
     node = joined(context.state)
     return [*listening(context).values(), *(node.registries if node else ())]
 
@@ -139,7 +139,7 @@ def check_container(context: Context, spec: ContainerSpec) -> CheckResult:
 
 
 def run_container(context: Context, spec: ContainerSpec) -> None:
-    """Writes a container's configuration and runs it, in place of an older one of ours.
+    """Writes a container's configuration and runs it, instead of an older one of ours.
 
     Builds that run may end first, and the image that only the older one used goes.
     """
@@ -172,7 +172,7 @@ def _builders_mirror(context: Context) -> list[RegistryServer]:
 
 
 def _inside(server: RegistryServer) -> str:
-    """Where a builder reads the authority that vouches for a registry."""
+    """Where a builder reads the CA that signed a registry."""
     return f"{_AUTHORITIES}/{Path(server.ca).name}" if server.ca else ""
 
 
@@ -216,13 +216,13 @@ def image_id(context: Context, role: str) -> str:
     """Docker's id of the image for a role.
 
     Raises:
-        HostError: No bundle brought one, or it is not loaded.
+        HostError: No bundle included one, or it is not loaded.
     """
     image = context.desired.role(role)
     found = context.engine_id(image, native_platform())
     if not found:
         raise HostError(
-            f"Docker has not the image {image.reference.familiar}",
+            f"Docker does not have the image {image.reference.familiar}",
             remedy="airgap install DIR --only load",
         )
     return found

@@ -1,6 +1,6 @@
 """Images that we load into Docker: what is noted of them, so that none is left over or lost.
 
-A name that we give to an image may have meant somebody's own until then: that one is kept under a
+A name that we give to an image may have meant someone's own until then: that one is kept under a
 name of ours, and has its own again when we take ours away. An image whose name a newer bundle has
 moved stays in Docker without a name for as long as a container uses it.
 """
@@ -28,7 +28,7 @@ def names(context: Context) -> list[str]:
 
 
 def record_loaded(context: Context, image: ImageEntry) -> None:
-    """To be called before an image is loaded: its name may be somebody's until then.
+    """To be called before an image is loaded: its name may be someone's until then.
 
     Without its name it is known by its id; which one of those that it may have, Docker decides.
 

@@ -1,4 +1,4 @@
-"""Pushing images to somebody's registry, straight from the medium: no copy is made before.
+"""Pushing images to the site's registry, straight from the medium: no copy is made before.
 
 First blobs, each read once; then manifests, then indexes, all under their digests, and last the
 tags. What is finished is skipped by the next run, and no tag changes before all else is there.
@@ -126,7 +126,7 @@ def plan(
 
 
 def _lacking(document: Manifest | Index, documents: Mapping[str, Manifest | Index]) -> list[str]:
-    """The digests of what an index names and nobody has brought; of a manifest nothing lacks."""
+    """The digests of what an index names and nobody has included; of a manifest nothing lacks."""
     if not isinstance(document, Index):
         return []
     held = {*documents, *(blob.digest for blob in document.blobs)}
@@ -339,7 +339,7 @@ class Push:
             raise UpstreamError(
                 f"somebody else has just set {tag} of {target.repository} in {self._client.server}",
                 meaning="It may be newer, and was left alone.",
-                remedy="give the same command again",
+                remedy="run the same command again",
             )
         try:
             self._client.push_manifest(target.repository, tag, target.image.media_type, target.body)

@@ -1,4 +1,4 @@
-"""Somebody's registry that holds the mirror in place of this host.
+"""The site's registry that holds the mirror instead of this host.
 
 It is the one server beyond this host that is ever asked, and only because the operator named it.
 Credentials are those of who runs `airgap`, as Docker keeps them.
@@ -51,7 +51,7 @@ class RegistryMirror:
     Attributes:
         server: `HOST[:PORT]`.
         prefix: Path below which it holds them; empty for none.
-        ca: A PEM file with the authority that vouches for it; None for those of this host.
+        ca: A PEM file with the CA that signed it; None for those of this host.
         flat: An image is at PREFIX/REPOSITORY, without the name of its upstream host: some
             registries take only so many names below a project.
     """
@@ -140,7 +140,7 @@ def choose(
     if layout and (own_mirror or not (registry or before)):
         raise UsageError("--registry-layout is that of a registry", remedy="name it: --registry")
     if own_mirror or registry not in ("", before):
-        # Neither the authority nor the choices were made for another one.
+        # Neither the CA nor the choices were made for another one.
         settings = replace(
             settings, registry_mirror=registry, registry_mirror_ca="", rewrite_indexes=False
         )
@@ -169,23 +169,23 @@ def read_ca(path: Path) -> bytes:
 
 @contextmanager
 def given_ca(state: State, settings: HostSettings, pem: bytes) -> Iterator[HostSettings]:
-    """Copies an authority to where all engines of this host read it, and gives the settings so.
+    """Copies a CA to where all engines of this host read it, and gives the settings so.
 
-    What fails then and there shows that it is none for that registry: the one before comes back.
+    What fails then and there shows that it is not one for that registry: the one before comes back.
 
     Args:
         state: Where.
         settings: With the registry.
-        pem: The authority; if empty, all stays as it is.
+        pem: The CA; if empty, all stays as it is.
 
     Raises:
-        UsageError: No registry is named for which it could vouch.
+        UsageError: No registry is named whose certificate it could have signed.
     """
     if not pem:
         yield settings
         return
     if not settings.registry_mirror:
-        raise UsageError("--ca is the authority behind a registry", remedy="name it: --registry")
+        raise UsageError("--ca is the CA behind a registry", remedy="name it: --registry")
     path = _ca_path(state, settings.registry_mirror)
     before = path.read_bytes() if path.exists() else b""
     write_file(path, pem)
@@ -263,10 +263,10 @@ def _check_paths(mirror: RegistryMirror, images: Iterable[ImageEntry]) -> None:
 
 
 def fetch(context: Context, mirror: RegistryMirror, image: ImageEntry) -> None:
-    """Brings an image from the registry into the local store, whose tag it gets last.
+    """Copies an image from the registry into the local store, whose tag it gets last.
 
     Raises:
-        NotFoundError: The registry has it not, or no bundle brought its manifests.
+        NotFoundError: The registry does not have it, or no bundle included its manifests.
         IntegrityError: It answers with other bytes.
         CredentialsError: Credentials are missing or wrong.
         UpstreamError: The registry is unreachable, or refuses.

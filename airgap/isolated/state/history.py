@@ -1,4 +1,4 @@
-"""Where the set-up comes from: what was installed when, by whom, and what of it counts still."""
+"""What was installed when, by whom, and what of it is still in use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Origin:
     """Where an image or a recording is from.
 
     Attributes:
-        bundle: `NAME-SERIAL` of the bundle that brought it as it is now.
+        bundle: `NAME-SERIAL` of the bundle that included it as it is now.
         since: When that was installed.
     """
 
@@ -34,7 +34,7 @@ class ActiveBundle:
     Attributes:
         receipt: Of its install.
         roles: What this host is set up with from it: `builder`, `registry` and the like.
-        images: Name of each image that is as this bundle brought it to its origin.
+        images: Name of each image that is unchanged since this bundle, to its origin.
         recordings: The same for recordings.
     """
 
@@ -55,7 +55,7 @@ def active(state: State) -> list[ActiveBundle]:
 
 
 def active_bundles(record: Sequence[Receipt], bundles: Sequence[Contents]) -> list[ActiveBundle]:
-    """What of each bundle counts: an image that a later one brings unchanged is the earlier one's.
+    """Return what is in use of each bundle: an image that never changed is the earliest one's.
 
     Args:
         record: The receipt of each bundle, in the order of their install.

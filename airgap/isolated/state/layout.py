@@ -1,9 +1,9 @@
 """What the isolated host keeps on disk, below one folder (`/var/lib/airgap`).
 
-mirror/      storage of the mirror: what bundles brought
+mirror/      storage of the mirror: what bundles included
 replay/      storage of what recordings need, in the same form
 pushed/      storage of the registry: what people push
-authority/   ca.crt and ca.key: what vouches for this host, and for its nodes
+authority/   ca.crt and ca.key: what signs this host, and for its nodes
 secrets/     tls.crt, tls.key, htpasswd: of mirror and registry as other machines reach them
 nodes/       NAME/: each node of the builder, and what it is reached with
 joined/      what the host said whose builder this one is a node of

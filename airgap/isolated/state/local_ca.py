@@ -1,6 +1,6 @@
-"""The authority of this host: it vouches for what listens here at an address of the network.
+"""The CA of this host: it signs the certificates of what listens here at an address of the network.
 
-It can vouch for that address alone. Its key never leaves the host, and what it vouches for ends
+It can sign that address alone. Its key never leaves the host, and what it signs ends
 soon and is renewed by whatever command comes by in time.
 """
 
@@ -30,7 +30,7 @@ _RENEWED_BEFORE = timedelta(days=30)
 
 
 def issue_server_certificate(state: State, address: str) -> None:
-    """Writes a new certificate for what listens at an address, and an authority if it needs one.
+    """Writes a new certificate for what listens at an address, and a CA if it needs one.
 
     Raises:
         HostError: Something cannot be read or written.
@@ -63,7 +63,7 @@ def certified_until(state: State) -> datetime:
 
 
 def certificate_problem(state: State, address: str) -> str:
-    """Why the certificate of what listens has to be made anew; empty if it serves.
+    """Why the certificate of what listens has to be made again; empty if it serves.
 
     Raises:
         HostError: It cannot be read.
@@ -75,19 +75,19 @@ def certificate_problem(state: State, address: str) -> str:
 
 
 def check_certificate(certificate: bytes, authority: bytes, address: str, now: datetime) -> str:
-    """Why a certificate has to be made anew; empty if it serves.
+    """Why a certificate has to be made again; empty if it serves.
 
     Args:
         certificate: PEM.
-        authority: PEM of the one that has to vouch for it.
+        authority: PEM of the one that has to sign it.
         address: What both have to be for.
         now: It must hold for a month after that.
 
     Raises:
-        IntegrityError: One of them is none.
+        IntegrityError: One of them is not a certificate.
     """
     if not is_issued_by(certificate, authority) or not is_authority_of(authority, address):
-        return f"its certificate is not by an authority for {address}"
+        return f"its certificate is not by a CA for {address}"
     if not is_for(certificate, address):
         return f"its certificate is not for {address}"
     if not_after(certificate) - _RENEWED_BEFORE < now:

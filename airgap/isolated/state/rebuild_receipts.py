@@ -31,7 +31,7 @@ def read_record(state: State) -> list[Receipt]:
     if receipts.are_gone(state):
         raise TrustError(
             "bundles were installed here, but the receipts of that are gone",
-            meaning="It cannot be told what this host should be.",
+            meaning="It is not known what this host should be.",
             remedy="make a new record of the bundles that are kept: airgap doctor --fix",
         )
     return record
@@ -70,7 +70,7 @@ def renew_record(state: State, keys: Sequence[PublicKey]) -> list[str]:
 
 
 def is_whole(state: State, contents: Contents) -> bool:
-    """Whether all that a bundle brings is in storage."""
+    """Whether all that a bundle includes is in storage."""
     brought = [(state.mirror, contents.blobs), (state.replay, contents.replay)]
     return all(store.has_blob(blob.digest, blob.size) for store, blobs in brought for blob in blobs)
 
@@ -86,7 +86,7 @@ def _kept(state: State, keys: Sequence[PublicKey]) -> list[VerifiedBundle]:
         except AirgapError as error:
             raise TrustError(
                 f"what is kept of a bundle in {folder} cannot be believed: {error.message}",
-                meaning="The record cannot be made anew of it, and stays as it is.",
+                meaning="The record cannot be made again of it, and stays as it is.",
                 remedy="to begin with no record: airgap install DIR --allow-older",
             ) from error
         kept.append(signed)

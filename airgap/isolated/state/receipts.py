@@ -176,7 +176,7 @@ def known_from(contents: Contents, digest: str, answers: Answers) -> SeenBundle:
         answers: To what was requested.
     """
     tags = tags_of(contents.images)
-    # These replace what an earlier bundle brought, whatever tag the image has.
+    # These replace what an earlier bundle included, whatever tag the image has.
     for image in contents.images:
         tags |= {f"the {role}": image.digest for role in image.roles if role != "base"}
     tags |= {f"the recording {one.name}": one.digest for one in contents.recordings}
@@ -295,7 +295,7 @@ def _name(number: int) -> str:
 def _broken(path: Path) -> TrustError:
     return TrustError(
         f"the record of what was installed here is broken at {path}",
-        meaning="It was changed or is damaged, so it cannot be told whether a bundle is older "
+        meaning="It was changed or is damaged, so it is not known whether a bundle is older "
         "than what is there.",
         remedy="find out who changed it; then make a new record of the bundles that are kept: "
         "airgap doctor --fix",

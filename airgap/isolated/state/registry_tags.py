@@ -1,4 +1,4 @@
-"""The tags of somebody's registry, which other hosts may set too: when this host may move one.
+"""The tags of the site's registry, which other hosts may set too: when this host may move one.
 
 Whoever installs a newer bundle there moves tags, and no other host is to move them back without
 being told so. A tag may be moved

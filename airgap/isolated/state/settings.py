@@ -15,9 +15,9 @@ class HostSettings:
         site_registries: Registries of the site that the builder may reach: `HOST[:PORT]`.
         listen: An address of this host, IP or name, at which other machines reach mirror and
             registry too, with TLS and accounts; empty for none.
-        registry_mirror: `HOST[:PORT][/PREFIX]` of somebody's registry that holds the mirror;
+        registry_mirror: `HOST[:PORT][/PREFIX]` of the site's registry that holds the mirror;
             empty where this host does.
-        registry_mirror_ca: A PEM file with the authority that vouches for that registry; empty
+        registry_mirror_ca: A PEM file with the CA that signed that registry; empty
             for those that this host knows.
         rewrite_indexes: It gets indexes that name only what is carried.
         docker_mirror: dockerd is told of the mirror.

@@ -1,6 +1,6 @@
 """The authorities behind registries with TLS, where the programs of this host look.
 
-Those are the registries of an airgap, and somebody's that holds the mirror.
+Those are the registries of an airgap, and someone's that holds the mirror.
 
 dockerd reads a file for each registry at each pull and push. The buildx of each user, which puts
 the index together where several nodes have pushed, knows the host's own list alone (its
@@ -23,7 +23,7 @@ _SYSTEM = Path("/etc/ssl/certs")
 
 
 class AuthoritiesStep(Step):
-    """Docker trusts them, and buildx those that can vouch for one address alone."""
+    """Docker trusts them, and buildx those that can sign one address alone."""
 
     name = "authorities"
     needs_root = True

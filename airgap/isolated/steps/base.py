@@ -1,4 +1,4 @@
-"""What a step of the set-up is."""
+"""What a step of the installation is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airgap.isolated.context import CheckResult, Context, run_check
 
 
 class Step(ABC):
-    """One part of the set-up.
+    """One part of the installation.
 
     Attributes:
         name: For `--only`, and in tables.

@@ -127,7 +127,7 @@ def _show(context: Context) -> None:
     if not context.options.fix:
         raise HostError(
             problem + _hint(context.user),
-            remedy="set it, or have it set: give the same command again with --fix",
+            remedy="set it, or have it set: run the same command again with --fix",
         )
     context.changes.add(BuildxStep.name, f"{_SHOWN_TO}{context.user.name}")
     context.progress.message(f"changing {docker_cli.config_path(context.user)}")

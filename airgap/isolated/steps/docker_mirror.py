@@ -1,6 +1,6 @@
 """dockerd's own mirror setting, for `docker pull` and the legacy builder.
 
-It takes no path, so it cannot name somebody's registry that holds the mirror below one: images are
+It takes no path, so it cannot name the site's registry that holds the mirror below one: images are
 pulled from there by their full names.
 """
 

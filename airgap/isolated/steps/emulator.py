@@ -102,7 +102,7 @@ class EmulatorStep(Step):
             if qemu is None:
                 raise HostError(
                     f"{image.reference.familiar} has no emulator for {platform}",
-                    remedy=f"bring images without {platform}, or another emulator image",
+                    remedy=f"include images without {platform}, or another emulator image",
                 )
             write_file(path, qemu, 0o755)
         return binfmt.register(platform, path, context.state.scratch)

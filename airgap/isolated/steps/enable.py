@@ -115,7 +115,7 @@ def _check_buildx(user: User) -> None:
     if user.run(["docker", "buildx", "version"]).returncode == 0:
         return
     if problem := docker_cli.problem(user):
-        raise HostError(problem, remedy="set it, then give the same command again")
+        raise HostError(problem, remedy="set it, then run the same command again")
 
 
 def builder_nodes(context: Context, name: str) -> list[BuilderNode]:
@@ -164,7 +164,7 @@ def _write_defaults(context: Context) -> None:
     if _defaults(user) == _THEIRS:
         context.progress.message(f"{_path(user)} is {user.name}'s own and was left as it is")
         return
-    # As the user: root must not follow links in somebody's home.
+    # As the user: root must not follow links in someone's home.
     user.run(["mkdir", "-p", str(_path(user).parent)])
     done = user.run(["tee", str(_path(user))], text=_wanted_defaults(context))
     if done.returncode != 0:

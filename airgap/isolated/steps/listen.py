@@ -63,6 +63,6 @@ class ListenStep(Step):
             wait_until_served(server.address, context.engine, name, server.ca)
 
     def undo(self, context: Context) -> None:
-        """Removes the containers; accounts and authority stay."""
+        """Removes the containers; accounts and CA stay."""
         for name in _NAMES:
             context.engine.remove_container(name)

@@ -24,7 +24,7 @@ class LoadStep(Step):
         wanted = _wanted(context)
         for image, platform in wanted.items():
             if not context.engine_id(image, platform):
-                return CheckResult(False, f"Docker has not {image.reference.familiar}")
+                return CheckResult(False, f"Docker does not have {image.reference.familiar}")
         return CheckResult(True, f"{len(wanted)} images in Docker")
 
     def apply(self, context: Context) -> None:
@@ -48,21 +48,21 @@ def bring_image(context: Context, image: ImageEntry, platform: Platform | None) 
 
     Raises:
         HostError: As for `load_image`.
-        NotFoundError: No bundle brought it for that platform.
+        NotFoundError: No bundle included it for that platform.
     """
     if platform is not None and not image.serves(platform):
         name = image.reference.familiar
         raise NotFoundError(
             f"no installed bundle has {name} for {platform}",
             meaning=f"It is here for {', '.join(image.platforms)}.",
-            remedy=f"bring it: airgap bundle {name} --platform {platform} --no-roles",
+            remedy=f"include it: airgap bundle {name} --platform {platform} --no-roles",
         )
     if not context.engine_id(image, platform):
         load_image(context, image, platform)
 
 
 def load_image(context: Context, image: ImageEntry, platform: Platform | None) -> None:
-    """Brings an image of the mirror into Docker's own store, as `docker load` does.
+    """Copies an image of the mirror into Docker's own store, as `docker load` does.
 
     Args:
         context: The context.
@@ -72,7 +72,7 @@ def load_image(context: Context, image: ImageEntry, platform: Platform | None) -
 
     Raises:
         HostError: Docker refuses it, or has another image afterwards.
-        AirgapError: Somebody's registry holds the mirror, and does not give it.
+        AirgapError: The site's registry holds the mirror, and does not give it.
     """
     name = image.reference.familiar
     mirror = RegistryMirror.of(context.settings)

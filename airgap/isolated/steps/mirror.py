@@ -1,4 +1,4 @@
-"""The mirror: a registry that serves what bundles brought, and that nobody can write to."""
+"""The mirror: a registry that serves what bundles included, and that nobody can write to."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class MirrorStep(Step):
         )
 
     def apply(self, context: Context) -> None:
-        """Starts it, or removes it where somebody's registry takes its place."""
+        """Starts it, or removes it where the site's registry takes its place."""
         if context.settings.registry_mirror:
             context.engine.remove_container(containers.MIRROR)
             return

@@ -1,4 +1,4 @@
-"""Pushing the images to somebody's registry, which then holds the mirror in place of this host."""
+"""Pushing the images to the site's registry, which then holds the mirror instead of this host."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def _tag_of(mirror: RegistryMirror, target: PushTarget) -> str:
 
 
 def check_registry_moves(context: Context) -> None:
-    """The tags that a new bundle has to have in somebody's registry may be moved.
+    """The tags that a new bundle has to have in the site's registry may be moved.
 
     Raises:
         TrustError: Others have set them.
@@ -162,7 +162,7 @@ def check_registry_moves(context: Context) -> None:
         raise TrustError(
             f"{mirror} has other images than this bundle, and than this host has set, for "
             f"{len(refused)} tags: {_names(refused)}",
-            meaning="Another host may have brought newer ones. Nothing was changed.",
+            meaning="Another host may have included newer ones. Nothing was changed.",
             remedy="if this bundle's are the ones that you want: --allow-older",
         )
 
@@ -195,7 +195,7 @@ def _documents(context: Context, image: ImageEntry) -> Mapping[str, Manifest | I
     if not found:
         raise HostError(
             f"{context.state.mirror.root} lacks the manifest of {image.reference.familiar}",
-            remedy="bring it again from its bundle: airgap install DIR --repair",
+            remedy="restore it from its bundle: airgap install DIR --repair",
         )
     return found
 

@@ -1,4 +1,4 @@
-"""Bringing recordings: what `airgap build` answers the requests of RUN steps with."""
+"""Copying recordings: what `airgap build` answers the requests of RUN steps with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MODE = 0o750
 
 
 class RecordingsStep(Step):
-    """Brings the recordings of the bundle into their storage."""
+    """Copies the recordings of the bundle into their storage."""
 
     name = "recordings"
     needs_docker = False

@@ -1,6 +1,6 @@
 """Seeding the mirror: the bundle's images in its storage, tags last.
 
-Where a registry holds the mirror, only what Docker itself must have is brought in full. Of all
+Where a registry holds the mirror, only what Docker itself must have is copied in full. Of all
 other images manifests and configs are: what the host is asked about them follows from these.
 """
 
@@ -19,7 +19,7 @@ from airgap.store.seed import seed, seed_documents
 
 
 class SeedStep(Step):
-    """Brings the images of the bundle into the storage that the mirror serves."""
+    """Copies the images of the bundle into the storage that the mirror serves."""
 
     name = "seed"
     needs_docker = False
@@ -35,13 +35,13 @@ class SeedStep(Step):
     def apply(self, context: Context) -> None:
         """Reads each blob once from the medium, and writes it as its hash is computed.
 
-        The tags of what other bundles brought are set to what is in the storage: an install that
+        The tags of what other bundles included are set to what is in the storage: an install that
         did not end may have moved them.
         """
         kept, store = kept_here(context), context.state.mirror
         if context.bundle is not None:
             bring(context, context.bundle)
-        # What earlier bundles brought to a registry alone, and is to be here now.
+        # What earlier bundles pushed to a registry alone, and is to be here now.
         mirrors = known_mirrors(context)
         for image in kept:
             for mirror in mirrors:
@@ -59,7 +59,7 @@ class SeedStep(Step):
 
 
 def bring(context: Context, bundle: OpenBundle) -> None:
-    """Brings the images of a bundle. Tags that a newer bundle has moved are left alone."""
+    """Copies the images of a bundle. Tags that a newer bundle has moved are left alone."""
     archive, store, wanted = bundle.archive, context.state.mirror, context.desired
     kept = {kept_as(image) for image in kept_here(context)}
     brought = archive.contents.images

@@ -42,7 +42,7 @@ class ToolStep(Step):
     def check(self, context: Context) -> CheckResult:
         """Hashes the installed tool and runs it."""
         if context.desired.tool is None:
-            return CheckResult(True, "no bundle has brought it")
+            return CheckResult(True, "no bundle includes it")
         if not _COMMAND.exists():
             return CheckResult(False, f"{_COMMAND} is not there")
         if str(_PYZ) not in _text(_COMMAND):
@@ -58,7 +58,7 @@ class ToolStep(Step):
         return CheckResult(True, f"airgap {installed}")
 
     def places(self, context: Context) -> list[Path]:
-        """Where the tool and its command are, if a bundle brings it."""
+        """Where the tool and its command are, if a bundle includes it."""
         return [FOLDER, _COMMAND] if context.bundle is not None else []
 
     def apply(self, context: Context) -> None:
@@ -91,9 +91,9 @@ def _brought(bundle: OpenBundle) -> FileEntry:
 
 
 def _is_whole(context: Context, file: FileEntry) -> bool:
-    """Whether the installed tool has the bytes that were brought.
+    """Whether the installed tool has the bytes that were included.
 
-    Another bundle may have brought the same version in other bytes; it stays when that one is
+    Another bundle may have included the same version in other bytes; it stays when that one is
     rolled back. A tool's folder is named after what it was installed with.
     """
     actual = _sha256(_PYZ)
@@ -137,7 +137,7 @@ def _installed_version() -> str:
 
 
 def _text(path: Path) -> str:
-    """A small file's text; empty if there is none, or it is none."""
+    """A small file's text; empty if there is none, or it is not one."""
     try:
         return path.read_text()
     except (OSError, ValueError):

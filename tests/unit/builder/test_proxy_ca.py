@@ -31,7 +31,7 @@ def new_ca() -> x509.Certificate:
 
 @pytest.fixture
 def probes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[x509.Certificate]:
-    """The certificates that builds brought out so far, each of them another."""
+    """The certificates that builds included out so far, each of them another."""
     found: list[x509.Certificate] = []
 
     def probe(_: Buildx, __: Platform) -> x509.Certificate:

@@ -295,7 +295,7 @@ def test_a_medium_that_fails_lacks_no_file(
         lambda: verify.read_signed(media, [key.public]),
         lambda: Archive(media, contents),
     ):
-        with pytest.raises(HostError, match="put it back"):
+        with pytest.raises(HostError, match="reinsert it"):
             attempt()
 
 

@@ -194,7 +194,7 @@ def test_airgap_says_the_messages_that_the_readme_explains(cell: str) -> None:
 
 @cache
 def sources() -> list[str]:
-    """All texts of the package; a string that goes on in the next line is one text."""
+    """All texts of the package; a string that continues in the next line is one text."""
     files = (README.parent / "airgap").rglob("*.py")
     return [re.sub(r'"\n\s*f?"', "", file.read_text()) for file in files]
 

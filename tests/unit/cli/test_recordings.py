@@ -83,7 +83,7 @@ def test_verify_reads_their_maps(airgap: Run, bundle: Path, key: PrivateKey) -> 
 def test_status_names_them_and_what_is_missing(
     airgap: Run, bundle: Path, tmp_path: Path, key: PrivateKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # An address that is none: at one where nothing is, Docker's client leaves a socket behind.
+    # An address that is not one: at one where nothing is, Docker's client leaves a socket behind.
     monkeypatch.setenv("DOCKER_HOST", "none://")
     signed = read_signed(Media([bundle]), [key.public])
     for action in ("begun", "installed"):

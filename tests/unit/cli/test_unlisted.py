@@ -22,7 +22,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("verb", ["verify", "install"])
-def test_names_that_nobody_has_vouched_for_are_shown_escaped(
+def test_names_that_nobody_has_signed_are_shown_escaped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
 ) -> None:
     key, folder = forge.new_key(), tmp_path / "bundle"

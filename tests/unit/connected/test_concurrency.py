@@ -1,4 +1,4 @@
-"""How many connections there are at once, and how many bytes a second they bring."""
+"""How many connections there are at once, and how many bytes a second they include."""
 
 from __future__ import annotations
 

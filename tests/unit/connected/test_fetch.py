@@ -48,7 +48,7 @@ class Way:
     """How a server answers one request.
 
     Attributes:
-        error: Raised in place of an answer.
+        error: Raised instead of an answer.
         breaks_at: Which byte of the blob is never sent.
         kind: Of the error when it breaks off.
         overload: Whether it broke off because there was too much to do.
@@ -343,7 +343,7 @@ def test_in_order_nothing_is_written_before_what_lies_before_it(tmp_path: Path, 
     assert len(tar.offsets) > sum(_SIZES) // _PIECE
 
 
-def test_what_broke_off_goes_on_from_there(tmp_path: Path, case: Case) -> None:
+def test_what_broke_off_continues_from_there(tmp_path: Path, case: Case) -> None:
     digest = case.digest(0)
     ways = [Way(breaks_at=100), Way(error=broken()), Way(breaks_at=100), Way(breaks_at=4_000)]
     server, shown = Server(case.bodies, {digest: ways}), Shown()
@@ -354,7 +354,7 @@ def test_what_broke_off_goes_on_from_there(tmp_path: Path, case: Case) -> None:
     assert shown.done["fetching"] == sum(_SIZES)
 
 
-def test_a_server_that_gives_blobs_only_whole_begins_anew(tmp_path: Path, case: Case) -> None:
+def test_a_server_that_gives_blobs_only_whole_begins_again(tmp_path: Path, case: Case) -> None:
     digest = case.digest(0)
     ways = [Way(breaks_at=4_000), Way(breaks_at=2_000, whole=True), Way(whole=True)]
     server, shown = Server(case.bodies, {digest: ways}), Shown()
@@ -372,7 +372,7 @@ def test_a_server_that_gives_blobs_only_whole_and_never_to_the_end_is_given_up(
     assert "x broke." in caught.value.meaning
 
 
-def test_a_server_that_sends_little_each_time_is_borne(
+def test_a_server_that_sends_little_each_time_is_tolerated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetch, "_PROGRESS_BYTES", 5)
@@ -420,7 +420,7 @@ def test_wrong_bytes_before_a_connection_broke_are_found(tmp_path: Path, case: C
     assert [start for asked, start in server.requests if asked == digest] == [0, 5_000, 0]
 
 
-def test_who_broke_off_is_blamed_for_wrong_bytes_more_than_who_went_on(
+def test_who_broke_off_is_blamed_for_wrong_bytes_more_than_who_continued(
     tmp_path: Path, case: Case
 ) -> None:
     digest = case.digest(0)
@@ -479,7 +479,7 @@ def interrupted(folder: Path, case: Case) -> None:
 
 
 @pytest.mark.parametrize("pace", [TransferLimits(), TransferLimits(in_order=True)])
-def test_a_later_run_goes_on_within_a_blob(
+def test_a_later_run_continues_within_a_blob(
     tmp_path: Path, case: Case, pace: TransferLimits
 ) -> None:
     interrupted(tmp_path, case)
@@ -609,7 +609,7 @@ def test_whatever_goes_wrong_now_and_then_the_tar_is_right_in_the_end(
     case = make_case(sorted(sizes, reverse=True), volume_bytes)
     faults = {case.digest(number): list(ways[number]) for number in range(len(sizes))}
     server = Server(case.bodies, faults)
-    for _ in range(10):  # each run may end early, and the next goes on
+    for _ in range(10):  # each run may end early, and the next continues
         try:
             entries = run(folder, case, server, pace)
         except (TemporaryError, IntegrityError):

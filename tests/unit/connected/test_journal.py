@@ -127,7 +127,7 @@ def test_what_was_noted_is_there_for_the_next_run(path: Path, tar: WatchedTar) -
     assert done(path, tar) == {0: _SIZE, 3: 30, 9: _SIZE}
 
 
-def test_a_blob_that_begins_anew_is_forgotten(path: Path, tar: WatchedTar) -> None:
+def test_a_blob_that_begins_again_is_forgotten(path: Path, tar: WatchedTar) -> None:
     journal = Journal(path, tar, BLOBS)
     write(journal, tar, 0)
     journal.close()
@@ -285,14 +285,16 @@ def test_writers_wait_while_a_sync_lasts(
         b"",
     ],
 )
-def test_a_record_that_is_none_is_not_believed(path: Path, tar: WatchedTar, record: bytes) -> None:
+def test_a_record_that_is_not_one_is_not_believed(
+    path: Path, tar: WatchedTar, record: bytes
+) -> None:
     tar.write(bytes(_COUNT * _ROOM), 0)
     path.write_bytes(b"\n" * 16 + record)
     assert done(path, tar) == {}
     assert path.stat().st_size >= 16 * _COUNT
 
 
-def test_records_around_one_that_is_none_are_believed(path: Path, tar: WatchedTar) -> None:
+def test_records_around_one_that_is_not_one_are_believed(path: Path, tar: WatchedTar) -> None:
     tar.write(bytes(_COUNT * _ROOM), 0)
     path.write_bytes(b"000000000000007\n" + b"garbage" + b"\0" * 9 + b"000000000001000\n" + b"00")
     assert done(path, tar) == {0: 7, 2: _SIZE}

@@ -44,7 +44,7 @@ def test_a_frontend_that_is_replaced_is_not_carried(tmp_path: Path) -> None:
     assert [image.reference.familiar for image in request.images] == ["alpine:latest"]
 
 
-def test_a_dockerfile_that_is_none_is_named(tmp_path: Path) -> None:
+def test_a_dockerfile_that_is_not_one_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Dockerfile"):
         request_of(tmp_path, "no instruction\n")
 

@@ -194,7 +194,7 @@ def test_units_behind_one_that_is_not_finished_wait(tmp_path: Path) -> None:
         assert hasher.result(Progress()) == entries(tmp_path, volumes)
 
 
-def test_a_unit_that_is_written_anew_after_it_was_read_is_read_again(tmp_path: Path) -> None:
+def test_a_unit_that_is_written_again_after_it_was_read_is_read_again(tmp_path: Path) -> None:
     volumes = cut(300, 70)
     with WatchedTar(tmp_path, volumes) as tar, hashing(tar, volumes, [0, 100], 300) as hasher:
         tar.write(b"a" * 100, 0)
@@ -212,7 +212,7 @@ def test_a_unit_that_is_written_anew_after_it_was_read_is_read_again(tmp_path: P
         assert sum(start < 100 for start, _ in tar.read) == len([0, 70])
 
 
-def test_a_finished_unit_stays_though_others_are_written_anew(tmp_path: Path) -> None:
+def test_a_finished_unit_stays_though_others_are_written_again(tmp_path: Path) -> None:
     volumes = cut(300)
     with WatchedTar(tmp_path, volumes) as tar, hashing(tar, volumes, [0, 100, 200], 300) as hasher:
         tar.write(b"x" * 50, 200)

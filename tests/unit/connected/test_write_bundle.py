@@ -1,4 +1,4 @@
-"""Making a bundle with recordings: written after the images, signed last, made anew every time."""
+"""Making a bundle with recordings: written after the images, signed last, made again every time."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def resolved(image: forge.Image) -> ResolvedImage:
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_a_wrong_size_of_what_another_image_brings_is_found_before_the_fetch(first: bool) -> None:
+def test_a_wrong_size_of_what_another_image_includes_is_found_before_the_fetch(first: bool) -> None:
     """The first leaves that platform out, so that nothing of it is asked for by this name."""
     body, _ = forge.manifest("linux/arm64")
     own, blobs = forge.manifest("linux/amd64")

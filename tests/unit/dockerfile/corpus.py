@@ -109,7 +109,7 @@ CASES = [
     Case("a platform from an ARG", "ARG P=linux/s390x\nFROM --platform=$P a\n"),
     Case("a platform given", "ARG P\nFROM --platform=$P a\n", args={"P": "linux/ppc64le"}),
     Case("a blank platform", "ARG P\nFROM --platform=$P a\n", fails=True),
-    Case("a platform that is none", "FROM --platform=a/b/c/d a\n", fails=True),
+    Case("a platform that is not one", "FROM --platform=a/b/c/d a\n", fails=True),
     Case("a derived stage keeps its base's", "FROM --platform=linux/s390x a AS b\nFROM b\n"),
     Case("a derived stage cannot change it", "FROM a AS b\nFROM --platform=linux/s390x b\n"),
     Case(
@@ -171,7 +171,7 @@ CASES = [
         fails=True,
     ),
     Case("a stage from itself", "FROM a AS x\nCOPY --from=x / /\n", fails=True),
-    Case("a name that is none", "FROM a AS 1x\n", fails=True),
+    Case("a name that is not one", "FROM a AS 1x\n", fails=True),
     Case("FROM with two words", "FROM a b\n", fails=True),
     # COPY and RUN.
     Case("COPY --from=IMAGE", "FROM a\nCOPY --from=b:1 --chown=1:1 /x /y\n"),
@@ -227,7 +227,7 @@ CASES = [
     Case("empty lines in continuations", "FROM a\nRUN x && \\\n\n\n  y\nCOPY --from=d / /\n"),
     Case("a word in two pieces", "FR\\\nOM al\\\npine\nRUN true\n"),
     Case("blanks after the backslash", "FROM a\nRUN x \\  \n  y\nCOPY --from=d / /\n"),
-    Case("two backslashes do not go on", "FROM a\nRUN echo \\\\\nCOPY --from=d / /\n"),
+    Case("two backslashes do not continue", "FROM a\nRUN echo \\\\\nCOPY --from=d / /\n"),
     Case("a backslash at the end of the file", "FROM a\nRUN x \\\n"),
     Case("escape", "# escape=`\nFROM a AS x\nRUN dir c:\\\nFROM `\n  b\nCOPY --from=x / /\n"),
     Case(
@@ -240,7 +240,7 @@ CASES = [
         fails=False,
     ),
     Case("escape twice", "# escape=`\n# escape=`\nFROM a\n", fails=True),
-    Case("an escape that is none", "# escape=x\nFROM a\n", fails=True),
+    Case("an escape that is not one", "# escape=x\nFROM a\n", fails=True),
     Case(
         "CRLF",
         "# syntax=docker/dockerfile:1.4\r\nARG V=1\r\nFROM a:$V AS x\r\n"

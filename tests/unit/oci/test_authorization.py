@@ -30,7 +30,7 @@ TOKEN = json.dumps({"token": "short-lived"}).encode()
 
 
 class TokenServer(HTTPAdapter):
-    """Answers in place of any server, and keeps what it was asked."""
+    """Answers instead of any server, and keeps what it was asked."""
 
     def __init__(
         self, body: bytes = TOKEN, status: int = 200, headers: Mapping[str, str] | None = None

@@ -83,7 +83,7 @@ def test_without_patience_the_first_failure_is_the_last(clock: Clock) -> None:
     assert error.meaning == ""  # one failure needs no counting
 
 
-def test_patience_and_pauses_begin_anew_when_something_came(clock: Clock) -> None:
+def test_patience_and_pauses_begin_again_when_something_came(clock: Clock) -> None:
     attempts = RetryBudget(10, clock.pause)
     for _ in range(100):  # far longer than patience in all
         for _ in range(3):
@@ -182,7 +182,7 @@ def test_a_pause_may_end_it_all() -> None:
         RetryBudget(300, stopped).failed(failure())
 
 
-def test_days_of_failures_are_borne_where_patience_is_as_long(clock: Clock) -> None:
+def test_days_of_failures_are_tolerated_where_patience_is_as_long(clock: Clock) -> None:
     attempts = RetryBudget(1e9, clock.pause)
     for _ in range(2_000):
         attempts.failed(failure())

@@ -56,7 +56,7 @@ def test_all_get_all_at_their_own_pace(store: Store) -> None:
     assert next(clients[0].body) == b"one"
     assert next(clients[1].body) == b"one"
     assert b"".join(clients[1].body) == b"two"
-    assert b"".join(clients[0].body) == b"two"  # from what is in the store by now
+    assert b"".join(clients[0].body) == b"two"  # from what is in the store
     assert store.has_blob(digest_of(b"onetwo"), 6)
     for client in clients:
         client.close()
@@ -137,7 +137,7 @@ def test_a_file_that_was_begun_and_left_comes_to_its_end(store: Store) -> None:
     assert store.has_blob(digest_of(b"onetwo"), 6)
 
 
-def test_who_comes_back_reads_what_a_thread_goes_on_with(store: Store) -> None:
+def test_who_comes_back_reads_what_a_thread_continues_with(store: Store) -> None:
     body = Slow(b"one", b"two")
     download = download_of(store, body)
     for _ in range(3):

@@ -22,7 +22,7 @@ def test_credentials_are_known_by_name(name: str) -> None:
     assert not headers.are_credentials(((name, ""),))
 
 
-def test_what_package_managers_always_send_is_none() -> None:
+def test_what_package_managers_always_send_is_not_one() -> None:
     # npm 10, pip 25, Go 1.24, cargo 1.88, apt 2.6, curl 8 and BuildKit.
     names = (
         "User-Agent Accept Accept-Language Cache-Control Connection Pragma Range If-None-Match "

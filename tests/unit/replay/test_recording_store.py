@@ -35,7 +35,7 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
-def test_a_recording_that_was_brought_is_whole(store: Store) -> None:
+def test_a_recording_that_was_included_is_whole(store: Store) -> None:
     assert check_recording(store, APP.entry) == ""
     recording = load_recording(store, APP.entry)
     found = {one.url: b"".join(store.blob(one.digest)) for one in recording.responses.values()}

@@ -99,7 +99,7 @@ def test_a_range_beyond_the_end_is_not_satisfiable(store: Store, wanted: str) ->
 
 
 @pytest.mark.parametrize("wanted", ["bytes=0-1,3-4", "bytes=-", "bytes=9-1", "lines=1-2", "x"])
-def test_a_range_of_another_form_brings_the_whole(store: Store, wanted: str) -> None:
+def test_a_range_of_another_form_includes_the_whole(store: Store, wanted: str) -> None:
     replay = Replay(store, [recorded(store, RequestKey(URL), BODY)])
     answer, body = ask(replay, RequestKey(URL, range=wanted))
     assert (answer.status, body == BODY) == (200, True)

@@ -35,7 +35,7 @@ def test_a_bundle_without_roles_leaves_those_of_the_one_before() -> None:
     assert wanted.role("builder") == builder
 
 
-def test_a_role_that_nobody_brought_is_an_error_that_names_it() -> None:
+def test_a_role_that_nobody_included_is_an_error_that_names_it() -> None:
     with pytest.raises(HostError, match="'registry'"):
         BundleSet.of([_bundle()]).role("registry")
 

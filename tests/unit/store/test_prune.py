@@ -151,7 +151,7 @@ def test_with_a_missing_manifest_nothing_goes(store: Store, seed_images: Seed) -
     assert "airgap install DIR --repair" in caught.value.remedy
 
 
-def test_killed_at_any_step_it_shows_no_half_image_and_goes_on(
+def test_killed_at_any_step_it_shows_no_half_image_and_continues(
     store: Store, seed_images: Seed, keep: Keep
 ) -> None:
     for step in range(0, 1000, 3):

@@ -112,7 +112,9 @@ def bundle(tmp_path: Path, key: PrivateKey) -> Path:
     return tmp_path / "small"
 
 
-def test_killed_at_any_step_it_shows_no_half_image_and_goes_on(bundle: Path, memory: Path) -> None:
+def test_killed_at_any_step_it_shows_no_half_image_and_continues(
+    bundle: Path, memory: Path
+) -> None:
     step, tags = 0, []
     while True:
         store = Store(memory / f"mirror-{step}")
@@ -342,7 +344,7 @@ def run_replay(folder: Path, store: Store) -> None:
         seed_replay(store, replay, Progress())
 
 
-def test_recordings_are_brought_whole_wherever_it_is_killed(
+def test_recordings_are_included_whole_wherever_it_is_killed(
     tmp_path: Path, memory: Path, key: PrivateKey
 ) -> None:
     make_bundle(tmp_path / "bundle", key, images=[], recordings=[recorded()])
@@ -369,7 +371,7 @@ def test_recordings_are_brought_whole_wherever_it_is_killed(
     assert snapshot(store.root) == before
 
 
-def test_recordings_that_were_brought_last_through_a_power_cut(
+def test_recordings_that_were_included_last_through_a_power_cut(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch, key: PrivateKey
 ) -> None:
     make_bundle(tmp_path / "bundle", key, images=[], recordings=[recorded()])
@@ -398,7 +400,7 @@ def test_a_disk_that_is_full_of_recordings_is_told(
         run_replay(tmp_path / "bundle", store)
 
 
-def test_manifests_and_configs_alone_are_brought_of_what_is_elsewhere(
+def test_manifests_and_configs_alone_are_included_of_what_is_elsewhere(
     tmp_path: Path, store: Store, key: PrivateKey
 ) -> None:
     image = indexed("ghcr.io/org/app:1", omitted=["linux/s390x"])

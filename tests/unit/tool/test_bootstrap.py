@@ -242,7 +242,7 @@ def test_tampered_parts_are_unpacked_again(
     assert is_intact(unpacked, FILES, ME)
 
 
-def test_a_link_in_place_of_the_folder_is_not_followed(pyz: Path, unpacked: Path) -> None:
+def test_a_link_instead_of_the_folder_is_not_followed(pyz: Path, unpacked: Path) -> None:
     link_all(unpacked)
     with pytest.raises(OSError, match="symbolic link"):
         unpack(pyz, "linux-amd64", FILES, unpacked)

@@ -63,7 +63,7 @@ def test_a_server_is_known_by_its_address_until_it_ends(address: str, tmp_path: 
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_an_authority_vouches_for_one_address_alone(address: str, tmp_path: Path) -> None:
+def test_an_authority_signs_one_address_alone(address: str, tmp_path: Path) -> None:
     authority = _authority(address)
     assert is_authority_of(authority.certificate, address)
     others = {*ADDRESSES, "192.0.2.11", "example.com", "x.mirror.example.internal"}

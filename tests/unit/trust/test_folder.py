@@ -341,5 +341,5 @@ def test_a_medium_that_fails_is_not_taken_for_a_bad_key(
         return stat_of(path, follow_symlinks=follow_symlinks)
 
     monkeypatch.setattr(Path, "stat", fail)
-    with pytest.raises(HostError, match="put it back"):
+    with pytest.raises(HostError, match="reinsert it"):
         refuse_key_on_medium([medium], key)

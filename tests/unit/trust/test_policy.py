@@ -74,7 +74,7 @@ def test_a_bundle_lasts_until_it_expires() -> None:
         check_expiry(TODAY, TODAY + timedelta(seconds=1), [])
 
 
-def test_a_slow_clock_does_not_bring_an_expired_bundle_back() -> None:
+def test_a_slow_clock_does_not_revive_an_expired_bundle() -> None:
     slow = datetime(1970, 1, 1, tzinfo=UTC)
     check_expiry(TODAY, slow, [known(age=1), known(age=0)])
     with pytest.raises(TrustError, match="expired"):
@@ -140,7 +140,7 @@ def test_what_counts_is_the_bundle_that_set_the_tag_last() -> None:
 
 
 def test_an_older_bundle_that_repeats_a_tag_does_not_make_way_for_others() -> None:
-    """The tag went from x to y and back; who holds the old media may not bring y again."""
+    """The tag went from x to y and back; who holds the old media may not include y again."""
     history = [known("now", age=0, a="x"), known("oldest", age=5, a="x")]
     with pytest.raises(TrustError, match="set by now 1"):
         check(known("between", age=3, a="y"), *history)

@@ -1,4 +1,4 @@
-"""What the set-up lives with."""
+"""What the installation lives with."""
 
 from __future__ import annotations
 

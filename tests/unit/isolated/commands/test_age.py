@@ -242,7 +242,7 @@ def test_each_tag_is_that_of_the_newest_bundle(offered: list[tuple[int, list[Wis
 def _check_host(
     state: State, wishes: Sequence[Wish], platforms: Mapping[tuple[str, str], set[str]]
 ) -> None:
-    """What status sees is well, and each image is found for all that any bundle brought."""
+    """What status sees is well, and each image is found for all that any bundle included."""
     work = load_context(state, User.behind_this_process(), Progress())
     for step in (SeedStep(), RecordingsStep()):
         finding = check_step(step, work)
@@ -312,7 +312,7 @@ def test_what_is_named_by_digest_is_found_under_its_tag_too(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["DOCKER.IO/library/alpine", "alpine"])
-def test_an_old_bundle_brings_no_tag_back_under_another_name(tmp_path: Path, name: str) -> None:
+def test_an_old_bundle_restores_no_tag_under_another_name(tmp_path: Path, name: str) -> None:
     state = State(tmp_path / "state")
     make(tmp_path / "old", [Wish(name, "tag", 0)], 1, 0)
     make(tmp_path / "pin", [Wish(name, "both", 0)], 2, 0)

@@ -67,7 +67,7 @@ def test_an_authority_that_somebody_has_put_there_stays_without_our_mark(tmp_pat
     assert (tmp_path / "a").exists()
 
 
-def test_a_folder_in_place_of_a_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_a_folder_instead_of_a_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(HostError, match=str(tmp_path / "a")):
         write({"/a": HEADER}, tmp_path)

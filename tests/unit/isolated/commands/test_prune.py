@@ -103,14 +103,14 @@ def test_what_goes_is_what_no_kept_bundle_needs(state: State) -> None:
     assert (record[-1].action, record[-1].bundle) == ("dropped", "site-1")
 
 
-def test_a_bundle_stays_that_still_brings_a_part_of_the_set_up(state: State) -> None:
+def test_a_bundle_stays_that_still_includes_a_part_of_the_set_up(state: State) -> None:
     bring(state, 1, [version(1), BUILDER])
     bring(state, 2, [version(2)])
     bring(state, 3, [version(3)])
     assert dropped(state, 1) == ["site-2"]
 
 
-def test_killed_between_receipts_and_storage_it_goes_on(state: State) -> None:
+def test_killed_between_receipts_and_storage_it_continues(state: State) -> None:
     bring(state, 1, [version(1)])
     bring(state, 2, [version(2)])
     plan = plan_prune(state, 1)

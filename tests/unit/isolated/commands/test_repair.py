@@ -74,7 +74,7 @@ def flip(path: Path) -> None:
 
 
 def own_blobs(state: State, serial: int) -> list[Path]:
-    """What only one of the bundles brought to the mirror."""
+    """What only one of the bundles included to the mirror."""
     mine, other = IMAGES[serial], IMAGES[3 - serial]
     digests = {*mine.bodies, *mine.blobs} - {*other.bodies, *other.blobs}
     return [state.mirror.root / layout.blob_data(digest) for digest in digests]
@@ -85,7 +85,7 @@ def good(paths: Sequence[Path], image: Image) -> bool:
     return all(path.read_bytes() == bodies[f"sha256:{path.parent.name}"] for path in paths)
 
 
-def test_a_bundle_that_newer_ones_came_after_brings_its_blobs_and_no_tag(state: State) -> None:
+def test_a_bundle_that_newer_ones_came_after_restores_its_blobs_and_no_tag(state: State) -> None:
     damaged, lost = own_blobs(state, 1)[:2]
     flip(damaged)
     lost.unlink()
@@ -102,7 +102,7 @@ def test_a_bundle_that_newer_ones_came_after_brings_its_blobs_and_no_tag(state: 
     assert read_receipts(state) == before
     left = bring(state, 2, repair=True)
     assert [one.detail for one in left.outcomes if one.name == "repair"] == [
-        "2 blobs brought again"  # of the recording: its map, and the answer
+        "2 blobs restored"  # of the recording: its map, and the answer
     ]
     assert not bring(state, 1, repair=True).changed
 
@@ -123,9 +123,7 @@ def test_what_the_bundle_has_not_stays_and_is_named_with_its_bundle(state: State
     assert theirs.exists()
     assert good([ours], IMAGES[2])
     assert f"damaged, and in the bundle small-1: sha256:{theirs.parent.name}" in progress.lines
-    assert report.outcomes[0].detail == (
-        "1 blobs brought again, 1 damaged ones are not in this bundle"
-    )
+    assert report.outcomes[0].detail == ("1 blobs restored, 1 damaged ones are not in this bundle")
 
 
 def test_nothing_is_lost_if_the_medium_is_damaged_too(state: State) -> None:

@@ -69,7 +69,7 @@ def test_a_certificate_is_made_for_the_address_and_again_in_time(tmp_path: Path)
     assert local_ca.check_certificate(*both, ADDRESS, in_time) == ""
     later = local_ca.check_certificate(*both, ADDRESS, in_time + timedelta(days=2))
     assert later.startswith("its certificate ends on 20")
-    # A new certificate needs no new authority: others trust that one.
+    # A new certificate needs no new CA: others trust that one.
     local_ca.issue_server_certificate(state, ADDRESS)
     assert vouching.read_bytes() == both[1]
     assert served.read_bytes() != both[0]
@@ -78,7 +78,7 @@ def test_a_certificate_is_made_for_the_address_and_again_in_time(tmp_path: Path)
 def test_another_address_needs_another_authority(tmp_path: Path) -> None:
     state = State(tmp_path)
     local_ca.issue_server_certificate(state, ADDRESS)
-    assert "not by an authority for mirror.lan" in local_ca.certificate_problem(state, "mirror.lan")
+    assert "not by a CA for mirror.lan" in local_ca.certificate_problem(state, "mirror.lan")
     local_ca.issue_server_certificate(state, "mirror.lan")
     assert local_ca.certificate_problem(state, "mirror.lan") == ""
     assert is_authority_of((state.authority / "ca.crt").read_bytes(), "mirror.lan")

@@ -80,7 +80,7 @@ def test_an_entry_without_flags_or_mask_is_read() -> None:
     [SHOWN.replace("enabled", "disabled"), "enabled\ninterpreter /a\nflags: \nextension .x\n", ""],
     ids=["off", "by a file's name", "gone"],
 )
-def test_an_entry_that_claims_no_program_is_none(shown: str) -> None:
+def test_an_entry_that_claims_no_program_is_not_one(shown: str) -> None:
     assert binfmt_table.parse_entry(shown) is None
 
 

@@ -162,7 +162,7 @@ def test_a_step_that_cannot_write_where_it_must_is_refused_beforehand(tmp_path: 
 
 
 @pytest.mark.parametrize("step", [ToolStep(), docker_mirror.DockerMirrorStep()])
-def test_places_are_named_where_a_bundle_brings_something(tmp_path: Path, step: Step) -> None:
+def test_places_are_named_where_a_bundle_includes_something(tmp_path: Path, step: Step) -> None:
     places = step.places(work_in(tmp_path))
     assert all(path.is_absolute() for path in places)
     assert os.path.realpath(tmp_path) not in map(os.path.realpath, places)

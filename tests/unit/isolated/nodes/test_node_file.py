@@ -72,9 +72,9 @@ def test_what_was_written_is_read_and_is_private(tmp_path: Path) -> None:
         ("registries", ["192.0.2.10"], "not HOST:PORT"),
         ("registries", ["192.0.2.10:99999"], "not HOST:PORT"),
         ("registries", ["192.0.2.10:05000"], "not HOST:PORT"),
-        ("registries", ["192.0.2.11:5000"], "cannot vouch"),
-        ("registries", ["docker.io:443"], "cannot vouch"),
-        ("registries", ["127.0.0.1:5000"], "cannot vouch"),
+        ("registries", ["192.0.2.11:5000"], "cannot sign"),
+        ("registries", ["docker.io:443"], "cannot sign"),
+        ("registries", ["127.0.0.1:5000"], "cannot sign"),
         ("registries", [f"{REGISTRY}:{port}" for port in range(1, 100)], "more than"),
         ("listen", "192.0.2.21:1234", "not for 192.0.2.21"),
         ("listen", "192.0.2.20", "not HOST:PORT"),
@@ -117,7 +117,7 @@ def test_what_does_not_hold_is_refused(
 def test_no_authority_is_taken_for_this_host_itself_however_it_is_written(host: str) -> None:
     authority = new_authority("the registry", host.strip("[]").lower(), NOW, 90)
     file = NodeFile("arm", (f"{host}:5000",), authority.certificate, None)
-    with pytest.raises(UsageError, match="cannot vouch"):
+    with pytest.raises(UsageError, match="cannot sign"):
         parse_node_file(to_bytes(file), NOW)
 
 
@@ -129,7 +129,7 @@ def test_an_authority_for_another_host_is_taken(host: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["authority", "clients", "certificate", "key"])
-def test_junk_in_place_of_a_certificate_is_refused(tmp_path: Path, key: str) -> None:
+def test_junk_instead_of_a_certificate_is_refused(tmp_path: Path, key: str) -> None:
     data = canonical(_document(tmp_path) | {key: "junk"})
     with pytest.raises((UsageError, IntegrityError)):
         parse_node_file(data, NOW)
@@ -141,7 +141,7 @@ def test_an_authority_for_the_whole_world_is_refused(tmp_path: Path) -> None:
 
     anybody = trustme.CA().cert_pem.bytes().decode()
     data = canonical(_document(tmp_path) | {"authority": anybody})
-    with pytest.raises(UsageError, match="cannot vouch"):
+    with pytest.raises(UsageError, match="cannot sign"):
         parse_node_file(data, NOW)
 
 
@@ -150,7 +150,7 @@ def test_an_authority_for_the_whole_world_is_refused(tmp_path: Path) -> None:
 def test_what_is_installed_is_one_block_and_all_of_it_was_checked(
     tmp_path: Path, key: str, more: str
 ) -> None:
-    """A second authority in the file would be trusted by all that reads `/etc/ssl/certs`."""
+    """A second CA in the file would be trusted by all that reads `/etc/ssl/certs`."""
     import trustme
 
     good = _document(tmp_path)[key]
@@ -202,7 +202,7 @@ def test_a_servers_own_certificate_is_no_authority(tmp_path: Path) -> None:
         .sign(key, hashes.SHA256())
     )
     text = forged.public_bytes(serialization.Encoding.PEM).decode()
-    with pytest.raises(UsageError, match="cannot vouch"):
+    with pytest.raises(UsageError, match="cannot sign"):
         parse_node_file(canonical(_document(tmp_path) | {"authority": text}), NOW)
 
 

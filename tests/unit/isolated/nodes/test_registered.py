@@ -95,7 +95,7 @@ def test_openssl_takes_the_two_for_a_client_and_a_server(tmp_path: Path) -> None
             assert (done.returncode == 0) == known
     assert node.until is not None
     assert timedelta(days=29) < node.until - datetime.now(UTC) < timedelta(days=31)
-    # The authority's key is nowhere: nobody can vouch for a third one.
+    # The authority's key is nowhere: nobody can sign a third one.
     assert sorted(os.listdir(node.folder)) == ["ca.crt", "client.crt", "client.key"]  # noqa: PTH208
     assert stat.S_IMODE((node.folder / "client.key").stat().st_mode) == 0o640
 

@@ -107,7 +107,7 @@ def test_an_authority_is_read_checked_and_kept(tmp_path: Path) -> None:
     assert kept == tmp_path / "config" / "harbor.example.internal_5443.crt"
     assert kept.read_bytes() == pem
     none = given_ca(State(tmp_path), HostSettings(), pem)
-    with pytest.raises(UsageError, match="authority behind a registry"):
+    with pytest.raises(UsageError, match="CA behind a registry"):
         none.__enter__()
 
 

@@ -27,7 +27,7 @@ def _bundle(*images: ImageEntry, recording: str = "") -> Contents:
     return contents.with_recordings([entry], ())
 
 
-def test_what_a_later_bundle_brings_unchanged_is_the_earlier_ones() -> None:
+def test_what_a_later_bundle_includes_unchanged_is_the_earlier_ones() -> None:
     first = _bundle(_image(ALPINE, "a"), _image(BUILDER, "b", "builder"), recording="d")
     second = _bundle(_image(ALPINE, "a"), _image(BUILDER, "c", "builder"), recording="d")
     one, two = active_bundles([_receipt(1), _receipt(2)], [first, second])

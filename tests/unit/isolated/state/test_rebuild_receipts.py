@@ -106,7 +106,7 @@ def renamed(state: State) -> None:
 def test_with_a_bundle_that_cannot_be_believed_the_old_record_stays(
     state: State, change: Damage
 ) -> None:
-    """What it brought would be forgotten, and an older bundle let in."""
+    """What it included would be forgotten, and an older bundle let in."""
     garbled(state)
     change(state)
     with pytest.raises(TrustError, match="cannot be believed") as caught:
@@ -124,7 +124,7 @@ def test_a_blob_that_was_lost_costs_no_bundle(state: State) -> None:
 
 
 @pytest.mark.parametrize("lived", [0, 1])
-def test_killed_on_the_way_it_is_noticed_and_goes_on(
+def test_killed_on_the_way_it_is_noticed_and_continues(
     state: State, monkeypatch: pytest.MonkeyPatch, lived: int
 ) -> None:
     garbled(state)
@@ -185,7 +185,7 @@ def test_receipts_are_missed_though_the_mirror_is_gone_too(state: State) -> None
     assert receipts.are_gone(state)
 
 
-def test_killed_before_its_first_receipt_an_install_can_be_given_again(
+def test_killed_before_its_first_receipt_an_install_can_be_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = State(tmp_path / "state")

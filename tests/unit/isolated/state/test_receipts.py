@@ -65,7 +65,7 @@ def test_the_rollback_rules_are_given_the_tags_of_each_bundle(state: State) -> N
 
 
 def test_what_replaces_a_part_of_the_set_up_is_held_to_the_same_rules(tmp_path: Path) -> None:
-    """Else an old bundle could bring an old BuildKit back, under another tag."""
+    """Else an old bundle could include an old BuildKit back, under another tag."""
     folder, key = tmp_path / "bundle", forge.new_key()
     builder = forge.indexed("docker.io/moby/buildkit:v0.9", roles=["builder", "frontend"])
     forge.make_bundle(folder, key, images=[builder], recordings=[forge.recorded("app")])

@@ -1,4 +1,4 @@
-"""The step that brings recordings: once, from one or two media, and away again."""
+"""The step that includes recordings: once, from one or two media, and away again."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ def work_with(root: Path, folders: Sequence[Path], key: PrivateKey) -> Iterator[
         )
 
 
-def test_recordings_are_brought_after_the_images_and_by_anybody() -> None:
+def test_recordings_are_included_after_the_images_and_by_anybody() -> None:
     assert STEP_NAMES.index("recordings") == STEP_NAMES.index("seed") + 1
     assert not STEP.needs_root
     assert STEP.roles == ()
 
 
-def test_they_are_brought_once_and_taken_away(tmp_path: Path, key: PrivateKey) -> None:
+def test_they_are_included_once_and_taken_away(tmp_path: Path, key: PrivateKey) -> None:
     bundle = tmp_path / "bundle"
     make_bundle(bundle, key, recordings=[forge.recorded("app"), forge.recorded("lib", {})])
     with work_with(tmp_path / "state", [bundle], key) as context:
@@ -137,7 +137,7 @@ def test_a_bundle_without_recordings_changes_nothing(tmp_path: Path, key: Privat
     assert not (tmp_path / "state").exists()
 
 
-def test_only_what_is_missing_is_brought_again(tmp_path: Path, key: PrivateKey) -> None:
+def test_only_what_is_missing_is_restored(tmp_path: Path, key: PrivateKey) -> None:
     make_bundle(tmp_path / "bundle", key, recordings=[forge.recorded()])
     with work_with(tmp_path / "state", [tmp_path / "bundle"], key) as context:
         STEP.apply(context)
