@@ -98,7 +98,7 @@ def _count(body: bytes | str, characters: str) -> int:
     """How often any of these characters is there, in strings too: a bound for the values."""
     if isinstance(body, str):
         return sum(map(body.count, characters))
-    return sum(body.count(one.encode()) for one in characters)
+    return sum(body.count(character.encode()) for character in characters)
 
 
 def _too_deep() -> ValueError:

@@ -20,7 +20,7 @@ _OTHERS = 0o077
 def nearest_existing(folder: Path) -> Path:
     """The folder, or the nearest one above it that is there."""
     folder = folder.absolute()
-    return next(one for one in (folder, *folder.parents) if one.exists())
+    return next(parent for parent in (folder, *folder.parents) if parent.exists())
 
 
 def read_user_file(path: Path, limit: int, what: str = "") -> bytes:
@@ -154,7 +154,7 @@ def check_writable(path: Path) -> None:
         OSError: It cannot be written.
     """
     target, path = Path(os.path.realpath(path)), path.absolute()
-    nearest = next(one for one in (path, *path.parents) if os.path.lexists(one))
+    nearest = next(parent for parent in (path, *path.parents) if os.path.lexists(parent))
     if not nearest.exists() and not (nearest == path and target.parent.is_dir()):
         raise FileNotFoundError(errno.ENOENT, "it is a link to what is missing", str(nearest))
     if target.exists() and not (target.is_file() or target.is_dir()):

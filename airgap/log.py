@@ -159,8 +159,8 @@ class _File(_Quiet, RotatingFileHandler):
             self.failed = True
             return
         begins, self.failed = self.stream is None and self.failed, False
-        for one in [*_KEPT.records] if begins else [record]:
-            super().emit(one)
+        for item in [*_KEPT.records] if begins else [record]:
+            super().emit(item)
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Remembers it."""
@@ -296,7 +296,9 @@ def _ended(text: str, code: int, error: Exception | None = None) -> None:
 
 def _bug(error: Exception) -> BugError | None:
     """What to tell of an exception that nobody foresaw; None if no log has it."""
-    files = [one for one in _ROOT.handlers if isinstance(one, _File) and one.written]
+    files = [
+        handler for handler in _ROOT.handlers if isinstance(handler, _File) and handler.written
+    ]
     if not files:
         return None
     return BugError(

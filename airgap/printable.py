@@ -21,7 +21,7 @@ def printable(text: str, kept: str = "") -> str:
     """
     if text.isprintable():
         return text
-    return "".join(one if one.isprintable() or one in kept else _escape(one) for one in text)
+    return "".join(item if item.isprintable() or item in kept else _escape(item) for item in text)
 
 
 def _escape(one: str) -> str:

@@ -73,7 +73,7 @@ def foreign_architectures(platforms: Iterable[Platform], native: Platform) -> li
         platforms: What is to run.
         native: What this machine is.
     """
-    return sorted({one.architecture for one in platforms if not _runs(native, one)})
+    return sorted({platform.architecture for platform in platforms if not _runs(native, platform)})
 
 
 def not_registered(architectures: Iterable[str], table: Path = TABLE) -> list[str]:
@@ -88,7 +88,11 @@ def not_registered(architectures: Iterable[str], table: Path = TABLE) -> list[st
         with suppress(OSError):  # removed in the meantime
             entries.append(None if path.name in CONTROLS else parse_entry(path.read_text()))
     used = [entry for entry in entries if entry is not None]
-    return [one for one in architectures if not any(entry.claims(_start_of(one)) for entry in used)]
+    return [
+        architecture
+        for architecture in architectures
+        if not any(entry.claims(_start_of(architecture)) for entry in used)
+    ]
 
 
 def _start_of(architecture: str) -> bytes:

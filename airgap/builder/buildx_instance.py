@@ -75,7 +75,7 @@ def problem(run: Runner, name: str, nodes: Sequence[BuilderNode]) -> str:
     if not shown:
         return f"there is no builder {name!r}"
     own = nodes[0]
-    if own.endpoint not in {one["Endpoint"] for one in shown}:
+    if own.endpoint not in {item["Endpoint"] for item in shown}:
         return f"the builder {name!r} leads elsewhere"
     if len(shown) != len(nodes) or not all(map(_is_same, shown, nodes)):
         return f"the builder {name!r} has other nodes"
@@ -90,7 +90,8 @@ def problem(run: Runner, name: str, nodes: Sequence[BuilderNode]) -> str:
 def states(run: Runner, name: str) -> dict[str, str]:
     """Name of a node to `running`, or to why it is not, as the user's buildx finds it."""
     return {
-        one["Name"]: one.get("Error") or one.get("Status", "unknown") for one in _shown(run, name)
+        item["Name"]: item.get("Error") or item.get("Status", "unknown")
+        for item in _shown(run, name)
     }
 
 
@@ -124,7 +125,7 @@ def check_name(run: Runner, name: str, nodes: Sequence[BuilderNode]) -> None:
         HostError: The user has one.
     """
     shown = _shown(run, name)
-    if shown and nodes[0].endpoint not in {one["Endpoint"] for one in shown}:
+    if shown and nodes[0].endpoint not in {item["Endpoint"] for item in shown}:
         raise HostError(
             f"there is a builder {name!r} already, which leads elsewhere",
             remedy=f"remove it: docker buildx rm {name}",
@@ -149,8 +150,8 @@ def alone(run: Runner, nodes: Sequence[BuilderNode]) -> Iterator[str]:
 
 
 def _add_all(run: Runner, variable: str, name: str, nodes: Sequence[BuilderNode]) -> None:
-    for one in nodes:
-        _add(run, variable, name, one, append=one is not nodes[0])
+    for node in nodes:
+        _add(run, variable, name, node, append=node is not nodes[0])
 
 
 def _add(run: Runner, variable: str, name: str, node: BuilderNode, *, append: bool) -> None:

@@ -58,7 +58,7 @@ def buildkitd_toml(
     sections: dict[str, list[str]] = {}
     for host in sorted({DOCKER_HUB, *hosts}):
         sections[host] = [f"mirrors = {texts(mirror.mirrored(host) for mirror in mirrors)}"]
-    for address, server in {one.address: one for one in (*mirrors, *registries)}.items():
+    for address, server in {item.address: item for item in (*mirrors, *registries)}.items():
         sections.setdefault(address, []).extend(_settings(server))
     lines = [
         f"\n[registry.{text(host)}]\n" + "".join(f"  {setting}\n" for setting in settings)

@@ -439,7 +439,7 @@ class Engine:
 
     def publisher_of(self, address: str, port: int) -> str:
         """The name of the container that has a port at an address; empty if none does."""
-        taken = {(one, str(port)) for one in (address, "0.0.0.0", "::")}  # noqa: S104 - compared
+        taken = {(item, str(port)) for item in (address, "0.0.0.0", "::")}  # noqa: S104 - compared
         with self._errors("Docker's containers cannot be read"):
             for container in self._client.containers.list(ignore_removed=True):
                 for bindings in (container.ports or {}).values():

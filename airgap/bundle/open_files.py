@@ -58,7 +58,7 @@ class FewOpen:
 
     def _close_unused(self, most: int) -> None:
         """Closes files that nobody uses until so many are left open, the oldest first."""
-        for number in [one for one in self._open if not self._users.get(one)]:
+        for number in [item for item in self._open if not self._users.get(item)]:
             if len(self._open) <= most:
                 return
             os.close(self._open.pop(number))

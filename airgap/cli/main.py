@@ -174,7 +174,7 @@ def run(arguments: list[str]) -> int:
     Whatever it prints, prompts and warnings too, passes one place that escapes what a terminal
     would obey.
     """
-    out, err = (PrintableStream(terminal(one)) for one in (sys.stdout, sys.stderr))
+    out, err = (PrintableStream(terminal(item)) for item in (sys.stdout, sys.stderr))
     with redirect_stdout(cast("TextIO", out)), redirect_stderr(cast("TextIO", err)):
         return _run(arguments)
 

@@ -80,4 +80,4 @@ def _present(folder: Path, volumes: Sequence[Volume]) -> int:
     """Bytes that an interrupted run has taken of the disk."""
     paths = [folder / TOOL_NAME, *(folder / volume.name for volume in volumes)]
     found = [path.lstat() for path in paths if path.is_file() and not path.is_symlink()]
-    return sum(one.st_blocks * 512 for one in found)
+    return sum(item.st_blocks * 512 for item in found)

@@ -117,18 +117,18 @@ def _documents(
         IntegrityError: An index states a wrong size for something that is carried.
     """
     found: dict[str, Manifest | Index] = {}
-    platforms = {digest: one for image in images for digest, one in image.configs.items()}
+    platforms = {digest: config for image in images for digest, config in image.configs.items()}
     for image in images:
         image_tree.merge(found, image.documents)
         for index in image.documents.values():
             for entry in index.manifests if isinstance(index, Index) else ():
                 if sizes.get(entry.digest, entry.size) != entry.size:
                     raise wrong_size(image.reference, entry.digest)
-    for digest, one in found.items():
-        if isinstance(one, Index):
-            found[digest] = image_tree.with_blobs(one, lambda entry: entry.digest in sizes)
-        elif one.platform is None:
-            found[digest] = replace(one, platform=platforms.get(digest))
+    for digest, item in found.items():
+        if isinstance(item, Index):
+            found[digest] = image_tree.with_blobs(item, lambda entry: entry.digest in sizes)
+        elif item.platform is None:
+            found[digest] = replace(item, platform=platforms.get(digest))
     return found
 
 

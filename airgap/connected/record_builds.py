@@ -156,7 +156,7 @@ def _material(
 ) -> BuilderInputs:
     """The images that the builds take, in a store of their own."""
     images = archive.contents.images
-    needed = {str(need.reference) for one in recordings for need in scan(one).images}
+    needed = {str(need.reference) for recording in recordings for need in scan(recording).images}
     wanted = [image for image in images if image.name in needed or set(image.roles) - {"base"}]
     store = Store(folder / "mirror")
     seed(store, archive, progress, wanted)
@@ -164,7 +164,7 @@ def _material(
         store=store,
         roles={role: image for image in images for role in image.roles},
         native=native_platform(),
-        platforms=[platform for one in recordings for platform in one.platforms or ()],
+        platforms=[platform for recording in recordings for platform in recording.platforms or ()],
         folder=folder,
     )
 
@@ -204,7 +204,7 @@ def _recorded(
     progress: Progress,
 ) -> Recorded:
     found = recorder.recording()
-    size = sum({one.digest: one.size for one in found.responses.values()}.values())
+    size = sum({response.digest: response.size for response in found.responses.values()}.values())
     progress.message(
         f"recorded {recording.name}: {len(found.responses)} answers, {format_bytes(size)}"
     )
@@ -238,9 +238,9 @@ def until(recording: Recording, answers: Store) -> str:
     """
     moments = [
         format_time(moment)
-        for one in recording.responses.values()
-        if _RELEASE_FILE.search(one.url) and one.size <= LIMITS.config_bytes
-        for moment in _valid_until(answers.small_blob(one.digest, LIMITS.config_bytes))
+        for response in recording.responses.values()
+        if _RELEASE_FILE.search(response.url) and response.size <= LIMITS.config_bytes
+        for moment in _valid_until(answers.small_blob(response.digest, LIMITS.config_bytes))
     ]
     return min(filter(is_time, moments), default="")
 

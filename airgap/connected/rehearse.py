@@ -50,7 +50,7 @@ def rehearse(
         IntegrityError: The bundle is damaged.
     """
     wanted = BundleSet.of([archive.contents])
-    named = [_named(one, wanted.recordings, recording) for one in builds]
+    named = [_named(item, wanted.recordings, recording) for item in builds]
     with TemporaryDirectory(dir=folder) as name:
         stock = BuildInputs(wanted, Store(Path(name, "mirror")), Store(Path(name, "replay")))
         seed(stock.mirror, archive, progress)
@@ -59,14 +59,14 @@ def rehearse(
             store=stock.mirror,
             roles=wanted.roles,
             native=native_platform(),
-            platforms=[platform for one, _ in named for platform in one.platforms or ()],
+            platforms=[platform for item, _ in named for platform in item.platforms or ()],
             folder=Path(name),
         )
         with open_ephemeral_builder(material, wanted.hosts, progress, closed=True) as builder:
-            for one, chosen in named:
-                progress.message(f"rehearsing {one.name}: {one.dockerfile_path}")
+            for item, chosen in named:
+                progress.message(f"rehearsing {item.name}: {item.dockerfile_path}")
                 builder.buildx.output(["prune", "--all", "--force"])
-                with open_source(recording_arguments(one)) as source:
+                with open_source(recording_arguments(item)) as source:
                     built = build(stock, builder, source, chosen)
                 for asked in built.missed:
                     progress.message(f"not in the recording, and it continued: {asked.shown}")

@@ -69,7 +69,7 @@ class Recorded:
             ) from error
         digest = digest_of(body)
         store.write_blob(digest, [body])
-        sizes = {one.digest: one.size for one in recording.responses.values()}
+        sizes = {response.digest: response.size for response in recording.responses.values()}
         entry = RecordingEntry(name, digest, dockerfile, platforms, until)
         return cls((entry,), store, {**sizes, digest: len(body)})
 

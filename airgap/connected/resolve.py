@@ -168,7 +168,7 @@ def _indexed(upstream: _Upstream, image: WantedImage, top: Descriptor) -> Resolv
     else:
         seen = upstream.tree(top, lambda entry: _is_looked_at(entry, image.platforms))
         chosen = _choose(image, image.platforms, top.digest, seen)
-        digests = {one.descriptor.digest for one in chosen}
+        digests = {item.descriptor.digest for item in chosen}
         digests |= image_tree.attested(top.digest, seen, digests)
         digests |= image_tree.holders(top.digest, seen, digests)
         digests |= image_tree.attested(top.digest, seen, digests)
@@ -176,7 +176,9 @@ def _indexed(upstream: _Upstream, image: WantedImage, top: Descriptor) -> Resolv
             top, lambda entry: is_document(entry.media_type) and entry.digest in digests
         )
         images = _images(image, chosen, documents)
-        platforms = list(dict.fromkeys(str(one.platform.plain) for one in images if one.platform))
+        platforms = list(
+            dict.fromkeys(str(item.platform.plain) for item in images if item.platform)
+        )
     blobs = tuple(blobs_of(documents).values())
     if not blobs:
         raise NotFoundError(
@@ -200,9 +202,9 @@ def _indexed(upstream: _Upstream, image: WantedImage, top: Descriptor) -> Resolv
 
 def _configs(documents: Mapping[str, Manifest | Index]) -> dict[str, Platform]:
     return {
-        digest: one.platform
-        for digest, one in documents.items()
-        if isinstance(one, Manifest) and one.platform
+        digest: document.platform
+        for digest, document in documents.items()
+        if isinstance(document, Manifest) and document.platform
     }
 
 
@@ -243,13 +245,13 @@ def _check_single(image: WantedImage, platform: Platform) -> None:
     Raises:
         NotFoundError: It serves nothing that is wanted, or not all that somebody named.
     """
-    missing = [one for one in image.named if preference(one, platform) is None]
+    missing = [item for item in image.named if preference(item, platform) is None]
     if missing or (image.platforms and not _serves(platform, image.platforms)):
         raise _not_made_for(image.reference, missing or image.platforms, [str(platform)])
 
 
 def _serves(platform: Platform, wanted: Iterable[Platform]) -> bool:
-    return any(preference(one, platform) is not None for one in wanted)
+    return any(preference(name, platform) is not None for name in wanted)
 
 
 def _is_looked_at(entry: Descriptor, platforms: Iterable[Platform]) -> bool:
@@ -273,12 +275,12 @@ def _choose(
         NotFoundError: There is none for one of them; all of those are named.
     """
     found = list(image_tree.entries(digest, documents))
-    images = [one for one in found if _is_image(one, documents)]
-    chosen = {one: image_tree.best(iter(images), one) for one in platforms}
+    images = [item for item in found if _is_image(item, documents)]
+    chosen = {item: image_tree.best(iter(images), item) for item in platforms}
     if not images:
         raise _no_image(image.reference, found, documents)
     if missing := [platform for platform, entries in chosen.items() if not entries]:
-        known = [str(one.platform.plain) for one in images if one.platform]
+        known = [str(item.platform.plain) for item in images if item.platform]
         available = [name for name in dict.fromkeys(known) if not name.startswith("unknown")]
         raise _not_made_for(image.reference, missing, available)
     return [entry for entries in chosen.values() for entry in entries]
@@ -294,7 +296,7 @@ def _images(
     Raises:
         NotFoundError: All that engines may choose for a platform are artifacts.
     """
-    images = [one for one in chosen if _is_image(one, documents)]
+    images = [item for item in chosen if _is_image(item, documents)]
     for platform in image.platforms:
         if not image_tree.best(iter(images), platform):
             raise _no_image(image.reference, image_tree.best(iter(chosen), platform), documents)
@@ -307,10 +309,10 @@ def _no_image(
     documents: Mapping[str, Manifest | Index],
 ) -> NotFoundError:
     """The error for an index that names no image."""
-    named = [(one.descriptor, documents.get(one.descriptor.digest)) for one in found]
+    named = [(item.descriptor, documents.get(item.descriptor.digest)) for item in found]
     words = dict.fromkeys(
-        artifact(document) if isinstance(document, Manifest) else f"a blob of {one.media_type}"
-        for one, document in named
+        artifact(document) if isinstance(document, Manifest) else f"a blob of {item.media_type}"
+        for item, document in named
     )
     return NotFoundError(
         f"{reference} is not an image, its index names {', '.join(words) or 'nothing'}",
@@ -347,14 +349,15 @@ def _left_out(entry: ImageEntry, documents: Mapping[str, Manifest | Index]) -> I
         if isinstance(document, Index):
             carried = {*documents, *(blob.digest for blob in document.blobs)}
             found |= {
-                one.digest: one
-                for one in document.manifests
-                if one.digest not in carried and (one.attests is None or one.attests in carried)
+                manifest.digest: manifest
+                for manifest in document.manifests
+                if manifest.digest not in carried
+                and (manifest.attests is None or manifest.attests in carried)
             }
     names = [
-        _described(one)
-        for one in found.values()
-        if one.platform is None or str(one.platform.plain) not in entry.omitted
+        _described(item)
+        for item in found.values()
+        if item.platform is None or str(item.platform.plain) not in entry.omitted
     ]
     if names:
         few = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")

@@ -136,7 +136,7 @@ class Dockerfile:
     @property
     def global_args(self) -> tuple[Instruction, ...]:
         """The ARG lines before the first FROM."""
-        return tuple(one for one in self.instructions if one.stage < 0)
+        return tuple(instruction for instruction in self.instructions if instruction.stage < 0)
 
 
 def read_dockerfile(path: Path) -> str:
@@ -227,17 +227,21 @@ def _instructions(text: str, file: str) -> tuple[tuple[Instruction, ...], str]:
     lines = text.split("\n")
     wanted = {number for number, line in enumerate(lines, start=1) if _ONBUILD.match(line)}
     ast = _parse(_blanked(lines, wanted), file)
-    onbuild = wanted & {one.start_line for one in ast.instructions}
+    onbuild = wanted & {instruction.start_line for instruction in ast.instructions}
     if onbuild != wanted:  # the others are inside of something else, such as a heredoc
         ast = _parse(_blanked(lines, onbuild), file)
     found: list[Instruction] = []
     stage = -1
-    for one in ast.instructions:
-        triggered = one.start_line in onbuild
-        if one.name == "ONBUILD" or (triggered and one.name in _UNTRIGGERED):
-            raise _wrong(file, one.start_line, f"ONBUILD cannot have {one.original.strip()[:40]!r}")
-        stage += one.name == "FROM"
-        found.append(_instruction(one, lines, ast.escape_token, stage, triggered=triggered))
+    for instruction in ast.instructions:
+        triggered = instruction.start_line in onbuild
+        if instruction.name == "ONBUILD" or (triggered and instruction.name in _UNTRIGGERED):
+            raise _wrong(
+                file,
+                instruction.start_line,
+                f"ONBUILD cannot have {instruction.original.strip()[:40]!r}",
+            )
+        stage += instruction.name == "FROM"
+        found.append(_instruction(instruction, lines, ast.escape_token, stage, triggered=triggered))
     return tuple(found), ast.escape_token
 
 
@@ -308,10 +312,10 @@ def _end_of_word(lines: Sequence[str], line: int, length: int, escape: str) -> t
 
 def _stages(instructions: Sequence[Instruction], file: str) -> tuple[Stage, ...]:
     inside: dict[int, list[Instruction]] = {}
-    for one in instructions:
-        if one.stage < 0 and one.name != "ARG":
-            raise _wrong(file, one.line, f"{one.name} comes before the first FROM")
-        inside.setdefault(one.stage, []).append(one)
+    for instruction in instructions:
+        if instruction.stage < 0 and instruction.name != "ARG":
+            raise _wrong(file, instruction.line, f"{instruction.name} comes before the first FROM")
+        inside.setdefault(instruction.stage, []).append(instruction)
     inside.pop(-1, None)
     if not inside:
         raise UsageError(f"{file} has no FROM", remedy="is it a Dockerfile?")

@@ -166,7 +166,7 @@ class Stages:
             state.platform = _platform(text, self._options.build_platform)
             if state.platform is None:
                 state.undecided = _without_value(stage.platform, missed)
-        state.commands = [Command(one) for one in stage.instructions]
+        state.commands = [Command(instruction) for instruction in stage.instructions]
         state.context = self._context(stage.name, state) if stage.name else None
         state.replaced = state.context is not None
         self._register(state)
@@ -204,7 +204,7 @@ class Stages:
                 self._find_sources(command)
         try:
             graph = {
-                state: [source for one in state.commands for source in one.sources]
+                state: [source for item in state.commands for source in item.sources]
                 for state in self.states
             }
             TopologicalSorter(graph).prepare()
@@ -272,7 +272,7 @@ class Stages:
     def _triggers(self, state: StageState, onbuild: OnBuild | None) -> Sequence[str]:
         if state.base:
             ones = (command.instruction for command in state.base.commands)
-            return [one.trigger for one in ones if one.name == "ONBUILD"]
+            return [item.trigger for item in ones if item.name == "ONBUILD"]
         if state.image is None or onbuild is None:
             return []
         if state.stage is None:  # nothing is built on it: BuildKit asks only for what is named

@@ -108,13 +108,13 @@ def declare_global(
     Raises:
         UsageError: A default cannot be expanded.
     """
-    for one in lines:
-        for arg in one.args:
+    for line in lines:
+        for arg in line.args:
             name, given, default = arg.partition("=")
             if name in overrides:
                 variables[name] = overrides[name]
             elif given:
-                value, _ = expand(default, variables, escape, f"{file}:{one.line}")
+                value, _ = expand(default, variables, escape, f"{file}:{line.line}")
                 variables[name] = value
 
 

@@ -119,7 +119,7 @@ class Context:
             platform: That Docker must have the image for; None if any will do.
         """
         documents = self.state.mirror.manifests(image)
-        manifests = [one for one in documents.values() if isinstance(one, Manifest)]
+        manifests = [document for document in documents.values() if isinstance(document, Manifest)]
         top = documents[image.digest]
         if platform is not None and isinstance(top, Index):
             found = image_for(image.digest, documents, platform)

@@ -54,9 +54,9 @@ def artifact(manifest: Manifest) -> str:
         return ""
     layers = [layer.media_type for layer in manifest.layers]
     stated = [manifest.artifact_type, manifest.config.media_type, *layers]
-    types = [one for one in stated if one and one != _EMPTY and one not in _CONFIGS]
+    types = [item for item in stated if item and item != _EMPTY and item not in _CONFIGS]
     for part, words in _KINDS:
-        if any(part in one.lower() for one in types):
+        if any(part in item.lower() for item in types):
             return words
     if not types:
         return "an artifact without a type"

@@ -73,7 +73,7 @@ class Authorization:
         has_password = credential is not None and credential.password
         basic = _basic(credential) if credential and has_password and "basic" in schemes else ""
         bearers = [challenge for challenge in challenges if challenge.scheme == "bearer"]
-        usable = [one for one in bearers if login.realm(one, response.url)]
+        usable = [bearer for bearer in bearers if login.realm(bearer, response.url)]
         if bearers and credential and credential.registry_token:
             header = f"Bearer {credential.registry_token}"
         elif usable:

@@ -61,7 +61,7 @@ def words_in(body: bytes, media_type: str = "") -> Words:
     except AirgapError:
         return Words(text=shown(_text_in(body, media_type)))
     entries = _errors_in(document)
-    texts = dict.fromkeys(text for one in entries[:_MOST_ERRORS] if (text := _text_of(one)))
+    texts = dict.fromkeys(text for entry in entries[:_MOST_ERRORS] if (text := _text_of(entry)))
     code = str(entries[0].get("code", "")) if entries else ""
     text = "; ".join(texts) or next(_strings(document), "")
     return Words(code if _CODE.fullmatch(code) else "", shown(text))
@@ -84,7 +84,7 @@ def shown(text: str) -> str:
     """
     # What was cut here is longer than what is shown, unless it is nearly all white space.
     words = " ".join(text[: 4 * LIMITS.words_characters].split())
-    safe = "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in words)
+    safe = "".join(word if word.isprintable() else "\N{REPLACEMENT CHARACTER}" for word in words)
     if len(safe) <= LIMITS.words_characters:
         return safe.rstrip(".")
     return f"{safe[: LIMITS.words_characters]}…"
@@ -96,8 +96,8 @@ def _errors_in(document: dict[str, Any]) -> list[dict[str, Any]]:
     if isinstance(stated, dict):
         return [stated]
     listed = stated if isinstance(stated, list) else []
-    entries = [{"message": one} if isinstance(one, str) else one for one in listed]
-    return [one for one in entries if isinstance(one, dict)]
+    entries = [{"message": item} if isinstance(item, str) else item for item in listed]
+    return [entry for entry in entries if isinstance(entry, dict)]
 
 
 def _text_of(error: dict[str, Any]) -> str:

@@ -111,9 +111,9 @@ def documents_of(digest: str, documents: Documents) -> dict[str, Manifest | Inde
             parents[child] = parents.get(child, 0) + 1
     ordered: dict[str, Manifest | Index] = {}
     ready = [digest]
-    for one in ready:  # grows
-        ordered[one] = documents[one]
-        for child in _children(one, documents):
+    for item in ready:  # grows
+        ordered[item] = documents[item]
+        for child in _children(item, documents):
             parents[child] -= 1
             if parents[child] == 0:
                 ready.append(child)
@@ -229,20 +229,20 @@ def image_for(digest: str, documents: Documents, wanted: Platform) -> Manifest |
 
 def carried_platforms(digest: str, documents: Documents) -> list[str]:
     """The platforms for which an image is carried, in the order of its index."""
-    return [str(one) for one in images_of(digest, documents) if one.os != "unknown"]
+    return [str(item) for item in images_of(digest, documents) if item.os != "unknown"]
 
 
 def omitted_platforms(digest: str, documents: Documents, carried: Collection[str]) -> list[str]:
     """The platforms that the carried indexes of an image state, without those that are carried."""
     indexes = {
-        one: document
-        for one, document in documents_of(digest, documents).items()
+        item: document
+        for item, document in documents_of(digest, documents).items()
         if isinstance(document, Index)
     }
     named = [entry for index in indexes.values() for entry in index.manifests]
     # Of an index that is carried its own entries say it; an artifact has no platform.
     artifacts = {
-        one for one, it in documents.items() if isinstance(it, Manifest) and not _is_image(it)
+        item for item, it in documents.items() if isinstance(it, Manifest) and not _is_image(it)
     }
     held = {
         *indexes,
@@ -254,7 +254,7 @@ def omitted_platforms(digest: str, documents: Documents, carried: Collection[str
         for entry in named
         if entry.platform and entry.attests is None and entry.digest not in held
     ]
-    names = dict.fromkeys(str(one) for one in platforms if one.os != "unknown")
+    names = dict.fromkeys(str(platform) for platform in platforms if platform.os != "unknown")
     return [name for name in names if name not in carried]
 
 
@@ -285,7 +285,7 @@ def attested(digest: str, documents: Documents, chosen: Collection[str]) -> set[
     found: set[str] = set()
     while True:
         about = {*chosen, *found}  # a signature may be about an attestation
-        new = {one.digest for one in entries if _subjects(one, documents) & about} - about
+        new = {item.digest for item in entries if _subjects(item, documents) & about} - about
         if not new:
             return found
         found |= new
@@ -295,7 +295,7 @@ def _subjects(entry: Descriptor, documents: Documents) -> set[str]:
     """The digests of what an entry is about."""
     document = documents.get(entry.digest)
     subject = document.subject if isinstance(document, Manifest) else ""
-    return {one for one in (entry.attests, subject) if one}
+    return {attest for attest in (entry.attests, subject) if attest}
 
 
 def holders(digest: str, documents: Documents, chosen: Collection[str]) -> set[str]:
@@ -307,10 +307,10 @@ def holders(digest: str, documents: Documents, chosen: Collection[str]) -> set[s
         chosen: Digests of the entries.
     """
     found: set[str] = set()
-    for one, document in reversed(documents_of(digest, documents).items()):
+    for item, document in reversed(documents_of(digest, documents).items()):
         named = document.manifests if isinstance(document, Index) else ()
         if any(entry.digest in chosen or entry.digest in found for entry in named):
-            found.add(one)
+            found.add(item)
     return found
 
 
@@ -318,7 +318,7 @@ def _children(digest: str, documents: Documents) -> list[str]:
     """The carried manifests and indexes of an index, each once."""
     document = documents[digest]
     named = document.manifests if isinstance(document, Index) else ()
-    return list(dict.fromkeys(one.digest for one in named if one.digest in documents))
+    return list(dict.fromkeys(item.digest for item in named if item.digest in documents))
 
 
 def _levels(digest: str, documents: Documents) -> int:
@@ -345,8 +345,8 @@ def _completed(documents: Documents, what: str, holder: Holder) -> dict[str, Man
 
 def with_blobs(index: Index, has: Callable[[Descriptor], bool]) -> Index:
     """An index with those of its entries that are blobs and are here."""
-    others = (one for one in index.manifests if not is_document(one.media_type))
-    return replace(index, blobs=tuple(one for one in others if has(one)))
+    others = (manifest for manifest in index.manifests if not is_document(manifest.media_type))
+    return replace(index, blobs=tuple(other for other in others if has(other)))
 
 
 def with_platform(

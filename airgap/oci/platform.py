@@ -164,8 +164,8 @@ def _chain(architecture: str, variant: str) -> tuple[tuple[str, str], ...]:
     found = [(architecture, variant)]
     number = _number(variant.removeprefix("v"))
     least = {"amd64": 1, "arm": 5}.get(architecture, number)
-    earlier = (f"v{one}" for one in range(number - 1, least - 1, -1))
-    found += ((architecture, _VARIANTS.get((architecture, one), one)) for one in earlier)
+    earlier = (f"v{item}" for item in range(number - 1, least - 1, -1))
+    found += ((architecture, _VARIANTS.get((architecture, item), item)) for item in earlier)
     if architecture == "amd64":
         found.append(("386", ""))
     return tuple(found)
@@ -180,7 +180,7 @@ def _arm64_versions(variant: str) -> list[tuple[str, str]]:
     rows = {major: minor}
     if major == 9:  # noqa: PLR2004 - version 9.N includes 8 up to 8.(N + 5)
         rows[8] = min(minor + 5, _ARM64_MINORS[8])
-    names = [f"v{row}.{one}" for row, most in rows.items() for one in range(most, -1, -1)]
+    names = [f"v{row}.{item}" for row, most in rows.items() for item in range(most, -1, -1)]
     return [("arm64", _VARIANTS.get(("arm64", name), name)) for name in names]
 
 
@@ -209,7 +209,7 @@ def _runs_version(host: str, image: str) -> bool:
         return False
     if here[2] < _WINDOWS_LTSC[0]:
         return here == there
-    least = max((one for one in _WINDOWS_LTSC if one < here[2]), default=_WINDOWS_LTSC[0])
+    least = max((item for item in _WINDOWS_LTSC if item < here[2]), default=_WINDOWS_LTSC[0])
     return least <= there[2] <= here[2]
 
 

@@ -233,8 +233,11 @@ class RegistryClient:
         if reference.name not in self._foreign:
             return endpoints
         return [
-            replace(one, public=one.name == reference.host and not (one.http or one.ca))
-            for one in endpoints
+            replace(
+                endpoint,
+                public=endpoint.name == reference.host and not (endpoint.http or endpoint.ca),
+            )
+            for endpoint in endpoints
         ]
 
     def _avoided_for(self, endpoint: Endpoint) -> float:

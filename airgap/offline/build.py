@@ -153,7 +153,7 @@ def requested(error: NotHereError | MissedError) -> RequestFile:
             for need in error.missing.images
         ]
         return RequestFile(
-            tuple(images), tuple(RequestedUrl(one.url) for one in error.missing.urls)
+            tuple(images), tuple(RequestedUrl(url.url) for url in error.missing.urls)
         )
     return requested_urls(error.missed)
 
@@ -164,11 +164,11 @@ def requested_urls(missed: Sequence[RequestKey]) -> RequestFile:
         (),
         tuple(
             RequestedUrl(
-                one.shown,
-                header_without_secrets(one.accept, one.arguments),
-                header_without_secrets(one.range, one.arguments),
+                item.shown,
+                header_without_secrets(item.accept, item.arguments),
+                header_without_secrets(item.range, item.arguments),
             )
-            for one in missed
+            for item in missed
         ),
     )
 

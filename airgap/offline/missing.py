@@ -81,4 +81,4 @@ def _lacking(stock: BuildInputs, need: ImageNeed) -> tuple[Platform, ...]:
         return need.platforms
     if not entry.omitted and len(entry.platforms) == 1:
         return ()  # of an image for one platform BuildKit takes that one
-    return tuple(one for one in need.platforms if not entry.serves(one))
+    return tuple(platform for platform in need.platforms if not entry.serves(platform))

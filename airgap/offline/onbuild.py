@@ -32,4 +32,4 @@ def triggers(stock: BuildInputs, reference: Reference, platform: Platform) -> Se
         found = json.loads(body)["config"]["OnBuild"]
     except (AirgapError, OSError, ValueError, KeyError, TypeError):
         return ()
-    return [one for one in found or () if isinstance(one, str)]
+    return [item for item in found or () if isinstance(item, str)]

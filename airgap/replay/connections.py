@@ -97,13 +97,13 @@ class Connections:
 
 def _first_silent(connections: Iterable[socket.socket]) -> socket.socket | None:
     """The first connection on which nothing waits to be read."""
-    by_number = {one.fileno(): one for one in connections}
+    by_number = {connection.fileno(): connection for connection in connections}
     poll = select.poll()
     for number in by_number:
         if number >= 0:  # its thread has not closed it already
             poll.register(number, select.POLLIN)
     spoken = {number for number, _ in poll.poll(0)}
-    return next((one for number, one in by_number.items() if number not in spoken), None)
+    return next((item for number, item in by_number.items() if number not in spoken), None)
 
 
 def _shut(connection: socket.socket) -> None:

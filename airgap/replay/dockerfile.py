@@ -31,10 +31,12 @@ def with_settings(text: str, dockerfile: Dockerfile, settings: Sequence[Setting]
     """
     flags = "".join(f" {setting.mount}" for setting in settings)
     lines = text.split("\n")
-    for one in dockerfile.instructions:
-        if one.name == "RUN":
-            line = lines[one.word_line - 1]
-            lines[one.word_line - 1] = line[: one.word_end] + flags + line[one.word_end :]
+    for instruction in dockerfile.instructions:
+        if instruction.name == "RUN":
+            line = lines[instruction.word_line - 1]
+            lines[instruction.word_line - 1] = (
+                line[: instruction.word_end] + flags + line[instruction.word_end :]
+            )
     return "\n".join(lines)
 
 

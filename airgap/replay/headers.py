@@ -92,9 +92,13 @@ def kept(headers: Iterable[tuple[str, str]]) -> Headers:
     Raises:
         UnrecordableError: They are more than a recording holds.
     """
-    named = [one for one in headers if _KEPT.fullmatch(one[0]) and not _links_to_secrets(*one)]
-    fitting = tuple(one for one in named if is_kept(*one))[: LIMITS.response_headers]
-    whole = [one for one in named if one[0].lower() == "location"]
+    named = [
+        header
+        for header in headers
+        if _KEPT.fullmatch(header[0]) and not _links_to_secrets(*header)
+    ]
+    fitting = tuple(item for item in named if is_kept(*item))[: LIMITS.response_headers]
+    whole = [item for item in named if item[0].lower() == "location"]
     if not set(whole) <= set(fitting) or size_of(fitting) > LIMITS.answer_header_bytes:
         raise UnrecordableError(
             "the headers of its answer are larger than a recording holds: download it from "
@@ -105,7 +109,7 @@ def kept(headers: Iterable[tuple[str, str]]) -> Headers:
 
 def size_of(headers: Headers) -> int:
     """How many bytes headers need in a recording, at most."""
-    return sum(len(json.dumps(one)) for one in headers)
+    return sum(len(json.dumps(header)) for header in headers)
 
 
 def is_kept(name: str, value: str) -> bool:

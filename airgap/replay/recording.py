@@ -70,7 +70,7 @@ def size_of(response: RecordedResponse) -> int:
 def is_valid(response: RecordedResponse) -> bool:
     """Whether a map may have a response: readers refuse all of a map that has another."""
     fields = {name: getattr(response, name) for name in _FIELDS}
-    fields["headers"] = [list(one) for one in response.headers]
+    fields["headers"] = [list(header) for header in response.headers]
     fits = all(accept(fields[name]) for name, accept in _FIELDS.items())
     return fits and size_of(response) <= LIMITS.response_room_bytes
 
@@ -133,8 +133,8 @@ def _are_headers(value: object) -> bool:
     return (
         isinstance(value, list)
         and len(value) <= LIMITS.response_headers
-        and all(isinstance(one, list) and list(map(type, one)) == [str, str] for one in value)
-        and all(is_kept(*one) for one in value)
+        and all(isinstance(item, list) and list(map(type, item)) == [str, str] for item in value)
+        and all(is_kept(*item) for item in value)
     )
 
 

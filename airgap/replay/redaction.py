@@ -108,7 +108,7 @@ def secret_arguments(arguments: Arguments) -> Arguments:
 def used_in(text: str, arguments: Arguments) -> list[str]:
     """The names of arguments whose values are in a text, plain or percent-encoded."""
     texts = [*_decodings(text), unquote_plus(text)]
-    return [name for name, value in arguments if any(value in one for one in texts)]
+    return [name for name, value in arguments if any(value in item for item in texts)]
 
 
 def without_places(text: str) -> str:
@@ -148,7 +148,7 @@ def _values(arguments: Arguments) -> re.Pattern[str]:
 
 def _any_form(value: str) -> str:
     """A pattern for a value whose characters may each be percent-encoded."""
-    return "".join(f"(?:{'|'.join(_forms(one))})" for one in value)
+    return "".join(f"(?:{'|'.join(_forms(item))})" for item in value)
 
 
 def _forms(character: str) -> Iterator[str]:
@@ -187,7 +187,7 @@ def _clean_segment(segment: str) -> str:
 
 
 def _clean_query(query: str) -> str:
-    return "&".join(_clean_parameters(one) for one in query.split("&"))
+    return "&".join(_clean_parameters(part) for part in query.split("&"))
 
 
 def _clean_parameters(text: str) -> str:

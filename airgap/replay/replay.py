@@ -112,9 +112,9 @@ class Replay:
         )
 
     def _find(self, asked: RequestKey) -> RecordedResponse | None:
-        for one in self._recordings:
-            if asked.key in one.responses:
-                return one.responses.get(asked.told_apart.key, one.responses[asked.key])
+        for recording in self._recordings:
+            if asked.key in recording.responses:
+                return recording.responses.get(asked.told_apart.key, recording.responses[asked.key])
         return None
 
     def _recorded(self, asked: RequestKey, response: RecordedResponse) -> Response:
@@ -129,7 +129,7 @@ class Replay:
             stated = ("Content-Range", f"bytes */{whole.size}")
             return text_answer(_NOT_SATISFIABLE, "the recorded file is shorter", stated)
         named = (
-            *(one for one in whole.headers if one[0].lower() not in _OF_THE_WHOLE),
+            *(header for header in whole.headers if header[0].lower() not in _OF_THE_WHOLE),
             ("Content-Range", f"bytes {wanted.start}-{wanted.stop - 1}/{whole.size}"),
         )
         body = _cut_out(self._body(asked, whole), wanted)

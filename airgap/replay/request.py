@@ -37,8 +37,10 @@ def _encoded(character: str) -> str:
     """A pattern for a character, plain or percent-encoded, in every way that a server may read."""
     code = ord(character)
     digits = [
-        "|".join((one, *(f"{_PERCENT}{ord(form):x}" for form in dict.fromkeys(one + one.upper()))))
-        for one in f"{code:02x}"
+        "|".join(
+            (item, *(f"{_PERCENT}{ord(form):x}" for form in dict.fromkeys(item + item.upper())))
+        )
+        for item in f"{code:02x}"
     ]
     last = 0x80 | code & 0x3F
     forms = (  # UTF-8 with more bytes than it needs, and the wide form of East Asian texts

@@ -391,7 +391,7 @@ def _platforms(
     value = table.get(key)
     if value is None:
         return None
-    if not isinstance(value, list) or not value or not all(isinstance(one, str) for one in value):
+    if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
         raise UsageError(f'{path}: {prefix}{key} must be a list such as ["linux/arm64"]')
     try:
         return tuple(dict.fromkeys(parse_platform(text) for text in value))

@@ -28,7 +28,9 @@ def draft_spec(found: Sequence[tuple[Build, Scan]], folder: Path) -> str:
         found: Builds, each with what it needs.
         folder: Where the spec will lie: paths in it count from there.
     """
-    platforms = tuple(dict.fromkeys(one for build, _ in found for one in build.options.platforms))
+    platforms = tuple(
+        dict.fromkeys(platform for build, _ in found for platform in build.options.platforms)
+    )
     platforms = platforms or DEFAULT_PLATFORMS
     name = default_name(found[0][0].context or folder) if found else ""
     scan = unite(scan for _, scan in found)
@@ -122,7 +124,7 @@ def _text(value: str) -> str:
 
 
 def _comment(text: str) -> str:
-    return "# " + "".join(one if one.isprintable() else "�" for one in text)
+    return "# " + "".join(item if item.isprintable() else "�" for item in text)
 
 
 def _shown(text: str) -> str:

@@ -114,7 +114,7 @@ class RequestFile:
         """
         command = f"airgap bundle --request {shlex.quote(name)} --no-roles --key site.key -o DIR"
         # No name of a file ends a comment.
-        shown = "".join(one if one.isprintable() else "?" for one in command)
+        shown = "".join(item if item.isprintable() else "?" for item in command)
         parts = [f"# What builds lacked. To fetch it, where there is a network:\n#   {shown}\n"]
         parts += map(_image_text, self.images)
         parts += map(_url_text, self.urls)
@@ -151,7 +151,7 @@ def add_to_request(path: Path, missing: RequestFile) -> RequestFile:
         SpaceError: The disk is full.
         HostError: It cannot be written.
     """
-    urls = tuple(one for one in missing.urls if one.is_well_formed)
+    urls = tuple(url for url in missing.urls if url.is_well_formed)
     with translate_write_errors(path, remedy="choose another folder"), _held():
         known = _parse(_read(path, os.O_NOFOLLOW), str(path)) if _is_file(path) else None
         asked = (known or RequestFile()).merge(RequestFile(missing.images))
@@ -241,7 +241,7 @@ def _image(table: Mapping[str, Any], where: str) -> RequestedImage:
         raise UsageError(f"{where}.name must be an image reference, such as golang:alpine")
     if not isinstance(platforms, list) or not platforms:
         raise UsageError(f'{where}.platforms must be a list such as ["linux/arm64"]')
-    if not all(isinstance(one, str) for one in platforms):
+    if not all(isinstance(platform, str) for platform in platforms):
         raise UsageError(f'{where}.platforms must be a list such as ["linux/arm64"]')
     try:
         found = dict.fromkeys(map(parse_platform, platforms))

@@ -138,9 +138,9 @@ def _place(image: ImageEntry) -> tuple[str, str]:
 
 def _united(image: ImageEntry, same: Sequence[ImageEntry]) -> ImageEntry:
     """An image with all that bundles have of its digest: platforms, and whether builds use it."""
-    platforms = dict.fromkeys(platform for one in same for platform in one.platforms)
+    platforms = dict.fromkeys(platform for item in same for platform in item.platforms)
     omitted = [platform for platform in image.omitted if platform not in platforms]
-    is_base = any("base" in one.roles for one in same) and "base" not in image.roles
+    is_base = any("base" in item.roles for item in same) and "base" not in image.roles
     roles = (*image.roles, "base") if is_base else image.roles
     return replace(image, platforms=tuple(platforms), omitted=tuple(omitted), roles=roles)
 

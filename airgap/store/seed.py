@@ -80,12 +80,14 @@ def seed_documents(store: Store, archive: Archive, images: Sequence[ImageEntry])
     with _writing(store):
         for image in images:
             part = documents_of(image.digest, documents)
-            configs = [one.config.digest for one in part.values() if isinstance(one, Manifest)]
+            configs = [item.config.digest for item in part.values() if isinstance(item, Manifest)]
             for blob in (archive.blobs[digest] for digest in (*configs, *part)):
                 if not store.has_blob(blob.digest, blob.size):
                     chunks = archive.chunks(blob.offset, blob.size)
                     store.write_blob(blob.digest, chunks, archive.damaged(blob))
-            others = [blob for one in part.values() if isinstance(one, Index) for blob in one.blobs]
+            others = [
+                blob for item in part.values() if isinstance(item, Index) for blob in item.blobs
+            ]
             store.link_documents(image, reversed(list(part)), [blob.digest for blob in others])
         store.sync()
 

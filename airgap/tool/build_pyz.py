@@ -203,11 +203,11 @@ def zip_files(files: dict[str, bytes], shebang: bytes = b"") -> bytes:
 
 def _check_served(platforms: Sequence[Platform], pythons: Sequence[str]) -> None:
     for wanted, served in (platforms, HOST_PLATFORMS), (pythons, DEFAULT_PYTHONS):
-        for one in wanted:
-            if one not in served:
-                kind = "host platform" if isinstance(one, Platform) else "Python"
+        for name in wanted:
+            if name not in served:
+                kind = "host platform" if isinstance(name, Platform) else "Python"
                 raise UsageError(
-                    f"the tool cannot be built for {kind} {one}",
+                    f"the tool cannot be built for {kind} {name}",
                     remedy=f"choose from {', '.join(str(choice) for choice in served)}",
                 )
 

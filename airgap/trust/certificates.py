@@ -129,10 +129,10 @@ def is_authority_of(certificate: bytes, address: str) -> bool:
     """
     found = _certificate(certificate)
     key_id = x509.SubjectKeyIdentifier.from_public_key(found.public_key())
-    wanted = [(key_id, False), *((one, True) for one in _of_authority(address))]
-    names = [(one.oid, " " in str(one.value)) for one in found.subject]
+    wanted = [(key_id, False), *((item, True) for item in _of_authority(address))]
+    names = [(item.oid, " " in str(item.value)) for item in found.subject]
     return (
-        [(one.value, one.critical) for one in _extensions(found)] == wanted
+        [(extension.value, extension.critical) for extension in _extensions(found)] == wanted
         and names == [(NameOID.COMMON_NAME, True)]
         and found.subject == found.issuer
     )
@@ -171,7 +171,7 @@ def all_certificates(data: bytes) -> bytes:
         found = [x509.load_der_x509_certificate(der) for der in pem.certificates(data)]
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise IntegrityError("these are not certificates in PEM form, and nothing else") from error
-    return b"".join(pem.write(_LABEL, _der(one)) for one in found)
+    return b"".join(pem.write(_LABEL, _der(item)) for item in found)
 
 
 def _begin(

@@ -225,7 +225,7 @@ def _mount(path: Path) -> Path:
     """
     folder = path if path.is_dir() else path.parent
     device = folder.stat().st_dev
-    return [one for one in (folder, *folder.parents) if one.stat().st_dev == device][-1]
+    return [parent for parent in (folder, *folder.parents) if parent.stat().st_dev == device][-1]
 
 
 def _own_devices() -> set[int]:

@@ -36,7 +36,9 @@ class Mirror:
     @property
     def all_servers(self) -> list[RegistryServer]:
         """Mirror and registries, each address once."""
-        return list({one.address: one for one in (*self.servers, *self.registries)}.values())
+        return list(
+            {server.address: server for server in (*self.servers, *self.registries)}.values()
+        )
 
     def authority_files(self, folder: str) -> dict[str, str]:
         """The authorities as `FOLDER/ADDRESS/ca.crt`, where most engines look for them."""

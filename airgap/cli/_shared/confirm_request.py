@@ -88,13 +88,13 @@ def describe(asked: RequestFile) -> str:
 
     parts = []
     if asked.images:
-        rows = [(one.reference.familiar, _listed(one.platforms)) for one in asked.images]
+        rows = [(image.reference.familiar, _listed(image.platforms)) for image in asked.images]
         parts.append(table([("image", "platforms"), *rows]))
-    fetched = [(_shown(one), _notice(one)) for one in asked.urls if not why_not(one)]
+    fetched = [(_shown(url), _notice(url)) for url in asked.urls if not why_not(url)]
     if fetched:
         head = ("URL", "notice" if any(notice for _, notice in fetched) else "")
         parts.append(table([head, *fetched]))
-    left = [(_shown(one), why) for one in asked.urls if (why := why_not(one))]
+    left = [(_shown(url), why) for url in asked.urls if (why := why_not(url))]
     if left:
         parts.append(table([("not fetched", "because"), *left]))
     return "The request asks for:\n\n" + "\n\n".join(parts) + "\n"

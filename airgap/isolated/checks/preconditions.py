@@ -115,7 +115,7 @@ def check_space(
     brought = archive.contents.images
     own = {kept_as(image) for image in kept_here(context)}
     kept = needed_by([image for image in brought if kept_as(image) in own], documents)
-    missing = [one for one in missing_blobs(context.state.mirror, archive) if one.digest in kept]
+    missing = [item for item in missing_blobs(context.state.mirror, archive) if item.digest in kept]
     missing += missing_blobs(context.state.replay, replay)
     needed = {context.state.root: sum(blob.size for blob in missing) + _SPARE_BYTES}
     if any(step.needs_docker for step in steps):

@@ -66,9 +66,13 @@ def reached(
         elsewhere: The engine is not on this host.
     """
     if elsewhere:
-        return [one for one in servers if not (is_loopback(one.address) or _is_at(one, bridge))]
+        return [
+            server
+            for server in servers
+            if not (is_loopback(server.address) or _is_at(server, bridge))
+        ]
     # BuildKit may be in a container; the others are programs of the host.
-    return [one for one in servers if engine == "buildkit" or not _is_at(one, bridge)]
+    return [server for server in servers if engine == "buildkit" or not _is_at(server, bridge)]
 
 
 def write(files: Mapping[str, str], folder: Path) -> list[Path]:

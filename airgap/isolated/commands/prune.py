@@ -57,20 +57,20 @@ def plan_prune(state: State, keep: int) -> PrunePlan:
         raise HostError(f"no receipt says what is installed here ({state.root})")
     installed = receipts.installed(state, record)
     unfinished = bundles[-1:] if receipts.unfinished(record) else []
-    gone = [one for one in _to_drop(installed, keep) if one not in unfinished]
-    kept = [one for one in bundles if one not in gone]
+    gone = [item for item in _to_drop(installed, keep) if item not in unfinished]
+    kept = [bundle for bundle in bundles if bundle not in gone]
     before, after = BundleSet.of(bundles), BundleSet.of(kept)
-    whole = [image for one in kept if one in installed for image in one.images]
-    replay = [blob.digest for one in kept for blob in one.replay]
+    whole = [image for item in kept if item in installed for image in item.images]
+    replay = [blob.digest for item in kept for blob in item.replay]
     with translate_os_errors("prune"):
         return PrunePlan(
-            [receipt for receipt, one in zip(standing, bundles, strict=True) if one in gone],
+            [receipt for receipt, item in zip(standing, bundles, strict=True) if item in gone],
             sorted(image.name for name, image in before.images.items() if name not in after.images),
             find_garbage(
                 state.mirror,
                 whole,
-                [image for one in unfinished for image in one.images],
-                [blob.digest for one in unfinished for blob in one.blobs],
+                [image for item in unfinished for image in item.images],
+                [blob.digest for item in unfinished for blob in item.blobs],
             ),
             find_garbage(state.replay, [], blobs=replay),
         )
@@ -91,10 +91,10 @@ def carry_out(state: State, plan: PrunePlan, progress: Progress) -> None:
 
 def _to_drop(bundles: Sequence[Contents], keep: int) -> list[Contents]:
     """Those bundles, in the order of their install, that are not kept."""
-    last = {role: one for one in bundles for image in one.images for role in image.roles}
+    last = {role: bundle for bundle in bundles for image in bundle.images for role in image.roles}
     return [
-        one
-        for number, one in enumerate(bundles)
-        if sum(later.name == one.name for later in bundles[number:]) > keep
-        and not any(one is provider for provider in last.values())
+        bundle
+        for number, bundle in enumerate(bundles)
+        if sum(later.name == bundle.name for later in bundles[number:]) > keep
+        and not any(bundle is provider for provider in last.values())
     ]

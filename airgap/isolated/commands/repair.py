@@ -63,8 +63,8 @@ def _damaged(context: Context, store: Store, tar: TarReader) -> tuple[list[str],
 def _who_has(digest: str, standing: Sequence[Contents]) -> str:
     """Which bundle has it."""
     names = [
-        one.identity
-        for one in standing
-        if any(blob.digest == digest for blob in (*one.blobs, *one.replay))
+        item.identity
+        for item in standing
+        if any(blob.digest == digest for blob in (*item.blobs, *item.replay))
     ]
     return f"in the bundle {names[-1]}" if names else "in no bundle of this host"

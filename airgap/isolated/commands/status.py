@@ -32,14 +32,14 @@ def _nodes(context: Context) -> CheckResult:
     """The nodes of this host's builder, or this host as one; what ends is renewed by hand."""
     problems, said = [], []
     now = datetime.now(UTC)
-    for one in node_states(context.state, context.user):
-        if one.until is not None and one.until <= now:
-            problems.append(f"the certificate of {one.node.name} ended on {one.until:%F}")
-        elif one.state != RUNNING:
-            problems.append(f"{one.node.name} cannot be reached: {one.state}")
+    for state in node_states(context.state, context.user):
+        if state.until is not None and state.until <= now:
+            problems.append(f"the certificate of {state.node.name} ended on {state.until:%F}")
+        elif state.state != RUNNING:
+            problems.append(f"{state.node.name} cannot be reached: {state.state}")
         else:
-            until = f", certificate until {one.until:%F}" if one.until else ""
-            said.append(f"{one.node.name} builds for {', '.join(one.node.platforms)}{until}")
+            until = f", certificate until {state.until:%F}" if state.until else ""
+            said.append(f"{state.node.name} builds for {', '.join(state.node.platforms)}{until}")
     own = joined(context.state)
     if own and own.until and own.until <= now:
         problems.append(f"this node's certificate ended on {own.until:%F}")

@@ -66,7 +66,7 @@ def process() -> int | None:
     own = _namespace(os.getpid())
     numbers = [int(path.name) for path in _PROC.glob("[0-9]*")]
     # Those in containers have processes of their own.
-    found = [one for one in numbers if _is_dockerd(one) and _namespace(one) in (own, "")]
+    found = [item for item in numbers if _is_dockerd(item) and _namespace(item) in (own, "")]
     return found[0] if len(found) == 1 else None
 
 
@@ -88,7 +88,7 @@ def config_file(number: int | None) -> Path:
 
 def states_on_its_command_line(number: int | None, word: str) -> bool:
     """Whether a word is among dockerd's arguments, by itself or after an option's `=`."""
-    return any(word in (one, one.partition("=")[2]) for one in _arguments(number))
+    return any(word in (argument, argument.partition("=")[2]) for argument in _arguments(number))
 
 
 def objection(number: int | None, data: bytes, scratch: Path) -> str:

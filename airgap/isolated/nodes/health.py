@@ -41,4 +41,4 @@ def node_states(state: State, user: User) -> list[NodeState]:
     known = nodes(state)
     found = buildx_instance.states(user.run, buildx_instance.INSTANCE) if known else {}
     missing = f"{user.name} has not got it: airgap enable"
-    return [NodeState(one, found.get(one.name, missing), one.until) for one in known]
+    return [NodeState(name, found.get(name.name, missing), name.until) for name in known]

@@ -76,7 +76,7 @@ def joined(state: State) -> Joined | None:
         with path.open("rb") as file:
             about = json.loads(file.read(LIMITS.node_bytes))
         ca = state.joined / _AUTHORITY
-        registries = tuple(RegistryServer(one, ca=str(ca)) for one in about["registries"])
+        registries = tuple(RegistryServer(item, ca=str(ca)) for item in about["registries"])
         _check_authority(ca, about["registries"])
         return Joined(about["name"], registries, about["address"], state.joined)
     except FileNotFoundError:

@@ -186,7 +186,7 @@ def _document(data: bytes) -> dict[str, str]:
     texts += registries if isinstance(registries, list) else [None]
     if "listen" in document:
         texts += [document.get(key) for key in ("listen", "clients", "certificate", "key")]
-    if not all(isinstance(one, str) and one.isascii() for one in texts):
+    if not all(isinstance(text, str) and text.isascii() for text in texts):
         raise UsageError("something is missing in it")
     return document
 

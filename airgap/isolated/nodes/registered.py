@@ -131,9 +131,9 @@ def node(state: State, name: str) -> Node:
     Raises:
         NotFoundError: There is none.
     """
-    for one in nodes(state):
-        if one.name == name:
-            return one
+    for node in nodes(state):
+        if node.name == name:
+            return node
     raise NotFoundError(f"there is no node {name[:80]!r}", remedy="airgap node list")
 
 
@@ -152,11 +152,11 @@ def check_new(state: State, name: str, endpoint: str, platforms: Sequence[str]) 
     new = Node(name, parse_endpoint(endpoint), wanted, state.nodes / name)
     if str(native_platform()) in wanted:
         raise UsageError(f"this host builds for {native_platform()} itself")
-    for one in nodes(state):
-        if one.name == name:
+    for node in nodes(state):
+        if node.name == name:
             raise UsageError(f"there is a node {name} already", remedy=f"airgap node remove {name}")
-        if both := set(one.platforms).intersection(wanted):
-            raise UsageError(f"{one.name} builds for {', '.join(both)} already")
+        if both := set(node.platforms).intersection(wanted):
+            raise UsageError(f"{node.name} builds for {', '.join(both)} already")
     return new
 
 

@@ -110,7 +110,7 @@ def plan(
     """
     part = documents_of(image.digest, documents)
     blobs = tuple(blobs_of(part).values())
-    left_out = sum(len(_lacking(one, part)) for one in part.values())
+    left_out = sum(len(_lacking(item, part)) for item in part.values())
     moved: dict[str, bytes] = {}
     if rewrite and left_out:
         moved = _rewritten(part, {image.digest: body}, read or (lambda _: ()))
@@ -159,10 +159,10 @@ def _levels(
         for entry in (document.manifests if isinstance(document, Index) else ())
     }
     found: dict[int, list[Descriptor]] = {}
-    for one, height in heights(documents).items():
-        if one != digest:
-            new = moved.get(one)
-            about = replace(named[one], media_type=documents[one].media_type)
+    for item, height in heights(documents).items():
+        if item != digest:
+            new = moved.get(item)
+            about = replace(named[item], media_type=documents[item].media_type)
             if new is not None:
                 about = replace(about, digest=digest_of(new), size=len(new))
             found.setdefault(height, []).append(about)
@@ -209,7 +209,7 @@ def head_targets(client: PushClient, targets: Sequence[PushTarget]) -> list[Serv
     def look(target: PushTarget) -> ServedTarget:
         name = target.image.reference.own_tag
         tag = client.head_manifest(target.repository, name) if name else ""
-        digests = {target.digest, *(one.digest for one in target.children)} - {tag}
+        digests = {target.digest, *(child.digest for child in target.children)} - {tag}
         whole = all(client.head_manifest(target.repository, digest) == digest for digest in digests)
         return ServedTarget(whole, tag)
 
@@ -256,7 +256,7 @@ class Push:
         check_tag_collisions(targets)
         sizes = {blob.digest: blob.size for target in targets for blob in target.blobs}
         self._progress.start("pushing", sum(sizes.values()))
-        sparse = sorted((one for one in targets if one.left_out), key=lambda one: one.size)
+        sparse = sorted((item for item in targets if item.left_out), key=lambda one: one.size)
         try:
             self._check_repositories(targets, tagged)
             # So that a refusal of such indexes comes before much has gone out.
@@ -277,7 +277,7 @@ class Push:
         Raises:
             UpstreamError: It does not make them; all of them are named.
         """
-        known = {*self._known.values(), *(one.repository for one, before in tagged if before)}
+        known = {*self._known.values(), *(item.repository for item, before in tagged if before)}
         unknown = sorted({target.repository for target in targets} - known)
         takes = self._each(self._client.takes, unknown)
         missing = [name for name, there in zip(unknown, takes, strict=True) if not there]

@@ -62,8 +62,8 @@ def active_bundles(record: Sequence[Receipt], bundles: Sequence[Contents]) -> li
         bundles: Their contents.
     """
     wanted = BundleSet.of(bundles)
-    images = _origins(record, [one.images for one in bundles])
-    recordings = _origins(record, [one.recordings for one in bundles])
+    images = _origins(record, [bundle.images for bundle in bundles])
+    recordings = _origins(record, [bundle.recordings for bundle in bundles])
     return [
         ActiveBundle(
             receipt,
@@ -92,4 +92,4 @@ def _origins(
 
 
 def _of(origins: Mapping[str, Origin], receipt: Receipt) -> dict[str, Origin]:
-    return {name: one for name, one in origins.items() if one.bundle == receipt.bundle}
+    return {name: origin for name, origin in origins.items() if origin.bundle == receipt.bundle}

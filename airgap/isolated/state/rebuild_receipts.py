@@ -102,8 +102,8 @@ def _standing(state: State, kept: Sequence[Contents]) -> list[Contents]:
     """Those that count: not pruned, as they are linked, nor rolled back, as their tags say."""
     standing: list[Contents] = []
     for contents in reversed(kept):
-        later = {tag for one in standing for tag in tags_of(one.images)}
-        own = {tag: one for tag, one in tags_of(contents.images).items() if tag not in later}
+        later = {tag for item in standing for tag in tags_of(item.images)}
+        own = {tag: item for tag, item in tags_of(contents.images).items() if tag not in later}
         if not _is_pruned(state, contents) and not _is_rolled_back(state, own, kept):
             standing.insert(0, contents)
     return standing

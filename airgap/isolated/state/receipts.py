@@ -179,7 +179,9 @@ def known_from(contents: Contents, digest: str, answers: Answers) -> SeenBundle:
     # These replace what an earlier bundle included, whatever tag the image has.
     for image in contents.images:
         tags |= {f"the {role}": image.digest for role in image.roles if role != "base"}
-    tags |= {f"the recording {one.name}": one.digest for one in contents.recordings}
+    tags |= {
+        f"the recording {recording.name}": recording.digest for recording in contents.recordings
+    }
     created = parse_time(contents.created)
     tool = next(file for file in contents.files if file.name == TOOL_NAME)
     parts = {f"airgap {contents.tool}": tool.sha256, **answers}
@@ -215,20 +217,20 @@ def active_receipts(receipts: Sequence[Receipt], *, unfinished: bool = False) ->
     """
     counting: list[Receipt] = []
     for receipt in receipts:
-        own = [one for one in counting if one.bundle == receipt.bundle]
+        own = [item for item in counting if item.bundle == receipt.bundle]
         if receipt.action == "uninstalled":
             counting.clear()
         elif receipt.action == "dropped":
-            counting = [one for one in counting if one not in own]
+            counting = [item for item in counting if item not in own]
         elif receipt.action == "rolled back":
-            counting = [one for one in counting if one not in own[-1:]]
+            counting = [item for item in counting if item not in own[-1:]]
         elif not own or counting[-1] is not own[-1]:
             counting.append(receipt)
         elif receipt.action == "installed":
             counting[-1] = receipt
         if receipt.action == "installed":  # what others begun before is given up
-            counting = [one for one in counting if one.action == "installed"]
-    counting = [one for one in counting if unfinished or one.action == "installed"]
+            counting = [item for item in counting if item.action == "installed"]
+    counting = [item for item in counting if unfinished or item.action == "installed"]
     last = {receipt.bundle: receipt for receipt in counting}
     return [receipt for receipt in counting if receipt is last[receipt.bundle]]
 

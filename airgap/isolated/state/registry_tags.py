@@ -67,7 +67,9 @@ def noted_tags(state: State) -> dict[str, list[str]]:
     """
     try:
         document = json.loads((state.root / _FILE).read_bytes())
-        return {str(name): [str(one) for one in digests] for name, digests in document.items()}
+        return {
+            str(name): [str(digest) for digest in digests] for name, digests in document.items()
+        }
     except (FileNotFoundError, ValueError, TypeError, AttributeError):
         return {}
 

@@ -65,9 +65,9 @@ def _requested(contents: Contents) -> list[RecordingEntry]:
 
 def _answers(recordings: Iterable[Recording]) -> Answers:
     return {
-        f"the answer to {one.url} ({one.key[:16]})": hashlib.sha256(
-            canonical(asdict(one))
+        f"the answer to {response.url} ({response.key[:16]})": hashlib.sha256(
+            canonical(asdict(response))
         ).hexdigest()
         for recording in recordings
-        for one in recording.responses.values()
+        for response in recording.responses.values()
     }

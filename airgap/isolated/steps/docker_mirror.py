@@ -154,7 +154,7 @@ def _by_hand(url: str, file: Path) -> str:
 def _with_mirror(context: Context, config: dict[str, Any]) -> dict[str, Any]:
     url = _url(context)
     others = [mirror for mirror in config.get(_KEY) or () if mirror not in _ours(context)]
-    return config | {_KEY: [*(one for one in others if one.rstrip("/") != url), url]}
+    return config | {_KEY: [*(other for other in others if other.rstrip("/") != url), url]}
 
 
 def _forget_own_mirror(context: Context) -> None:
@@ -224,7 +224,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         document = dockerd.parse(file.read_bytes())
         mirrors = document.get(_KEY) or []
-        if not isinstance(mirrors, list) or not all(isinstance(one, str) for one in mirrors):
+        if not isinstance(mirrors, list) or not all(isinstance(mirror, str) for mirror in mirrors):
             raise ValueError(f'"{_KEY}" is no list of addresses')
     except FileNotFoundError:
         return {}

@@ -146,7 +146,7 @@ def _culprits(platform: Platform) -> str:
 
 def _summary(context: Context, platforms: list[Platform]) -> str:
     unknown = [
-        one for one in context.desired.emulated(native_platform()) if not binfmt.is_known(one)
+        item for item in context.desired.emulated(native_platform()) if not binfmt.is_known(item)
     ]
     runs = f"runs {', '.join(map(str, platforms))}" if platforms else "nothing to emulate"
     return runs + (f"; not emulated: {', '.join(map(str, unknown))}" if unknown else "")

@@ -126,11 +126,11 @@ def builder_nodes(context: Context, name: str) -> list[BuilderNode]:
     """
     container = _INSTANCES[name]
     others = [] if container == REPLAYER else nodes(context.state)
-    elsewhere = {platform for one in others for platform in one.platforms}
+    elsewhere = {platform for other in others for platform in other.platforms}
     native = native_platform()
-    here = [str(one) for one in (native, *context.desired.emulated(native))]
-    own = tuple(one for one in here if one not in elsewhere) if others else ()
-    return [local_node(name, container, own), *(_builder_node(one, name) for one in others)]
+    here = [str(item) for item in (native, *context.desired.emulated(native))]
+    own = tuple(item for item in here if item not in elsewhere) if others else ()
+    return [local_node(name, container, own), *(_builder_node(other, name) for other in others)]
 
 
 def _builder_node(node: Node, name: str) -> BuilderNode:

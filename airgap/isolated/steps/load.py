@@ -82,8 +82,8 @@ def load_image(context: Context, image: ImageEntry, platform: Platform | None) -
     had = context.engine.image_platform(name)
     docker_images.record_loaded(context, image)
     context.progress.message(f"loading {name} into Docker")
-    wanted = [one for one in (platform or had, native_platform()) if one]
-    preferred = [chosen for one in wanted if (chosen := image.chosen_for(one))]
+    wanted = [item for item in (platform or had, native_platform()) if item]
+    preferred = [chosen for item in wanted if (chosen := image.chosen_for(item))]
     context.engine.load(name, export(context.state.mirror, image, preferred))
     if not context.engine_id(image, platform):
         raise HostError(

@@ -83,9 +83,9 @@ class PushStep(Step):
             context.progress,
         )
         # Both, for who is killed on the way.
-        _note(context, mirror, [(one, [before, one.digest]) for one, before in seen.tagged])
+        _note(context, mirror, [(item, [before, item.digest]) for item, before in seen.tagged])
         tally = push.run(seen.lacking, seen.tagged)
-        _note(context, mirror, [(one, [one.digest]) for one, _ in seen.tagged])
+        _note(context, mirror, [(item, [item.digest]) for item, _ in seen.tagged])
         _tell(context, mirror, seen.lacking, tally)
         return asdict(tally)
 
@@ -130,7 +130,7 @@ def _note(
 ) -> None:
     """Notes what tags of images mean."""
     if context.state.writable:
-        own = {_tag_of(mirror, one): each for one, each in tags if one.image.reference.own_tag}
+        own = {_tag_of(mirror, tag): each for tag, each in tags if tag.image.reference.own_tag}
         note_tags(context.state, own)
 
 
@@ -158,7 +158,7 @@ def check_registry_moves(context: Context) -> None:
         return
     foreign = _look(context, mirror).foreign
     meant = moves.meant
-    if refused := [one for one in foreign if mirror_name(one.image.reference) in meant]:
+    if refused := [name for name in foreign if mirror_name(name.image.reference) in meant]:
         raise TrustError(
             f"{mirror} has other images than this bundle, and than this host has set, for "
             f"{len(refused)} tags: {_names(refused)}",
