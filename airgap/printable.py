@@ -24,8 +24,8 @@ def printable(text: str, kept: str = "") -> str:
     return "".join(item if item.isprintable() or item in kept else _escape(item) for item in text)
 
 
-def _escape(one: str) -> str:
-    return one.encode("unicode_escape").decode()
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 class PrintableStream:

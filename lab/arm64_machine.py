@@ -143,8 +143,8 @@ class Arm64Machine(Machine, Resource):
         return ["ssh", "-F", "none", "-M", "-N", *given, "root@machine"]
 
     def _answers(self) -> bool:
-        asked = ["ssh", "-F", "none", "-S", str(self._folder / "ssh"), "-O", "check", "machine"]
-        return subprocess.run(asked, capture_output=True, check=False).returncode == 0
+        command = ["ssh", "-F", "none", "-S", str(self._folder / "ssh"), "-O", "check", "machine"]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     def _configure(self) -> None:
         names = f"127.0.0.1\tlocalhost {self.name}\n::1\tlocalhost\n"
@@ -238,8 +238,8 @@ class _Monitor:
         Raises:
             HostError: qemu refuses.
         """
-        asked = json.dumps({"execute": command, "arguments": arguments})
-        self._socket.sendall(asked.encode())
+        message = json.dumps({"execute": command, "arguments": arguments})
+        self._socket.sendall(message.encode())
         answer = self._next({"return", "error"})
         if "error" in answer:
             raise HostError(f"qemu refuses {command}", meaning=answer["error"]["desc"])

@@ -111,14 +111,14 @@ def git(platform: str) -> Layer:
 def _with_libraries(root: Path, programs: Sequence[str], layer: Layer | None = None) -> Layer:
     """Programs of an unpacked Debian, their loader, and the libraries that they need."""
     layer = layer or Layer()
-    wanted = [root / program for program in programs]
-    for path in wanted:  # grows meanwhile
+    paths = [root / program for program in programs]
+    for path in paths:  # grows meanwhile
         layer.program(str(path.relative_to(root)), path.resolve())
         said = run(["readelf", "--wide", "--program-headers", "--dynamic", path])
         for name in re.findall(r"Shared library: \[(.+)\]", said):
             (library,) = (root / "usr/lib").glob(f"*-linux-gnu/{name}")
-            if library not in wanted:
-                wanted.append(library)
+            if library not in paths:
+                paths.append(library)
         for loader in re.findall(r"interpreter: /(.+)\]", said):
             (library,) = (root / "usr/lib").glob(f"*-linux-gnu/{Path(loader).name}")
             layer.program(loader, library.resolve())

@@ -118,10 +118,10 @@ def _write_kept(kept: _Kept) -> None:
     unfinished.rename(_kept_file())
 
 
-def _replace_table(wanted: dict[str, str]) -> None:
+def _replace_table(desired: dict[str, str]) -> None:
     for name in entries():
         unregister(name)
-    for line in wanted.values():
+    for line in desired.values():
         register(line)
 
 

@@ -103,5 +103,5 @@ class BuildKit(Resource):
             time.sleep(0.05)
 
     def _answers(self) -> bool:
-        asked = [str(program("buildctl")), "--addr", self._address, "debug", "info"]
-        return subprocess.run(asked, capture_output=True, check=False).returncode == 0
+        command = [str(program("buildctl")), "--addr", self._address, "debug", "info"]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0

@@ -50,10 +50,10 @@ def make_key(folder: Path) -> Path:
 
 
 def make_bundle(
-    upstream: Upstream, key: Path, output: Path, wanted: Sequence[str | Path], *options: str
+    upstream: Upstream, key: Path, output: Path, references: Sequence[str | Path], *options: str
 ) -> str:
     """Bundles from the upstream, which stands for Docker Hub and the others."""
-    return airgap(*bundle_arguments(upstream, key, output, wanted, *options))
+    return airgap(*bundle_arguments(upstream, key, output, references, *options))
 
 
 def record_bundle(
@@ -82,13 +82,13 @@ def record_arguments(
 
 
 def bundle_arguments(
-    upstream: Upstream, key: Path, output: Path, wanted: Sequence[str | Path], *options: str
+    upstream: Upstream, key: Path, output: Path, references: Sequence[str | Path], *options: str
 ) -> list[str | Path]:
     """What follows `airgap` to bundle from the upstream."""
     registries = key.with_name("registries.toml")
     registries.write_text(upstream.registries())
     signed = ["--key", str(key), "--registries", str(registries), "--output", str(output)]
-    return ["--quiet", "bundle", *wanted, *options, *signed]
+    return ["--quiet", "bundle", *references, *options, *signed]
 
 
 def check_by_hand(host: Machine, public_key: Path, bundle: str = ON_MEDIUM) -> str:

@@ -17,13 +17,13 @@ class LoopbackSite(Resource):
 
     Attributes:
         url: `http://127.0.0.2:PORT`.
-        asked: Path, query included, and headers of every request so far.
+        requests: Path, query included, and headers of every request so far.
         secret: A query that redirects add.
     """
 
     def __init__(self, secret: str = "") -> None:
         super().__init__()
-        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.requests: list[tuple[str, dict[str, str]]] = []
         self.secret = secret
         site = self
 
@@ -31,7 +31,7 @@ class LoopbackSite(Resource):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                site.asked.append((self.path, dict(self.headers.items())))
+                site.requests.append((self.path, dict(self.headers.items())))
                 path = self.path.partition("?")[0]
                 if path.startswith("/to/"):
                     self.send_response(302)

@@ -73,13 +73,13 @@ def _require_packages() -> None:
 def _is_installed(package: str) -> bool:
     if shutil.which("dpkg-query") is None:
         return False
-    asked = subprocess.run(
+    done = subprocess.run(
         ["dpkg-query", "-W", "-f", "${db:Status-Status}\n", package],
         capture_output=True,
         text=True,
         check=False,
     )
-    return "installed" in asked.stdout.split()
+    return "installed" in done.stdout.split()
 
 
 def _require_commands() -> None:

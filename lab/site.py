@@ -204,9 +204,9 @@ class _Passage(BaseHTTPRequestHandler):
             _pump(self.connection, there)
 
     def do_GET(self) -> None:
-        asked = urlsplit(self.path)
-        with self._connected(asked.hostname or "", asked.port or _HTTP) as there:
-            path = asked._replace(scheme="", netloc="").geturl() or "/"
+        url = urlsplit(self.path)
+        with self._connected(url.hostname or "", url.port or _HTTP) as there:
+            path = url._replace(scheme="", netloc="").geturl() or "/"
             kept = [
                 f"{name}: {value}\r\n"
                 for name, value in self.headers.items()
@@ -228,11 +228,11 @@ class _Passage(BaseHTTPRequestHandler):
         """Nobody reads it."""
 
 
-def _pump(one: socket.socket, other: socket.socket) -> None:
+def _pump(source: socket.socket, target: socket.socket) -> None:
     """Passes on what each side says until one of them hangs up."""
     with selectors.DefaultSelector() as selector, suppress(OSError):
-        selector.register(one, selectors.EVENT_READ, other)
-        selector.register(other, selectors.EVENT_READ, one)
+        selector.register(source, selectors.EVENT_READ, target)
+        selector.register(target, selectors.EVENT_READ, source)
         while True:
             for key, _ in selector.select():
                 data = key.fileobj.recv(1 << 18)  # type: ignore[union-attr]

@@ -19,8 +19,8 @@ def unpacked_wheel(requirement: str, *, tag: str = "any") -> Path:
     """
 
     def make(folder: Path) -> None:
-        wanted = ["--no-deps", "--only-binary=:all:", f"--platform={tag}", requirement]
-        run([sys.executable, "-m", "pip", "download", "--quiet", "--dest", folder, *wanted])
+        options = ["--no-deps", "--only-binary=:all:", f"--platform={tag}", requirement]
+        run([sys.executable, "-m", "pip", "download", "--quiet", "--dest", folder, *options])
         (wheel,) = folder.glob("*.whl")
         with ZipFile(wheel) as archive:
             archive.extractall(folder / "files")

@@ -48,7 +48,7 @@ class Entry:
         if len(start) < len(self.magic):
             return False
         bits = zip(start, self.magic, self.mask or b"\xff" * len(self.magic), strict=True)
-        return all(byte & bit == wanted & bit for byte, wanted, bit in bits)
+        return all(byte & bit == expected & bit for byte, expected, bit in bits)
 
 
 def parse_entry(shown: str) -> Entry | None:

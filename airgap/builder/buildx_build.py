@@ -76,15 +76,15 @@ def shown(base: str, arguments: Arguments, line: str) -> str:
     """
     address, _, first = base.partition("/")
     host = re.escape(address.partition(":")[0])
-    told = re.sub(
+    run_settings = re.sub(
         rf"http://{host}:[0-9]+/{PREFIX}-[0-9a-f]+(/\S+?)(?=:?(?:\s|$))",
-        lambda match: _asked(match[1], arguments),
+        lambda match: _without_base(match[1], arguments),
         without_settings(line),
     )
-    return mask(told.replace(first, PREFIX), arguments)
+    return mask(run_settings.replace(first, PREFIX), arguments)
 
 
-def _asked(path: str, arguments: Arguments) -> str:
+def _without_base(path: str, arguments: Arguments) -> str:
     route = read_path(path)
     return RequestKey(route.url, arguments=arguments).shown if route else "..."
 
@@ -92,10 +92,10 @@ def _asked(path: str, arguments: Arguments) -> str:
 @contextmanager
 def _folder(source: BuildSource, way_out: Egress) -> Iterator[Path]:
     """A folder with all that buildx is given beside the user's context."""
-    told = settings(way_out.ca, any_date=way_out.any_date)
+    run_settings = settings(way_out.ca, any_date=way_out.any_date)
     text = source.text
     if not is_foreign(source.dockerfile.syntax):
-        text = with_settings(text, source.dockerfile, told)
+        text = with_settings(text, source.dockerfile, run_settings)
     if is_outdated(source.dockerfile.syntax):
         text = without_syntax(text, source.dockerfile)
     with TemporaryDirectory(prefix="airgap-build-") as name:
@@ -105,6 +105,6 @@ def _folder(source: BuildSource, way_out: Egress) -> Iterator[Path]:
             (folder / f"{source.name}{suffix}").write_bytes(data)
         (folder / "policy.json").write_text(source_policy(way_out.base))
         (folder / "run").mkdir()
-        for setting in told:
+        for setting in run_settings:
             (folder / "run" / setting.id).write_bytes(setting.content)
         yield folder

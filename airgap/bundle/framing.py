@@ -209,8 +209,8 @@ def _for_classic_load(
     if not isinstance(document, Index):
         return document
     carried = images_of(image.digest, documents)
-    wanted = [parse_platform(text) for text in (*host_platforms, *image.platforms)]
-    return next((carried[platform] for platform in wanted if platform in carried), None)
+    platforms = [parse_platform(text) for text in (*host_platforms, *image.platforms)]
+    return next((carried[platform] for platform in platforms if platform in carried), None)
 
 
 def check_offsets(

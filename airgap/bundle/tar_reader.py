@@ -86,8 +86,8 @@ class TarReader:
         while offset < end:
             number = bisect_right(self._starts, offset) - 1
             place = offset - self._starts[number]
-            wanted = min(end - offset, self._volumes[number].size - place)
-            count = self._read_volume(number, buffer[:wanted], place)
+            most = min(end - offset, self._volumes[number].size - place)
+            count = self._read_volume(number, buffer[:most], place)
             yield buffer[:count]
             offset += count
 

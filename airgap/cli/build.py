@@ -82,8 +82,8 @@ def _add(path: Path, missing: RequestFile) -> str:
 
 
 def _show(built: Built) -> None:
-    for asked in built.missed:
-        click.echo(f"not in the recording, and the build continued: {asked.shown}", err=True)
+    for request in built.missed:
+        click.echo(f"not in the recording, and the build continued: {request.shown}", err=True)
     if built.unlisted:
         click.echo(f"{built.unlisted} more requests had no answer, and are not listed", err=True)
     slow = [step for step in built.emulated if step.seconds >= _WORTH_SECONDS][:_SHOWN_STEPS]

@@ -165,7 +165,7 @@ _form_options = _Form.add(
 @pass_settings
 def command(
     settings: Settings,
-    wanted: RequestOptions,
+    selection: RequestOptions,
     signing: _Signing,
     registry: RegistryOptions,
     recording: _Recording,
@@ -189,7 +189,7 @@ def command(
     from airgap.connected.make_bundle import make_bundle
 
     started = time.monotonic()
-    options = _options(wanted, signing, registry, recording, form)
+    options = _options(selection, signing, registry, recording, form)
     options.check(dry_run=form.dry_run)
     # Before anything is fetched, so that a wrong passphrase does not show after hours.
     key = None if form.dry_run else _open_key(signing)
@@ -212,7 +212,7 @@ def command(
 
 
 def _options(
-    wanted: RequestOptions,
+    selection: RequestOptions,
     signing: _Signing,
     registry: RegistryOptions,
     recording: _Recording,
@@ -225,12 +225,12 @@ def _options(
     from airgap.connected.write_bundle import OutputOptions
 
     request_file = read_requests(recording.requests, locked=form.locked or form.lock is not None)
-    request = with_images(read_request(wanted, recording.record, request_file))
-    expires = read_deadline(wanted.expires)
+    request = with_images(read_request(selection, recording.record, request_file))
+    expires = read_deadline(selection.expires)
     locked: Locked | None = None
     if form.locked:
         path = form.lock or DEFAULT_PATH
-        locked = Locked.open(path, request, expires, update_command(wanted.references, path))
+        locked = Locked.open(path, request, expires, update_command(selection.references, path))
     return BundleOptions(
         request,
         request_file,

@@ -202,11 +202,11 @@ def join(settings: Settings, file: Path) -> None:
     from airgap.isolated.commands.node import join as join_host
     from airgap.isolated.nodes.node_file import read_node_file
 
-    told = read_node_file(file)
+    node_file = read_node_file(file)
     with _changing(settings) as context:
-        join_host(context, told, _show)
-    where = f", and listens at {told.port.address}" if told.port else ""
-    click.echo(f"this host is the node {told.name}{where}")
+        join_host(context, node_file, _show)
+    where = f", and listens at {node_file.port.address}" if node_file.port else ""
+    click.echo(f"this host is the node {node_file.name}{where}")
 
 
 @command.command(name="leave")

@@ -49,9 +49,9 @@ def command(settings: Settings, recording: str, build_args: tuple[str, ...]) -> 
     def ready(name: str) -> None:
         click.echo(f"serving the recording {name or 'of nothing'}; end it with Ctrl-C")
 
-    def missed(asked: RequestKey) -> None:
-        click.echo(f"not in the recording: {asked.shown}", err=True)
-        add_to_request(DEFAULT_PATH, requested_urls([asked]))
+    def missed(request: RequestKey) -> None:
+        click.echo(f"not in the recording: {request.shown}", err=True)
+        add_to_request(DEFAULT_PATH, requested_urls([request]))
 
     with settings.progress() as progress:
         work = load_context(State(settings.root), User.behind_this_process(), progress)

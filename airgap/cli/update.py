@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @pass_settings
 def command(
     settings: Settings,
-    wanted: RequestOptions,
+    selection: RequestOptions,
     registry: RegistryOptions,
     lock: Path,
     dry_run: bool,
@@ -59,8 +59,8 @@ def command(
     from airgap.tool.build_pyz import build_tool
     from airgap.views.view import to_json
 
-    request = read_request(wanted)
-    deadline = read_deadline(wanted.expires)
+    request = read_request(selection)
+    deadline = read_deadline(selection.expires)
     before = load_lock(lock)
     with (
         settings.progress() as progress,
@@ -107,7 +107,7 @@ def _row(change: ImageChange) -> tuple[str, str, str, str]:
     digests = f"{old} -> {new}" if old and new and old != new else new or old
     notes = [f"+{platform}" for platform in change.came]
     notes += [f"-{platform}" for platform in change.went]
-    notes += [str(asked) for asked in change.asked]
+    notes += [str(request) for request in change.requests]
     return change.kind, parse_reference(change.name).familiar, digests, "  ".join(notes)
 
 

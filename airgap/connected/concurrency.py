@@ -34,7 +34,7 @@ class Connections:
         self._changed = threading.Condition()
 
     @contextmanager
-    def one(self) -> Iterator[None]:
+    def slot(self) -> Iterator[None]:
         """Waits for its turn, and counts as one while it lasts."""
         with self._changed:
             self._changed.wait_for(lambda: self._used < self.allowed)

@@ -199,7 +199,7 @@ class _Job:
         """Receives the rest of a blob."""
         while received.count < blob.size:
             try:
-                with self._connections.one():
+                with self._connections.slot():
                     self._receive(number, blob, received, attempts)
             except TemporaryError as error:
                 if error.overload:

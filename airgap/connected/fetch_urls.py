@@ -48,26 +48,28 @@ def why_not(url: RequestedUrl) -> str:
     return url.obstacle or (_SECRET if secret else "")
 
 
-def check_hosts(asked: RequestFile, refused: Networks = REFUSED) -> None:
+def check_hosts(request_file: RequestFile, refused: Networks = REFUSED) -> None:
     """Looks at what is written, without asking anybody.
 
     Args:
-        asked: What is asked for.
+        request_file: What is asked for.
         refused: Networks whose addresses are refused.
 
     Raises:
         UsageError: Something is at an address that is not public; all of that is named.
     """
     failures = []
-    hosts = [(image.reference.familiar, image.reference.host) for image in asked.images]
-    hosts += [(shown(url), RequestKey(url.url).host.partition("://")[2]) for url in asked.urls]
+    hosts = [(image.reference.familiar, image.reference.host) for image in request_file.images]
+    hosts += [
+        (shown(url), RequestKey(url.url).host.partition("://")[2]) for url in request_file.urls
+    ]
     for what, server in hosts:
         try:
             check_host(_without_port(server), refused)
         except RefusedAddressError as error:
             failures.append(_Failure(what, error))
     if failures:
-        raise _united(failures)
+        raise _merged(failures)
 
 
 def fetch_requested(  # noqa: PLR0913 - what the work needs
@@ -98,23 +100,23 @@ def fetch_requested(  # noqa: PLR0913 - what the work needs
         SpaceError: The disk is full.
         HostError: The disk failed.
     """
-    wanted = [url for url in urls if not why_not(url)]
-    if not wanted:
+    allowed = [url for url in urls if not why_not(url)]
+    if not allowed:
         return Recorded((), store, {})
     session = upstream_session(ca, lambda context: PublicAdapter(refused, context, jobs))
     recorder = Recorder(store, session)
-    progress.message(f"fetching {len(wanted)} URLs")
+    progress.message(f"fetching {len(allowed)} URLs")
     pool = ThreadPoolExecutor(jobs)
     try:
-        results = list(pool.map(lambda url: _fetch(recorder, url), wanted))
+        results = list(pool.map(lambda url: _fetch(recorder, url), allowed))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     recording = recorder.recording()
     if failures := [failure for failure in results if failure]:
-        raise _united(failures)
+        raise _merged(failures)
     recorded = Recorded.of(recording, store, f"requested-{serial}")
     total = format_bytes(sum(recorded.blobs.values()))
-    progress.message(f"fetched {len(wanted)} URLs: {len(recording.responses)} answers, {total}")
+    progress.message(f"fetched {len(allowed)} URLs: {len(recording.responses)} answers, {total}")
     return recorded
 
 
@@ -131,7 +133,7 @@ def _fetch(recorder: Recorder, url: RequestedUrl) -> _Failure | None:
     return _Failure(shown(url), kind(f"the server answered {status}"))
 
 
-def _united(failures: Sequence[_Failure]) -> AirgapError:
+def _merged(failures: Sequence[_Failure]) -> AirgapError:
     """One error for all: what a person must decide comes before what may be well later."""
     lines = [f"{failure.url}: {failure.error.message}" for failure in failures[:_SHOWN]]
     if len(failures) > _SHOWN:

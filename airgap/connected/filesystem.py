@@ -63,7 +63,7 @@ def kind_of(folder: Path) -> str:
     Source: `/proc/self/mountinfo`, proc(5).
     """
     device = os.stat(nearest_existing(folder)).st_dev  # noqa: PTH116 - its number
-    wanted = b"%d:%d" % (os.major(device), os.minor(device))
+    number = b"%d:%d" % (os.major(device), os.minor(device))
     try:
         # Bytes: a mount point may have any name, in any encoding.
         lines = _MOUNTS.read_bytes().split(b"\n")
@@ -71,7 +71,7 @@ def kind_of(folder: Path) -> str:
         return ""
     for line in lines:
         mount, _, described = line.partition(b" - ")
-        if described and mount.split()[2] == wanted:
+        if described and mount.split()[2] == number:
             return described.split()[0].decode()
     return ""
 

@@ -172,14 +172,14 @@ class Locked:
         Raises:
             UsageError: It is another one.
         """
-        wanted, built = self.lock.tool, describe_tool(tool)
-        if built == wanted:
+        locked, built = self.lock.tool, describe_tool(tool)
+        if built == locked:
             return
-        others = sorted(dict(wanted.wheels.items() - built.wheels.items()))
+        others = sorted(dict(locked.wheels.items() - built.wheels.items()))
         what = f"its part {others[0]} is another" if others else "this airgap has other files"
         raise UsageError(
             f"airgap.pyz is not the one of {self.path}: {what}",
-            meaning=f"The lock needs the very airgap {wanted.version} that it was made with.",
+            meaning=f"The lock needs the very airgap {locked.version} that it was made with.",
             remedy=f"use that one, or lock with this one: {self.update}",
         )
 
@@ -201,10 +201,10 @@ class Locked:
             ) from error
 
     def _other_end(self, expires: datetime | None) -> str:
-        asked = format_time(expires) if expires else self.lock.expires
-        if asked == self.lock.expires:
+        stated = format_time(expires) if expires else self.lock.expires
+        if stated == self.lock.expires:
             return ""
-        return f"it expires {self.lock.expires or 'never'}, not {asked}"
+        return f"it expires {self.lock.expires or 'never'}, not {stated}"
 
     def _check_version(self) -> None:
         version = self.lock.tool.version

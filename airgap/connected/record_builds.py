@@ -157,9 +157,9 @@ def _material(
     """The images that the builds take, in a store of their own."""
     images = archive.contents.images
     needed = {str(need.reference) for recording in recordings for need in scan(recording).images}
-    wanted = [image for image in images if image.name in needed or set(image.roles) - {"base"}]
+    included = [image for image in images if image.name in needed or set(image.roles) - {"base"}]
     store = Store(folder / "mirror")
-    seed(store, archive, progress, wanted)
+    seed(store, archive, progress, included)
     return BuilderInputs(
         store=store,
         roles={role: image for image in images for role in image.roles},

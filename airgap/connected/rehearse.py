@@ -49,27 +49,27 @@ def rehearse(
         MissedError: A build failed.
         IntegrityError: The bundle is damaged.
     """
-    wanted = BundleSet.of([archive.contents])
-    named = [_named(item, wanted.recordings, recording) for item in builds]
+    desired = BundleSet.of([archive.contents])
+    named = [_named(item, desired.recordings, recording) for item in builds]
     with TemporaryDirectory(dir=folder) as name:
-        stock = BuildInputs(wanted, Store(Path(name, "mirror")), Store(Path(name, "replay")))
-        seed(stock.mirror, archive, progress)
-        seed_replay(stock.replay, replay, progress)
+        inputs = BuildInputs(desired, Store(Path(name, "mirror")), Store(Path(name, "replay")))
+        seed(inputs.mirror, archive, progress)
+        seed_replay(inputs.replay, replay, progress)
         material = BuilderInputs(
-            store=stock.mirror,
-            roles=wanted.roles,
+            store=inputs.mirror,
+            roles=desired.roles,
             native=native_platform(),
             platforms=[platform for item, _ in named for platform in item.platforms or ()],
             folder=Path(name),
         )
-        with open_ephemeral_builder(material, wanted.hosts, progress, closed=True) as builder:
+        with open_ephemeral_builder(material, desired.hosts, progress, closed=True) as builder:
             for item, chosen in named:
                 progress.message(f"rehearsing {item.name}: {item.dockerfile_path}")
                 builder.buildx.output(["prune", "--all", "--force"])
                 with open_source(recording_arguments(item)) as source:
-                    built = build(stock, builder, source, chosen)
-                for asked in built.missed:
-                    progress.message(f"not in the recording, and it continued: {asked.shown}")
+                    built = build(inputs, builder, source, chosen)
+                for request in built.missed:
+                    progress.message(f"not in the recording, and it continued: {request.shown}")
 
 
 def _named(

@@ -117,7 +117,8 @@ def plan_replay(recorded: Recorded, mtime: int, volume_bytes: int = 0) -> Replay
         return ReplayPlan((), (), mtime)
     maps = dict.fromkeys(entry.digest for entry in recorded.entries)
     others = sorted(
-        set(recorded.blobs) - set(maps), key=lambda one: (recorded.blobs[one] >= SMALL_BYTES, one)
+        set(recorded.blobs) - set(maps),
+        key=lambda digest: (recorded.blobs[digest] >= SMALL_BYTES, digest),
     )
     sizes = [(digest, recorded.blobs[digest]) for digest in (*maps, *others)]
     blobs = framing.place_blobs(0, sizes, SMALL_BYTES)

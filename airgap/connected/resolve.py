@@ -70,8 +70,8 @@ def resolve_image(source: Registry, image: WantedImage, pinned: str = "") -> Res
         AirgapError: Whatever the registry answered; see `Source`.
     """
     reference = image.reference
-    asked = replace(reference, digest=pinned) if pinned else reference
-    top, body = source.manifest(asked)
+    resolved = replace(reference, digest=pinned) if pinned else reference
+    top, body = source.manifest(resolved)
     upstream = _Upstream(source, reference, {top.digest: body})
     if is_index(top.media_type):
         found = _indexed(upstream, image, top)
@@ -250,8 +250,8 @@ def _check_single(image: WantedImage, platform: Platform) -> None:
         raise _not_made_for(image.reference, missing or image.platforms, [str(platform)])
 
 
-def _serves(platform: Platform, wanted: Iterable[Platform]) -> bool:
-    return any(preference(name, platform) is not None for name in wanted)
+def _serves(platform: Platform, platforms: Iterable[Platform]) -> bool:
+    return any(preference(name, platform) is not None for name in platforms)
 
 
 def _is_looked_at(entry: Descriptor, platforms: Iterable[Platform]) -> bool:

@@ -88,9 +88,9 @@ class TarWriter:
         while offset < end:
             number, volume = self._at(offset)
             position = offset - volume.start
-            wanted = min(end - offset, volume.size - position)
+            most = min(end - offset, volume.size - position)
             with self._open.use(number) as descriptor:
-                count = os.preadv(descriptor, [buffer[:wanted]], position)
+                count = os.preadv(descriptor, [buffer[:most]], position)
             if count == 0:
                 raise OSError(errno.EIO, f"{volume.name} ended early")
             yield buffer[:count]

@@ -259,12 +259,13 @@ def _check_limits(contents: Contents, tar_bytes: int, undone: str) -> None:
 def _check_tags(contents: Contents) -> None:
     """Refuses two images that would have one tag on the host."""
     if found := colliding(contents.images):
-        tag, one, other = found
+        tag, first, second = found
         raise UsageError(
-            f"{one.reference.familiar} and {other.reference.familiar} are two images, and both "
+            f"{first.reference.familiar} and {second.reference.familiar} are two images, and both "
             f"set the tag {tag} of a mirror",
             meaning="No host would install the bundle. Nothing was fetched.",
-            remedy=f"leave one out, or name it by its digest: {one.reference.name}@{one.digest}",
+            remedy="leave one out, or name it by its digest: "
+            f"{first.reference.name}@{first.digest}",
         )
 
 

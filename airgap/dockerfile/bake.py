@@ -117,8 +117,8 @@ def _buildx() -> list[str]:
     docker = shutil.which("docker")
     if docker:
         command = [docker, "buildx"]
-        asked = processes.run([*command, "version"], capture_output=True, check=False)
-        if asked.returncode == 0:
+        done = processes.run([*command, "version"], capture_output=True, check=False)
+        if done.returncode == 0:
             return command
     own = os.environ.get("DOCKER_CONFIG") or str(Path.home() / ".docker")
     plugins = os.pathsep.join((str(Path(own, "cli-plugins")), *_PLUGIN_FOLDERS))

@@ -225,10 +225,10 @@ def _instructions(text: str, file: str) -> tuple[tuple[Instruction, ...], str]:
     instruction like any other, with the very same places.
     """
     lines = text.split("\n")
-    wanted = {number for number, line in enumerate(lines, start=1) if _ONBUILD.match(line)}
-    ast = _parse(_blanked(lines, wanted), file)
-    onbuild = wanted & {instruction.start_line for instruction in ast.instructions}
-    if onbuild != wanted:  # the others are inside of something else, such as a heredoc
+    candidates = {number for number, line in enumerate(lines, start=1) if _ONBUILD.match(line)}
+    ast = _parse(_blanked(lines, candidates), file)
+    onbuild = candidates & {instruction.start_line for instruction in ast.instructions}
+    if onbuild != candidates:  # the others are inside of something else, such as a heredoc
         ast = _parse(_blanked(lines, onbuild), file)
     found: list[Instruction] = []
     stage = -1
@@ -266,23 +266,28 @@ def _parse(text: str, file: str) -> DockerfileAst:
 
 
 def _instruction(
-    one: DockerfileInstruction, lines: Sequence[str], escape: str, stage: int, *, triggered: bool
+    instruction: DockerfileInstruction,
+    lines: Sequence[str],
+    escape: str,
+    stage: int,
+    *,
+    triggered: bool,
 ) -> Instruction:
-    word = "ONBUILD" if triggered else one.name
-    word_line, word_end = _end_of_word(lines, one.start_line, len(word), escape)
-    args = one.args
-    if one.name in ("ADD", "COPY") and not one.json:
+    word = "ONBUILD" if triggered else instruction.name
+    word_line, word_end = _end_of_word(lines, instruction.start_line, len(word), escape)
+    args = instruction.args
+    if instruction.name in ("ADD", "COPY") and not instruction.json:
         # The library minds quotes here, which BuildKit does not.
         args = [arg for arg in _SPACES.split(" ".join(args)) if arg]
     return Instruction(
         word,
-        one.original,
-        tuple(one.flags),
+        instruction.original,
+        tuple(instruction.flags),
         tuple(args),
-        one.json,
-        tuple(Heredoc(heredoc.name, heredoc.content) for heredoc in one.heredocs),
-        one.start_line,
-        one.end_line,
+        instruction.json,
+        tuple(Heredoc(heredoc.name, heredoc.content) for heredoc in instruction.heredocs),
+        instruction.start_line,
+        instruction.end_line,
         word_line,
         word_end,
         stage,
@@ -328,14 +333,14 @@ def _stage(number: int, instructions: Sequence[Instruction], file: str) -> Stage
     return Stage(number, name, begin.args[0], begin.flag("platform"), begin.line, tuple(rest))
 
 
-def _stage_name(one: Instruction, file: str) -> str:
-    if len(one.args) == 1:
+def _stage_name(instruction: Instruction, file: str) -> str:
+    if len(instruction.args) == 1:
         return ""
-    if len(one.args) != 3 or one.args[1].lower() != "as":  # noqa: PLR2004 - BASE AS NAME
-        raise _wrong(file, one.line, "FROM needs an image, or an image AS a name")
-    name = one.args[2].lower()
+    if len(instruction.args) != 3 or instruction.args[1].lower() != "as":  # noqa: PLR2004 - BASE AS NAME
+        raise _wrong(file, instruction.line, "FROM needs an image, or an image AS a name")
+    name = instruction.args[2].lower()
     if not _STAGE_NAME.fullmatch(name):
-        raise _wrong(file, one.line, f"{one.args[2][:80]!r} cannot name a stage")
+        raise _wrong(file, instruction.line, f"{instruction.args[2][:80]!r} cannot name a stage")
     return name
 
 

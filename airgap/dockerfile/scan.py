@@ -231,16 +231,16 @@ class _Walk:
         variables = Variables(self._variables.get(state.base) if state.base else None)
         self._variables[state] = variables
         for command in state.commands:
-            one = command.instruction
+            instruction = command.instruction
             self._check_order(state, command)
-            if one.name == "ENV":
-                self._env(one, variables)
-            elif one.name == "ARG":
-                self._arg(one, variables)
-            elif one.name == "ADD":
-                self._add(one, variables, sure=_is_from_scratch(state))
-            elif one.name == "RUN":
-                self._run(one)
+            if instruction.name == "ENV":
+                self._env(instruction, variables)
+            elif instruction.name == "ARG":
+                self._arg(instruction, variables)
+            elif instruction.name == "ADD":
+                self._add(instruction, variables, sure=_is_from_scratch(state))
+            elif instruction.name == "RUN":
+                self._run(instruction)
 
     def _check_order(self, state: StageState, command: Command) -> None:
         """A stage cannot read one that is built after it. A trigger may have it read itself."""
@@ -249,53 +249,60 @@ class _Walk:
                 place = self._stages.place(command.instruction.line)
                 raise UsageError(f"{place}: it reads a stage that comes later in the file")
 
-    def _env(self, one: Instruction, variables: Variables) -> None:
+    def _env(self, instruction: Instruction, variables: Variables) -> None:
         pairs = [
-            (*self._expand(name, variables, one), *self._expand(value, variables, one))
-            for name, value in zip(one.args[::3], one.args[1::3], strict=True)
+            (
+                *self._expand(name, variables, instruction),
+                *self._expand(value, variables, instruction),
+            )
+            for name, value in zip(instruction.args[::3], instruction.args[1::3], strict=True)
         ]
         for name, _, value, missed in pairs:
             variables.assign(name, value, sure=not missed)
 
-    def _arg(self, one: Instruction, variables: Variables) -> None:
+    def _arg(self, instruction: Instruction, variables: Variables) -> None:
         given, known = self._options.args, self._stages.global_args
-        for arg in one.args:
+        for arg in instruction.args:
             name, has_default, default = arg.partition("=")
             if name in given:
                 variables.assign(name, given[name], sure=True)
             elif has_default:
-                value, missed = self._expand(default, variables, one)
+                value, missed = self._expand(default, variables, instruction)
                 variables.assign(name, value, sure=not missed)
             elif name in known:
                 variables.assign(name, known[name], sure=True)
 
-    def _add(self, one: Instruction, variables: Variables, *, sure: bool) -> None:
-        for word in one.args[:-1]:
+    def _add(self, instruction: Instruction, variables: Variables, *, sure: bool) -> None:
+        for word in instruction.args[:-1]:
             if word.startswith("<<"):
                 continue
-            source, missed = self._expand(word, variables, one)
+            source, missed = self._expand(word, variables, instruction)
             if is_git(source) or (missed and _SCP_WITH_GAPS.match(source)):
                 remedy = "ADD an archive of the commit in its place: https://…/COMMIT.tar.gz"
-                self._git(source, remedy, one.line)
+                self._git(source, remedy, instruction.line)
             elif source.startswith(("http://", "https://")):
                 if missed and not sure:
                     names = ", ".join(sorted(missed))
-                    self._hint(f"{word[:200]} needs a value of {names}", _BUILD_ARG, one.line)
+                    self._hint(
+                        f"{word[:200]} needs a value of {names}", _BUILD_ARG, instruction.line
+                    )
                 else:
-                    self._urls.append(UrlNeed(source, self._dockerfile.file, one.line))
+                    self._urls.append(UrlNeed(source, self._dockerfile.file, instruction.line))
 
-    def _run(self, one: Instruction) -> None:
-        if one.flag("network") == "none":
+    def _run(self, instruction: Instruction) -> None:
+        if instruction.flag("network") == "none":
             return
         self._runs = True
-        script = "\n".join([" ".join(one.args), *(heredoc.content for heredoc in one.heredocs)])
+        script = "\n".join(
+            [" ".join(instruction.args), *(heredoc.content for heredoc in instruction.heredocs)]
+        )
         for finding in unrecordable(script):
-            self._hint(finding.text, finding.remedy, one.line)
+            self._hint(finding.text, finding.remedy, instruction.line)
 
     def _expand(
-        self, word: str, variables: Variables, one: Instruction
+        self, word: str, variables: Variables, instruction: Instruction
     ) -> tuple[str, frozenset[str]]:
-        place = self._stages.place(one.line)
+        place = self._stages.place(instruction.line)
         return expand(word, variables, self._dockerfile.escape, place)
 
     def _git(self, source: str, remedy: str, line: int) -> None:

@@ -213,17 +213,21 @@ class Stages:
             raise UsageError(f"{self.place(state.line)}: stages copy from each other") from error
 
     def _find_sources(self, command: Command) -> None:
-        one = command.instruction
-        by = "ONBUILD" if command.triggered else f"{one.name} --from"
-        if one.name == "COPY" and one.flag("from"):
-            command.sources = (self._source(one, one.flag("from"), by, numbers=True),)
-        elif one.name == "RUN":
+        instruction = command.instruction
+        by = "ONBUILD" if command.triggered else f"{instruction.name} --from"
+        if instruction.name == "COPY" and instruction.flag("from"):
+            command.sources = (
+                self._source(instruction, instruction.flag("from"), by, numbers=True),
+            )
+        elif instruction.name == "RUN":
             by = "ONBUILD" if command.triggered else "RUN --mount"
-            names = _mounted_from(one, self.place(one.line))
-            command.sources = tuple(self._source(one, name, by, numbers=False) for name in names)
+            names = _mounted_from(instruction, self.place(instruction.line))
+            command.sources = tuple(
+                self._source(instruction, name, by, numbers=False) for name in names
+            )
 
-    def _source(self, one: Instruction, name: str, by: str, *, numbers: bool) -> StageState:
-        place = self.place(one.line)
+    def _source(self, instruction: Instruction, name: str, by: str, *, numbers: bool) -> StageState:
+        place = self.place(instruction.line)
         if numbers and _expands(name, self._dockerfile.escape, place):
             raise _no_variables(place, "COPY --from")
         if numbers and _NUMBER.fullmatch(name):
@@ -235,23 +239,23 @@ class Stages:
             return found
         if name.lower() in self._by_name:
             return self._by_name[name.lower()]
-        state = StageState(name, one.line, by)
+        state = StageState(name, instruction.line, by)
         self._register(state)
         return state
 
     def _reach(self, target: StageState, onbuild: OnBuild | None) -> frozenset[StageState]:
         """What the target needs, triggers included: they may need more."""
-        asked: set[StageState] = set()
+        visited: set[StageState] = set()
         while True:
             reachable = _closure(target)
             for state in self.states:
                 if state.base is None and state.image is None:
                     self._find_image(state)
-            fresh = [state for state in self.states if state in reachable and state not in asked]
+            fresh = [state for state in self.states if state in reachable and state not in visited]
             if not fresh:
                 return reachable
             for state in fresh:
-                asked.add(state)
+                visited.add(state)
                 self._trigger(state, self._triggers(state, onbuild))
 
     def _find_image(self, state: StageState) -> None:
@@ -284,8 +288,8 @@ class Stages:
     def _trigger(self, state: StageState, triggers: Sequence[str]) -> None:
         commands = []
         for text in triggers:
-            one = parse_trigger(text, self._dockerfile.file, state.line)
-            commands.append(Command(one, triggered=True))
+            instruction = parse_trigger(text, self._dockerfile.file, state.line)
+            commands.append(Command(instruction, triggered=True))
             self._find_sources(commands[-1])
         state.commands = [*commands, *state.commands]
 
@@ -301,9 +305,9 @@ def _closure(target: StageState) -> frozenset[StageState]:
     return frozenset(found)
 
 
-def _mounted_from(one: Instruction, place: str) -> Iterable[str]:
+def _mounted_from(instruction: Instruction, place: str) -> Iterable[str]:
     """The values of `from=` in the `--mount` flags of a RUN."""
-    for value in one.flag_values("mount"):
+    for value in instruction.flag_values("mount"):
         try:
             fields = next(csv.reader([value]), [])
         except csv.Error as error:

@@ -122,29 +122,29 @@ class _Login:
     timeout: float
     pushing: bool
 
-    def realm(self, challenge: Challenge, asked: str) -> str:
+    def realm(self, challenge: Challenge, url: str) -> str:
         """Return the address of a challenge's token server; empty if it may not be asked.
 
         Args:
             challenge: One for `bearer`.
-            asked: The address that sent it: a token server may be given as a path there.
+            url: The address that sent it: a token server may be given as a path there.
         """
         open_too = self.endpoint.http or self.endpoint.is_loopback
         stated = challenge.get("realm")
         try:
-            address = urljoin(asked, stated) if _ADDRESS.match(stated) else ""
+            address = urljoin(url, stated) if _ADDRESS.match(stated) else ""
             parts = urlsplit(address)
         except ValueError:
             return ""
         allowed = parts.scheme == "https" or (open_too and parts.scheme == "http")
         return address if allowed and parts.hostname else ""
 
-    def token(self, challenge: Challenge, asked: str, scopes: Sequence[str]) -> str:
+    def token(self, challenge: Challenge, url: str, scopes: Sequence[str]) -> str:
         """Fetch a token.
 
         Args:
             challenge: What asks for it.
-            asked: The address that sent the challenge.
+            url: The address that sent the challenge.
             scopes: What the token is to allow.
 
         Raises:
@@ -154,7 +154,7 @@ class _Login:
         server = f"the token server of {self.endpoint.name}"
         service = challenge.get("service")
         fields = {"service": service} if service else {}
-        with self._response(self.realm(challenge, asked), fields, scopes) as response:
+        with self._response(self.realm(challenge, url), fields, scopes) as response:
             if response.status_code == requests.codes.ok:
                 return _read_token(server, response, self.timeout)
             words = read_words(response, self.timeout)
@@ -180,9 +180,9 @@ class _Login:
             )
         headers = {"Authorization": _basic(credential)} if credential else {}
         # Several scopes are several parameters here, and one with spaces above (token spec).
-        asked = {**fields, "scope": list(scopes)}
+        url = {**fields, "scope": list(scopes)}
         return self.session.get(
-            realm, params=asked, headers=headers, stream=True, timeout=self.timeout
+            realm, params=url, headers=headers, stream=True, timeout=self.timeout
         )
 
 

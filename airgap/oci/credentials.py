@@ -80,7 +80,7 @@ class Credentials:
         found = config.entry(host)
         if helper := config.helper(key):
             try:
-                found = _asked(helper, key, found)
+                found = _from_helper(helper, key, found)
             except (OSError, ValueError) as error:
                 reason = error.strerror if isinstance(error, OSError) else error
                 raise CredentialsError(
@@ -198,7 +198,7 @@ def _host_of(key: str) -> str:
     return host.rpartition("@")[2] if separator else host
 
 
-def _asked(helper: str, key: str, entry: Credential) -> Credential:
+def _from_helper(helper: str, key: str, entry: Credential) -> Credential:
     """What a credential helper says (docker/docker-credential-helpers, `client/client.go`).
 
     Args:

@@ -64,11 +64,11 @@ def unreachable(endpoint: Endpoint, error: Exception, *, answered: bool) -> Airg
         error: What was raised.
         answered: Whether the server has answered before, in this run.
     """
-    asked = _asked(error) or endpoint.server
-    elsewhere = asked != endpoint.server
-    who = f"{asked}, where {endpoint.server} sends to," if elsewhere else asked
+    server = _server_of(error) or endpoint.server
+    elsewhere = server != endpoint.server
+    who = f"{server}, where {endpoint.server} sends to," if elsewhere else server
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        section = asked if elsewhere else endpoint.name
+        section = server if elsewhere else endpoint.name
         return UpstreamError(
             f"the TLS certificate of {who} is not trusted",
             remedy=f'name its CA: [registry."{section}"] ca = "FILE" with --registries',
@@ -93,7 +93,7 @@ def unreachable(endpoint: Endpoint, error: Exception, *, answered: bool) -> Airg
     )
 
 
-def _asked(error: Exception) -> str:
+def _server_of(error: Exception) -> str:
     """The host of the request that failed: not always who was asked first, after a redirect."""
     request = getattr(error, "request", None)
     try:
@@ -242,10 +242,10 @@ def no_token_server(endpoint: Endpoint, realm: str) -> UpstreamError:
     )
 
 
-def wrong_digest(reference: Reference, wanted: str, actual: str) -> IntegrityError:
+def wrong_digest(reference: Reference, expected: str, actual: str) -> IntegrityError:
     """The error for a document whose bytes are not those of its digest."""
     return IntegrityError(
-        f"{reference}: the bytes served are {actual}, and {wanted} was asked for",
+        f"{reference}: the bytes served are {actual}, and {expected} was asked for",
         meaning="The registry, or something before it, is faulty or lies.",
     )
 

@@ -179,7 +179,7 @@ def entries(digest: str, documents: Documents) -> Iterator[Entry]:
                 yield _entry(descriptor, documents)
 
 
-def best(found: Iterator[Entry], wanted: Platform) -> list[Entry]:
+def best(found: Iterator[Entry], platform: Platform) -> list[Entry]:
     """The entries that an engine may choose for a platform.
 
     There are several where an index has the same platform more than once, such as with layers
@@ -187,11 +187,11 @@ def best(found: Iterator[Entry], wanted: Platform) -> list[Entry]:
 
     Args:
         found: From `entries`.
-        wanted: The platform.
+        platform: The platform.
     """
     ranked: dict[tuple[bool, int], list[Entry]] = {}
     for entry in found:
-        rank = preference(wanted, entry.platform) if entry.platform else None
+        rank = preference(platform, entry.platform) if entry.platform else None
         if rank is not None:
             ranked.setdefault((not entry.stated, rank), []).append(entry)
     return ranked[min(ranked)] if ranked else []
@@ -212,15 +212,15 @@ def images_of(digest: str, documents: Documents) -> dict[Platform, Manifest]:
     return found
 
 
-def image_for(digest: str, documents: Documents, wanted: Platform) -> Manifest | None:
+def image_for(digest: str, documents: Documents, platform: Platform) -> Manifest | None:
     """The carried image that serves a platform best.
 
     Args:
         digest: Of an index among the documents.
         documents: Those that are carried.
-        wanted: The platform.
+        platform: The platform.
     """
-    for entry in best(entries(digest, documents), wanted):
+    for entry in best(entries(digest, documents), platform):
         document = documents.get(entry.descriptor.digest)
         if _is_image(document):
             return document

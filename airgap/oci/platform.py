@@ -137,20 +137,20 @@ class Platform:
         return cls(_SYSTEMS.get(os, os), architecture, variant, os_version, features)
 
 
-def preference(wanted: Platform, offered: Platform) -> int | None:
+def preference(host: Platform, offered: Platform) -> int | None:
     """How well an entry of an index serves a platform.
 
     Args:
-        wanted: What is built for or run on.
+        host: What is built for or run on.
         offered: What the entry states.
 
     Returns:
         0 for the platform itself, more for one that engines take only where nothing better is
         offered, None for one that they never take.
     """
-    if offered.os != wanted.os or not _offers(wanted, offered):
+    if offered.os != host.os or not _offers(host, offered):
         return None
-    chain = _chain(wanted.architecture, wanted.variant)
+    chain = _chain(host.architecture, host.variant)
     machine = (offered.architecture, offered.variant)
     return chain.index(machine) if machine in chain else None
 
@@ -190,14 +190,14 @@ def _number(text: str) -> int:
     return number if number <= _MOST_VERSIONS else -1
 
 
-def _offers(wanted: Platform, offered: Platform) -> bool:
+def _offers(host: Platform, offered: Platform) -> bool:
     """Whether a system has the features that an image needs, and a version that runs it."""
     features = set(offered.os_features)
-    if wanted.os == "windows":
+    if host.os == "windows":
         features.discard("win32k")
-        if not _runs_version(wanted.os_version, offered.os_version):
+        if not _runs_version(host.os_version, offered.os_version):
             return False
-    return features <= set(wanted.os_features)
+    return features <= set(host.os_features)
 
 
 def _runs_version(host: str, image: str) -> bool:

@@ -490,7 +490,7 @@ class _Upload:
     def __init__(self, blob: Blob, sent: Callable[[int], object]) -> None:
         self.blob = blob
         self.url, self.is_sent = "", False
-        self.start = self.most = self._told = 0
+        self.start = self.most = self._reported = 0
         self._sent = sent
 
     def continues(self, url: str, start: int) -> None:
@@ -501,8 +501,8 @@ class _Upload:
 
     def reached(self, position: int) -> None:
         """So many bytes went out in all."""
-        self._sent(position - self._told)
-        self._told = position
+        self._sent(position - self._reported)
+        self._reported = position
 
 
 class _RemainingBytes:

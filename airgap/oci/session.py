@@ -131,14 +131,14 @@ class _Session(requests.Session):
             prepared_request.headers.pop("Authorization", None)
 
 
-def is_same_server(asked: str, answered: str) -> bool:
+def is_same_server(requested: str, answered: str) -> bool:
     """Whether what is for the server of one URL may be sent to another one.
 
     This is what is asked of every redirect: its credentials follow only where this holds, and only
     then a challenge is answered with them.
     """
     rule = requests.sessions.SessionRedirectMixin()
-    return not rule.should_strip_auth(asked, answered)  # type: ignore[no-untyped-call]
+    return not rule.should_strip_auth(requested, answered)  # type: ignore[no-untyped-call]
 
 
 def _is_this_machine(host: str) -> bool:

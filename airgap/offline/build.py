@@ -71,7 +71,7 @@ class MissedError(BuildError):
     """
 
     def __init__(self, message: str, missed: Sequence[RequestKey], notes: Sequence[str]) -> None:
-        lines = [f"{asked.shown} is not in the recording" for asked in missed[:_SHOWN]]
+        lines = [f"{request.shown} is not in the recording" for request in missed[:_SHOWN]]
         if len(missed) > _SHOWN:
             lines.append(f"{len(missed) - _SHOWN} more are not in the recording")
         lines += notes
@@ -79,11 +79,11 @@ class MissedError(BuildError):
         self.missed = missed
 
 
-def build(stock: BuildInputs, builder: Builder, source: BuildSource, recording: str) -> Built:
+def build(inputs: BuildInputs, builder: Builder, source: BuildSource, recording: str) -> Built:
     """Looks for all that is missing first, then builds while a recording answers.
 
     Args:
-        stock: What there is.
+        inputs: What there is.
         builder: Builds.
         source: What is to be built.
         recording: Which one to replay; empty to choose by the Dockerfile.
@@ -99,43 +99,43 @@ def build(stock: BuildInputs, builder: Builder, source: BuildSource, recording: 
         raise UsageError(
             f"only the builder {builder.buildx.builder!r} can replay", remedy="leave --builder out"
         )
-    wanted, dockerfile = stock.wanted, digest_of(source.text.encode())
-    chosen = choose(wanted.recordings, recording, dockerfile, wanted.recorded)
-    recordings = [load_recording(stock.replay, entry) for entry in chosen]
+    desired, dockerfile = inputs.desired, digest_of(source.text.encode())
+    chosen = choose(desired.recordings, recording, dockerfile, desired.recorded)
+    recordings = [load_recording(inputs.replay, entry) for entry in chosen]
     options = build_options(source.arguments)
     # With what the mirror's images have derived builds do.
-    found = needs(source.dockerfile, options, partial(triggers, stock))
-    missing = find_missing(stock, found, recordings, options.args)
+    found = needs(source.dockerfile, options, partial(triggers, inputs))
+    missing = find_missing(inputs, found, recordings, options.args)
     if missing.images or missing.urls:
         raise NotHereError(missing)
-    replay = Replay(stock.replay, recordings, options.args)
+    replay = Replay(inputs.replay, recordings, options.args)
     with (
-        _shared(stock) as shared,
+        _shared(inputs) as shared,
         detached_server(replay, builder.address, builder.token, shared) as server,
         _metadata(source.arguments) as (arguments, metadata),
     ):
         ca = kept_ca(builder, native_platform())
         way_out = Egress(server.base, ca, any_date=True)
         bare = source.with_arguments(_without_provenance(arguments))
-        status = run_build(bare, builder.buildx, way_out)
-        told, ref = server.told(), _ref(metadata)
-    if status != 0:
-        notes = [f"{note.url}: {note.why}" for note in (*told.refused, *told.errors)]
-        if told.unlisted:
-            notes.append(f"{told.unlisted} more requests had no answer, and are not listed")
+        exit_status = run_build(bare, builder.buildx, way_out)
+        status, ref = server.status(), _ref(metadata)
+    if exit_status != 0:
+        notes = [f"{note.url}: {note.why}" for note in (*status.refused, *status.errors)]
+        if status.unlisted:
+            notes.append(f"{status.unlisted} more requests had no answer, and are not listed")
         notes += [hint.sentence for hint in found.hints]
-        raise MissedError(f"the build failed (buildx: {status})", told.misses, notes)
+        raise MissedError(f"the build failed (buildx: {exit_status})", status.misses, notes)
     slow: Sequence[EmulatedStep] = ()
     if ref and may_emulate(found, options):
         slow = emulated_steps(builder.buildx, ref, native_platform(), options.platforms)
-    return Built(told.misses, slow, told.unlisted)
+    return Built(status.misses, slow, status.unlisted)
 
 
 @contextmanager
-def _shared(stock: BuildInputs) -> Iterator[Path]:
+def _shared(inputs: BuildInputs) -> Iterator[Path]:
     """A folder of all builds that may have answers in common, which other users cannot lock."""
-    if stock.replay.root.is_dir():
-        yield stock.replay.root
+    if inputs.replay.root.is_dir():
+        yield inputs.replay.root
         return
     with TemporaryDirectory(prefix="airgap-") as name:  # nothing was recorded
         yield Path(name)

@@ -14,13 +14,13 @@ class BuildInputs:
     """Images and recordings.
 
     Attributes:
-        wanted: Which there are.
+        desired: Which there are.
         mirror: Holds the images.
         replay: Holds the recordings.
         registries: `HOST[:PORT]` of others that the builder may ask, such as a host's own.
     """
 
-    wanted: BundleSet
+    desired: BundleSet
     mirror: Store
     replay: Store
     registries: Sequence[str] = ()

@@ -44,14 +44,14 @@ class Missing:
 
 
 def find_missing(
-    stock: BuildInputs, scan: Scan, recordings: Sequence[Recording], args: Mapping[str, str]
+    inputs: BuildInputs, scan: Scan, recordings: Sequence[Recording], args: Mapping[str, str]
 ) -> Missing:
     """Compares what a build needs with the mirror and with recordings.
 
     Images of registries that the builder may ask, such as those on this host, are not looked for.
 
     Args:
-        stock: What there is.
+        inputs: What there is.
         scan: What the build needs.
         recordings: Those that would be replayed.
         args: The build's arguments, whose values are not shown.
@@ -59,24 +59,24 @@ def find_missing(
     images, held = [], {}
     for need in scan.images:
         host = need.reference.host
-        reachable = host in stock.registries or is_loopback(host)
-        if not reachable and (lacking := _lacking(stock, need)):
+        reachable = host in inputs.registries or is_loopback(host)
+        if not reachable and (lacking := _lacking(inputs, need)):
             images.append(ImageNeed(need.reference, lacking, need.file, need.line, need.by))
-            entry = stock.wanted.find(need.reference)
+            entry = inputs.desired.find(need.reference)
             if entry is not None and need.reference.own_tag:
                 held[need.reference] = tuple(map(parse_platform, entry.platforms))
     known = {key for recording in recordings for key in recording.responses}
     arguments = arguments_of(args)
     urls = []
     for url in scan.urls:
-        asked = RequestKey(normal_url(url.url) or url.url, arguments=arguments)
-        if asked.key not in known:
-            urls.append(UrlNeed(asked.shown, url.file, url.line))
+        request = RequestKey(normal_url(url.url) or url.url, arguments=arguments)
+        if request.key not in known:
+            urls.append(UrlNeed(request.shown, url.file, url.line))
     return Missing(tuple(images), tuple(urls), held)
 
 
-def _lacking(stock: BuildInputs, need: ImageNeed) -> tuple[Platform, ...]:
-    entry = stock.wanted.find(need.reference)
+def _lacking(inputs: BuildInputs, need: ImageNeed) -> tuple[Platform, ...]:
+    entry = inputs.desired.find(need.reference)
     if entry is None:
         return need.platforms
     if not entry.omitted and len(entry.platforms) == 1:

@@ -14,21 +14,21 @@ from airgap.oci.reference import Reference
 from airgap.offline.inputs import BuildInputs
 
 
-def triggers(stock: BuildInputs, reference: Reference, platform: Platform) -> Sequence[str]:
+def triggers(inputs: BuildInputs, reference: Reference, platform: Platform) -> Sequence[str]:
     """The ONBUILD triggers of an image (OCI image spec, `config.md`; `OnBuild` is Docker's).
 
     None if the image is not there, or cannot be read: the build itself will say why.
     """
-    entry = stock.wanted.find(reference)
+    entry = inputs.desired.find(reference)
     if entry is None:
         return ()
     try:
-        documents = stock.mirror.manifests(entry)
+        documents = inputs.mirror.manifests(entry)
         top = documents[entry.digest]
         manifest = image_for(entry.digest, documents, platform) if isinstance(top, Index) else top
         if manifest is None:
             return ()
-        body = stock.mirror.small_blob(manifest.config.digest, LIMITS.config_bytes)
+        body = inputs.mirror.small_blob(manifest.config.digest, LIMITS.config_bytes)
         found = json.loads(body)["config"]["OnBuild"]
     except (AirgapError, OSError, ValueError, KeyError, TypeError):
         return ()

@@ -55,7 +55,7 @@ class DetachedServer:
         self._process = process
         self.base = base
 
-    def told(self) -> ServerStatus:
+    def status(self) -> ServerStatus:
         """What was noted, when the build is over; to be asked once.
 
         Raises:
@@ -64,12 +64,12 @@ class DetachedServer:
         """
         try:
             self._process.send(None)
-            told = self._process.recv()
+            status = self._process.recv()
         except (EOFError, OSError):
             raise HostError("the process that replays was killed") from None
-        if isinstance(told, ServerStatus):
-            return told
-        raise RuntimeError(told)
+        if isinstance(status, ServerStatus):
+            return status
+        raise RuntimeError(status)
 
 
 @contextmanager
@@ -113,10 +113,10 @@ def _serve(replay: Replay, make: Callable[[], Server], folder: Path, build: Conn
         build.send(server.base)
         with suppress(EOFError, OSError):
             build.recv()
-        told = ServerStatus(replay.misses, replay.refused, replay.errors, replay.unlisted)
+        status = ServerStatus(replay.misses, replay.refused, replay.errors, replay.unlisted)
         fault = server.fault and "".join(traceback.format_exception(server.fault))
         with suppress(OSError):
-            build.send(fault or told)
+            build.send(fault or status)
         with _locked(folder, fcntl.LOCK_EX, _BUILD_SECONDS):
             return
 

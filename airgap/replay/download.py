@@ -161,8 +161,8 @@ class Download:
     def _came(self, count: int) -> None:
         with self._changed:
             self._written += count
-            wanted = self._clients or self._to_the_end
-            self._unread = 0 if wanted else self._unread + count
+            needed = self._clients or self._to_the_end
+            self._unread = 0 if needed else self._unread + count
             if self._stopped or self._unread > _UNREAD_BYTES:
                 raise UpstreamError("the build did not read it to its end, which is far off")
 

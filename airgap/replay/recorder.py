@@ -213,50 +213,50 @@ class Recorder:
         shown = RequestKey(url).knowing(self._arguments).shown
         raise UpstreamError(f"{shown} redirects in a circle")
 
-    def answer(self, asked: RequestKey, sent: Headers, user: str) -> Response:
+    def answer(self, key: RequestKey, sent: Headers, user: str) -> Response:
         """What the server behind answers, or did before; see `Handler`.
 
         Raises:
             AirgapError: It cannot be reached.
         """
-        asked = asked.knowing(self._arguments)
-        if is_git(asked):
-            return refusal(self._refused.add(asked, GIT_WAY_ROUND))
+        key = key.knowing(self._arguments)
+        if is_git(key):
+            return refusal(self._refused.add(key, GIT_WAY_ROUND))
         try:
-            return self._answer(asked, sent, user)
+            return self._answer(key, sent, user)
         except UnrecordableError as error:
-            return refusal(self._refused.add(asked, error.message))
+            return refusal(self._refused.add(key, error.message))
 
-    def _answer(self, asked: RequestKey, sent: Headers, user: str) -> Response:
+    def _answer(self, key: RequestKey, sent: Headers, user: str) -> Response:
         """What is recorded, or what the server behind answers.
 
         Raises:
             UnrecordableError: It cannot be recorded.
             AirgapError: It cannot be reached.
         """
-        private = self._why_private(asked, sent)
+        private = self._why_private(key, sent)
         keep = self._record_authenticated or not private
         with self._lock:
-            if keep and self._first.setdefault(asked.key, asked.url) != asked.url:
-                asked = asked.told_apart
-            response = self._responses.get(asked.key)
-            if response and response.status in _REFUSALS and self._differs(asked, sent, private):
+            if keep and self._first.setdefault(key.key, key.url) != key.url:
+                key = key.told_apart
+            response = self._responses.get(key.key)
+            if response and response.status in _REFUSALS and self._differs(key, sent, private):
                 response = None
             if keep and not response and self._is_full:
                 raise UnrecordableError(_FULL)
             join = keep and not response
-            download = self._joined(asked, sent, user, bool(private)) if join else None
+            download = self._joined(key, sent, user, bool(private)) if join else None
         if response:
             body = self._store.blob(response.digest)
             return recorded_answer(response, body, self._arguments)
         if download:
-            return download.answer(head=asked.head)
-        return self._pass_on(asked, sent, user, private)
+            return download.answer(head=key.head)
+        return self._pass_on(key, sent, user, private)
 
-    def _differs(self, asked: RequestKey, sent: Headers, private: str) -> bool:
+    def _differs(self, key: RequestKey, sent: Headers, private: str) -> bool:
         """Whether what was refused may be answered to this request. Needs the lock."""
         # Credentials may open what was refused without.
-        return bool(private) or self._refused_with.get(asked.key) != headers.passed_on(sent)
+        return bool(private) or self._refused_with.get(key.key) != headers.passed_on(sent)
 
     @property
     def _is_full(self) -> bool:
@@ -264,58 +264,58 @@ class Recorder:
         many = len(self._responses) >= LIMITS.responses
         return many or self._map_bytes >= LIMITS.recording_bytes - LIMITS.response_room_bytes
 
-    def _why_private(self, asked: RequestKey, sent: Headers) -> str:
+    def _why_private(self, key: RequestKey, sent: Headers) -> str:
         """Why an answer may be for this build alone, or nothing."""
-        if source := self._private.get(loose(asked.url)):
+        if source := self._private.get(loose(key.url)):
             return f"{source} redirects to it, which was asked for with credentials"
-        texts = " ".join((asked.url, *(value for _, value in sent)))
+        texts = " ".join((key.url, *(value for _, value in sent)))
         if names := redaction.used_in(texts, redaction.secret_arguments(self._arguments)):
             return f"it was asked for with the build argument {names[0]}"
-        return "it was asked for with credentials" if asked.credentials else ""
+        return "it was asked for with credentials" if key.credentials else ""
 
-    def _pass_on(self, asked: RequestKey, sent: Headers, user: str, why: str) -> Response:
+    def _pass_on(self, key: RequestKey, sent: Headers, user: str, why: str) -> Response:
         """Answers and keeps nothing.
 
         Raises:
             AirgapError: The server behind cannot be reached.
         """
         with self._lock:
-            self._opened.add(asked.key)
-            self._remove(asked.key)  # a refusal, without the credentials
+            self._opened.add(key.key)
+            self._remove(key.key)  # a refusal, without the credentials
         # The path of what a private redirect leads to may itself be the secret.
-        url = f"{asked.host}/..." if loose(asked.url) in self._private else ""
-        self._left_out.add(asked, why, url)
+        url = f"{key.host}/..." if loose(key.url) in self._private else ""
+        self._left_out.add(key, why, url)
         try:
-            upstream = self._ask(asked, sent, user, private=True)
+            upstream = self._ask(key, sent, user, private=True)
         except AirgapError as error:
             if not isinstance(error, UnrecordableError):
-                self._failures.add(asked, error.message, url)
+                self._failures.add(key, error.message, url)
             raise
         return Response(
             upstream.status, upstream.headers, upstream.pieces, upstream.size, close=upstream.close
         )
 
-    def _joined(self, asked: RequestKey, sent: Headers, user: str, private: bool) -> Download:
+    def _joined(self, key: RequestKey, sent: Headers, user: str, private: bool) -> Download:
         """The download of this answer: one that is under way, or a new one. Needs the lock."""
         passed = headers.passed_on(sent)
-        request = (asked.key, private, tuple(sorted(passed.items())))
+        request = (key.key, private, tuple(sorted(passed.items())))
         download = self._downloads.get(request)
         if download is None:
             download = self._downloads[request] = Download(
-                partial(self._ask, asked, sent, user, private=private),
+                partial(self._ask, key, sent, user, private=private),
                 self._store,
-                partial(self._finish, asked, private, passed),
-                partial(self._ended, asked, request),
+                partial(self._finish, key, private, passed),
+                partial(self._ended, key, request),
             )
         download.join()
         return download
 
-    def _ended(self, asked: RequestKey, request: _Request, failure: BaseException | None) -> None:
+    def _ended(self, key: RequestKey, request: _Request, failure: BaseException | None) -> None:
         """Notes what there is to note of a download, before its clients see its end."""
         if isinstance(failure, UnrecordableError):
-            self._refused.add(asked, failure.message)
+            self._refused.add(key, failure.message)
         elif isinstance(failure, AirgapError):
-            self._failures.add(asked, failure.message)
+            self._failures.add(key, failure.message)
         elif isinstance(failure, OSError):
             self._disk = failure
         with self._lock:
@@ -323,7 +323,7 @@ class Recorder:
 
     def _finish(
         self,
-        asked: RequestKey,
+        key: RequestKey,
         private: bool,
         passed: Mapping[str, str],
         upstream: Upstream,
@@ -335,29 +335,29 @@ class Recorder:
             UnrecordableError: The recording has no room for it.
         """
         if not lasts(upstream.status):
-            self._failures.add(asked, f"the server answered {upstream.status}")
+            self._failures.add(key, f"the server answered {upstream.status}")
             return
         digest, size = blob.publish()
         named = self._without_arguments(upstream.headers)
-        response = RecordedResponse(asked.key, asked.shown, upstream.status, named, digest, size)
+        response = RecordedResponse(key.key, key.shown, upstream.status, named, digest, size)
         if not is_valid(response):
             raise UnrecordableError(_TOO_LARGE)
         with self._lock:
             if self._is_full:
                 raise UnrecordableError(_FULL)
-            known = self._responses.get(asked.key)
+            known = self._responses.get(key.key)
             weak = upstream.status in _REFUSALS and not private
-            if weak and (known or asked.key in self._opened):
+            if weak and (known or key.key in self._opened):
                 return
             if known and not private and known.status not in _REFUSALS:
                 return  # another request came first, with other headers
-            self._remove(asked.key)
-            self._responses[asked.key] = response
+            self._remove(key.key)
+            self._responses[key.key] = response
             self._map_bytes += size_of(response)
             if weak:
-                self._refused_with[asked.key] = passed
-        self._failures.drop(asked)
-        self._left_out.drop(asked)
+                self._refused_with[key.key] = passed
+        self._failures.drop(key)
+        self._left_out.drop(key)
 
     def _remove(self, key: str) -> None:
         """Forget an answer, if there is one. Needs the lock."""
@@ -373,21 +373,21 @@ class Recorder:
             if _is_location(name) or not redaction.used_in(value, secret)
         )
 
-    def _ask(self, asked: RequestKey, sent: Headers, user: str, *, private: bool) -> Upstream:
+    def _ask(self, key: RequestKey, sent: Headers, user: str, *, private: bool) -> Upstream:
         """Asks the server behind, again for a while if it cannot be reached.
 
         Raises:
             AirgapError: It cannot.
         """
-        real = self._real.get(loose(asked.url), Route(asked.url, user))
+        real = self._real.get(loose(key.url), Route(key.url, user))
         named = headers.passed_on(sent)
         if real.user:
             proof = b64encode(unquote(real.user).encode()).decode()
             named.setdefault("authorization", f"Basic {proof}")
-        work = partial(self._try, asked.host, real.url, named)
+        work = partial(self._try, key.host, real.url, named)
         response = retry(work, RetryBudget(_RETRY_FOR))
         try:
-            kept = self._kept(asked, response, private=private)
+            kept = self._kept(key, response, private=private)
         except UnrecordableError:
             response.close()
             raise
@@ -396,17 +396,17 @@ class Recorder:
             response.close()
             return Upstream(response.status_code, kept, 0, iter(()))
         size = response.raw.length_remaining  # none if it is not stated
-        pieces = _pieces(response, asked.host, size)
+        pieces = _pieces(response, key.host, size)
         return Upstream(response.status_code, kept, size, pieces, response.close)
 
-    def _kept(self, asked: RequestKey, response: requests.Response, *, private: bool) -> Headers:
+    def _kept(self, key: RequestKey, response: requests.Response, *, private: bool) -> Headers:
         """The headers that clients are given of an answer.
 
         Raises:
             UnrecordableError: They are too large, or lead to a URL with a password.
         """
         return tuple(
-            (name, self._location(asked, value, private=private) if _is_location(name) else value)
+            (name, self._location(key, value, private=private) if _is_location(name) else value)
             for name, value in headers.kept(response.raw.headers.items())
         )
 
@@ -446,7 +446,7 @@ class Recorder:
                 return text, target
         raise UnrecordableError(_TOO_LARGE)
 
-    def _location(self, asked: RequestKey, value: str, *, private: bool) -> str:
+    def _location(self, key: RequestKey, value: str, *, private: bool) -> str:
         """A redirect's target as the build is given it; what it stands for is remembered.
 
         Raises:
@@ -455,15 +455,15 @@ class Recorder:
         """
         location = clean_location(value)
         shown = redaction.without_secrets(location)
-        real, target = led_to(asked.url, location), led_to(asked.url, shown)
+        real, target = led_to(key.url, location), led_to(key.url, shown)
         if redaction.has_user(location):
             raise UnrecordableError(_WITH_USER)
         if real and target:
             with self._lock:
                 if shown != location:
-                    shown, target = self._registered(asked.url, shown, real)
+                    shown, target = self._registered(key.url, shown, real)
                 if private:
-                    source = self._private.get(loose(asked.url), asked.shown)
+                    source = self._private.get(loose(key.url), key.shown)
                     self._private.setdefault(loose(target.url), source)
         return shown
 

@@ -74,76 +74,76 @@ class Replay:
         """What is recorded and could not be given: each with what is wrong and the remedy."""
         return self._errors.all
 
-    def answer(self, asked: RequestKey, sent: Headers, user: str) -> Response:
+    def answer(self, key: RequestKey, sent: Headers, user: str) -> Response:
         """The recorded answer; see `Handler`. A condition is not looked at: all is sent again.
 
         That is enough for BuildKit, which compares ETags by itself (`source/http/source.go`).
         """
-        asked = asked.knowing(self._arguments)
-        if is_git(asked):
-            return refusal(self._refused.add(asked, GIT_WAY_ROUND))
-        if response := self._find(asked):
-            return self._present(asked, response, self._recorded)
-        whole = self._find(asked.whole()) if asked.range else None
+        key = key.knowing(self._arguments)
+        if is_git(key):
+            return refusal(self._refused.add(key, GIT_WAY_ROUND))
+        if response := self._find(key):
+            return self._present(key, response, self._recorded)
+        whole = self._find(key.whole()) if key.range else None
         if whole and whole.status == _WHOLE:
-            return self._present(asked, whole, self._part)
-        return self._miss(asked)
+            return self._present(key, whole, self._part)
+        return self._miss(key)
 
     def _present(
         self,
-        asked: RequestKey,
+        key: RequestKey,
         response: RecordedResponse,
         answer: Callable[[RequestKey, RecordedResponse], Response],
     ) -> Response:
         try:
             self._store.blob_size(response.digest)
         except AirgapError as error:
-            return refusal(self._errors.add(asked, str(error)))
-        return answer(asked, response)
+            return refusal(self._errors.add(key, str(error)))
+        return answer(key, response)
 
-    def _miss(self, asked: RequestKey) -> Response:
-        self._misses.put(asked.key, asked, asked.size)
+    def _miss(self, key: RequestKey) -> Response:
+        self._misses.put(key.key, key, key.size)
         return text_answer(
             _MISS,
-            f"{asked.shown} is not in the recording: record this build again where there is a "
+            f"{key.shown} is not in the recording: record this build again where there is a "
             "network, or ask for it with the request file that airgap writes",
             ("Airgap-Miss", "1"),
             reason=_MISS_REASON,
         )
 
-    def _find(self, asked: RequestKey) -> RecordedResponse | None:
+    def _find(self, key: RequestKey) -> RecordedResponse | None:
         for recording in self._recordings:
-            if asked.key in recording.responses:
-                return recording.responses.get(asked.told_apart.key, recording.responses[asked.key])
+            if key.key in recording.responses:
+                return recording.responses.get(key.told_apart.key, recording.responses[key.key])
         return None
 
-    def _recorded(self, asked: RequestKey, response: RecordedResponse) -> Response:
-        return recorded_answer(response, self._body(asked, response), self._arguments)
+    def _recorded(self, key: RequestKey, response: RecordedResponse) -> Response:
+        return recorded_answer(response, self._body(key, response), self._arguments)
 
-    def _part(self, asked: RequestKey, whole: RecordedResponse) -> Response:
+    def _part(self, key: RequestKey, whole: RecordedResponse) -> Response:
         """A range of an answer that was recorded whole (RFC 9110, 14)."""
-        wanted = _wanted(asked.range, whole.size)
-        if wanted is None:  # several ranges, or none that is understood: the whole is allowed
-            return self._recorded(asked, whole)
-        if not wanted:
+        part = _range_of(key.range, whole.size)
+        if part is None:  # several ranges, or none that is understood: the whole is allowed
+            return self._recorded(key, whole)
+        if not part:
             stated = ("Content-Range", f"bytes */{whole.size}")
             return text_answer(_NOT_SATISFIABLE, "the recorded file is shorter", stated)
         named = (
             *(header for header in whole.headers if header[0].lower() not in _OF_THE_WHOLE),
-            ("Content-Range", f"bytes {wanted.start}-{wanted.stop - 1}/{whole.size}"),
+            ("Content-Range", f"bytes {part.start}-{part.stop - 1}/{whole.size}"),
         )
-        body = _cut_out(self._body(asked, whole), wanted)
-        return Response(_PARTIAL, named, body, len(wanted))
+        body = _cut_out(self._body(key, whole), part)
+        return Response(_PARTIAL, named, body, len(part))
 
-    def _body(self, asked: RequestKey, response: RecordedResponse) -> Iterator[bytes]:
+    def _body(self, key: RequestKey, response: RecordedResponse) -> Iterator[bytes]:
         """The pieces of a body; the last comes only if the digest holds."""
         try:
             yield from self._store.blob(response.digest)
         except AirgapError as error:
-            self._errors.add(asked, str(error))
+            self._errors.add(key, str(error))
             raise
         except OSError as error:
-            self._errors.add(asked, f"it cannot be read: {error.strerror}")
+            self._errors.add(key, f"it cannot be read: {error.strerror}")
             raise
 
 
@@ -158,7 +158,7 @@ def recorded_answer(
     return Response(response.status, named, body, response.size)
 
 
-def _wanted(text: str, size: int) -> range | None:
+def _range_of(text: str, size: int) -> range | None:
     """The bytes that a Range header names; empty if there are none of them."""
     match = _RANGE.fullmatch(text.replace(" ", ""))
     if match is None or match.group(1, 2) == (None, None):
@@ -171,11 +171,11 @@ def _wanted(text: str, size: int) -> range | None:
     return range(min(first, size), min(size, size if last is None else last + 1))
 
 
-def _cut_out(pieces: Iterator[bytes], wanted: range) -> Iterator[bytes]:
-    """The wanted bytes of all; the last of them after the digest of all was found to hold."""
+def _cut_out(pieces: Iterator[bytes], span: range) -> Iterator[bytes]:
+    """Yield a part of a body; its last bytes come after the digest of the whole was checked."""
     position, held = 0, b""
     for piece in pieces:
-        part = piece[max(0, wanted.start - position) : max(0, wanted.stop - position)]
+        part = piece[max(0, span.start - position) : max(0, span.stop - position)]
         position += len(piece)
         if part:
             if held:

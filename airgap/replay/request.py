@@ -203,10 +203,10 @@ def path_of(url: str) -> str:
 
 
 @lru_cache(maxsize=1024)  # it is needed many times of what is on its way
-def _key(url: str, accept: str, wanted: str, arguments: Arguments) -> str:
+def _key(url: str, accept: str, part: str, arguments: Arguments) -> str:
     secrets = redaction.secret_arguments(arguments)
     hidden = redaction.hide(redaction.without_secrets(url), secrets)
-    return hashlib.sha256(canonical([hidden, accept, wanted])).hexdigest()
+    return hashlib.sha256(canonical([hidden, accept, part])).hexdigest()
 
 
 @lru_cache(maxsize=1024)

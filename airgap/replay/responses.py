@@ -57,11 +57,11 @@ class Note:
 class Handler(Protocol):
     """Who knows the answers."""
 
-    def answer(self, asked: RequestKey, sent: Headers, user: str) -> Response:
+    def answer(self, key: RequestKey, sent: Headers, user: str) -> Response:
         """The answer to a request.
 
         Args:
-            asked: What is asked for.
+            key: What is asked for.
             sent: All headers of the request.
             user: User and password of the URL, percent-encoded, or nothing.
         """
@@ -74,9 +74,9 @@ def text_answer(status: int, text: str, *extra: tuple[str, str], reason: str = "
     return Response(status, named, iter([body]), len(body), reason)
 
 
-def is_git(asked: RequestKey) -> bool:
+def is_git(key: RequestKey) -> bool:
     """Whether a request begins an exchange of git's over its smart HTTP protocol."""
-    return _GIT.search(asked.url) is not None
+    return _GIT.search(key.url) is not None
 
 
 def refusal(note: Note) -> Response:
@@ -132,21 +132,21 @@ class Notes:
     def __init__(self) -> None:
         self._notes = Listed[Note]()
 
-    def add(self, asked: RequestKey, why: str, url: str = "") -> Note:
+    def add(self, key: RequestKey, why: str, url: str = "") -> Note:
         """Notes something; what was noted of the same before gives way.
 
         Args:
-            asked: What it is about.
+            key: What it is about.
             why: Why it is noted.
             url: What to show of its URL, if that is not `asked.shown`.
         """
-        note = Note(url or asked.shown, why)
-        self._notes.put(asked.key, note, len(note.url) + len(note.why))
+        note = Note(url or key.shown, why)
+        self._notes.put(key.key, note, len(note.url) + len(note.why))
         return note
 
-    def drop(self, asked: RequestKey) -> None:
+    def drop(self, key: RequestKey) -> None:
         """Forgets what was noted of it."""
-        self._notes.drop(asked.key)
+        self._notes.drop(key.key)
 
     @property
     def all(self) -> tuple[Note, ...]:

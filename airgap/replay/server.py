@@ -1,6 +1,6 @@
 """A small HTTP server that BuildKit asks instead of the Internet, for recorder and replay alike.
 
-It understands the paths that `asked` describes, with GET and HEAD, and nothing else. A part of
+It understands the paths that `key` describes, with GET and HEAD, and nothing else. A part of
 these paths is secret, so that only builds get answers. Where it cannot finish an answer it cuts
 the connection, so that no client takes a part for the whole.
 """
@@ -161,7 +161,7 @@ class _Exchange(BaseHTTPRequestHandler):
         sent = tuple((name, str(value)) for name, value in self.headers.items())
         buildkit = headers.value_of(sent, "user-agent").startswith(_BUILDKIT)
         back = _upwards(path) if buildkit else route.back
-        answer = self._answer(_asked(route, sent, head=self.command == "HEAD"), sent, route.user)
+        answer = self._answer(_key_of(route, sent, head=self.command == "HEAD"), sent, route.user)
         try:
             self._send(answer, _led_back(answer.headers, route.url, back))
         finally:
@@ -173,9 +173,9 @@ class _Exchange(BaseHTTPRequestHandler):
         unclear = self.headers.defects or "Transfer-Encoding" in self.headers
         return bool(unclear) or any(size != "0" for size in sizes)
 
-    def _answer(self, asked: RequestKey, sent: Headers, user: str) -> Response:
+    def _answer(self, key: RequestKey, sent: Headers, user: str) -> Response:
         try:
-            return self.server.answerer.answer(asked, sent, user)
+            return self.server.answerer.answer(key, sent, user)
         except AirgapError as error:
             return text_answer(HTTPStatus.BAD_GATEWAY, str(error))
 
@@ -250,10 +250,10 @@ class _Exchange(BaseHTTPRequestHandler):
         """Says nothing: answerers keep notes of what matters."""
 
 
-def _asked(route: Route, sent: Headers, *, head: bool) -> RequestKey:
+def _key_of(route: Route, sent: Headers, *, head: bool) -> RequestKey:
     proven = bool(route.user) or headers.are_credentials(sent) or redaction.has_secrets(route.url)
-    accept, wanted = headers.value_of(sent, "accept"), headers.value_of(sent, "range")
-    return RequestKey(route.url, accept, wanted, proven, head)
+    accept, part = headers.value_of(sent, "accept"), headers.value_of(sent, "range")
+    return RequestKey(route.url, accept, part, proven, head)
 
 
 def _upwards(path: str) -> str:

@@ -175,20 +175,22 @@ def make_request(
     if not is_bundle_name(name):
         raise _not_a_name(name, "--name")
     hosts = tuple(dict.fromkeys(host for spec in specs for host in spec.host_platforms))
-    wanted: dict[Reference, WantedImage] = {}
+    by_reference: dict[Reference, WantedImage] = {}
     if with_roles:
         roles = {role: parse_reference(text) for role, text in DEFAULT_ROLES.items()}
         for spec in specs:
             roles |= spec.roles
         for role, reference in roles.items():
-            _add(wanted, WantedImage(reference, hosts, hosts, (role,)))
+            _add(by_reference, WantedImage(reference, hosts, hosts, (role,)))
     for spec in specs:
         for image in spec.images:
-            asked = image.platforms or tuple(platforms) or spec.platforms
-            _add(wanted, WantedImage(image.reference, asked, image.platforms or (), ("base",)))
-    if not wanted and not may_be_empty:
+            chosen = image.platforms or tuple(platforms) or spec.platforms
+            _add(
+                by_reference, WantedImage(image.reference, chosen, image.platforms or (), ("base",))
+            )
+    if not by_reference and not may_be_empty:
         raise UsageError("no image is asked for", remedy="name images, or give a spec")
-    images = tuple(wanted.values())
+    images = tuple(by_reference.values())
     if all_platforms:
         images = tuple(
             WantedImage(image.reference, (), image.named, image.roles) for image in images
@@ -234,40 +236,40 @@ def _recordings_of(
     found: dict[str, RecordingSpec] = {}
     for spec in specs:
         for recording in spec.recordings:
-            asked = recording.platforms or platforms or spec.platforms
+            chosen = recording.platforms or platforms or spec.platforms
             if recording.name in found:
                 raise UsageError(
                     f"two recordings are named {recording.name}: of "
                     f"{found[recording.name].context} and {recording.context}",
                     remedy="name them in a spec: [[recordings]], name = …, context = …",
                 )
-            found[recording.name] = replace(recording, platforms=asked)
+            found[recording.name] = replace(recording, platforms=chosen)
     return tuple(found.values())
 
 
 def unite_images(images: Iterable[WantedImage]) -> tuple[WantedImage, ...]:
     """Wishes for the same image become one."""
-    wanted: dict[Reference, WantedImage] = {}
+    by_reference: dict[Reference, WantedImage] = {}
     for image in images:
-        _add(wanted, image)
-    return tuple(wanted.values())
+        _add(by_reference, image)
+    return tuple(by_reference.values())
 
 
-def _add(wanted: dict[Reference, WantedImage], image: WantedImage) -> None:
+def _add(by_reference: dict[Reference, WantedImage], image: WantedImage) -> None:
     """Unites two wishes for one image."""
-    known = wanted.get(image.reference)
+    known = by_reference.get(image.reference)
     if known is None:
-        wanted[image.reference] = image
+        by_reference[image.reference] = image
         return
-    wanted[image.reference] = WantedImage(
+    by_reference[image.reference] = WantedImage(
         image.reference,
-        _united(known.platforms, image.platforms),
-        _united(known.named, image.named),
+        _merged(known.platforms, image.platforms),
+        _merged(known.named, image.named),
         tuple(role for role in ROLES if role in (*known.roles, *image.roles)),
     )
 
 
-def _united(left: Iterable[Platform], right: Iterable[Platform]) -> tuple[Platform, ...]:
+def _merged(left: Iterable[Platform], right: Iterable[Platform]) -> tuple[Platform, ...]:
     return tuple(dict.fromkeys((*left, *right)))
 
 

@@ -52,11 +52,11 @@ def _images(needs: Iterable[ImageNeed], platforms: Sequence[Platform]) -> Iterab
     for need in needs:
         by_reference.setdefault(need.reference, []).append(need)
     for reference, ones in by_reference.items():
-        wanted = tuple(dict.fromkeys(platform for need in ones for platform in need.platforms))
+        needed = tuple(dict.fromkeys(platform for need in ones for platform in need.platforms))
         places = dict.fromkeys(f"{need.file}:{need.line}: {need.by}" for need in ones)
         lines = [*map(_comment, places), "[[images]]", f"name = {_text(reference.familiar)}"]
-        if set(wanted) != set(platforms):
-            lines.append(f"platforms = {_list(wanted)}")
+        if set(needed) != set(platforms):
+            lines.append(f"platforms = {_list(needed)}")
         yield lines
 
 
@@ -95,8 +95,8 @@ def _recordings(
 
 def _name(build: Build, taken: set[str]) -> str:
     """A name that no other recording has."""
-    wanted = Path(build.name) if build.name else build.context or Path()
-    stem = default_name(wanted)
+    folder = Path(build.name) if build.name else build.context or Path()
+    stem = default_name(folder)
     stem = stem if is_bundle_name(stem) else DEFAULT_NAME
     name, number = stem, 1
     while name in taken:

@@ -57,7 +57,7 @@ class ImageChange:
         )
 
     @property
-    def asked(self) -> tuple[Change, ...]:
+    def requests(self) -> tuple[Change, ...]:
         """What is asked for differently: platforms and roles."""
         if self.before is None or self.after is None:
             return ()

@@ -154,12 +154,12 @@ def add_to_request(path: Path, missing: RequestFile) -> RequestFile:
     urls = tuple(url for url in missing.urls if url.is_well_formed)
     with translate_write_errors(path, remedy="choose another folder"), _held():
         known = _parse(_read(path, os.O_NOFOLLOW), str(path)) if _is_file(path) else None
-        asked = (known or RequestFile()).merge(RequestFile(missing.images))
-        asked = asked.merge(RequestFile((), tuple(_fitting(asked, urls))))
-        data = asked.to_toml(path.name).encode()
+        whole = (known or RequestFile()).merge(RequestFile(missing.images))
+        whole = whole.merge(RequestFile((), tuple(_fitting(whole, urls))))
+        data = whole.to_toml(path.name).encode()
         _parse(data, str(path))  # so that nothing is written that cannot be read
         write_atomic(path, data)
-    return asked
+    return whole
 
 
 @contextmanager

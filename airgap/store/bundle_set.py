@@ -40,17 +40,17 @@ class BundleSet:
         images: dict[str, ImageEntry] = {}
         tags: dict[str, str] = {}
         roles: dict[str, ImageEntry] = {}
-        brought: dict[tuple[str, str], list[ImageEntry]] = {}
+        included: dict[tuple[str, str], list[ImageEntry]] = {}
         for contents in bundles:
             tags |= tags_of(contents.images)
             for image in contents.images:
                 images[mirror_name(image.reference)] = image
                 roles |= dict.fromkeys(image.roles, image)
-                brought.setdefault(_place(image), []).append(image)
+                included.setdefault(_place(image), []).append(image)
         recordings = _recordings(bundles)
         return cls(
-            {name: _united(image, brought[_place(image)]) for name, image in images.items()},
-            {role: _united(image, brought[_place(image)]) for role, image in roles.items()},
+            {name: _merged(image, included[_place(image)]) for name, image in images.items()},
+            {role: _merged(image, included[_place(image)]) for role, image in roles.items()},
             _newest_tool(bundles),
             {name: recording for name, (_, recording) in recordings.items()},
             tags,
@@ -136,7 +136,7 @@ def _place(image: ImageEntry) -> tuple[str, str]:
     return mirror_repositories(image.reference)[0], image.digest
 
 
-def _united(image: ImageEntry, same: Sequence[ImageEntry]) -> ImageEntry:
+def _merged(image: ImageEntry, same: Sequence[ImageEntry]) -> ImageEntry:
     """An image with all that bundles have of its digest: platforms, and whether builds use it."""
     platforms = dict.fromkeys(platform for item in same for platform in item.platforms)
     omitted = [platform for platform in image.omitted if platform not in platforms]
@@ -147,8 +147,8 @@ def _united(image: ImageEntry, same: Sequence[ImageEntry]) -> ImageEntry:
 
 def _newest_tool(bundles: Sequence[Contents]) -> tuple[FileEntry, str] | None:
     """The program of the highest version; of several the one of the bundle that was made last."""
-    ordered = sorted(bundles, key=lambda one: one.created)
-    newest = max(reversed(ordered), key=lambda one: version_numbers(one.tool), default=None)
+    ordered = sorted(bundles, key=lambda bundle: bundle.created)
+    newest = max(reversed(ordered), key=lambda bundle: version_numbers(bundle.tool), default=None)
     if newest is None:
         return None
     return next(file for file in newest.files if file.name == TOOL_NAME), newest.tool

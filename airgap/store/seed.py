@@ -54,18 +54,18 @@ def seed(
     check_tag_collisions(archive.contents.images)
     documents = archive.manifests()
     archive.check_framing(documents)
-    wanted = archive.contents.images if images is None else images
+    chosen = archive.contents.images if images is None else images
     blobs = missing_blobs(store, archive)
     if images is not None:
-        needed = needed_by(wanted, documents)
+        needed = needed_by(chosen, documents)
         blobs = [blob for blob in blobs if blob.digest in needed]
     with _writing(store):
         _write(store, archive, blobs, "seeding the mirror", progress)
-        for number, image in enumerate(wanted, start=1):
+        for number, image in enumerate(chosen, start=1):
             store.link_image(image, documents_of(image.digest, documents))
             if number % _LINKED_AT_ONCE == 0:
                 store.sync()
-        store.set_tags(tags_of(wanted) if tags is None else tags)
+        store.set_tags(tags_of(chosen) if tags is None else tags)
 
 
 def seed_documents(store: Store, archive: Archive, images: Sequence[ImageEntry]) -> None:

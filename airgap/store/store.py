@@ -262,9 +262,9 @@ class Store:
             image: The image.
             tags: Those of its tags that count, as `REPOSITORY:TAG`; all of them if None.
         """
-        wanted = layout.mirror_tags(image.reference) if tags is None else tags
-        if wanted:
-            return all(self.tag(name) == image.digest for name in wanted)
+        chosen = layout.mirror_tags(image.reference) if tags is None else tags
+        if chosen:
+            return all(self.tag(name) == image.digest for name in chosen)
         return all(
             self._read_link(layout.revision_link(repository, image.digest)) == image.digest
             for repository in layout.mirror_repositories(image.reference)

@@ -25,9 +25,9 @@ def colliding(images: Iterable[ImageEntry]) -> tuple[str, ImageEntry, ImageEntry
     first: dict[str, ImageEntry] = {}
     for image in images:
         for tag in mirror_tags(image.reference):
-            other = first.setdefault(tag, image)
-            if other.digest != image.digest:
-                return tag, other, image
+            second = first.setdefault(tag, image)
+            if second.digest != image.digest:
+                return tag, second, image
     return None
 
 
@@ -38,5 +38,5 @@ def check_tag_collisions(images: Iterable[ImageEntry]) -> None:
         IntegrityError: Two have one tag, and different digests.
     """
     if found := colliding(images):
-        tag, one, other = found
-        raise broken(f"{one.name} and {other.name} would both be {tag} in the mirror")
+        tag, first, second = found
+        raise broken(f"{first.name} and {second.name} would both be {tag} in the mirror")

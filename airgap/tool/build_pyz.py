@@ -202,8 +202,8 @@ def zip_files(files: dict[str, bytes], shebang: bytes = b"") -> bytes:
 
 
 def _check_served(platforms: Sequence[Platform], pythons: Sequence[str]) -> None:
-    for wanted, served in (platforms, HOST_PLATFORMS), (pythons, DEFAULT_PYTHONS):
-        for name in wanted:
+    for chosen, served in (platforms, HOST_PLATFORMS), (pythons, DEFAULT_PYTHONS):
+        for name in chosen:
             if name not in served:
                 kind = "host platform" if isinstance(name, Platform) else "Python"
                 raise UsageError(

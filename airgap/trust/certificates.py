@@ -129,10 +129,10 @@ def is_authority_of(certificate: bytes, address: str) -> bool:
     """
     found = _certificate(certificate)
     key_id = x509.SubjectKeyIdentifier.from_public_key(found.public_key())
-    wanted = [(key_id, False), *((item, True) for item in _of_authority(address))]
+    expected = [(key_id, False), *((item, True) for item in _of_authority(address))]
     names = [(item.oid, " " in str(item.value)) for item in found.subject]
     return (
-        [(extension.value, extension.critical) for extension in _extensions(found)] == wanted
+        [(extension.value, extension.critical) for extension in _extensions(found)] == expected
         and names == [(NameOID.COMMON_NAME, True)]
         and found.subject == found.issuer
     )

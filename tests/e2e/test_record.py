@@ -130,9 +130,9 @@ def test_no_secret_is_in_the_bundle_or_in_what_is_said(
     )
     output = recorded.folder / f"secrets-{authenticated}"
     options = ["--record-authenticated"] if authenticated else []
-    begun = len(recorded.site.asked)
+    begun = len(recorded.site.requests)
     done = recorded.station.run([*recorded.command(spec), *options, "-o", output])
-    asked = recorded.site.asked[begun:]
+    asked = recorded.site.requests[begun:]
     assert set(_CANARY.findall(repr(asked).encode())) >= {
         b"canary-header",
         b"canary-cookie",
@@ -165,13 +165,13 @@ def test_no_secret_is_in_what_a_failed_recording_leaves(recorded: Recording) -> 
 
 
 def test_what_git_would_fetch_is_named_and_not_recorded(recorded: Recording) -> None:
-    before, asked = recorded.traces(), len(recorded.site.asked)
+    before, asked = recorded.traces(), len(recorded.site.requests)
     context = recorded.context("git", f"FROM {_BASE}\nRUN sleep 60\nADD SITE/app.git#v1 /app\n")
     command = recorded.command("--record", context, "--platform", "linux/amd64")
     done = recorded.station.run([*command, "-o", recorded.folder / "git"], check=False)
     assert done.returncode == 10, done.stderr
     assert f"git fetches {recorded.site.url}/app.git#v1" in done.stderr
-    assert len(recorded.site.asked) == asked
+    assert len(recorded.site.requests) == asked
     assert recorded.traces() == before
 
 

@@ -23,7 +23,7 @@ BANNED_WORDS = re.compile(
     r"(?i:\b(?:goes on|went on|in place of|anew|borne|bears? with|vouch(?:es|ed|ing)?"
     r"|mend(?:s|ed|ing)?|brings?|bringing|brought|shall|counts? still|of these(?! \w+s\b)"
     r"|for so long|(?:has|have|had) not (?:a|an|the|that|this|it|them|what|all|any)"
-    r"|knows? not|given again|set-ups?|somebody's)\b)|(?<!there) is none\b"
+    r"|knows? not|given again|set-ups?|somebody's)\b)|(?<![Tt]here) is none\b"
 )
 # Words for things that have a noun of their own.
 BANNED_NAMES = {
@@ -103,7 +103,9 @@ def test_documents_are_plain_english(path: Path) -> None:
     "path", [path for path in sources() if "tests" not in path.parts], ids=_relative
 )
 def test_names_are_nouns_and_verbs_of_the_field(path: Path) -> None:
-    assert [(line, name) for line, name in names(path) if name.strip("_") in BANNED_NAMES] == []
+    kept = {"wanted"} if path.name == "lock.py" else set()  # it is a key in locks
+    banned = BANNED_NAMES - kept
+    assert [(line, name) for line, name in names(path) if name.strip("_") in banned] == []
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ class RegistryOptions(OptionGroup):
 
 
 request_options = RequestOptions.add(
-    "wanted",
+    "selection",
     (
         click.argument("references", metavar="[SPEC.toml…] [IMAGE…]", nargs=-1),
         click.option(

@@ -45,32 +45,32 @@ def read_requests(paths: Sequence[Path], *, locked: bool) -> RequestFile:
             meaning="A lock gives the same bundle again, byte for byte, and servers do not.",
             remedy="make the bundle without --lock and --locked, or without --request",
         )
-    asked = RequestFile()
+    request_file = RequestFile()
     for path in paths:
-        asked = asked.merge(load_request(path))
-    check_hosts(asked)
-    if paths and not asked.images and all(map(why_not, asked.urls)):
-        why = [f"{_shown(url)}: {why_not(url)}" for url in asked.urls]
+        request_file = request_file.merge(load_request(path))
+    check_hosts(request_file)
+    if paths and not request_file.images and all(map(why_not, request_file.urls)):
+        why = [f"{_shown(url)}: {why_not(url)}" for url in request_file.urls]
         raise UsageError(
             f"nothing can be fetched of what {' and '.join(map(str, paths))} asks for",
             meaning="\n  ".join(why),
         )
-    return asked
+    return request_file
 
 
-def confirm(asked: RequestFile, *, yes: bool) -> None:
+def confirm(request_file: RequestFile, *, yes: bool) -> None:
     """Shows what is asked for, on standard error, and has a person agree.
 
     Args:
-        asked: What is asked for; if it is nothing, nobody is asked.
+        request_file: What is asked for; if it is nothing, nobody is asked.
         yes: Somebody has agreed already.
 
     Raises:
         UsageError: Nobody agrees, or can be asked.
     """
-    if not asked.images and not asked.urls:
+    if not request_file.images and not request_file.urls:
         return
-    click.echo(describe(asked), err=True)
+    click.echo(describe(request_file), err=True)
     if yes:
         return
     if not sys.stdin.isatty():
@@ -82,19 +82,21 @@ def confirm(asked: RequestFile, *, yes: bool) -> None:
         raise UsageError("nothing was fetched, as you said")
 
 
-def describe(asked: RequestFile) -> str:
+def describe(request_file: RequestFile) -> str:
     """What is asked for, as tables: what there is to notice stands behind each URL."""
     from airgap.connected.fetch_urls import why_not
 
     parts = []
-    if asked.images:
-        rows = [(image.reference.familiar, _listed(image.platforms)) for image in asked.images]
+    if request_file.images:
+        rows = [
+            (image.reference.familiar, _listed(image.platforms)) for image in request_file.images
+        ]
         parts.append(table([("image", "platforms"), *rows]))
-    fetched = [(_shown(url), _notice(url)) for url in asked.urls if not why_not(url)]
+    fetched = [(_shown(url), _notice(url)) for url in request_file.urls if not why_not(url)]
     if fetched:
         head = ("URL", "notice" if any(notice for _, notice in fetched) else "")
         parts.append(table([head, *fetched]))
-    left = [(_shown(url), why) for url in asked.urls if (why := why_not(url))]
+    left = [(_shown(url), why) for url in request_file.urls if (why := why_not(url))]
     if left:
         parts.append(table([("not fetched", "because"), *left]))
     return "The request asks for:\n\n" + "\n\n".join(parts) + "\n"

@@ -112,9 +112,9 @@ def check_space(
     Raises:
         SpaceError: One cannot; nothing was changed.
     """
-    brought = archive.contents.images
+    images = archive.contents.images
     own = {kept_as(image) for image in kept_here(context)}
-    kept = needed_by([image for image in brought if kept_as(image) in own], documents)
+    kept = needed_by([image for image in images if kept_as(image) in own], documents)
     missing = [item for item in missing_blobs(context.state.mirror, archive) if item.digest in kept]
     missing += missing_blobs(context.state.replay, replay)
     needed = {context.state.root: sum(blob.size for blob in missing) + _SPARE_BYTES}

@@ -25,6 +25,6 @@ def host_inputs(context: Context) -> tuple[BuildInputs, Builder]:
     registries = [context.settings.registry, *context.settings.site_registries]
     registries += [mirror.server] if mirror else []
     registries += [server.address for server in trusted_servers(context)]
-    stock = BuildInputs(context.desired, context.state.mirror, context.state.replay, registries)
+    inputs = BuildInputs(context.desired, context.state.mirror, context.state.replay, registries)
     buildx = Buildx(["docker", "buildx"], REPLAY_INSTANCE)
-    return stock, Builder(buildx, _LOOPBACK, began)
+    return inputs, Builder(buildx, _LOOPBACK, began)

@@ -93,7 +93,7 @@ def fix(
         TrustError: There is no record to work by, nor any to be made.
     """
     with host.state.lock("airgap doctor"):
-        _mend_record(host, show)
+        _fix_log(host, show)
         unfinished = _to_finish(host, failed)
         context = load_context(host.state, host.user, host.progress, unfinished=bool(unfinished))
         if unfinished:
@@ -102,14 +102,14 @@ def fix(
                 context, moves=TagMoves.of(unfinished.contents.images, history, required=True)
             )
         context.engine.check()
-        mended = [_mend(context, step, show, failed) for step in STEPS]
+        mended = [_fix_step(context, step, show, failed) for step in STEPS]
         if unfinished and all(mended):
             receipts.write_receipt(host.state, "installed", unfinished, "signature kept here")
             detail = f"the install of {unfinished.contents.identity} is finished"
             show(Outcome("receipts", True, detail))
 
 
-def _mend(
+def _fix_step(
     context: Context,
     step: Step,
     show: Callable[[Outcome], None],
@@ -124,7 +124,7 @@ def _mend(
     return True
 
 
-def _mend_record(host: Host, show: Callable[[Outcome], None]) -> None:
+def _fix_log(host: Host, show: Callable[[Outcome], None]) -> None:
     try:
         receipts.history(host.state, read_record(host.state))
     except TrustError as error:

@@ -108,7 +108,7 @@ def install(
         with given_ca(state, order.settings or state.settings(), order.ca) as settings:
             context = Context(
                 state=state,
-                desired=plan.wanted,
+                desired=plan.desired,
                 settings=settings,
                 engine=Engine(state.root),
                 user=user,
@@ -122,7 +122,7 @@ def install(
             preconditions.check_space(context, plan.steps, archive, replay, documents)
         if plan.broken:
             receipts.quarantine(state)
-        outcomes = [repair(context, bundle, plan.standing)] if order.options.repair else []
+        outcomes = [repair(context, bundle, plan.active)] if order.options.repair else []
         for outcome in outcomes:
             show(outcome)
         outcomes += _apply_all(context, bundle, plan, show)
@@ -135,8 +135,8 @@ class _InstallPlan:
 
     Attributes:
         steps: In their order.
-        wanted: What the host should be.
-        standing: For a repair, the bundles that make it up so far, with those whose install did
+        desired: What the host should be.
+        active: For a repair, the bundles that make it up so far, with those whose install did
             not end.
         stands: The bundle is among them, so that there is no receipt to write.
         moves: As `Context` has it.
@@ -144,8 +144,8 @@ class _InstallPlan:
     """
 
     steps: Sequence[Step]
-    wanted: BundleSet
-    standing: Sequence[Contents]
+    desired: BundleSet
+    active: Sequence[Contents]
     stands: bool
     moves: TagMoves | None
     broken: bool
@@ -161,12 +161,12 @@ def _plan(state: State, order: InstallOptions, bundle: OpenBundle) -> _InstallPl
     before, history, broken = _record(state, allow_older=order.options.allow_older)
     repairs = order.options.repair
     installed = receipts.installed(state, before)
-    standing = receipts.installed(state, before, unfinished=True) if repairs else []
+    active = receipts.installed(state, before, unfinished=True) if repairs else []
     steps = [step for step in STEPS if not order.only or step.name in order.only]
     if repairs and signed.contents in installed:
         # Of one that newer ones came after nothing but its bytes is wanted.
-        steps = steps if signed.contents == standing[-1] else []
-        return _InstallPlan(steps, BundleSet.of(standing), standing, True, None, broken)
+        steps = steps if signed.contents == active[-1] else []
+        return _InstallPlan(steps, BundleSet.of(active), active, True, None, broken)
     preconditions.check_policy(
         bundle,
         history,
@@ -183,8 +183,8 @@ def _plan(state: State, order: InstallOptions, bundle: OpenBundle) -> _InstallPl
         # One that stands there already leaves the tags that others have set since.
         required=other or not stands,
     )
-    wanted = BundleSet.of([*installed, signed.contents])
-    return _InstallPlan(steps, wanted, standing, stands, moves, broken)
+    desired = BundleSet.of([*installed, signed.contents])
+    return _InstallPlan(steps, desired, active, stands, moves, broken)
 
 
 def _record(

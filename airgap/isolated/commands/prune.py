@@ -50,7 +50,7 @@ def plan_prune(state: State, keep: int) -> PrunePlan:
         TrustError: The receipts are broken.
     """
     record = receipts.read_receipts(state)
-    standing = receipts.active_receipts(record, unfinished=True)
+    active = receipts.active_receipts(record, unfinished=True)
     bundles = receipts.installed(state, record, unfinished=True)
     if not bundles:
         # With nothing to keep all would go.
@@ -64,7 +64,7 @@ def plan_prune(state: State, keep: int) -> PrunePlan:
     replay = [blob.digest for item in kept for blob in item.replay]
     with translate_os_errors("prune"):
         return PrunePlan(
-            [receipt for receipt, item in zip(standing, bundles, strict=True) if item in gone],
+            [receipt for receipt, item in zip(active, bundles, strict=True) if item in gone],
             sorted(image.name for name, image in before.images.items() if name not in after.images),
             find_garbage(
                 state.mirror,

@@ -15,7 +15,7 @@ from airgap.store.seed import missing_blobs, seed_replay
 from airgap.store.store import Store
 
 
-def repair(context: Context, bundle: OpenBundle, standing: Sequence[Contents]) -> Outcome:
+def repair(context: Context, bundle: OpenBundle, active: Sequence[Contents]) -> Outcome:
     """Hashes every blob in storage, and writes those again that the bundle has.
 
     A damaged one stays until a good one takes its place: its bundle may be another one.
@@ -23,7 +23,7 @@ def repair(context: Context, bundle: OpenBundle, standing: Sequence[Contents]) -
     Args:
         context: The context.
         bundle: What is on the medium.
-        standing: The bundles that make up this host. Of one of them all is restored that is
+        active: The bundles that make up this host. Of one of them all is restored that is
             missing, also what only a rollback would need.
 
     Raises:
@@ -42,9 +42,9 @@ def repair(context: Context, bundle: OpenBundle, standing: Sequence[Contents]) -
                 store.write_blob(digest, tar.chunks(blob.offset, blob.size), tar.damaged(blob))
                 context.progress.message(f"damaged, and restored: {digest}")
             for digest in others:
-                context.progress.message(f"damaged, and {_who_has(digest, standing)}: {digest}")
+                context.progress.message(f"damaged, and {_who_has(digest, active)}: {digest}")
             restored, left = restored + len(again), left + len(others)
-        if bundle.signed.contents in standing:
+        if bundle.signed.contents in active:
             before = sum(len(missing_blobs(store, tar)) for store, tar in stores)
             bring(context, bundle)
             seed_replay(replay, bundle.replay, context.progress)
@@ -60,11 +60,11 @@ def _damaged(context: Context, store: Store, tar: TarReader) -> tuple[list[str],
     return here, [digest for digest in digests if digest not in tar.blobs]
 
 
-def _who_has(digest: str, standing: Sequence[Contents]) -> str:
+def _who_has(digest: str, active: Sequence[Contents]) -> str:
     """Which bundle has it."""
     names = [
         item.identity
-        for item in standing
+        for item in active
         if any(blob.digest == digest for blob in (*item.blobs, *item.replay))
     ]
     return f"in the bundle {names[-1]}" if names else "in no bundle of this host"

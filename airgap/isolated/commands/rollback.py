@@ -46,10 +46,10 @@ def rollback(context: Context, show: Callable[[Outcome], None]) -> RolledBack:
     """
     with context.state.lock("airgap rollback"):
         record = receipts.read_receipts(context.state)
-        standing = receipts.active_receipts(record, unfinished=True)
-        if not standing:
+        active = receipts.active_receipts(record, unfinished=True)
+        if not active:
             raise HostError(f"nothing is installed here ({context.state.root})")
-        last = standing[-1]
+        last = active[-1]
         undone = [*record, replace(last, action="rolled back")]
         before = receipts.active_receipts(undone)
         if not before:

@@ -29,7 +29,7 @@ def policy_path() -> Path:
 
 
 def serve(
-    stock: BuildInputs,
+    inputs: BuildInputs,
     builder: Builder,
     recording: str,
     args: Mapping[str, str],
@@ -39,7 +39,7 @@ def serve(
     """Serves until it is interrupted.
 
     Args:
-        stock: What there is.
+        inputs: What there is.
         builder: Builds.
         recording: Which one; empty for the only one.
         args: The build arguments of the builds.
@@ -52,9 +52,9 @@ def serve(
         HostError: The policy cannot be written, or the user has one already.
         KeyboardInterrupt: It was interrupted: that is its end.
     """
-    chosen = choose(stock.wanted.recordings, recording, "")
-    recordings = [load_recording(stock.replay, entry) for entry in chosen]
-    replay = Replay(stock.replay, recordings, args)
+    chosen = choose(inputs.desired.recordings, recording, "")
+    recordings = [load_recording(inputs.replay, entry) for entry in chosen]
+    replay = Replay(inputs.replay, recordings, args)
     with Server(replay, builder.address, token=builder.token) as server:
         path = policy_path()
         _write(path, source_policy(server.base))
@@ -68,16 +68,16 @@ def serve(
 
 def _tell(replay: Replay, missed: Callable[[RequestKey], None]) -> None:
     """Tells of each miss soon after it happened, until an interrupt, and then of the last ones."""
-    told = 0
+    shown = 0
     try:
         while True:
-            for asked in replay.misses[told:]:
-                missed(asked)
-                told += 1
+            for request in replay.misses[shown:]:
+                missed(request)
+                shown += 1
             time.sleep(_SECONDS)
     except KeyboardInterrupt:
-        for asked in replay.misses[told:]:
-            missed(asked)
+        for request in replay.misses[shown:]:
+            missed(request)
         raise
 
 

@@ -61,9 +61,9 @@ def check_table() -> None:
     """
     if (TABLE / "register").exists() or "binfmt_misc" in _FILE_SYSTEMS.read_text().split():
         return
-    asked = ["modprobe", "--dry-run", "--quiet", "binfmt_misc"]
+    command = ["modprobe", "--dry-run", "--quiet", "binfmt_misc"]
     with suppress(OSError):
-        if processes.run(asked, capture_output=True, check=False).returncode == 0:
+        if processes.run(command, capture_output=True, check=False).returncode == 0:
             return
     raise HostError(
         "this kernel cannot run foreign programs: it has no binfmt_misc",

@@ -106,10 +106,10 @@ def objection(number: int | None, data: bytes, scratch: Path) -> str:
     with tempfile.TemporaryDirectory(prefix=".dockerd-", dir=scratch) as folder:
         file = Path(folder) / "daemon.json"
         file.write_bytes(data)
-        asked = [*_without_file(_arguments(number)[1:]), _OPTION, str(file), "--validate"]
+        command = [*_without_file(_arguments(number)[1:]), _OPTION, str(file), "--validate"]
         try:
             done = processes.run(
-                [_PROC / str(number) / "exe", *asked],
+                [_PROC / str(number) / "exe", *command],
                 env=_environment(number),
                 cwd=_PROC / str(number) / "cwd",
                 stdin=subprocess.DEVNULL,

@@ -148,39 +148,39 @@ def check_new(state: State, name: str, endpoint: str, platforms: Sequence[str]) 
             f"a node cannot be called {name[:80]!r}",
             remedy="begin with a letter; then small letters, digits and dashes",
         )
-    wanted = tuple(str(parse_platform(text)) for text in platforms)
-    new = Node(name, parse_endpoint(endpoint), wanted, state.nodes / name)
-    if str(native_platform()) in wanted:
+    chosen = tuple(str(parse_platform(text)) for text in platforms)
+    new = Node(name, parse_endpoint(endpoint), chosen, state.nodes / name)
+    if str(native_platform()) in chosen:
         raise UsageError(f"this host builds for {native_platform()} itself")
     for node in nodes(state):
         if node.name == name:
             raise UsageError(f"there is a node {name} already", remedy=f"airgap node remove {name}")
-        if both := set(node.platforms).intersection(wanted):
+        if both := set(node.platforms).intersection(chosen):
             raise UsageError(f"{node.name} builds for {', '.join(both)} already")
     return new
 
 
-def keep(one: Node) -> None:
+def keep(node: Node) -> None:
     """Keeps a node, once it has its certificates.
 
     Raises:
         HostError: It cannot be written.
     """
-    about = {"endpoint": one.endpoint, "platforms": list(one.platforms)}
-    write_file(one.folder / _ABOUT, canonical(about))
+    about = {"endpoint": node.endpoint, "platforms": list(node.platforms)}
+    write_file(node.folder / _ABOUT, canonical(about))
 
 
-def remove(one: Node) -> None:
+def remove(node: Node) -> None:
     """Forgets a node and the keys to it."""
-    (one.folder / _ABOUT).unlink(missing_ok=True)
-    shutil.rmtree(one.folder, ignore_errors=True)
+    (node.folder / _ABOUT).unlink(missing_ok=True)
+    shutil.rmtree(node.folder, ignore_errors=True)
 
 
-def issue_server_certificate(one: Node, days: int) -> Port | None:
+def issue_server_certificate(node: Node, days: int) -> Port | None:
     """Makes new certificates for a node; those for this host are kept here.
 
     Args:
-        one: The node.
+        node: The node.
         days: How long they hold.
 
     Returns:
@@ -189,32 +189,32 @@ def issue_server_certificate(one: Node, days: int) -> Port | None:
     Raises:
         HostError: Something cannot be written.
     """
-    if one.is_ssh:
+    if node.is_ssh:
         return None
-    address = one.endpoint.removeprefix("tcp://")
+    address = node.endpoint.removeprefix("tcp://")
     host, _ = split_address(address)
     now = datetime.now(UTC)
-    authority = new_authority(f"airgap node {one.name}, {now:%Y-%m-%d %H:%M}", host, now, days)
+    authority = new_authority(f"airgap node {node.name}, {now:%Y-%m-%d %H:%M}", host, now, days)
     client = issue(authority, "builder", Purpose.CLIENT, now, days)
     server = issue(authority, host, Purpose.SERVER, now, days)
-    write_file(one.folder / "ca.crt", authority.certificate)
-    write_file(one.folder / "client.key", client.key, 0o600)
-    write_file(one.folder / "client.crt", client.certificate)
-    _open_to_docker_users(one.folder / "client.key")
+    write_file(node.folder / "ca.crt", authority.certificate)
+    write_file(node.folder / "client.key", client.key, 0o600)
+    write_file(node.folder / "client.crt", client.certificate)
+    _open_to_docker_users(node.folder / "client.key")
     return Port(address, authority.certificate, server)
 
 
-def node_file(one: Node, port: Port | None, registries: Sequence[str], ca: str) -> NodeFile:
+def node_file(node: Node, port: Port | None, registries: Sequence[str], ca: str) -> NodeFile:
     """What the node is to be told.
 
     Args:
-        one: The node.
+        node: The node.
         port: From `certify`.
         registries: What this host serves to others.
         ca: The file with the CA behind these; may be empty.
     """
     authority = Path(ca).read_bytes() if ca else b""
-    return NodeFile(one.name, tuple(registries), authority, port)
+    return NodeFile(node.name, tuple(registries), authority, port)
 
 
 def _open_to_docker_users(path: Path) -> None:

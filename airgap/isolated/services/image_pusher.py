@@ -256,7 +256,7 @@ class Push:
         check_tag_collisions(targets)
         sizes = {blob.digest: blob.size for target in targets for blob in target.blobs}
         self._progress.start("pushing", sum(sizes.values()))
-        sparse = sorted((item for item in targets if item.left_out), key=lambda one: one.size)
+        sparse = sorted((item for item in targets if item.left_out), key=lambda target: target.size)
         try:
             self._check_repositories(targets, tagged)
             # So that a refusal of such indexes comes before much has gone out.

@@ -214,12 +214,12 @@ def _ca_path(state: State, name: str) -> Path:
 
 def kept_here(context: Context) -> list[ImageEntry]:
     """The images that this host holds itself: all, or those alone that Docker must have."""
-    wanted = context.desired
+    desired = context.desired
     if not context.settings.registry_mirror:
-        return list(wanted.images.values())
-    roles = [wanted.roles[role] for role in _DOCKERS_OWN if role in wanted.roles]
+        return list(desired.images.values())
+    roles = [desired.roles[role] for role in _DOCKERS_OWN if role in desired.roles]
     names = (*context.options.load, *docker_images.names(context))
-    in_docker = [wanted.image(name) for name in names if wanted.has(name)]
+    in_docker = [desired.image(name) for name in names if desired.has(name)]
     return list(dict.fromkeys(roles + in_docker))
 
 

@@ -51,8 +51,8 @@ def check_own_folder(user: User, folder: Path) -> None:
     for path in (folder, *folder.parents):
         if user.run(["test", "-e", str(path)]).returncode == 0:
             break
-    asked = ["test", "-d", str(path), "-a", "-w", str(path)]
-    if user.run(asked).returncode != 0:
+    command = ["test", "-d", str(path), "-a", "-w", str(path)]
+    if user.run(command).returncode != 0:
         raise HostError(
             f"{user.name} cannot write to {path}",
             meaning="Nothing was changed.",

@@ -61,7 +61,7 @@ def active_bundles(record: Sequence[Receipt], bundles: Sequence[Contents]) -> li
         record: The receipt of each bundle, in the order of their install.
         bundles: Their contents.
     """
-    wanted = BundleSet.of(bundles)
+    desired = BundleSet.of(bundles)
     images = _origins(record, [bundle.images for bundle in bundles])
     recordings = _origins(record, [bundle.recordings for bundle in bundles])
     return [
@@ -69,7 +69,7 @@ def active_bundles(record: Sequence[Receipt], bundles: Sequence[Contents]) -> li
             receipt,
             sorted(
                 role
-                for role, image in wanted.roles.items()
+                for role, image in desired.roles.items()
                 if role != _BASE and images[image.name].bundle == receipt.bundle
             ),
             _of(images, receipt),
@@ -80,11 +80,11 @@ def active_bundles(record: Sequence[Receipt], bundles: Sequence[Contents]) -> li
 
 
 def _origins(
-    record: Sequence[Receipt], brought: Sequence[Iterable[ImageEntry | RecordingEntry]]
+    record: Sequence[Receipt], included: Sequence[Iterable[ImageEntry | RecordingEntry]]
 ) -> dict[str, Origin]:
     """Name to the bundle since which it has the digest that it has now."""
     found: dict[str, tuple[str, Origin]] = {}
-    for receipt, entries in zip(record, brought, strict=True):
+    for receipt, entries in zip(record, included, strict=True):
         for entry in entries:
             if entry.name not in found or found[entry.name][0] != entry.digest:
                 found[entry.name] = (entry.digest, Origin(receipt.bundle, receipt.at))

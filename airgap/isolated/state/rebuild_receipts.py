@@ -52,7 +52,7 @@ def renew_record(state: State, keys: Sequence[PublicKey]) -> list[str]:
             that it was here, and an older one could come back unseen.
     """
     kept = _kept(state, keys)
-    standing = _standing(state, [signed.contents for signed in kept])
+    active = _active(state, [signed.contents for signed in kept])
     # Whole before it takes the place of the old one: what a kill leaves is noticed.
     draft = State(state.root)
     draft.receipts = state.root / "receipts.new"
@@ -60,19 +60,19 @@ def renew_record(state: State, keys: Sequence[PublicKey]) -> list[str]:
         shutil.rmtree(draft.receipts)
     for signed in kept:
         receipts.write_receipt(draft, "begun", signed, "signature kept here")
-        if signed.contents in standing:
+        if signed.contents in active:
             receipts.write_receipt(draft, "installed", signed, "signature kept here")
         else:
             receipts.retract(draft, "dropped", receipts.read_receipts(draft)[-1])
     receipts.quarantine(state)
     draft.receipts.rename(state.receipts)
-    return [contents.identity for contents in standing]
+    return [contents.identity for contents in active]
 
 
 def is_whole(state: State, contents: Contents) -> bool:
     """Whether all that a bundle includes is in storage."""
-    brought = [(state.mirror, contents.blobs), (state.replay, contents.replay)]
-    return all(store.has_blob(blob.digest, blob.size) for store, blobs in brought for blob in blobs)
+    stores = [(state.mirror, contents.blobs), (state.replay, contents.replay)]
+    return all(store.has_blob(blob.digest, blob.size) for store, blobs in stores for blob in blobs)
 
 
 def _kept(state: State, keys: Sequence[PublicKey]) -> list[VerifiedBundle]:
@@ -98,15 +98,15 @@ def _kept(state: State, keys: Sequence[PublicKey]) -> list[VerifiedBundle]:
     return sorted(kept, key=lambda signed: (signed.contents.created, signed.contents.serial))
 
 
-def _standing(state: State, kept: Sequence[Contents]) -> list[Contents]:
+def _active(state: State, kept: Sequence[Contents]) -> list[Contents]:
     """Those that count: not pruned, as they are linked, nor rolled back, as their tags say."""
-    standing: list[Contents] = []
+    active: list[Contents] = []
     for contents in reversed(kept):
-        later = {tag for item in standing for tag in tags_of(item.images)}
+        later = {tag for item in active for tag in tags_of(item.images)}
         own = {tag: item for tag, item in tags_of(contents.images).items() if tag not in later}
         if not _is_pruned(state, contents) and not _is_rolled_back(state, own, kept):
-            standing.insert(0, contents)
-    return standing
+            active.insert(0, contents)
+    return active
 
 
 def _is_rolled_back(state: State, own: Mapping[str, str], kept: Sequence[Contents]) -> bool:

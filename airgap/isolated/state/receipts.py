@@ -157,13 +157,13 @@ def history(state: State, receipts: Sequence[Receipt]) -> list[SeenBundle]:
     Raises:
         TrustError: A bundle's kept contents are missing or changed.
     """
-    standing = {receipt.digest for receipt in active_receipts(receipts)}
+    active = {receipt.digest for receipt in active_receipts(receipts)}
     known = []
     for receipt in receipts:
         if receipt.action == "begun":
             contents = _kept_contents(state, receipt)
-            one = known_from(contents, receipt.digest, kept_answers(state, contents))
-            known.append(replace(one, stands=receipt.digest in standing))
+            seen = known_from(contents, receipt.digest, kept_answers(state, contents))
+            known.append(replace(seen, stands=receipt.digest in active))
     return known
 
 
@@ -201,8 +201,8 @@ def installed(
     Raises:
         TrustError: A bundle's kept contents are missing or changed.
     """
-    standing = active_receipts(receipts, unfinished=unfinished)
-    return [_kept_contents(state, receipt) for receipt in standing]
+    active = active_receipts(receipts, unfinished=unfinished)
+    return [_kept_contents(state, receipt) for receipt in active]
 
 
 def active_receipts(receipts: Sequence[Receipt], *, unfinished: bool = False) -> list[Receipt]:

@@ -31,12 +31,12 @@ class AuthoritiesStep(Step):
 
     def check(self, context: Context) -> CheckResult:
         """Compares the files with what they should be."""
-        wanted = _wanted(context)
-        for path, data in wanted.items():
+        files = _files(context)
+        for path, data in files.items():
             if not path.exists() or path.read_bytes() != data:
                 return CheckResult(False, f"{path} is not as it should be")
         for path in _ours(context):
-            if path not in wanted and path.exists():
+            if path not in files and path.exists():
                 return CheckResult(False, f"{path} is still there")
         servers = ", ".join(server.address for server in containers.trusted_servers(context))
         return CheckResult(True, f"Docker and buildx trust {servers or 'none of our own'}")
@@ -48,12 +48,12 @@ class AuthoritiesStep(Step):
 
     def apply(self, context: Context) -> None:
         """Writes them, and removes those of earlier registries."""
-        wanted = _wanted(context)
+        files = _files(context)
         for path in _ours(context):
-            if path not in wanted:
+            if path not in files:
                 path.unlink(missing_ok=True)
         context.changes.remove_folders(self.name)
-        for path, data in wanted.items():
+        for path, data in files.items():
             context.changes.make_folder(self.name, path.parent)
             context.changes.add(self.name, str(path))
             write_file(path, data)
@@ -65,7 +65,7 @@ class AuthoritiesStep(Step):
         context.changes.remove_folders(self.name)
 
 
-def _wanted(context: Context) -> dict[Path, bytes]:
+def _files(context: Context) -> dict[Path, bytes]:
     """Path to content; files that somebody else has put there are left alone."""
     ours = _ours(context)
     return {

@@ -40,7 +40,7 @@ class DockerMirrorStep(Step):
         if not _is_wanted(context):
             if _knows_own_mirror(context):
                 return CheckResult(False, f"{_CONFIG} still names this host's mirror")
-            return CheckResult(True, _told(context))
+            return CheckResult(True, _note(context))
         url, number = _url(context), dockerd.process()
         file = dockerd.config_file(number)
         lasting = dockerd.states_on_its_command_line(number, url) or url in _mirrors(file)
@@ -128,7 +128,7 @@ def _is_wanted(context: Context) -> bool:
     return context.settings.docker_mirror and not context.settings.registry_mirror
 
 
-def _told(context: Context) -> str:
+def _note(context: Context) -> str:
     """What takes the place of that."""
     mirror = RegistryMirror.of(context.settings)
     if mirror is not None:

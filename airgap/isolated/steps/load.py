@@ -21,15 +21,15 @@ class LoadStep(Step):
 
     def check(self, context: Context) -> CheckResult:
         """Docker knows each image under its very id."""
-        wanted = _wanted(context)
-        for image, platform in wanted.items():
+        images = _images(context)
+        for image, platform in images.items():
             if not context.engine_id(image, platform):
                 return CheckResult(False, f"Docker does not have {image.reference.familiar}")
-        return CheckResult(True, f"{len(wanted)} images in Docker")
+        return CheckResult(True, f"{len(images)} images in Docker")
 
     def apply(self, context: Context) -> None:
         """Loads those that are missing."""
-        for image, platform in _wanted(context).items():
+        for image, platform in _images(context).items():
             bring_image(context, image, platform)
 
     def undo(self, context: Context) -> None:
@@ -82,8 +82,8 @@ def load_image(context: Context, image: ImageEntry, platform: Platform | None) -
     had = context.engine.image_platform(name)
     docker_images.record_loaded(context, image)
     context.progress.message(f"loading {name} into Docker")
-    wanted = [item for item in (platform or had, native_platform()) if item]
-    preferred = [chosen for item in wanted if (chosen := image.chosen_for(item))]
+    images = [item for item in (platform or had, native_platform()) if item]
+    preferred = [chosen for item in images if (chosen := image.chosen_for(item))]
     context.engine.load(name, export(context.state.mirror, image, preferred))
     if not context.engine_id(image, platform):
         raise HostError(
@@ -93,7 +93,7 @@ def load_image(context: Context, image: ImageEntry, platform: Platform | None) -
     docker_images.drop_unneeded(context)
 
 
-def _wanted(context: Context) -> dict[ImageEntry, Platform | None]:
+def _images(context: Context) -> dict[ImageEntry, Platform | None]:
     """The images, and for which platform: our containers are this host's own."""
     roles = ["registry", "builder"]
     if context.desired.emulated(native_platform()):

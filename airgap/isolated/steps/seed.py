@@ -60,15 +60,15 @@ class SeedStep(Step):
 
 def bring(context: Context, bundle: OpenBundle) -> None:
     """Copies the images of a bundle. Tags that a newer bundle has moved are left alone."""
-    archive, store, wanted = bundle.archive, context.state.mirror, context.desired
+    archive, store, desired = bundle.archive, context.state.mirror, context.desired
     kept = {kept_as(image) for image in kept_here(context)}
-    brought = archive.contents.images
-    elsewhere = [image for image in brought if kept_as(image) not in kept]
+    images = archive.contents.images
+    elsewhere = [image for image in images if kept_as(image) not in kept]
     if not context.settings.registry_mirror:
         elsewhere = []
-    whole = [image for image in brought if image not in elsewhere]
+    whole = [image for image in images if image not in elsewhere]
     own = [image for image in whole if kept_as(image) in kept]
-    tags = {tag: image.digest for image in own for tag in wanted.tags_of(image)}
+    tags = {tag: image.digest for image in own for tag in desired.tags_of(image)}
     seed(store, archive, context.progress, whole, tags)
     seed_documents(store, archive, elsewhere)
 

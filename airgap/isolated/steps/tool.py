@@ -49,7 +49,7 @@ class ToolStep(Step):
             return CheckResult(True, f"{_COMMAND} was installed in another way, and is kept")
         file, version = context.desired.tool
         installed = _installed_version()
-        if context.bundle is not None and _brought(context.bundle) != file:
+        if context.bundle is not None and _tool_of(context.bundle) != file:
             # The tool of a newer bundle counts, and this bundle does not have it.
             return CheckResult(bool(installed), f"airgap {installed or 'does not start'}")
         is_older = version_numbers(installed) < version_numbers(version)
@@ -85,7 +85,7 @@ class ToolStep(Step):
             shutil.rmtree(FOLDER)
 
 
-def _brought(bundle: OpenBundle) -> FileEntry:
+def _tool_of(bundle: OpenBundle) -> FileEntry:
     """The tool of a bundle."""
     return next(file for file in bundle.signed.contents.files if file.name == TOOL_NAME)
 

@@ -53,7 +53,7 @@ def test_no_more_are_let_through_than_are_allowed(most: int) -> None:
 
     def work(number: int) -> None:
         nonlocal used, peak
-        with connections.one():
+        with connections.slot():
             with lock:
                 used += 1
                 peak = max(peak, used)
@@ -71,9 +71,9 @@ def test_no_more_are_let_through_than_are_allowed(most: int) -> None:
 def test_a_place_is_given_back_after_an_error() -> None:
     connections = Connections(1)
     for _ in range(3):
-        with pytest.raises(ValueError, match="wrong"), connections.one():
+        with pytest.raises(ValueError, match="wrong"), connections.slot():
             raise ValueError("wrong")
-    with connections.one():
+    with connections.slot():
         pass
 
 
@@ -131,12 +131,12 @@ def test_who_waits_is_let_through_when_more_are_allowed(clock: Clock) -> None:
     entered, leave = threading.Event(), threading.Event()
 
     def second() -> None:
-        with connections.one():
+        with connections.slot():
             entered.set()
             leave.wait(_PATIENCE)
 
     thread = threading.Thread(target=second)
-    with ExitStack() as stack, connections.one():
+    with ExitStack() as stack, connections.slot():
         thread.start()
         stack.callback(thread.join)
         stack.callback(leave.set)
@@ -147,9 +147,9 @@ def test_who_waits_is_let_through_when_more_are_allowed(clock: Clock) -> None:
 
 def test_those_that_are_through_may_end_when_fewer_are_allowed(clock: Clock) -> None:
     connections = Connections(2)
-    with connections.one(), connections.one():
+    with connections.slot(), connections.slot():
         connections.overloaded()
-    with connections.one():
+    with connections.slot():
         assert connections.allowed == 1
 
 

@@ -179,7 +179,7 @@ CASES = [
         "COPY --from with a variable", "ARG I=b\nFROM a\nARG I\nCOPY --from=${I} / /\n", fails=True
     ),
     Case("the way round it", "ARG I=b\nFROM $I AS i\nFROM a\nCOPY --from=i / /\n"),
-    Case("a quoted flag is none", 'FROM a\nCOPY "--from=b" / /\n'),
+    Case("a quoted flag is not a flag", 'FROM a\nCOPY "--from=b" / /\n'),
     Case("COPY in JSON", 'FROM a\nCOPY --from=b ["/x y", "/z"]\n'),
     Case("COPY --link", "FROM a\nCOPY --link --from=b --chmod=755 /x /y\n"),
     Case("COPY --parents", "FROM a\nCOPY --parents --exclude=*.x --from=b /x/y /\n"),

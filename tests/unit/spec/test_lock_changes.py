@@ -40,7 +40,7 @@ def test_digests_platforms_and_roles_that_changed_are_told() -> None:
     (change,) = image_changes(LOCK, replace(LOCK, images=(moved,)))
     assert (change.kind, change.digests) == ("changed", (DIGESTS[0], DIGESTS[1]))
     assert (change.came, change.went) == (("linux/386",), (ARM64,))
-    assert [str(asked) for asked in change.asked] == [
+    assert [str(asked) for asked in change.requests] == [
         "wanted linux/amd64, linux/arm64 -> all",
         "roles base -> builder",
     ]

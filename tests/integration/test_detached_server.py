@@ -96,7 +96,7 @@ def test_it_answers_tells_what_it_noted_and_ends(store: Store, folder: Path) -> 
         assert get(server.base) == (200, BODY)
         status, _ = get(server.base, "/https/h/other")
         assert status == 403
-        told = server.told()
+        told = server.status()
     assert [asked.shown for asked in told.misses] == ["https://h/other"]
     wait_for_the_end(server.base)
 
@@ -110,7 +110,7 @@ def test_it_ends_though_nobody_asks_what_it_noted(store: Store, folder: Path) ->
 def test_it_lasts_until_the_last_build_has_ended(store: Store, folder: Path) -> None:
     with other_build(folder) as (other, others_address):
         with serving(store, folder) as server:
-            server.told()
+            server.status()
         assert get(server.base) == (200, BODY)
         assert get(others_address)[0] == 403
         other.communicate("", timeout=10)
@@ -124,7 +124,7 @@ def test_the_server_of_a_killed_build_lasts_for_the_others(store: Store, folder:
         # Nobody who reads what the build says waits for the server's end.
         killed.communicate(timeout=10)
         assert get(address)[0] == 403
-        server.told()
+        server.status()
     wait_for_the_end(address)
 
 
@@ -139,7 +139,7 @@ def test_a_lock_of_somebody_else_stops_no_build_and_keeps_no_server(
         fcntl.flock(descriptor, how)
         with serving(store, folder) as server:
             assert get(server.base) == (200, BODY)
-            server.told()
+            server.status()
         wait_for_the_end(server.base)
     finally:
         os.close(descriptor)
@@ -150,7 +150,7 @@ def test_a_killed_server_is_told_of(store: Store, folder: Path) -> None:
         port = server.base.partition("/")[0].partition(":")[2]
         os.kill(_listener(int(port)), signal.SIGKILL)
         with pytest.raises(HostError, match="was killed"):
-            server.told()
+            server.status()
 
 
 def test_an_address_of_another_host(store: Store, folder: Path) -> None:
