@@ -1,7 +1,7 @@
 # make demo      the whole path on real parts, narrated: bundle, carry, install, build, run
 # make test      all tests
-# make test-all  all tests, then hundreds of seeded faults and kills, and an arm64 server's whole way;
-#                writes tests/campaigns/results.* and tests/native/results.md
+# make test-all  all tests, with slow emulated builds, then hundreds of seeded faults and kills, and
+#                an arm64 server's whole way; writes tests/campaigns/results.*, tests/native/results.md
 # make check     format, lint and types
 # make bench     real tools side by side; takes long: make bench ARGS='--sizes 100MB'
 # make bench-replay  what recording and replaying builds cost: ARGS='--rounds 3'
@@ -15,6 +15,7 @@ demo: .venv/ready
 
 test: unit integration e2e
 
+test-all: export AIRGAP_TEST_ALL = 1
 test-all: test
 	$(BIN)/python -m tests.campaigns
 	$(BIN)/python -m tests.native

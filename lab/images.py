@@ -5,11 +5,14 @@ They stand below `docker.io/` and `ghcr.io/` in one registry, as a company's mir
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event, Lock
 
+from airgap.parallel import run_all
 from lab import debian
 from lab.alpine import apk_repository
 from lab.bases import (
@@ -30,7 +33,7 @@ from lab.bases import (
 )
 from lab.cache import cached, say
 from lab.layers import Layer
-from lab.parts import IMAGE_PARTS, go_version, program
+from lab.parts import go_version, program
 from lab.publish import DOCKER, OCI, Image, Media, Publisher
 from lab.run import run
 from lab.upstream import Upstream
@@ -56,6 +59,7 @@ class Recipe:
         media: The family of media types.
         attested: The index carries attestations.
         single: There is no index, only the image of the single platform.
+        parts: Programs of `lab.parts` that are in it.
     """
 
     repository: str
@@ -66,6 +70,7 @@ class Recipe:
     media: Media = OCI
     attested: bool = False
     single: bool = False
+    parts: Sequence[str] = ()
 
 
 def _buildkit(platform: str) -> Layer:
@@ -168,6 +173,7 @@ RECIPES = (
             "Volumes": {"/var/lib/buildkit": {}},
         },
         attested=True,
+        parts=("buildkitd", "buildctl", "runc"),
     ),
     Recipe(
         "docker.io/docker/dockerfile",
@@ -175,14 +181,22 @@ RECIPES = (
         [_frontend],
         _frontend_config("gitquerystring"),
         attested=True,
+        parts=("dockerfile-frontend",),
     ),
-    Recipe("docker.io/docker/dockerfile", ["1.11"], [_old_frontend], _frontend_config()),
+    Recipe(
+        "docker.io/docker/dockerfile",
+        ["1.11"],
+        [_old_frontend],
+        _frontend_config(),
+        parts=("dockerfile-frontend-1.11",),
+    ),
     Recipe(
         "docker.io/docker/buildkit-syft-scanner",
         ["stable-1"],
         [_scanner],
         {"Entrypoint": ["/bin/syft-scanner"], "Env": [_PATH, "LOG_LEVEL=warn"]},
         attested=True,
+        parts=("syft-scanner",),
     ),
     Recipe(
         "docker.io/docker/buildx-bin",
@@ -191,6 +205,7 @@ RECIPES = (
         {"Env": [_PATH]},
         platforms=_BUILDX_PLATFORMS,
         attested=True,
+        parts=("buildx",),
     ),
     Recipe(
         "docker.io/library/registry",
@@ -204,6 +219,7 @@ RECIPES = (
             "Volumes": {"/var/lib/registry": {}},
         },
         media=DOCKER,
+        parts=("registry",),
     ),
     Recipe(
         "docker.io/tonistiigi/binfmt",
@@ -215,6 +231,7 @@ RECIPES = (
             "Volumes": {"/tmp": {}},
         },
         attested=True,
+        parts=("binfmt",),
     ),
     Recipe(
         "docker.io/library/alpine",
@@ -317,18 +334,41 @@ RECIPES = (
 )
 
 
-def storage() -> Path:
-    """The storage folder of a registry with all the images; it must not be changed."""
+_DEMO = (
+    *("moby/buildkit", "docker/buildx-bin", "docker/buildkit-syft-scanner", "library/registry"),
+    *("tonistiigi/binfmt", "library/alpine", "library/busybox", "library/debian"),
+    *("library/golang", "docker/dockerfile"),
+)
+DEMO_RECIPES = tuple(
+    recipe
+    for recipe in RECIPES
+    if recipe.repository.removeprefix("docker.io/") in _DEMO and recipe.tags != ["1.11"]
+)
+"""What `bundles/arm64-builder.toml` names, and the build that the demo records."""
+
+_IMAGES_AT_ONCE = 2
+
+
+def storage(recipes: Sequence[Recipe] = RECIPES) -> Path:
+    """The storage folder of a registry with all images of the recipes; it must not be changed."""
 
     def make(folder: Path) -> None:
         with Upstream() as registry, TemporaryDirectory(dir=folder) as scratch:
             publisher = registry.publisher()
-            for recipe in RECIPES:
+
+            def make_image(recipe: Recipe) -> None:
                 say(f"image {recipe.repository}:{recipe.tags[0]}")
                 publish(publisher, recipe, Path(scratch))
+
+            run_all(make_image, recipes, _IMAGES_AT_ONCE, Event())
             run(["cp", "--archive", "--link", registry.storage, folder / "storage"])
 
-    return cached("upstream images", _ingredients(), make) / "storage"
+    return cached("upstream images", _ingredients(recipes), make) / "storage"
+
+
+def parts_of(recipes: Sequence[Recipe]) -> list[str]:
+    """The programs that are in images."""
+    return list(dict.fromkeys(part for recipe in recipes for part in recipe.parts))
 
 
 def publish(publisher: Publisher, recipe: Recipe, scratch: Path) -> str:
@@ -359,16 +399,24 @@ def publish(publisher: Publisher, recipe: Recipe, scratch: Path) -> str:
 
 
 def _written(make: LayerMaker, platform: str, scratch: Path) -> Path:
-    target = scratch / f"{make.__name__}-{platform.replace('/', '-')}.tar.gz"
-    return target if target.exists() else make(platform).write(target)
+    name = f"{make.__name__}-{platform.replace('/', '-')}.tar.gz"
+    with _locks[name]:
+        target = scratch / name
+        return target if target.exists() else make(platform).write(target)
 
 
-def _ingredients() -> list[str]:
+_locks: defaultdict[str, Lock] = defaultdict(Lock)
+"""Of each layer, which several images may have."""
+
+
+def _ingredients(recipes: Sequence[Recipe]) -> list[str]:
     """The recipes' own text, and every program that goes into an image."""
     here = Path(__file__).parent
     modules = ("images", "bases", "alpine", "layers", "publish", "debian", "wheels")
     texts = [(here / f"{name}.py").read_text() for name in modules]
     texts.append(apk_repository().key.read_text())
     texts += [path.read_text() for path in sorted(_FILES.iterdir())]
-    programs = [str(program(name, arch)) for name in IMAGE_PARTS for arch in ("amd64", "arm64")]
-    return [*texts, *programs, go_version()]
+    names = parts_of(recipes)
+    programs = [str(program(name, arch)) for name in names for arch in ("amd64", "arm64")]
+    tags = [f"{recipe.repository}:{recipe.tags[0]}" for recipe in recipes]
+    return [*texts, *programs, *tags, go_version()]

@@ -117,19 +117,6 @@ PARTS = {
 ENGINE_VERSION = "29.0.0"
 """What dockerd says of itself: the module's own tag, v2.0.0-beta, is not an Engine's version."""
 
-IMAGE_PARTS = (
-    "buildkitd",
-    "buildctl",
-    "runc",
-    "dockerfile-frontend",
-    "dockerfile-frontend-1.11",
-    "buildx",
-    "registry",
-    "binfmt",
-    "syft-scanner",
-)
-"""Parts that are in images, which are for amd64 and arm64."""
-
 ENGINE_PARTS = ("dockerd", "docker-proxy", "containerd", "containerd-shim-runc-v2", "runc")
 """Docker Engine, which machines of both kinds have."""
 
@@ -226,12 +213,3 @@ def go_toolchain(arch: str) -> Path:
 
 def _executables(go: Path) -> tuple[Path, ...]:
     return (go / "bin", *(go / "pkg" / "tool").glob("*"))
-
-
-def build_all() -> None:
-    """Builds every part for every architecture that the tests use."""
-    for name in PARTS:
-        if name not in BENCHMARK_PARTS:
-            program(name)
-    for name in {*IMAGE_PARTS, *ENGINE_PARTS}:
-        program(name, "arm64")
