@@ -7,7 +7,7 @@ bytes, so that two readers can never understand one signed file differently.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from airgap.oci.digest import is_digest
 from airgap.oci.manifest import INDEX_TYPES, MANIFEST_TYPES, load_json
 from airgap.oci.platform import Platform, parse_platform, preference
 from airgap.oci.reference import Reference, parse_reference
+from airgap.schema import Reader, fits
 
 FORMAT = "airgap-bundle/1.0"
 ROLES = ("builder", "emulator", "registry", "buildx", "frontend", "generator", "base")
@@ -224,7 +225,7 @@ def parse_contents(body: bytes) -> Contents:
     _check_format(document)
     if _reserialised(document) != body:
         raise broken("it is not in canonical form (sorted keys, no spaces, no duplicates)")
-    contents = _Reader(document, "bundle.json").contents()
+    contents = _read_contents(Reader(document, broken, "bundle.json."))
     _check_blobs(contents.blobs, contents.volumes)
     _check_blocks(contents.blobs)
     _check_images(contents)
@@ -337,130 +338,81 @@ def _check_volumes(tar: str, volumes: Sequence[FileEntry]) -> None:
         raise broken(f"the volumes of {tar} are {names}")
 
 
-class _Reader:
-    """Takes typed fields out of one JSON object; any other shape is an error."""
+def _read_contents(reader: Reader) -> Contents:
+    contents = Contents(
+        format=reader.text("format"),
+        critical=reader.texts("critical", LIMITS.manifest_entries),
+        name=reader.text("name", is_bundle_name),
+        serial=reader.number("serial", 2**53),
+        created=reader.text("created", is_time),
+        expires=reader.text("expires", _is_time_or_empty),
+        tool=reader.text("tool"),
+        host_platforms=_read_platforms(reader, "host_platforms"),
+        images=tuple(map(_read_image, reader.tables("images", LIMITS.images))),
+        blobs=tuple(map(_read_blob, reader.tables("blobs", LIMITS.blobs))),
+        files=tuple(map(_read_file, reader.tables("files", 2 * LIMITS.volumes + 2))),
+        requires=reader.texts("requires", LIMITS.manifest_entries),
+        recordings=tuple(map(_read_recording, reader.tables("recordings", LIMITS.recordings))),
+        replay=tuple(map(_read_blob, reader.tables("replay", LIMITS.blobs))),
+    )
+    reader.finish()
+    if contents.requires:
+        raise broken("it has deltas, which this airgap cannot read")
+    return contents
 
-    def __init__(self, document: object, where: str) -> None:
-        if not isinstance(document, dict):
-            raise broken(f"{where} is not an object")
-        self._fields: dict[str, Any] = dict(document)
-        self._where = where
 
-    def contents(self) -> Contents:
-        result = Contents(
-            format=self._text("format"),
-            critical=self._texts("critical"),
-            name=self._matching("name", is_bundle_name),
-            serial=self._number("serial", 2**53),
-            created=self._matching("created", is_time),
-            expires=self._matching("expires", lambda text: not text or is_time(text)),
-            tool=self._text("tool"),
-            host_platforms=self._texts("host_platforms", is_platform),
-            images=self._objects("images", LIMITS.images, _Reader.image),
-            blobs=self._objects("blobs", LIMITS.blobs, _Reader.blob),
-            files=self._objects("files", 2 * LIMITS.volumes + 2, _Reader.file),
-            requires=self._texts("requires"),
-            recordings=self._objects("recordings", LIMITS.recordings, _Reader.recording),
-            replay=self._objects("replay", LIMITS.blobs, _Reader.blob),
-        )
-        if result.requires:
-            raise broken("it has deltas, which this airgap cannot read")
-        return self._all_read(result)
+def _read_image(reader: Reader) -> ImageEntry:
+    entry = ImageEntry(
+        name=reader.text("name", is_qualified),
+        digest=reader.text("digest", is_digest),
+        media_type=reader.text("media_type", (INDEX_TYPES + MANIFEST_TYPES).__contains__),
+        platforms=_read_platforms(reader, "platforms"),
+        omitted=_read_platforms(reader, "omitted"),
+        roles=reader.texts("roles", LIMITS.manifest_entries, ROLES.__contains__),
+        referrers=reader.texts("referrers", LIMITS.manifest_entries, is_digest),
+    )
+    reader.finish()
+    return entry
 
-    def image(self) -> ImageEntry:
-        return self._all_read(
-            ImageEntry(
-                name=self._matching("name", is_qualified),
-                digest=self._matching("digest", is_digest),
-                media_type=self._matching(
-                    "media_type", lambda text: text in INDEX_TYPES + MANIFEST_TYPES
-                ),
-                platforms=self._texts("platforms", is_platform),
-                omitted=self._texts("omitted", is_platform),
-                roles=self._texts("roles", ROLES.__contains__),
-                referrers=self._texts("referrers", is_digest),
-            )
-        )
 
-    def recording(self) -> RecordingEntry:
-        return self._all_read(
-            RecordingEntry(
-                name=self._matching("name", is_bundle_name),
-                digest=self._matching("digest", is_digest),
-                dockerfile=self._matching("dockerfile", lambda text: not text or is_digest(text)),
-                platforms=self._texts("platforms", is_platform),
-                until=self._matching("until", lambda text: not text or is_time(text)),
-            )
-        )
+def _read_recording(reader: Reader) -> RecordingEntry:
+    entry = RecordingEntry(
+        name=reader.text("name", is_bundle_name),
+        digest=reader.text("digest", is_digest),
+        dockerfile=reader.text("dockerfile", lambda text: not text or is_digest(text)),
+        platforms=_read_platforms(reader, "platforms"),
+        until=reader.text("until", _is_time_or_empty),
+    )
+    reader.finish()
+    return entry
 
-    def blob(self) -> BlobEntry:
-        return self._all_read(
-            BlobEntry(
-                digest=self._matching("digest", is_digest),
-                size=self._number("size", LIMITS.blob_bytes),
-                offset=self._number("offset", LIMITS.archive_bytes),
-            )
-        )
 
-    def file(self) -> FileEntry:
-        return self._all_read(
-            FileEntry(
-                name=self._matching("name", lambda text: _FILE.fullmatch(text) is not None),
-                size=self._number("size", LIMITS.archive_bytes),
-                sha256=self._matching("sha256", lambda text: _HEX.fullmatch(text) is not None),
-            )
-        )
+def _read_blob(reader: Reader) -> BlobEntry:
+    entry = BlobEntry(
+        digest=reader.text("digest", is_digest),
+        size=reader.number("size", LIMITS.blob_bytes),
+        offset=reader.number("offset", LIMITS.archive_bytes),
+    )
+    reader.finish()
+    return entry
 
-    def _take(self, key: str) -> object:
-        if key not in self._fields:
-            raise broken(f"{self._where} has no {key!r}")
-        return self._fields.pop(key)
 
-    def _all_read(self, result: _T) -> _T:
-        if self._fields:
-            raise broken(f"{self._where} has the unknown key {sorted(self._fields)[0][:80]!r}")
-        return result
+def _read_file(reader: Reader) -> FileEntry:
+    entry = FileEntry(
+        name=reader.text("name", fits(_FILE)),
+        size=reader.number("size", LIMITS.archive_bytes),
+        sha256=reader.text("sha256", fits(_HEX)),
+    )
+    reader.finish()
+    return entry
 
-    def _text(self, key: str) -> str:
-        value = self._take(key)
-        if not isinstance(value, str) or not value.isprintable():
-            raise broken(f"{self._where}.{key} is not printable text")
-        return value
 
-    def _matching(self, key: str, accept: Callable[[str], bool]) -> str:
-        value = self._text(key)
-        if not accept(value):
-            raise broken(f"{self._where}.{key} cannot be {value[:80]!r}")
-        return value
+def _read_platforms(reader: Reader, key: str) -> tuple[str, ...]:
+    return reader.texts(key, LIMITS.manifest_entries, is_platform)
 
-    def _number(self, key: str, most: int) -> int:
-        value = self._take(key)
-        if type(value) is not int or not 0 <= value <= most:
-            raise broken(f"{self._where}.{key} is not a whole number from 0 to {most}")
-        return value
 
-    def _list(self, key: str, most: int) -> list[object]:
-        value = self._take(key)
-        if not isinstance(value, list) or len(value) > most:
-            raise broken(f"{self._where}.{key} is not a list of at most {most} entries")
-        return value
-
-    def _texts(self, key: str, accept: Callable[[str], bool] = str.isprintable) -> tuple[str, ...]:
-        values = self._list(key, LIMITS.manifest_entries)
-        texts = tuple(value for value in values if isinstance(value, str))
-        if len(texts) != len(values):
-            raise broken(f"{self._where}.{key} is not a list of text")
-        for text in texts:
-            if not accept(text):
-                raise broken(f"{self._where}.{key} cannot hold {text[:80]!r}")
-        return texts
-
-    def _objects(self, key: str, most: int, read: Callable[[_Reader], _T]) -> tuple[_T, ...]:
-        entries = self._list(key, most)
-        return tuple(
-            read(_Reader(entry, f"{self._where}.{key}[{number}]"))
-            for number, entry in enumerate(entries)
-        )
+def _is_time_or_empty(text: str) -> bool:
+    return not text or is_time(text)
 
 
 def is_platform(text: str) -> bool:

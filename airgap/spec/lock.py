@@ -23,10 +23,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from airgap.bounded import read_toml
 from airgap.bundle.contents import ROLES, ImageEntry, is_bundle_name, is_platform, is_qualified
@@ -35,6 +34,7 @@ from airgap.errors import UsageError
 from airgap.limits import LIMITS
 from airgap.oci.digest import is_digest
 from airgap.oci.reference import parse_reference
+from airgap.schema import Reader, fits
 from airgap.spec.bundle_spec import Request
 from airgap.spec.toml import text, texts
 
@@ -207,16 +207,16 @@ def parse_lock(data: bytes, path: str) -> Lock:
         document = read_toml(data, LIMITS.lock_bytes)
     except ValueError as error:
         raise _broken(path, f"it is not TOML: {error}") from error
-    top = _Table(document, path, "")
+    top = Reader(document, lambda why: _broken(path, why), first=1)
     top.text("format", FORMAT.__eq__)
     lock = Lock(
         name=top.text("name", is_bundle_name),
         serial=top.number("serial", _MOST_SERIAL),
         created=top.text("created", lambda text: is_time(text) and text < _LAST_YEAR),
         expires=top.text("expires", lambda text: not text or is_time(text)),
-        host_platforms=top.texts("host_platforms", is_platform),
+        host_platforms=top.texts("host_platforms", LIMITS.manifest_entries, is_platform),
         tool=_read_tool(top.table("tool")),
-        images=tuple(_read_image(table) for table in top.tables("images")),
+        images=tuple(map(_read_image, top.tables("images", LIMITS.images))),
     )
     top.finish()
     for name, count in Counter(image.name for image in lock.images).most_common(1):
@@ -225,100 +225,28 @@ def parse_lock(data: bytes, path: str) -> Lock:
     return lock
 
 
-def _read_tool(table: _Table) -> LockedTool:
+def _read_tool(table: Reader) -> LockedTool:
     tool = LockedTool(
-        version=table.text("version", _fits(_VERSION)),
-        sha256=table.text("sha256", _fits(_SHA256)),
-        wheels=table.table("wheels").mapping(_fits(_WHEEL), _fits(_SHA256)),
+        version=table.text("version", fits(_VERSION)),
+        sha256=table.text("sha256", fits(_SHA256)),
+        wheels=table.table("wheels").mapping(fits(_WHEEL), fits(_SHA256)),
     )
     table.finish()
     return tool
 
 
-def _read_image(table: _Table) -> LockedImage:
+def _read_image(table: Reader) -> LockedImage:
     image = LockedImage(
         name=table.text("name", is_qualified),
         digest=table.text("digest", is_digest),
-        wanted=table.texts("wanted", is_platform),
-        platforms=table.texts("platforms", is_platform),
-        roles=table.texts("roles", ROLES.__contains__),
+        wanted=table.texts("wanted", LIMITS.manifest_entries, is_platform),
+        platforms=table.texts("platforms", LIMITS.manifest_entries, is_platform),
+        roles=table.texts("roles", LIMITS.manifest_entries, ROLES.__contains__),
     )
     table.finish()
     if parse_reference(image.name).digest not in ("", image.digest):
         raise table.wrong("digest", f"is not that of {image.name}")
     return image
-
-
-class _Table:
-    """Takes what is expected out of one table; all else is an error that names file and key."""
-
-    def __init__(self, value: object, path: str, prefix: str) -> None:
-        if not isinstance(value, dict):
-            raise _broken(path, f"{prefix.rstrip('.')} is not a table")
-        self._rest: dict[str, Any] = dict(value)
-        self._path, self._prefix = path, prefix
-
-    def text(self, key: str, accept: Callable[[str], bool]) -> str:
-        return self._accepted(key, self._take(key), accept)
-
-    def texts(self, key: str, accept: Callable[[str], bool]) -> tuple[str, ...]:
-        values = self._list(key, LIMITS.manifest_entries)
-        return tuple(self._accepted(key, value, accept) for value in values)
-
-    def number(self, key: str, most: int) -> int:
-        value = self._take(key)
-        if type(value) is not int or not 0 <= value <= most:
-            raise self.wrong(key, f"is not a whole number from 0 to {most}")
-        return value
-
-    def table(self, key: str) -> _Table:
-        return _Table(self._take(key), self._path, f"{self._prefix}{key}.")
-
-    def tables(self, key: str) -> list[_Table]:
-        values = self._list(key, LIMITS.images)
-        return [
-            _Table(value, self._path, f"{self._prefix}{key}[{number}].")
-            for number, value in enumerate(values, start=1)
-        ]
-
-    def mapping(
-        self, accept_key: Callable[[str], bool], accept: Callable[[str], bool]
-    ) -> dict[str, str]:
-        """The whole table, whose keys are names."""
-        for key in self._rest:
-            if not accept_key(key):
-                raise self.wrong(key, "is an unknown key")
-        return {key: self.text(key, accept) for key in tuple(self._rest)}
-
-    def finish(self) -> None:
-        """Refuses what nobody took."""
-        for key in self._rest:
-            raise self.wrong(key, "is an unknown key")
-
-    def wrong(self, key: str, why: str) -> UsageError:
-        return _broken(self._path, f"{self._prefix}{ascii(key[:80])[1:-1]} {why}")
-
-    def _accepted(self, key: str, value: object, accept: Callable[[str], bool]) -> str:
-        if not isinstance(value, str):
-            raise self.wrong(key, "is not text")
-        if not accept(value):
-            raise self.wrong(key, f"cannot be {value[:80]!r}")
-        return value
-
-    def _take(self, key: str) -> object:
-        if key not in self._rest:
-            raise self.wrong(key, "is missing")
-        return self._rest.pop(key)
-
-    def _list(self, key: str, most: int) -> list[Any]:
-        value = self._take(key)
-        if not isinstance(value, list) or len(value) > most:
-            raise self.wrong(key, f"is not a list of at most {most} entries")
-        return value
-
-
-def _fits(pattern: re.Pattern[str]) -> Callable[[str], bool]:
-    return lambda text: pattern.fullmatch(text) is not None
 
 
 def _broken(path: str, why: str) -> UsageError:

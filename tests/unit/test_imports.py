@@ -39,6 +39,7 @@ LAYERS = (
     ("airgap.ownership",),
     ("airgap.processes",),
     ("airgap.parallel",),
+    ("airgap.schema",),
     ("airgap.waiting",),
     ("airgap",),
 )
