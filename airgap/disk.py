@@ -230,6 +230,17 @@ def sync_open(descriptor: int) -> None:
             raise
 
 
+def sync_data(descriptor: int) -> None:
+    """Make the bytes of an open file last, where the system can without its other metadata.
+
+    macOS has no fdatasync(2).
+
+    Raises:
+        OSError: The disk failed.
+    """
+    getattr(os, "fdatasync", os.fsync)(descriptor)
+
+
 def _set_mode(descriptor: int, mode: int) -> None:
     """Sets the mode of a new file, where that means something.
 

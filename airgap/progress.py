@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 _LOG = logging.getLogger(__name__)
+_NAME_WIDTH = 32
 
 
 class Progress:
@@ -31,6 +32,9 @@ class Progress:
     def start(self, what: str, total: int) -> None:
         """Work of `total` bytes begins; any earlier work has ended."""
         _LOG.info("%s: %s", what, format_bytes(total))
+
+    def item(self, name: str) -> None:
+        """The work is on this now, such as an image."""
 
     def advance(self, count: int) -> None:
         """`count` more bytes are done."""
@@ -60,7 +64,7 @@ class LineProgress(Progress):
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._lock = threading.Lock()
-        self._what = ""
+        self._what = self._item = ""
         self._total = self._done = 0
         self._last_line = 0.0
 
@@ -75,10 +79,14 @@ class LineProgress(Progress):
 
     def start(self, what: str, total: int) -> None:
         """Prints what begins."""
-        self._what, self._total, self._done = what, total, 0
+        self._what, self._item, self._total, self._done = what, "", total, 0
         self._last_line = time.monotonic()
         super().start(what, total)
         self._print(f"{what}: {format_bytes(total)}")
+
+    def item(self, name: str) -> None:
+        """Names it in the next line."""
+        self._item = name
 
     def advance(self, count: int) -> None:
         """Prints how far it is, now and then."""
@@ -90,7 +98,8 @@ class LineProgress(Progress):
                 self._last_line = now
         if due:
             percent = 100 * self._done // self._total if self._total else 100
-            self._print(f"{self._what}: {percent} % of {format_bytes(self._total)}")
+            named = f", {self._item}" if self._item else ""
+            self._print(f"{self._what}: {percent} % of {format_bytes(self._total)}{named}")
 
 
 class TqdmProgress(Progress):
@@ -99,6 +108,8 @@ class TqdmProgress(Progress):
     def __init__(self) -> None:
         self._lock = threading.RLock()  # tqdm's own guards the terminal, not its counter
         self._bar: tqdm[Any] | None = None
+        self._what = ""
+        self._total, self._begun = 0, 0.0
 
     def message(self, text: str) -> None:
         """Prints above the bar."""
@@ -114,20 +125,33 @@ class TqdmProgress(Progress):
         super().start(what, total)
         with self._lock:
             self.finish()
+            self._what, self._total = printable(what), total
             self._bar = tqdm(
                 total=total,
-                desc=printable(what),
-                unit="B",
-                unit_scale=True,
-                unit_divisor=1024,
+                desc=self._what,
+                bar_format="{desc}: {percentage:3.0f}% |{bar}|{postfix}",
                 file=terminal(sys.stderr),
             )
+            self._begun = time.monotonic()
+
+    def item(self, name: str) -> None:
+        """Names it before the bar."""
+        with self._lock:
+            if self._bar is not None:
+                shown = printable(name)
+                cut = shown if len(shown) <= _NAME_WIDTH else f"…{shown[1 - _NAME_WIDTH :]}"
+                self._bar.set_description_str(f"{self._what} {cut}", refresh=False)
 
     def advance(self, count: int) -> None:
         """Moves the bar."""
         with self._lock:
-            if self._bar is not None:
-                self._bar.update(count)
+            if self._bar is None:
+                return
+            done = self._bar.n + count
+            speed = done / max(time.monotonic() - self._begun, 0.001)
+            sizes = f"{format_bytes(int(done))} of {format_bytes(self._total)}"
+            self._bar.set_postfix_str(f"{sizes}, {format_bytes(int(speed))}/s", refresh=False)
+            self._bar.update(count)
 
     def finish(self) -> None:
         """Leaves the bar as it is and the cursor below it."""

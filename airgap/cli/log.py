@@ -34,6 +34,9 @@ def command(settings: Settings, as_json: bool) -> None:
     if as_json:
         click.echo(to_json([view_of(Receipt, receipt) for receipt in receipts]))
         return
+    if not receipts:
+        click.echo(f"nothing was installed here ({state.root})")
+        return
     rows = [("WHEN", "WHAT", "BUNDLE", "BY", "AIRGAP", "SIGNED BY", "VERIFIED")]
     rows += [
         (

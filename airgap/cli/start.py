@@ -12,6 +12,9 @@ from airgap import __version__
 
 def main() -> None:
     """Run the command line with the arguments of this process."""
+    if sys.platform == "win32":
+        print("error: airgap needs Linux or macOS; on Windows, run it in WSL 2", file=sys.stderr)
+        sys.exit(9)
     if sys.argv[1:] == ["--version"]:
         print(f"airgap, version {__version__}")
         return

@@ -177,6 +177,7 @@ class _Job:
 
     def _fetch(self, number: int, blob: BlobEntry) -> None:
         """Writes a blob to its place; tries again, from where it broke off, with patience."""
+        self._progress.item(self._plan.sources[blob.digest].familiar)
         attempts = self._source.attempts(self._pause)
         received = self._resumed(number, blob)
         tries = WRONG_TRIES + (received.count > 0)  # the disk may have spoiled what was there

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from airgap.bundle.contents import TOOL_NAME
 from airgap.bundle.volumes import Volume
-from airgap.disk import nearest_existing
-from airgap.errors import HostError, SpaceError
+from airgap.disk import check_writable, nearest_existing
+from airgap.errors import HostError, SpaceError, cannot_write
 from airgap.limits import GIB, MIB
 from airgap.progress import format_bytes
 
@@ -47,6 +47,7 @@ def check_room(folder: Path, volumes: Sequence[Volume]) -> None:
             meaning="Nothing of it was written.",
             remedy="cut it: --volume-size 4GiB; or format the drive with ext4 or exFAT",
         )
+    check_output(folder)
     needed = sum(volume.size for volume in volumes) - _present(folder, volumes) + _SPARE_BYTES
     free = shutil.disk_usage(nearest_existing(folder)).free
     if needed > free:
@@ -55,6 +56,19 @@ def check_room(folder: Path, volumes: Sequence[Volume]) -> None:
             meaning="Nothing of it was written.",
             remedy="make room, or give another folder with -o",
         )
+
+
+def check_output(folder: Path) -> None:
+    """Make sure that files can be written to a folder, or that it can be made.
+
+    Raises:
+        HostError: They cannot.
+    """
+    try:
+        check_writable(folder)
+    except OSError as error:
+        remedy = "choose another folder with -o"
+        raise cannot_write(folder, error, kept="Nothing was fetched.", remedy=remedy) from error
 
 
 def kind_of(folder: Path) -> str:

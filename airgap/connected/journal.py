@@ -18,6 +18,7 @@ from pathlib import Path
 from airgap.bundle.contents import BlobEntry
 from airgap.connected.output import open_file
 from airgap.connected.tar_writer import TarWriter
+from airgap.disk import sync_data
 from airgap.limits import MIB
 
 SYNC_BYTES = 256 * MIB
@@ -45,7 +46,7 @@ class Journal:
         self._unsynced = self._written = 0
         self._changed = threading.Condition()
         self._closing = False
-        self._error: OSError | None = None
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
@@ -117,14 +118,14 @@ class Journal:
                 self._sync(notes, written)
 
     def _sync(self, notes: dict[int, int], written: int) -> None:
-        error = None
+        error: Exception | None = None
         try:
             self._tar.sync()
             for number, done in sorted(notes.items()):
                 os.pwrite(self._file, b"%015d\n" % done, number * _RECORD_BYTES)
             if self._tar.durable:
-                os.fdatasync(self._file)
-        except OSError as caught:
+                sync_data(self._file)
+        except Exception as caught:
             error = caught
         with self._changed:
             self._error = error

@@ -14,6 +14,7 @@ from airgap.bundle.open_files import FewOpen
 from airgap.bundle.volumes import Volume
 from airgap.connected.checkpoint import not_written
 from airgap.connected.output import open_file
+from airgap.disk import sync_data
 from airgap.limits import MIB
 
 
@@ -102,7 +103,7 @@ class TarWriter:
             self._unsynced.discard(number)  # whoever writes to it from now on adds it again
             try:
                 with self._open.use(number) as descriptor:
-                    os.fdatasync(descriptor)
+                    sync_data(descriptor)
             except OSError:
                 self._unsynced.add(number)
                 raise

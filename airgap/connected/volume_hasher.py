@@ -120,7 +120,9 @@ class VolumeHasher:
             OSError: The disk failed.
             IntegrityError: It gave other bytes than were written.
         """
-        progress.start("checksums", self._ends[-1] - self._state.position)
+        left = self._ends[-1] - self._state.position
+        if left:
+            progress.start("checksums", left)
         self._progress = progress
         self._thread.join()
         progress.finish()

@@ -46,6 +46,10 @@ _CURL = Unrecordable("curl sends something other than GET", _CONTEXT)
 _WGET = Unrecordable("wget sends something other than GET", _CONTEXT)
 _FTP = Unrecordable("ftp is not HTTP", _CONTEXT)
 _SSH = Unrecordable("ssh, scp and rsync are not HTTP", _CONTEXT)
+_JVM = Unrecordable(
+    "Gradle and other Java tools ignore the proxy that a recording needs",
+    "fetch the dependencies before the build, and COPY them from the context",
+)
 _ENGINE = Unrecordable(
     "the build has no Docker to talk to", "use FROM or COPY --from=IMAGE in its place"
 )
@@ -138,5 +142,6 @@ _CHECKS: dict[str, Callable[[Sequence[str]], Unrecordable | None]] = {
     **dict.fromkeys(("ftp", "lftp", "sftp"), lambda _: _FTP),
     **dict.fromkeys(("ssh", "scp", "ssh-keyscan"), _ssh),
     "rsync": _rsync,
+    **dict.fromkeys(("gradle", "gradlew", "sbt", "lein", "clojure"), lambda _: _JVM),
     **dict.fromkeys(_DOCKER, _engine),
 }

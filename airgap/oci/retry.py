@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import TypeVar
 
 from airgap.errors import AirgapError, IntegrityError, NotFoundError, UpstreamError
@@ -17,6 +19,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE, _MOST_DOUBLINGS = 0.5, 30.0, 6
 # Seconds for a server that has not answered once in this run: its name may be wrong.
 _FIRST_CONTACT = 5.0
 _T = TypeVar("_T")
+# A cause is told again after so long.
+_SAME_CAUSE_SECONDS = 60.0
 
 
 class TemporaryError(UpstreamError):
@@ -106,6 +110,27 @@ class RetryBudget:
         counts = ", ".join(f"{count} x {kind}" for kind, count in self._failures.most_common())
         meaning = f"{error.meaning} It was tried {self._failures.total()} times: {counts}."
         return error.but(meaning=meaning.lstrip())
+
+
+def once_per_cause(say: Callable[[str], object]) -> Callable[[str], None]:
+    """Return what says a line unless it said one of the same cause a short time before.
+
+    Many connections fail for one cause at once. Lines that differ in numbers alone have one cause.
+
+    Args:
+        say: Shows a line.
+    """
+    lock, said = Lock(), dict[str, float]()
+
+    def say_once(line: str) -> None:
+        cause, now = re.sub(r"[0-9]+", "", line), time.monotonic()
+        with lock:
+            if now - said.get(cause, -_SAME_CAUSE_SECONDS) < _SAME_CAUSE_SECONDS:
+                return
+            said[cause] = now
+        say(line)
+
+    return say_once
 
 
 def retry(work: Callable[[], _T], attempts: RetryBudget) -> _T:

@@ -24,6 +24,8 @@ from airgap.progress import Progress
 
 # The oldest glibc that the wheels run on (PEP 600); the two tags after it are older and fit too.
 GLIBC = "2.28"
+# How pip's warnings tell that a connection failed, with urllib3's reason in it.
+_NO_CONNECTION = re.compile(r"connection broken by '.*?(?:\[Errno [-\d]+\] |: )([^:'\[\])]+)'?\)*'")
 _PLATFORM_TAGS = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 
 
@@ -134,7 +136,7 @@ def fetch_wheels(
         pip = processes.run(command, capture_output=True, text=True, check=False)
         if pip.returncode != 0:
             raise UpstreamError(
-                f"the tool's parts could not be fetched: {_last_line(pip.stderr)}",
+                f"the tool's parts could not be fetched: {_reason(pip.stderr)}",
                 meaning="every bundle carries airgap's own dependencies, from a package index; "
                 f"once fetched they are kept in {cache}",
                 remedy="connect to the index, or set yours with `pip config`, and run this again",
@@ -160,6 +162,11 @@ def _cpython(python: str) -> str:
     return "cp" + python.replace(".", "")
 
 
-def _last_line(stderr: str) -> str:
-    """What pip says at the end; what comes before them is how often it tried."""
-    return stderr.strip().rpartition("\n")[2].removeprefix("ERROR: ")
+def _reason(stderr: str) -> str:
+    """Return why pip failed: how a connection failed, or else what pip said last.
+
+    pip says last that no version matches, also where it reached no index at all.
+    """
+    lines = stderr.strip().splitlines()
+    failed = [match[1] for line in lines if (match := _NO_CONNECTION.search(line))]
+    return (failed or lines or ["pip said nothing"])[-1].removeprefix("ERROR: ")

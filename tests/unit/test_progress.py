@@ -82,8 +82,29 @@ def test_a_bar_shows_what_how_far_and_messages(capfd: pytest.CaptureFixture[str]
     out, err = capfd.readouterr()
     assert out == ""
     assert "fetching: 100%" in err
-    assert "2.00k/2.00k" in err
+    assert "2.0 KiB of 2.0 KiB, " in err
+    assert "iB/s" in err
     assert "hello\n" in err
+
+
+def test_a_bar_and_lines_name_what_is_fetched(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with TqdmProgress() as bar:
+        bar.item("nothing runs yet")
+        bar.start("fetching", 2048)
+        bar.item("registry.example.internal/team/a-long-name-of-an-image:2026")
+        bar.advance(2048)
+    err = capfd.readouterr().err
+    assert "fetching …" in err
+    assert "image:2026: 100%" in err
+    monkeypatch.setattr(LineProgress, "SECONDS_BETWEEN_LINES", 0.0)
+    stream = io.StringIO()
+    lines = LineProgress(stream)
+    lines.start("fetching", 10)
+    lines.item("alpine")
+    lines.advance(5)
+    assert stream.getvalue().splitlines()[-1] == "fetching: 50 % of 10 B, alpine"
 
 
 def test_a_bar_that_is_not_shown_takes_reports(capfd: pytest.CaptureFixture[str]) -> None:

@@ -249,6 +249,7 @@ def registry_client(
     from airgap.oci.credentials import Credentials
     from airgap.oci.registries import Registries, load_registries
     from airgap.oci.registry import RegistryClient
+    from airgap.oci.retry import once_per_cause
 
     config = load_registries(options.registries) if options.registries else Registries()
     client = RegistryClient(
@@ -256,7 +257,7 @@ def registry_client(
         Credentials(),
         timeout=options.timeout,
         retry_for=options.retry_for,
-        say=progress.message,
+        say=once_per_cause(progress.message),
         foreign={image.reference.name for image in request_file.images},
         public=lambda context: PublicAdapter(REFUSED, context, _CONNECTIONS),
     )

@@ -358,6 +358,36 @@ def test_a_disk_that_fails_is_told_to_writers_and_at_the_end(
     assert records(path) == {}
 
 
+def test_a_thread_that_dies_leaves_nobody_waiting(
+    path: Path, tar: WatchedTar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die() -> None:
+        raise AttributeError("what another system lacks")
+
+    def write_until_it_fails() -> None:
+        while True:
+            write(journal, tar, 0)
+
+    monkeypatch.setattr(module, "SYNC_BYTES", 2_000)
+    tar.at_sync = die
+    journal = Journal(path, tar, BLOBS)
+    with pytest.raises(AttributeError, match="another system"):
+        write_until_it_fails()
+    with pytest.raises(AttributeError, match="another system"):
+        journal.close()
+
+
+def test_without_fdatasync_the_journal_lasts_too(
+    path: Path, tar: WatchedTar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "fdatasync")  # macOS
+    journal = Journal(path, tar, BLOBS)
+    write(journal, tar, 0)
+    journal.close()
+    assert tar.synced
+    assert records(path)
+
+
 def test_a_disk_that_fails_at_the_last_sync_is_told_too(path: Path, tar: WatchedTar) -> None:
     journal = Journal(path, tar, BLOBS)
     write(journal, tar, 0)

@@ -12,6 +12,7 @@ CURL = "curl sends something other than GET"
 WGET = "wget sends something other than GET"
 FTP = "ftp is not HTTP"
 SSH = "ssh, scp and rsync are not HTTP"
+JVM = "Gradle and other Java tools ignore the proxy that a recording needs"
 DOCKER = "the build has no Docker to talk to"
 
 
@@ -48,6 +49,8 @@ DOCKER = "the build has no Docker to talk to"
         ("curl --request=DELETE https://x.test", [CURL]),
         ("curl -d@x https://x.test", [CURL]),
         ("wget --method POST https://x.test", [WGET]),
+        ("./gradlew build --no-daemon", [JVM]),
+        ("cd app && sbt compile", [JVM]),
         ("git clone https://x.test && curl -I https://x.test", [GIT, CURL]),
     ],
 )

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from airgap.errors import CredentialsError, NotFoundError
-from airgap.oci.retry import RetryBudget, TemporaryError, combine_errors, retry
+from airgap.oci.retry import RetryBudget, TemporaryError, combine_errors, once_per_cause, retry
 
 
 class Clock:
@@ -246,3 +246,25 @@ def test_a_mirror_that_may_answer_later_is_waited_for(
     assert isinstance(chosen, TemporaryError)
     assert not chosen.first_contact
     assert chosen.retry_after == 7
+
+
+def test_one_cause_is_told_once_however_many_connections_it_breaks() -> None:
+    lines: list[str] = []
+    say = once_per_cause(lines.append)
+    for seconds in (1, 2, 3):
+        say(f"registry.example cannot be reached: trying again in {seconds} s")
+    say("other.example cannot be reached: trying again in 1 s")
+    assert lines == [
+        "registry.example cannot be reached: trying again in 1 s",
+        "other.example cannot be reached: trying again in 1 s",
+    ]
+
+
+def test_a_cause_that_lasts_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    say, now = once_per_cause(lines.append), 1_000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    say("it answered 503")
+    now += 61
+    say("it answered 503")
+    assert len(lines) == 2

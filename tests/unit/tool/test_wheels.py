@@ -17,6 +17,7 @@ from airgap.tool.build_pyz import DEFAULT_PYTHONS, HOST_PLATFORMS
 from airgap.tool.wheels import (
     Requirement,
     Wheel,
+    _reason,
     collect_wheels,
     find_wheel,
     pip_download,
@@ -111,3 +112,18 @@ def test_pip_is_asked_for_wheels_alone_and_of_the_platform() -> None:
     ]
     assert command[command.index("--python-version") + 1] == "3.12"
     assert "cp312" in command
+
+
+def test_a_connection_that_fails_is_told_not_what_pip_concludes_from_it() -> None:
+    refused = (
+        "WARNING: Retrying (Retry(total=0)) after connection broken by "
+        "'NewConnectionError('<pip._vendor.urllib3.connection.HTTPConnection object at 0x7f>: "
+        "Failed to establish a new connection: [Errno 111] Connection refused')': /simple/bcrypt/\n"
+        "ERROR: Could not find a version that satisfies the requirement bcrypt==5.0.0\n"
+        "ERROR: No matching distribution found for bcrypt==5.0.0\n"
+    )
+    assert _reason(refused) == "Connection refused"
+    assert _reason(refused.partition("\n")[2]) == (
+        "No matching distribution found for bcrypt==5.0.0"
+    )
+    assert _reason("") == "pip said nothing"
