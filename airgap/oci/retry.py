@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ _FIRST_CONTACT = 5.0
 _T = TypeVar("_T")
 # A cause is told again after so long.
 _SAME_CAUSE_SECONDS = 60.0
+_AGAIN = ": trying again in "
 
 
 class TemporaryError(UpstreamError):
@@ -99,7 +99,7 @@ class RetryBudget:
         if self._spent + wait > patience:
             raise self._explained(error)
         if wait > _FIRST_PAUSE:
-            self._say(f"{error.message}: trying again in {wait:.0f} s")
+            self._say(f"{error.message}{_AGAIN}{wait:.0f} s")
         self._pause(wait)
         self._spent += wait
         self.begin()
@@ -115,7 +115,7 @@ class RetryBudget:
 def once_per_cause(say: Callable[[str], object]) -> Callable[[str], None]:
     """Return what says a line unless it said one of the same cause a short time before.
 
-    Many connections fail for one cause at once. Lines that differ in numbers alone have one cause.
+    Many connections fail for one cause at once; their lines differ in the pause alone.
 
     Args:
         say: Shows a line.
@@ -123,7 +123,7 @@ def once_per_cause(say: Callable[[str], object]) -> Callable[[str], None]:
     lock, said = Lock(), dict[str, float]()
 
     def say_once(line: str) -> None:
-        cause, now = re.sub(r"[0-9]+", "", line), time.monotonic()
+        cause, now = line.partition(_AGAIN)[0], time.monotonic()
         with lock:
             if now - said.get(cause, -_SAME_CAUSE_SECONDS) < _SAME_CAUSE_SECONDS:
                 return

@@ -332,7 +332,7 @@ def test_a_run_that_continues_says_so(proxy: FaultProxy, bundle: Bundle) -> None
     bundle(f"{proxy.address}/{APP}:1")
     proxy.fault = None
     outcome = bundle(f"{proxy.address}/{APP}:1")
-    assert "continuing with what was begun 20" in outcome.err
+    assert "continuing the bundle of 20" in outcome.err
 
 
 def test_what_was_finished_before_a_failure_is_not_fetched_again(

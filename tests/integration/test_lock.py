@@ -246,7 +246,7 @@ def test_a_file_that_is_no_lock_is_never_written_over(site: Site, tmp_path: Path
 def test_a_lock_that_cannot_be_written_is_exit_9(site: Site) -> None:
     outcome = site.update("--lock", "absent/airgap.lock")
     assert outcome.code == 9
-    assert "cannot write the lock absent/airgap.lock" in outcome.err
+    assert "cannot write to absent/airgap.lock" in outcome.err
 
 
 def test_a_lock_is_written_through_a_link(site: Site) -> None:

@@ -253,10 +253,14 @@ def test_one_cause_is_told_once_however_many_connections_it_breaks() -> None:
     say = once_per_cause(lines.append)
     for seconds in (1, 2, 3):
         say(f"registry.example cannot be reached: trying again in {seconds} s")
-    say("other.example cannot be reached: trying again in 1 s")
-    assert lines == [
-        "registry.example cannot be reached: trying again in 1 s",
-        "other.example cannot be reached: trying again in 1 s",
+    say("registry2.example cannot be reached: trying again in 1 s")
+    say("registry2.example answered 503: trying again in 1 s")
+    say("registry2.example answered 502: trying again in 1 s")
+    assert [line.partition(":")[0] for line in lines] == [
+        "registry.example cannot be reached",
+        "registry2.example cannot be reached",
+        "registry2.example answered 503",
+        "registry2.example answered 502",
     ]
 
 
