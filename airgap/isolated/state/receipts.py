@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from airgap import __version__
 from airgap.bundle.checksums import CHECKSUMS_NAME, SIGNATURE_NAME, checksums
@@ -80,7 +80,8 @@ def read_receipts(state: State) -> list[Receipt]:
             receipt = Receipt(**{**document, "signers": tuple(document["signers"])})
         except (ValueError, TypeError, KeyError) as error:
             raise _broken(path) from error
-        if path.name != _name(number) or receipt.previous != previous:
+        known = receipt.action in get_args(Action)
+        if path.name != _name(number) or receipt.previous != previous or not known:
             raise _broken(path)
         previous = hashlib.sha256(data).hexdigest()
         hashes.append(previous)
@@ -215,24 +216,49 @@ def active_receipts(receipts: Sequence[Receipt], *, unfinished: bool = False) ->
         receipts: All receipts.
         unfinished: Those count, too, whose install did not end.
     """
-    counting: list[Receipt] = []
+    active: list[Receipt] = []
     for receipt in receipts:
-        own = [item for item in counting if item.bundle == receipt.bundle]
-        if receipt.action == "uninstalled":
-            counting.clear()
-        elif receipt.action == "dropped":
-            counting = [item for item in counting if item not in own]
-        elif receipt.action == "rolled back":
-            counting = [item for item in counting if item not in own[-1:]]
-        elif not own or counting[-1] is not own[-1]:
-            counting.append(receipt)
-        elif receipt.action == "installed":
-            counting[-1] = receipt
-        if receipt.action == "installed":  # what others begun before is given up
-            counting = [item for item in counting if item.action == "installed"]
-    counting = [item for item in counting if unfinished or item.action == "installed"]
-    last = {receipt.bundle: receipt for receipt in counting}
-    return [receipt for receipt in counting if receipt is last[receipt.bundle]]
+        active = _APPLY[receipt.action](active, receipt)
+    active = [item for item in active if unfinished or item.action == "installed"]
+    last = {receipt.bundle: receipt for receipt in active}
+    return [receipt for receipt in active if receipt is last[receipt.bundle]]
+
+
+def _apply_begun(active: list[Receipt], receipt: Receipt) -> list[Receipt]:
+    return active if _is_last(active, receipt) else [*active, receipt]
+
+
+def _apply_installed(active: list[Receipt], receipt: Receipt) -> list[Receipt]:
+    """An installation replaces its own beginning, and gives up those that never ended."""
+    before = active[:-1] if _is_last(active, receipt) else active
+    return [item for item in (*before, receipt) if item.action == "installed"]
+
+
+def _apply_rolled_back(active: list[Receipt], receipt: Receipt) -> list[Receipt]:
+    last = [item for item in active if item.bundle == receipt.bundle][-1:]
+    return [item for item in active if item not in last]
+
+
+def _apply_dropped(active: list[Receipt], receipt: Receipt) -> list[Receipt]:
+    return [item for item in active if item.bundle != receipt.bundle]
+
+
+def _apply_uninstalled(_active: list[Receipt], _receipt: Receipt) -> list[Receipt]:
+    return []
+
+
+_APPLY: Mapping[str, Callable[[list[Receipt], Receipt], list[Receipt]]] = {
+    "begun": _apply_begun,
+    "installed": _apply_installed,
+    "rolled back": _apply_rolled_back,
+    "dropped": _apply_dropped,
+    "uninstalled": _apply_uninstalled,
+}
+"""What each action does to the receipts of the bundles that make up the host."""
+
+
+def _is_last(active: list[Receipt], receipt: Receipt) -> bool:
+    return bool(active) and active[-1].bundle == receipt.bundle
 
 
 def unfinished(receipts: Sequence[Receipt]) -> Receipt | None:

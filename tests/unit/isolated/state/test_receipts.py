@@ -4,12 +4,16 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airgap.bundle.media import Media
 from airgap.bundle.verify import VerifiedBundle, read_signed
 from airgap.errors import TrustError
 from airgap.isolated.state.layout import State
 from airgap.isolated.state.receipts import (
+    Action,
+    Receipt,
     active_receipts,
     history,
     installed,
@@ -139,7 +143,15 @@ def test_a_kill_before_the_newest_receipt_is_named_does_no_harm(
     assert len(read_receipts(state)) == 5
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"signers":1}', '{"signers":[],"x":1}'])
+UNKNOWN_ACTION = (
+    '{"action":"moved","at":"","bundle":"","by":"","digest":"","previous":"","signers":[],'
+    '"tool":"","verified":""}'
+)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", '{"signers":1}', '{"signers":[],"x":1}', UNKNOWN_ACTION]
+)
 def test_a_garbled_receipt_is_noticed(state: State, text: str) -> None:
     (state.receipts / "000002.json").write_text(text)
     with pytest.raises(TrustError, match="000002"):
@@ -214,3 +226,39 @@ def test_what_is_taken_out_is_said_with_who_signed_it(state: State) -> None:
     installed = active_receipts(read_receipts(state))[-1]
     retract(state, "rolled back", installed)
     assert read_receipts(state)[-1].signers == installed.signers != ()
+
+
+RECEIPTS = st.lists(
+    st.builds(
+        lambda action, bundle: Receipt("", action, "", "", "", bundle=bundle),
+        st.sampled_from(["begun", "installed", "rolled back", "dropped", "uninstalled"]),
+        st.sampled_from(["a-1", "a-2", "b-1"]),
+    ),
+    max_size=12,
+)
+
+
+@given(RECEIPTS, RECEIPTS)
+def test_a_bundle_is_active_once_and_a_finished_one_was_installed(
+    before: list[Receipt], after: list[Receipt]
+) -> None:
+    known = active_receipts([*before, *after], unfinished=True)
+    bundles = [receipt.bundle for receipt in known]
+    assert len(set(bundles)) == len(bundles)
+    assert all(receipt.action in ("begun", "installed") for receipt in known)
+    finished = active_receipts([*before, *after])
+    assert all(receipt.action == "installed" for receipt in finished)
+    assert {receipt.bundle for receipt in finished} <= set(bundles)
+
+
+@given(RECEIPTS, st.sampled_from(["a-1", "a-2", "b-1"]))
+def test_the_last_action_decides_about_its_bundle(before: list[Receipt], bundle: str) -> None:
+    def after(action: Action) -> list[str]:
+        receipts = [*before, Receipt("", action, "", "", "", bundle=bundle)]
+        return [receipt.bundle for receipt in active_receipts(receipts)]
+
+    assert after("installed")[-1] == bundle
+    assert bundle not in after("dropped")
+    assert after("uninstalled") == []
+    others = [name for name in after("rolled back") if name != bundle]
+    assert others == [name for name in after("dropped") if name != bundle]
