@@ -5,6 +5,7 @@ A field's type gives its schema, and the `Attributes` of the class give its desc
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -16,7 +17,7 @@ from airgap.views import host, workstation
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}
 # A line of `Attributes`, and the lines that continue it, which are indented further.
-_ATTRIBUTE = re.compile(r"^ {8}(\w+): (.+(?:\n {12}.+)*)", re.M)
+_ATTRIBUTE = re.compile(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", re.M)
 
 VIEWS: Mapping[str, Any] = {
     "account list": Sequence[str],
@@ -65,7 +66,7 @@ def _schema(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - a type hint
 
 
 def _object(view: Any) -> dict[str, Any]:  # noqa: ANN401 - a dataclass
-    text = view.__doc__ or ""
+    text = inspect.getdoc(view) or ""  # without the indentation that Python 3.13 takes away
     described = {name: " ".join(words.split()) for name, words in _ATTRIBUTE.findall(text)}
     hints = get_type_hints(view)
     names = [field.name for field in fields(view)]

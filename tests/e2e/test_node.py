@@ -109,7 +109,7 @@ def test_before_it_joins_the_node_is_named_as_unreachable(site: Site) -> None:
     said = site.node("add", "arm", site.endpoint)
     assert "arm builds for linux/arm64" in said
     assert site.first.path("/arm.node").stat().st_mode & 0o777 == 0o600
-    (listed,) = json.loads(site.node("list", "--json"))
+    (listed,) = parse_json("node list", site.node("list", "--json"))
     assert listed["reachable"] is False
     nodes = site.status(site.first)["nodes"]
     assert nodes["ok"] is False
@@ -121,7 +121,7 @@ def test_before_it_joins_the_node_is_named_as_unreachable(site: Site) -> None:
 def test_with_its_file_the_second_host_joins_by_mutual_tls(site: Site) -> None:
     said = site.bring()
     assert f"listens at {site.node_address}:{NODE_PORT}" in said
-    (listed,) = json.loads(site.node("list", "--json"))
+    (listed,) = parse_json("node list", site.node("list", "--json"))
     assert listed["reachable"] is True
     for host in (site.first, site.second):
         assert site.status(host)["nodes"]["ok"] is True
@@ -178,10 +178,10 @@ def test_an_install_continues_as_before(site: Site) -> None:
 
 def test_a_certificate_that_ended_is_named_and_renewed(site: Site) -> None:
     site.node("renew", "arm", "--days", "1")
-    (listed,) = json.loads(site.node("list", "--json"))
+    (listed,) = parse_json("node list", site.node("list", "--json"))
     assert listed["reachable"] is False  # the node has the old one
     site.bring()
-    (listed,) = json.loads(site.node("list", "--json"))
+    (listed,) = parse_json("node list", site.node("list", "--json"))
     assert listed["reachable"] is True
     _ended(site)
     nodes = site.status(site.first)["nodes"]
@@ -238,7 +238,7 @@ def test_by_ssh_nothing_listens_on_the_node(site: Site) -> None:
     said = site.node("add", "arm", f"ssh://alice@{site.node_address}")
     assert "airgap node join arm.node" in said
     site.bring()  # so that it trusts the registry
-    (listed,) = json.loads(site.node("list", "--json"))
+    (listed,) = parse_json("node list", site.node("list", "--json"))
     assert listed["reachable"] is True, listed
     assert listed["until"] is None
     before = site.built(site.second)

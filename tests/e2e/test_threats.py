@@ -166,7 +166,8 @@ def test_a_run_step_does_not_get_at_the_disk_of_the_mirror(
         "echo 1 > /proc/sys/kernel/panic",
     )
     lines = "".join(f"if {attempt}; then echo DID {attempt}; fi\n" for attempt in attempts)
-    text = f"FROM alpine\nRUN <<TRY\n{lines}\necho ended\nTRY\n"
+    # One stream for both: otherwise a line of one may begin within a line of the other.
+    text = f"FROM alpine\nRUN <<TRY\nexec 2>&1\n{lines}\necho ended\nTRY\n"
     options = ["--no-cache", "--builder", builder, "--output", "type=cacheonly"]
     done = host.run([*BUILDX, *options, write_context(host, text)])
     assert re.search(r"^#\d+ [\d.]+ ended", done.stderr, re.M), done.stderr

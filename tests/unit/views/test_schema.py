@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator, ValidationError
 
 from airgap.cli.main import cli
+from airgap.views import host, workstation
 from airgap.views.schema import VIEWS, schema
 from airgap.views.view import to_json, view_of
 from airgap.views.workstation import TrustedKey
@@ -28,6 +30,17 @@ def test_a_schema_is_a_json_schema_and_describes_every_field(command: str) -> No
         for name, field in found.get("properties", {}).items():
             assert field["description"].endswith("."), name
         objects += [value for value in found.values() if isinstance(value, dict)]
+
+
+@pytest.mark.parametrize("command", VIEWS)
+def test_every_python_makes_the_same_schema(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = schema(command)
+    for module in (host, workstation):
+        for view in vars(module).values():
+            if isinstance(view, type) and view.__doc__:
+                # Python 3.13 and newer keep docstrings without their indentation.
+                monkeypatch.setattr(view, "__doc__", inspect.cleandoc(view.__doc__))
+    assert schema(command) == made
 
 
 def test_every_command_with_json_has_a_schema() -> None:
