@@ -67,7 +67,7 @@ def test_a_pulled_medium_is_told_and_the_same_command_continues(
         _, said = install.communicate(timeout=60)
         seen = len(list(_blobs(host)))
     assert install.returncode == ExitCode.HOST, said
-    assert "The medium may be damaged, or was pulled out." in said
+    assert "The medium may be damaged, or was removed." in said
     assert "reinsert it and run the same command again" in said
     assert "Traceback" not in said
     assert not any(host.path(STATE).glob("mirror/**/_manifests/tags/*/current/link"))
