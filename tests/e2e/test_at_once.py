@@ -118,7 +118,7 @@ def test_a_build_ends_before_its_builder_is_replaced_and_the_cache_is_kept(
         _wait_until(lambda: _builds(host) == 1, build)
         with started(host, ["airgap", "install", "/srv/renewed"]) as install:
             assert install.stderr is not None
-            waits = next((line for line in install.stderr if "1 build ended" in line), "")
+            waits = next((line for line in install.stderr if "for 1 build to finish" in line), "")
             assert waits, "it should have waited for the build"
             assert build.poll() is None, build.communicate()
             _let_go(host, "other")
