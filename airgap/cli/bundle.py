@@ -173,12 +173,13 @@ def command(
 ) -> None:
     """Pack images and a builder into a signed bundle.
 
-    Each SPEC.toml and IMAGE is included for its platforms, and, unless --no-roles says otherwise,
-    also what the host builds with: BuildKit, buildx, an emulator and a registry.
+    Each SPEC and IMAGE is included for its platforms, and, unless --no-roles says otherwise, also
+    what the host builds with: BuildKit, buildx, an emulator and a registry. SPEC is a TOML file,
+    or the name of a ready-made one (airgap specs).
 
     \b
     Examples:
-      airgap bundle bundles/arm64-builder.toml --key site.key -o /media/usb/airgap
+      airgap bundle arm64-builder --key site.key -o /media/usb/airgap
       airgap bundle golang:alpine alpine --no-roles --key site.key -o ./images
       airgap bundle my.toml --volume-size 4GiB --key site.key -o ./volumes
       airgap bundle my.toml --dry-run -o ./out

@@ -23,6 +23,7 @@ _GROUPS = {
     "On the connected workstation": {
         "keygen": "Make a key pair: NAME.key signs bundles, NAME.pub checks.",
         "scan": "Show which images and URLs a build needs.",
+        "specs": "List the ready-made bundle specs, or print one.",
         "init": "Write a bundle spec for Dockerfiles and bake files.",
         "bundle": "Pack images and a builder into a signed bundle.",
         "update": "Resolve names again, and show what changes in the lock.",
@@ -138,7 +139,7 @@ def cli(
     \b
     On a connected workstation:
       airgap keygen site
-      airgap bundle bundles/arm64-builder.toml --key site.key -o /media/usb/airgap
+      airgap bundle arm64-builder --key site.key -o /media/usb/airgap
     On the isolated host:
       airgap trust add site.pub
       airgap install /media/usb/airgap

@@ -52,7 +52,7 @@ def command(
 
     \b
     Examples:
-      airgap update bundles/arm64-builder.toml
+      airgap update arm64-builder
       airgap update my.toml --lock my.lock --dry-run
     """
     from airgap.connected.lockfile import resolve_lock, write_lock

@@ -81,6 +81,8 @@ def build_tool(
     minors = [python for python in DEFAULT_PYTHONS if python in pythons]
     cache = user_cache_path("airgap")
     own = package_files(resources.files("airgap"))
+    # A wheel has the ready-made specs in the package, a checkout beside it; a host needs none.
+    own = {name: data for name, data in own.items() if not name.startswith("bundles/")}
 
     def build() -> bytes:
         return _build(own, platforms, minors, cache / "wheels", progress)

@@ -62,7 +62,7 @@ def test_a_wheel_holds_the_package_its_command_and_the_licence(distributions: Pa
         names = set(archive.namelist())
         entries = archive.read(next(name for name in names if name.endswith("entry_points.txt")))
     package = {name for name in names if ".dist-info/" not in name}
-    assert package == files_below("airgap")
+    assert package == files_below("airgap") | {f"airgap/{name}" for name in files_below("bundles")}
     assert {name.partition(".dist-info/")[2] for name in names - package} == {
         "METADATA",
         "RECORD",

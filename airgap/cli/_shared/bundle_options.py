@@ -25,6 +25,7 @@ from airgap.spec.bundle_spec import (
     parse_record,
 )
 from airgap.spec.lock import DEFAULT_PATH
+from airgap.spec.ready_made import ready_made
 from airgap.spec.request_file import RequestFile
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class RegistryOptions(OptionGroup):
 request_options = RequestOptions.add(
     "selection",
     (
-        click.argument("references", metavar="[SPEC.toml…] [IMAGE…]", nargs=-1),
+        click.argument("references", metavar="[SPEC…] [IMAGE…]", nargs=-1),
         click.option(
             "--name", default="", help="Name of the bundle [default: the spec's, or images]."
         ),
@@ -168,8 +169,10 @@ def read_request(
 
 def _specs(references: Sequence[str], *, is_needed: bool) -> list[BundleSpec]:
     """Return the specs that are named, and one for the images that are named."""
-    specs = [load_spec(Path(text)) for text in references if text.endswith(".toml")]
-    names = [text for text in references if not text.endswith(".toml")]
+    known = ready_made()
+    paths = {text: known.get(text, Path(text)) for text in references}
+    specs = [_load(path) for path in paths.values() if path.suffix == ".toml"]
+    names = [text for text, path in paths.items() if path.suffix != ".toml"]
     for name in names:
         _refuse_path(name)
     images = tuple(ImageSpec(parse_reference(name)) for name in names)
@@ -186,6 +189,13 @@ def _specs(references: Sequence[str], *, is_needed: bool) -> list[BundleSpec]:
     if not specs:
         raise UsageError("nothing to bundle", remedy="name specs or images: --help has examples")
     return specs
+
+
+def _load(path: Path) -> BundleSpec:
+    if not path.exists():
+        remedy = f"ready-made specs are named without a path: {', '.join(ready_made())}"
+        raise UsageError(f"there is no spec {path}", remedy=remedy)
+    return load_spec(path)
 
 
 def _refuse_path(text: str) -> None:

@@ -103,3 +103,17 @@ def test_what_is_built_leads_to_record(text: str, record: str) -> None:
     assert record in caught.value.remedy
     assert "airgap scan" in caught.value.remedy
     assert "airgap init" in caught.value.remedy
+
+
+def test_a_ready_made_spec_has_a_name_and_an_image_of_that_name_has_a_tag() -> None:
+    request = read_request(named("arm64-builder"))
+    assert request.name == "arm64-builder"
+    assert len(request.images) > 3
+    (image,) = read_request(named("arm64-builder:latest")).images
+    assert str(image.reference) == "docker.io/library/arm64-builder:latest"
+
+
+def test_a_spec_that_is_not_there_leads_to_the_ready_made_ones() -> None:
+    with pytest.raises(UsageError, match=r"there is no spec bundles/absent\.toml") as caught:
+        read_request(named("bundles/absent.toml"))
+    assert "arm64-builder" in caught.value.remedy
