@@ -151,6 +151,20 @@ def cli(
     if log_file:
         log.write_to(log_file)
     context.obj = Settings.choose(root, trust_dir, quiet=quiet)
+    _take_defaults(context)
+
+
+def _take_defaults(context: click.Context) -> None:
+    """Have the verb take defaults from the user's configuration file."""
+    from platformdirs import user_config_path
+
+    from airgap.cli._shared.defaults import read_defaults
+
+    verb = context.invoked_subcommand or ""
+    command = cli.get_command(context, verb)
+    if command is not None:
+        path = user_config_path("airgap") / "config.toml"
+        context.default_map = {verb: read_defaults(path, verb, command)}
 
 
 def main() -> None:
