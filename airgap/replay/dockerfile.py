@@ -11,11 +11,11 @@ from airgap.dockerfile.scan import Scan, scan_parsed
 from airgap.dockerfile.stages import BuildOptions, OnBuild
 from airgap.errors import BuildError
 from airgap.replay.run_step_settings import Setting
+from airgap.versions import Version, version_in
 
 # Since this version of Dockerfile's frontend a secret can be a variable.
-_NEEDED = (1, 10)
+_NEEDED = Version((1, 10))
 _FRONTEND = re.compile(r"(?:.*/)?dockerfile(?:-upstream)?(?::([^@/]+))?(?:@.+)?")
-_VERSION = re.compile(r"(\d+)\.(\d+)")
 _DIRECTIVE = re.compile(r"#\s*(?:escape|check)\s*=", re.IGNORECASE)
 
 
@@ -63,10 +63,9 @@ def is_outdated(syntax: str) -> bool:
         syntax: The image of `# syntax=`; empty if there is none.
     """
     found = _FRONTEND.fullmatch(syntax)
-    version = _VERSION.match(found[1] or "") if found else None
-    if version is None:  # none, a moving tag such as 1, or by digest
-        return False
-    return (int(version[1]), int(version[2])) < _NEEDED
+    version = version_in(found[1] or "") if found else Version()
+    # No version: a moving tag such as 1, or a digest.
+    return bool(version) and version < _NEEDED
 
 
 def needs(dockerfile: Dockerfile, options: BuildOptions, onbuild: OnBuild | None = None) -> Scan:

@@ -11,6 +11,7 @@ from airgap.oci.platform import Platform, parse_platform
 from airgap.oci.reference import Reference, parse_reference
 from airgap.store.layout import mirror_name, mirror_repositories, mirror_tags
 from airgap.store.tags import tags_of
+from airgap.versions import version_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,15 +149,10 @@ def _merged(image: ImageEntry, same: Sequence[ImageEntry]) -> ImageEntry:
 def _newest_tool(bundles: Sequence[Contents]) -> tuple[FileEntry, str] | None:
     """The program of the highest version; of several the one of the bundle that was made last."""
     ordered = sorted(bundles, key=lambda bundle: bundle.created)
-    newest = max(reversed(ordered), key=lambda bundle: version_numbers(bundle.tool), default=None)
+    newest = max(reversed(ordered), key=lambda bundle: version_in(bundle.tool), default=None)
     if newest is None:
         return None
     return next(file for file in newest.files if file.name == TOOL_NAME), newest.tool
-
-
-def version_numbers(version: str) -> tuple[int, ...]:
-    """The numbers of a version, to compare it: `1.2.3` comes to 1, 2 and 3."""
-    return tuple(int(part) for part in version.split(".") if part.isdecimal())
 
 
 def _recordings(bundles: Sequence[Contents]) -> dict[str, tuple[str, RecordingEntry]]:

@@ -41,6 +41,7 @@ LAYERS = (
     ("airgap.parallel",),
     ("airgap.schema",),
     ("airgap.waiting",),
+    ("airgap.versions",),
     ("airgap",),
 )
 # Within a package, from the top down in the same way.

@@ -8,7 +8,6 @@ shows them. (docker/cli 19.03, `cli-plugins/manager/plugin.go` and `cli/command/
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,9 @@ from airgap.errors import HostError
 from airgap.isolated.host.system import last_lines
 from airgap.isolated.host.user import User
 from airgap.limits import LIMITS
+from airgap.versions import Version, version_in
 
-_FIRST_THAT_SHOWS_ALL = (20, 10)
+_FIRST_THAT_SHOWS_ALL = Version((20, 10))
 _KEY, _VALUE = "experimental", "enabled"
 _LINE = f'"{_KEY}": "{_VALUE}"'
 
@@ -44,9 +44,8 @@ def problem(user: User) -> str:
 
 def hides_plugins(client: Mapping[str, Any]) -> bool:
     """Whether a docker command does, by what `docker version` says of it (`.Client`)."""
-    found = re.match(r"(\d+)\.(\d+)", str(client.get("Version", "")))
-    version = tuple(map(int, found.groups())) if found else _FIRST_THAT_SHOWS_ALL
-    return version < _FIRST_THAT_SHOWS_ALL and not client.get("Experimental")
+    version = version_in(str(client.get("Version", "")))
+    return bool(version) and version < _FIRST_THAT_SHOWS_ALL and not client.get("Experimental")
 
 
 def show_all(user: User) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from pathlib import Path
 
 from airgap.canonical import canonical
@@ -20,8 +19,7 @@ from airgap.isolated.services.users_docker import check_own_folder
 from airgap.isolated.steps.base import Step
 from airgap.limits import LIMITS
 from airgap.oci.platform import native_platform
-
-Version = tuple[int, ...]
+from airgap.versions import Version, version_in
 
 _SYSTEM_FOLDER = Path("/usr/local/lib/docker/cli-plugins")
 _PLUGIN = "docker-buildx"
@@ -29,7 +27,7 @@ _IN_IMAGE = "/buildx"
 # Before a user's name, among the changes; no image is called so.
 _SHOWN_TO = "experimental="
 # The remote driver takes default-load since then.
-_OLDEST: Version = (0, 14)
+_OLDEST = Version((0, 14))
 
 
 class BuildxStep(Step):
@@ -47,9 +45,9 @@ class BuildxStep(Step):
         if carried is None:
             return CheckResult(False, "not compared with the bundle's yet")
         if version < carried:
-            problem = f"buildx {_shown(version)} is older than {_shown(carried)}"
+            problem = f"buildx {version} is older than {carried}"
             return CheckResult(False, problem + _hint(context.user))
-        return CheckResult(True, f"buildx {_shown(version)}")
+        return CheckResult(True, f"buildx {version}")
 
     def places(self, context: Context) -> list[Path]:
         """The plugin's folder, where root installs it for all."""
@@ -70,7 +68,7 @@ class BuildxStep(Step):
         version = _version_in_use(user)
         if not own or version >= _OLDEST:
             return
-        problem = f"buildx {_shown(version)} is too old"
+        problem = f"buildx {version} is too old"
         if not version:
             problem = docker_cli.problem(user) or "docker buildx does not work"
             if context.options.fix and problem == docker_cli.problem(user):
@@ -90,7 +88,7 @@ class BuildxStep(Step):
                 _put_in_place(context, candidate, folder / _PLUGIN)
         finally:
             candidate.unlink(missing_ok=True)
-        note = {"image": image.digest, "version": list(carried)}
+        note = {"image": image.digest, "version": list(carried.numbers)}
         write_file(_note_path(context), canonical(note))
         _show(context)
 
@@ -174,7 +172,7 @@ def _carried_version(context: Context) -> Version | None:
     try:
         note = json.loads(_note_path(context).read_bytes())
         if note["image"] == context.desired.role("buildx").digest:
-            return tuple(note["version"])
+            return Version(tuple(note["version"]))
     except (OSError, ValueError, KeyError):
         pass
     return None
@@ -185,21 +183,17 @@ def _version_in_use(user: User) -> Version:
     try:
         return _version(["docker", "buildx", "version"], user)
     except HostError:
-        return ()
+        return Version()
 
 
 def _version(command: list[str], user: User) -> Version:
     done = user.run(command)
-    found = re.search(r"\bv?(\d+)\.(\d+)\.(\d+)", done.stdout)
-    if done.returncode != 0 or found is None:
+    version = version_in(done.stdout)
+    if done.returncode != 0 or not version:
         raise HostError(
             f"{' '.join(command)} does not work", meaning=last_lines(done.stderr or done.stdout)
         )
-    return tuple(int(part) for part in found.groups())
-
-
-def _shown(version: Version) -> str:
-    return ".".join(map(str, version))
+    return version
 
 
 def _note_path(context: Context) -> Path:

@@ -19,8 +19,8 @@ from airgap.isolated.host.files import write_file
 from airgap.isolated.steps.base import Step
 from airgap.limits import LIMITS
 from airgap.oci.platform import native_platform
-from airgap.store.bundle_set import version_numbers
 from airgap.tool import bootstrap
+from airgap.versions import version_in
 
 # A folder for each version, and a link to the current one: the tool that is running while it
 # installs a newer one still reads its own file.
@@ -52,7 +52,7 @@ class ToolStep(Step):
         if context.bundle is not None and _tool_of(context.bundle) != file:
             # The tool of a newer bundle counts, and this bundle does not have it.
             return CheckResult(bool(installed), f"airgap {installed or 'does not start'}")
-        is_older = version_numbers(installed) < version_numbers(version)
+        is_older = version_in(installed) < version_in(version)
         if is_older or (installed == version and not _is_whole(context, file)):
             return CheckResult(False, f"airgap {installed or 'that does not start'} is installed")
         return CheckResult(True, f"airgap {installed}")
