@@ -30,7 +30,7 @@ _DEEP_KEY = re.compile(rf"(?<![A-Za-z0-9_-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{
 
 
 def read_json(body: bytes | str, limit: int) -> Any:  # noqa: ANN401 - any JSON value
-    """Reads one JSON value.
+    """Read one JSON value.
 
     Args:
         body: The document; bytes are UTF-8.
@@ -61,7 +61,7 @@ def read_json(body: bytes | str, limit: int) -> Any:  # noqa: ANN401 - any JSON 
 
 
 def read_toml(body: bytes, limit: int) -> dict[str, Any]:
-    """Reads a TOML document.
+    """Read a TOML document.
 
     Args:
         body: UTF-8.
@@ -95,7 +95,7 @@ def _check_size(body: bytes | str, limit: int) -> None:
 
 
 def _count(body: bytes | str, characters: str) -> int:
-    """How often any of these characters is there, in strings too: a bound for the values."""
+    """Return how often any of these characters is there, in strings too: a bound for the values."""
     if isinstance(body, str):
         return sum(map(body.count, characters))
     return sum(body.count(character.encode()) for character in characters)

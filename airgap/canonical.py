@@ -16,7 +16,7 @@ _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def canonical(document: Any) -> bytes:  # noqa: ANN401 - any JSON value
-    """The one serialisation of a JSON value that this format allows."""
+    """Return the one serialisation of a JSON value that this format allows."""
     text = json.dumps(
         document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
@@ -24,7 +24,7 @@ def canonical(document: Any) -> bytes:  # noqa: ANN401 - any JSON value
 
 
 def parse_time(text: str) -> datetime:
-    """Reads `2026-01-31T12:00:00Z`.
+    """Read `2026-01-31T12:00:00Z`.
 
     Raises:
         ValueError: Any other form.
@@ -33,12 +33,12 @@ def parse_time(text: str) -> datetime:
 
 
 def format_time(moment: datetime) -> str:
-    """Writes a moment in the form that `parse_time` reads."""
+    """Write a moment in the form that `parse_time` reads."""
     return moment.astimezone(UTC).strftime(_TIME)
 
 
 def is_time(text: str) -> bool:
-    """Whether it is a moment in the one form, and not before 1970: tar headers hold it."""
+    """Return whether it is a moment in the one form, and not before 1970: tar headers hold it."""
     try:
         moment = parse_time(text)
     except ValueError:

@@ -18,13 +18,13 @@ _OTHERS = 0o077
 
 
 def nearest_existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
+    """Return the folder, or the nearest one above it that is there."""
     folder = folder.absolute()
     return next(parent for parent in (folder, *folder.parents) if parent.exists())
 
 
 def read_user_file(path: Path, limit: int, what: str = "") -> bytes:
-    """All bytes of a file that somebody named.
+    """Return all bytes of a file that somebody named.
 
     Args:
         path: The file.
@@ -63,7 +63,7 @@ def read_regular(path: Path, limit: int, flags: int = 0) -> bytes:
 
 
 def write_atomic(path: Path, data: bytes, mode: int = 0o644, *, folder: int | None = None) -> None:
-    """Writes a file so that it is there, for good, whole or not at all.
+    """Write a file so that it is there, for good, whole or not at all.
 
     Args:
         path: The file; a name alone where `folder` is given.
@@ -98,7 +98,7 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644, *, folder: int | No
 
 
 def write_theirs(path: Path, data: bytes) -> None:
-    """Writes a file that belongs to others, of which nothing but its content is to change.
+    """Write a file that belongs to others, of which nothing but its content is to change.
 
     A link stays, and what it leads to is written. Owner, group, mode and attributes (an SELinux
     label, ACLs) stay too. The file is replaced at once where that keeps all of this. It is
@@ -124,7 +124,7 @@ def write_theirs(path: Path, data: bytes) -> None:
 
 
 def copy_theirs(source: Path, target: Path) -> None:
-    """Copies a file of others with its owner, mode and attributes; a link is copied as a link.
+    """Copy a file of others with its owner, mode and attributes; a link is copied as a link.
 
     Args:
         source: The file or link.
@@ -143,7 +143,7 @@ def copy_theirs(source: Path, target: Path) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Makes sure that a file or folder can be written, or made with the folders that it lacks.
+    """Make sure that a file or folder can be written, or made with the folders that it lacks.
 
     Nothing is changed for that.
 
@@ -169,7 +169,7 @@ def check_writable(path: Path) -> None:
 
 
 def _replaced_by_its_like(target: Path, before: os.stat_result, data: bytes) -> bool:
-    """Puts a file with the same owner, mode and attributes there; False if that cannot be."""
+    """Put a file with the same owner, mode and attributes there; False if that cannot be."""
     temporary = target.with_name(f".{target.name}.new")
     try:
         temporary.unlink(missing_ok=True)  # of a run that was killed
@@ -213,7 +213,7 @@ def _put(file: BinaryIO, data: bytes) -> None:
 
 
 def sync(path: Path) -> None:
-    """Makes a file, or the names in a folder, last, where its file system can."""
+    """Make a file, or the names in a folder, last, where its file system can."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         sync_open(descriptor)
@@ -222,7 +222,7 @@ def sync(path: Path) -> None:
 
 
 def sync_open(descriptor: int) -> None:
-    """Does what `sync` does for a file or a folder that is open."""
+    """Do what `sync` does for a file or a folder that is open."""
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -242,7 +242,7 @@ def sync_data(descriptor: int) -> None:
 
 
 def _set_mode(descriptor: int, mode: int) -> None:
-    """Sets the mode of a new file, where that means something.
+    """Set the mode of a new file, where that means something.
 
     A file system without modes (FAT, exFAT, a share) refuses it, and gives all files one mode.
 

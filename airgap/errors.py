@@ -137,12 +137,12 @@ class BuildError(AirgapError):
 
 
 def is_full(error: OSError) -> bool:
-    """Whether the operating system says that a disk, or someone's share of it, is full."""
+    """Return whether the operating system says that a disk, or someone's share of it, is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def too_many_open(error: OSError) -> HostError | None:
-    """The error where this process, or the host, may have no more files open; else None."""
+    """Return the error where this process, or the host, may have no more files open; else None."""
     if error.errno not in (errno.EMFILE, errno.ENFILE):
         return None
     return HostError(

@@ -87,7 +87,7 @@ class _Quiet(logging.Handler):
     """A handler whose failures stay its own."""
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Drops the record."""
+        """Drop the record."""
 
 
 class _Kept(_Quiet):
@@ -98,7 +98,7 @@ class _Kept(_Quiet):
         self.records: deque[logging.LogRecord] = deque(maxlen=_KEPT_RECORDS)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keeps the record."""
+        """Keep the record."""
         self.records.append(record)
 
 
@@ -116,7 +116,7 @@ class _Terminal(_Quiet):
         self.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Prints the record, but what progress shows, and the error that ends the command."""
+        """Print the record, but what progress shows, and the error that ends the command."""
         if record.name == "airgap.progress" or record.levelno >= logging.ERROR:
             return
         with suppress(Exception):  # a log stops no command
@@ -154,7 +154,7 @@ class _File(_Quiet, RotatingFileHandler):
         return self.stream is not None and not self.failed
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Writes the record, and those before the file could be there."""
+        """Write the record, and those before the file could be there."""
         if self.stream is None and self.root and not os.access(self.root, os.W_OK):
             self.failed = True
             return
@@ -281,7 +281,7 @@ def _start(root: Path, words: Sequence[str]) -> None:
 
 
 def _add(handler: logging.Handler) -> None:
-    """Adds a handler, and gives it what was logged before."""
+    """Add a handler, and gives it what was logged before."""
     handler.addFilter(_REDACTION)
     for record in [*_KEPT.records]:
         if record.levelno >= handler.level:
@@ -295,7 +295,7 @@ def _ended(text: str, code: int, error: Exception | None = None) -> None:
 
 
 def _bug(error: Exception) -> BugError | None:
-    """What to tell of an exception that nobody foresaw; None if no log has it."""
+    """Return what to tell of an exception that nobody foresaw; None if no log has it."""
     files = [
         handler for handler in _ROOT.handlers if isinstance(handler, _File) and handler.written
     ]

@@ -89,7 +89,7 @@ def open_locked(path: Path, how: int) -> int:
 
 
 def _way_to(path: Path) -> Iterator[tuple[Path, os.stat_result | None]]:
-    """All that is passed on the way to a path, links included; None for what is not there."""
+    """Yield all that is passed on the way to a path, links included; None for what is not there."""
     at, waiting, links = Path("/"), list(path.absolute().parts[:0:-1]), 0
     yield at, at.lstat()
     while waiting:
@@ -135,7 +135,7 @@ def _is_private(descriptor: int) -> bool:
 
 
 def _is_still(descriptor: int, path: Path) -> bool:
-    """Whether the path still names the open file."""
+    """Return whether the path still names the open file."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:

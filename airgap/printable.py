@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def printable(text: str, kept: str = "") -> str:
-    """Returns the text with every character escaped that is not printable.
+    """Return the text with every character escaped that is not printable.
 
     Args:
         text: Any text.
@@ -39,7 +39,7 @@ class PrintableStream:
         self.stream = stream
 
     def write(self, text: str) -> int:
-        """Writes the text, escaped, with its newlines."""
+        """Write the text, escaped, with its newlines."""
         if not isinstance(text, str):
             raise TypeError("a text stream takes text")
         shown = printable(text, kept="\n\t")
@@ -48,12 +48,12 @@ class PrintableStream:
         return len(text)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stream has
-        """Gives all else of the stream, but for a way around `write`."""
+        """Give all else of the stream, but for a way around `write`."""
         if name in ("buffer", "writelines"):
             raise AttributeError(name)
         return getattr(self.stream, name)
 
 
 def terminal(stream: TextIO) -> TextIO:
-    """The stream behind a `PrintableStream`, or the stream itself."""
+    """Return the stream behind a `PrintableStream`, or the stream itself."""
     return stream.stream if isinstance(stream, PrintableStream) else stream

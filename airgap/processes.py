@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 else:
 
     def run(argv: Sequence[str], **options: Any) -> subprocess.CompletedProcess[Any]:  # noqa: ANN401
-        """Runs a program as `subprocess.run` does, and logs it."""
+        """Run a program as `subprocess.run` does, and logs it."""
         done = subprocess.run(argv, **options)  # noqa: PLW1510 - it is in the options
         ended(argv, done.returncode)
         return done

@@ -52,7 +52,7 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Ends the display."""
+        """End the display."""
         self.finish()
 
 
@@ -69,7 +69,7 @@ class LineProgress(Progress):
         self._last_line = 0.0
 
     def message(self, text: str) -> None:
-        """Prints the line."""
+        """Print the line."""
         super().message(text)
         self._print(text)
 
@@ -78,18 +78,18 @@ class LineProgress(Progress):
             print(printable(text), file=self._stream, flush=True)
 
     def start(self, what: str, total: int) -> None:
-        """Prints what begins."""
+        """Print what begins."""
         self._what, self._item, self._total, self._done = what, "", total, 0
         self._last_line = time.monotonic()
         super().start(what, total)
         self._print(f"{what}: {format_bytes(total)}")
 
     def item(self, name: str) -> None:
-        """Names it in the next line."""
+        """Name it in the next line."""
         self._item = name
 
     def advance(self, count: int) -> None:
-        """Prints how far it is, now and then."""
+        """Print how far it is, now and then."""
         now = time.monotonic()
         with self._lock:
             self._done += count
@@ -112,14 +112,14 @@ class TqdmProgress(Progress):
         self._total, self._begun = 0, 0.0
 
     def message(self, text: str) -> None:
-        """Prints above the bar."""
+        """Print above the bar."""
         from tqdm import tqdm
 
         super().message(text)
         tqdm.write(printable(text), file=terminal(sys.stderr))
 
     def start(self, what: str, total: int) -> None:
-        """Shows a new bar."""
+        """Show a new bar."""
         from tqdm import tqdm
 
         super().start(what, total)
@@ -135,7 +135,7 @@ class TqdmProgress(Progress):
             self._begun = time.monotonic()
 
     def item(self, name: str) -> None:
-        """Names it before the bar."""
+        """Name it before the bar."""
         with self._lock:
             if self._bar is not None:
                 shown = printable(name)
@@ -143,7 +143,7 @@ class TqdmProgress(Progress):
                 self._bar.set_description_str(f"{self._what} {cut}", refresh=False)
 
     def advance(self, count: int) -> None:
-        """Moves the bar."""
+        """Move the bar."""
         with self._lock:
             if self._bar is None:
                 return
@@ -154,7 +154,7 @@ class TqdmProgress(Progress):
             self._bar.update(count)
 
     def finish(self) -> None:
-        """Leaves the bar as it is and the cursor below it."""
+        """Leave the bar as it is and the cursor below it."""
         with self._lock:
             if self._bar is not None:
                 self._bar.close()
@@ -162,7 +162,7 @@ class TqdmProgress(Progress):
 
 
 def choose_progress(*, quiet: bool) -> Progress:
-    """The observer for this process: none if `quiet`, a bar on a terminal, else lines."""
+    """Return the observer for this process: none if `quiet`, a bar on a terminal, else lines."""
     if quiet:
         return Progress()
     return TqdmProgress() if sys.stderr.isatty() else LineProgress()

@@ -52,7 +52,7 @@ class BuildArguments:
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> BuildArguments:
-        """Reads them as buildx does.
+        """Read them as buildx does.
 
         Raises:
             UsageError: An option lacks its value, or there is not exactly one context.
@@ -75,11 +75,11 @@ class BuildArguments:
         return cls(contexts[0], tuple(options))
 
     def all(self, name: str) -> list[str]:
-        """The values of a repeatable option."""
+        """Return the values of a repeatable option."""
         return [value for option, value in self.options if option == name]
 
     def last(self, name: str) -> str:
-        """The value that counts where an option may be given once; empty if it is not."""
+        """Return the value that counts where an option may be given once; empty if it is not."""
         return (self.all(name) or [""])[-1]
 
     def build_args(self) -> dict[str, str]:
@@ -91,21 +91,21 @@ class BuildArguments:
         return read_args(self.all("--build-arg"), os.environ)
 
     def without(self, *names: str) -> BuildArguments:
-        """The same without some options."""
+        """Return the same without some options."""
         kept = tuple(option for option in self.options if option[0] not in names)
         return BuildArguments(self.context, kept)
 
     def plus(self, name: str, value: str) -> BuildArguments:
-        """The same with one more option."""
+        """Return the same with one more option."""
         return BuildArguments(self.context, (*self.options, (name, value)))
 
     def words(self) -> list[str]:
-        """The arguments for buildx."""
+        """Return the arguments for buildx."""
         return [*(f"{name}={value}" for name, value in self.options), self.context]
 
 
 def recording_arguments(recording: RecordingSpec) -> BuildArguments:
-    """What builds a recording's Dockerfile, for all of its platforms, and keeps no image."""
+    """Return what builds a recording's Dockerfile, for all of its platforms, and keeps no image."""
     platforms = ",".join(str(platform) for platform in recording.platforms or ())
     options = [
         ("--file", str(recording.dockerfile_path)),
@@ -119,7 +119,7 @@ def recording_arguments(recording: RecordingSpec) -> BuildArguments:
 
 
 def _options(word: str, words: Iterator[str]) -> Iterable[tuple[str, str]]:
-    """The options in a word, with the value of the last one, which may be the next word."""
+    """Return the options in a word, with the value of the last one, which may be the next word."""
     name, given, value = word.partition("=")
     if not word.startswith("--"):
         short = word[:2]

@@ -43,7 +43,7 @@ class Entry:
     mask: bytes
 
     def claims(self, program: bytes) -> bool:
-        """Whether a program is one of those that the kernel has it run."""
+        """Return whether a program is one of those that the kernel has it run."""
         start = program[self.offset : self.offset + len(self.magic)]
         if len(start) < len(self.magic):
             return False
@@ -52,7 +52,7 @@ class Entry:
 
 
 def parse_entry(shown: str) -> Entry | None:
-    """Reads what the kernel shows of an entry; None if it is off, or goes by a file's name."""
+    """Read what the kernel shows of an entry; None if it is off, or goes by a file's name."""
     state, *lines = shown.splitlines() or [""]
     facts = dict(line.split(" ", 1) for line in lines if " " in line)
     if state != "enabled" or "magic" not in facts:
@@ -96,7 +96,7 @@ def not_registered(architectures: Iterable[str], table: Path = TABLE) -> list[st
 
 
 def _start_of(architecture: str) -> bytes:
-    """The first bytes of a program; empty, which no entry claims, if they are not known."""
+    """Return the first bytes of a program; empty, which no entry claims, if they are not known."""
     if architecture not in _PROGRAMS:
         return b""
     size, order, machine = _PROGRAMS[architecture]

@@ -44,7 +44,7 @@ class BuildSource:
     beside: Mapping[str, bytes] = field(default_factory=dict)
 
     def with_arguments(self, arguments: BuildArguments) -> BuildSource:
-        """The same build with other arguments."""
+        """Return the same build with other arguments."""
         return replace(self, arguments=arguments)
 
 

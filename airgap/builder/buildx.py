@@ -30,7 +30,7 @@ class Buildx:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def create(self, endpoint: str) -> None:
-        """Makes the instance, for a BuildKit that runs already.
+        """Make the instance, for a BuildKit that runs already.
 
         Raises:
             HostError: buildx refuses.
@@ -39,7 +39,7 @@ class Buildx:
         self._checked([*self.command, "create", *arguments])
 
     def output(self, arguments: Sequence[str]) -> str:
-        """What a buildx command prints, on either stream.
+        """Return what a buildx command prints, on either stream.
 
         Raises:
             HostError: It fails, or there is no buildx.
@@ -53,7 +53,7 @@ class Buildx:
         environment: Mapping[str, str],
         shown: Callable[[str], str],
     ) -> int:
-        """Runs `buildx build`, which says on standard error what it does.
+        """Run `buildx build`, which says on standard error what it does.
 
         Args:
             arguments: What follows `build`.

@@ -40,7 +40,7 @@ class Egress:
 
 
 def build(source: BuildSource, buildx: Buildx, way_out: Egress) -> int:
-    """Builds; the user's own files stay as they are.
+    """Build; the user's own files stay as they are.
 
     Returns:
         The exit status of buildx.
@@ -63,7 +63,7 @@ def build(source: BuildSource, buildx: Buildx, way_out: Egress) -> int:
 
 
 def shown(base: str, arguments: Arguments, line: str) -> str:
-    """A line of buildx's as people are to see it.
+    """Return a line of buildx's as people are to see it.
 
     BuildKit and buildx tell what was asked for through the proxy (`logProxyRequests` in BuildKit's
     `ops/exec.go`): from our server, or that of another build, and with all secrets. And they show

@@ -51,7 +51,7 @@ class BuilderNode:
 
 
 def local_node(instance: str, container: str, platforms: tuple[str, ...] = ()) -> BuilderNode:
-    """The builder in a container of this host.
+    """Return the builder in a container of this host.
 
     Args:
         instance: Whose first node it is.
@@ -64,7 +64,7 @@ def local_node(instance: str, container: str, platforms: tuple[str, ...] = ()) -
 
 
 def problem(run: Runner, name: str, nodes: Sequence[BuilderNode]) -> str:
-    """Why the user cannot build on this host with the instance; empty if they can.
+    """Return why the user cannot build on this host with the instance; empty if they can.
 
     Args:
         run: Runs as the user.
@@ -88,7 +88,7 @@ def problem(run: Runner, name: str, nodes: Sequence[BuilderNode]) -> str:
 
 
 def states(run: Runner, name: str) -> dict[str, str]:
-    """Name of a node to `running`, or to why it is not, as the user's buildx finds it."""
+    """Return name of a node to `running`, or to why it is not, as the user's buildx finds it."""
     return {
         item["Name"]: item.get("Error") or item.get("Status", "unknown")
         for item in _shown(run, name)
@@ -96,7 +96,7 @@ def states(run: Runner, name: str) -> dict[str, str]:
 
 
 def create(run: Runner, folder: Path, name: str, nodes: Sequence[BuilderNode]) -> None:
-    """Creates it.
+    """Create the instance.
 
     Args:
         run: Runs as the user.
@@ -174,12 +174,12 @@ def _make_context(run: Runner, node: BuilderNode) -> None:
 
 
 def remove_context(run: Runner, context: str) -> None:
-    """Removes a docker context of the user's, if there is one."""
+    """Remove a docker context of the user's, if there is one."""
     run(["docker", "context", "rm", "--force", context])
 
 
 def select(run: Runner) -> None:
-    """Makes it the user's selected builder.
+    """Make it the user's selected builder.
 
     Raises:
         HostError: buildx refuses.
@@ -188,7 +188,7 @@ def select(run: Runner) -> None:
 
 
 def selected(run: Runner) -> str:
-    """The name of the user's selected builder; empty if it cannot be told."""
+    """Return the name of the user's selected builder; empty if it cannot be told."""
     # buildx looks at its nodes, too, which may be machines that are switched off.
     shown = run(["docker", "buildx", "inspect", "--timeout", _NODE_PATIENCE]).stdout
     found = re.search(r"^Name:\s+(\S+)", shown, re.M)
@@ -215,7 +215,7 @@ def started(container: str) -> str:
 
 
 def remove(run: Runner, name: str) -> None:
-    """Removes the user's instance, if there is one; the builder itself continues."""
+    """Remove the user's instance, if there is one; the builder itself continues."""
     run(["docker", "buildx", "rm", "--force", name])
 
 
@@ -230,7 +230,7 @@ def _folder(run: Runner) -> Iterator[str]:
 
 
 def _configured_in(folder: str) -> str:
-    """The variable that has buildx keep its files in a folder."""
+    """Return the variable that has buildx keep its files in a folder."""
     return f"BUILDX_CONFIG={folder}"
 
 
@@ -248,7 +248,7 @@ def _without_defaults(run: Runner, folder: Path) -> Iterator[str]:
 
 
 def _shown(run: Runner, name: str, *, patient: bool = False) -> list[dict[str, str]]:
-    """What buildx shows of an instance's nodes, a mapping each; empty if there is none.
+    """Return what buildx shows of an instance's nodes, a mapping each; empty if there is none.
 
     Args:
         run: Runs as the user.

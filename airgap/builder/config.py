@@ -45,7 +45,7 @@ def buildkitd_toml(
     listener: Listener | None = None,
     header: str = HEADER,
 ) -> str:
-    """The configuration that sends BuildKit to the mirror.
+    """Return the configuration that sends BuildKit to the mirror.
 
     Args:
         hosts: Upstream hosts that the mirror has images of.

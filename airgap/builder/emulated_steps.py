@@ -61,7 +61,7 @@ def may_emulate(found: Scan, options: BuildOptions) -> bool:
 def emulated_steps(
     buildx: Buildx, ref: str, native: Platform, platforms: Sequence[Platform]
 ) -> list[EmulatedStep]:
-    """The emulated steps of a build that has ended, the slowest first; none if unknown.
+    """Return the emulated steps of a build that has ended, the slowest first; none if unknown.
 
     Args:
         buildx: The builder, which keeps a history.
@@ -82,7 +82,7 @@ def emulated_steps(
 
 
 def _timed(log: str) -> Iterator[tuple[str, float]]:
-    """Name and seconds of each vertex that ran (BuildKit's `client/graph.go`)."""
+    """Yield name and seconds of each vertex that ran (BuildKit's `client/graph.go`)."""
     for line in log.splitlines():
         if not line.startswith("{"):  # a warning
             continue

@@ -125,7 +125,7 @@ def _host_of(folder: Path, name: str, by: str, undo: str) -> str:
 
 
 def _read(path: Path) -> bytes:
-    """A file of a user's, who may have put anything there for root to wait for."""
+    """Return a file of a user's, who may have put anything there for root to wait for."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -134,7 +134,7 @@ def _read(path: Path) -> bytes:
 
 
 def _address(text: str) -> str:
-    """An address as the command completes it."""
+    """Return an address as the command completes it."""
     text = text.strip()
     scheme, separator, rest = text.partition("://")
     if not text or (scheme == "unix" and separator and not rest):

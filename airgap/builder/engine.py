@@ -108,7 +108,7 @@ class Engine:
         return docker.DockerClient(base_url=f"unix://{self.endpoint.socket}", timeout=_SECONDS)
 
     def check(self) -> None:
-        """Makes sure that it answers, and is this host's own.
+        """Make sure that it answers, and is this host's own.
 
         Raises:
             HostError: It does not, or is not.
@@ -121,11 +121,11 @@ class Engine:
             raise self.endpoint.of_another_host()
 
     def id(self) -> str:
-        """What tells the running daemon from all others."""
+        """Return what tells the running daemon from all others."""
         return str(self._info().get("ID", ""))
 
     def is_rootless(self) -> bool:
-        """Whether a user other than root runs the daemon."""
+        """Return whether a user other than root runs the daemon."""
         return "name=rootless" in (self._info().get("SecurityOptions") or ())
 
     def image_folder(self) -> str:
@@ -142,7 +142,7 @@ class Engine:
         return f"{info.get('ServerVersion', '?')}, {info.get('Driver', '?')}"
 
     def registry_mirrors(self) -> list[str]:
-        """The mirrors of Docker Hub that the running daemon uses."""
+        """Return the mirrors of Docker Hub that the running daemon uses."""
         config = self._info().get("RegistryConfig") or {}
         return [str(mirror).rstrip("/") for mirror in config.get("Mirrors") or ()]
 
@@ -151,7 +151,7 @@ class Engine:
             return dict(self._client.info())
 
     def bridge_gateway(self) -> str:
-        """The host's address on the default bridge; empty if there is none.
+        """Return the host's address on the default bridge; empty if there is none.
 
         Docker does not state one before the bridge is first used (moby issue 26799).
         """
@@ -169,7 +169,7 @@ class Engine:
         return str(gateways[0]) if gateways else ""
 
     def image_id(self, name: str) -> str:
-        """The id of an image, by name or id; empty if it is not there."""
+        """Return the id of an image, by name or id; empty if it is not there."""
         from docker.errors import ImageNotFound
 
         with self._errors(f"the image {name} cannot be read"):
@@ -190,7 +190,7 @@ class Engine:
         return Platform.of(facts["Os"], facts["Architecture"], facts.get("Variant") or "")
 
     def load(self, name: str, chunks: Iterable[bytes]) -> None:
-        """Loads an image, as `docker load` does.
+        """Load an image, as `docker load` does.
 
         Raises:
             HostError: Docker refuses it.
@@ -202,7 +202,7 @@ class Engine:
                     raise HostError(f"Docker cannot load {name}: {line['error']}")
 
     def remove_image(self, name: str) -> None:
-        """Removes an image's name, and the image with its last name; one in use stays."""
+        """Remove an image's name, and the image with its last name; one in use stays."""
         from docker.errors import APIError, ImageNotFound
 
         with self._errors(f"the image {name} cannot be removed"):
@@ -215,12 +215,12 @@ class Engine:
                     raise
 
     def tag_image(self, name: str, other: str) -> None:
-        """Gives an image a further name, which another one may have had until then."""
+        """Give an image a further name, which another one may have had until then."""
         with self._errors(f"the image {name} cannot be named {other}"):
             self._client.images.get(name).tag(other)
 
     def is_nameless(self, id: str) -> bool:
-        """Whether there is an image of that id, and it has no name."""
+        """Return whether there is an image of that id, and it has no name."""
         from docker.errors import ImageNotFound
 
         with self._errors(f"the image {id} cannot be read"):
@@ -230,7 +230,7 @@ class Engine:
                 return False
 
     def read_file(self, image: str, paths: Sequence[str], limit: int) -> bytes | None:
-        """The bytes of the first of these files that an image has, without running it.
+        """Return the bytes of the first of these files that an image has, without running it.
 
         Args:
             image: Its name or id.
@@ -260,7 +260,7 @@ class Engine:
         return None
 
     def container_problem(self, spec: ContainerSpec) -> str:
-        """What is wrong with a container that should run; empty if nothing is."""
+        """Return what is wrong with a container that should run; empty if nothing is."""
         container = self._container(spec.name)
         if container is None:
             return "there is no such container"
@@ -269,7 +269,7 @@ class Engine:
         return "" if container.status == "running" else f"it is {container.status}"
 
     def run(self, spec: ContainerSpec) -> None:
-        """Makes and starts a container, instead of an older one of ours.
+        """Make and starts a container, instead of an older one of ours.
 
         Raises:
             HostError: Docker refuses, or somebody else's container has the name.
@@ -309,7 +309,7 @@ class Engine:
                 raise
 
     def run_once(self, name: str, image: str, command: Sequence[str]) -> str:
-        """Runs a privileged container to its end, and removes it with its volumes.
+        """Run a privileged container to its end, and removes it with its volumes.
 
         Returns:
             What it printed, on both streams.
@@ -338,7 +338,7 @@ class Engine:
         return said
 
     def make_closed_network(self, name: str) -> str:
-        """Makes a network without a way out.
+        """Make a network without a way out.
 
         Returns:
             The host's address on it.
@@ -356,7 +356,7 @@ class Engine:
             return str(configs[0]["Gateway"])
 
     def remove_network(self, name: str) -> None:
-        """Removes a network, if there is one; all its containers must be gone."""
+        """Remove a network, if there is one; all its containers must be gone."""
         from docker.errors import NotFound
 
         with self._errors(f"the network {name} cannot be removed"):
@@ -371,16 +371,16 @@ class Engine:
         return "" if container is None else str(container.labels.get(ROOT_LABEL, ""))
 
     def is_ours(self, name: str) -> bool:
-        """Whether there is a container of that name and it belongs to this state."""
+        """Return whether there is a container of that name and it belongs to this state."""
         return self.owner_of(name) == self._root
 
     def is_running(self, name: str) -> bool:
-        """Whether there is a container of that name, and it runs."""
+        """Return whether there is a container of that name, and it runs."""
         container = self._container(name)
         return container is not None and container.status == "running"
 
     def remove_container(self, name: str) -> None:
-        """Stops and removes a container of ours, if there is one.
+        """Stop and removes a container of ours, if there is one.
 
         Raises:
             HostError: Docker refuses, or the container is somebody else's.
@@ -404,7 +404,7 @@ class Engine:
             container.remove(force=True, v=True)
 
     def output(self, name: str, argv: Sequence[str]) -> str:
-        """What a command prints in a running container.
+        """Return what a command prints in a running container.
 
         Raises:
             HostError: It fails, or the container does not run.
@@ -420,7 +420,7 @@ class Engine:
         return text
 
     def logs(self, name: str) -> str:
-        """The end of what a container printed."""
+        """Return the end of what a container printed."""
         container = self._container(name)
         if container is None:
             return ""
@@ -428,7 +428,7 @@ class Engine:
             return bytes(container.logs(tail=10)).decode(errors="replace").strip()
 
     def remove_volume(self, name: str) -> None:
-        """Removes a volume, if there is one."""
+        """Remove a volume, if there is one."""
         from docker.errors import NotFound
 
         with self._errors(f"the volume {name} cannot be removed"):
@@ -438,7 +438,7 @@ class Engine:
                 return
 
     def publisher_of(self, address: str, port: int) -> str:
-        """The name of the container that has a port at an address; empty if none does."""
+        """Return the name of the container that has a port at an address; empty if none does."""
         taken = {(item, str(port)) for item in (address, "0.0.0.0", "::")}  # noqa: S104 - compared
         with self._errors("Docker's containers cannot be read"):
             for container in self._client.containers.list(ignore_removed=True):
@@ -497,7 +497,7 @@ def _only_file(archive: bytes, path: str) -> bytes:
 
 
 def _memory() -> int:
-    """Bytes of memory of this machine, where dockerd looks too."""
+    """Return bytes of memory of this machine, where dockerd looks too."""
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemTotal:"):
             return int(line.split()[1]) * KIB

@@ -202,7 +202,7 @@ def _needed(material: BuilderInputs) -> list[str]:
 
 
 def _loaded(engine: Engine, material: BuilderInputs, role: str, stack: ExitStack) -> str:
-    """The id of a role's image in Docker, under a name that nobody else has."""
+    """Return the id of a role's image in Docker, under a name that nobody else has."""
     image = material.roles[role]
     name = f"docker.io/{_NAME}/{role}:latest"
     familiar = f"{_NAME}/{role}:latest"
@@ -217,7 +217,7 @@ def _loaded(engine: Engine, material: BuilderInputs, role: str, stack: ExitStack
 def _register_emulators(
     engine: Engine, image: str, material: BuilderInputs, stack: ExitStack
 ) -> None:
-    """Has the emulator's image register what is needed; what was there before stays.
+    """Have the emulator's image register what is needed; what was there before stays.
 
     Raises:
         HostError: The kernel's table does not have it afterwards. The image's program says so,

@@ -40,7 +40,7 @@ def registry_container(
     read_only: bool,
     secrets: Path | None = None,
 ) -> ContainerSpec:
-    """A registry.
+    """Return a registry.
 
     Args:
         name: Of the container.
@@ -118,7 +118,7 @@ def buildkit_container(
 
 
 def wait_for_buildkit(engine: Engine, name: str) -> None:
-    """Returns once BuildKit answers.
+    """Return once BuildKit answers.
 
     Raises:
         HostError: It does not; shows the end of its log.
@@ -145,7 +145,7 @@ def buildkit_version(engine: Engine, name: str) -> str:
 
 
 def running_builds(engine: Engine, name: str) -> int:
-    """How many builds run in a container with BuildKit.
+    """Return how many builds run in a container with BuildKit.
 
     Raises:
         HostError: It does not answer.

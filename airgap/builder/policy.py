@@ -18,7 +18,7 @@ _OTHER_SOURCES = r"^(?:docker-image|oci-layout)(?:\+blob)?://|^local://"
 
 
 def source_policy(base: str) -> str:
-    """The source policy, as JSON, that sends every GET to one server.
+    """Return the source policy, as JSON, that sends every GET to one server.
 
     `https://HOST/PATH` becomes `http://ADDRESS/airgap-TOKEN/https/HOST/PATH`, and likewise for
     http. What is not converted is denied: other methods in RUN steps, other schemes, git, and
@@ -66,6 +66,6 @@ def _rule(action: str, identifier: str, *, to: str = "", regex: bool = False) ->
 
 
 def _beginning_unlike(text: str) -> str:
-    """A pattern for whatever does not begin with `text`: Go's patterns cannot look ahead."""
+    """Return a pattern for whatever does not begin with `text`: Go's patterns cannot look ahead."""
     ways = (f"{re.escape(text[:at])}(?:[^{re.escape(text[at])}].*)?" for at in range(len(text)))
     return f"(?:{'|'.join(ways)})"

@@ -56,7 +56,7 @@ def kept_ca(builder: Builder, platform: Platform) -> Certificate:
 
 
 def proxy_ca(buildx: Buildx, platform: Platform) -> Certificate:
-    """The certificate, written out by a build.
+    """Return the certificate, written out by a build.
 
     Args:
         buildx: The builder.
@@ -88,7 +88,7 @@ def proxy_ca(buildx: Buildx, platform: Platform) -> Certificate:
 
 
 def _read(path: Path, started: str) -> Certificate | None:
-    """What is kept, if nobody else can have written it and it is of this start."""
+    """Return what is kept, if nobody else can have written it and it is of this start."""
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
             state = os.fstat(file.fileno())

@@ -33,7 +33,7 @@ class Archive(TarReader):
         super().__init__(media, contents, contents.volumes, contents.blobs)
 
     def manifests(self) -> dict[str, Manifest | Index]:
-        """Digest to manifest or index, of all that the images reach and the bundle carries.
+        """Return digest to manifest or index, of all that the images reach and the bundle carries.
 
         Raises:
             IntegrityError: One is damaged, or the images and blobs do not fit each other.
@@ -67,7 +67,7 @@ class Archive(TarReader):
         return {*part, *blobs_of(part)}
 
     def check_carried(self, stated: Descriptor, what: str) -> None:
-        """Makes sure that a blob is carried with the size that is stated for it.
+        """Make sure that a blob is carried with the size that is stated for it.
 
         Raises:
             IntegrityError: It is not.
@@ -93,7 +93,7 @@ class Archive(TarReader):
             raise broken(f"{image.name} does not leave out the platforms that are stated")
 
     def check_framing(self, documents: Mapping[str, Manifest | Index]) -> None:
-        """Reads all framing and compares it with what the contents give.
+        """Read all framing and compares it with what the contents give.
 
         Args:
             documents: From `documents`.
@@ -134,7 +134,7 @@ class _Carried:
     what: str
 
     def has(self, entry: Descriptor) -> bool:
-        """Whether it is carried, with the size that the index states."""
+        """Return whether it is carried, with the size that the index states."""
         if entry.digest not in self.archive.blobs:
             return False
         self.archive.check_carried(entry, self.what)

@@ -14,7 +14,7 @@ _FIRST_LINE = re.compile(rb"([0-9a-f]{64})  bundle\.json\n")
 
 
 def checksums(contents: Contents) -> bytes:
-    """What `SHA256SUMS` must be for these contents: GNU lines, `bundle.json` first."""
+    """Return what `SHA256SUMS` must be for these contents: GNU lines, `bundle.json` first."""
     digest = hashlib.sha256(contents.to_bytes()).hexdigest()
     lines = [f"{digest}  {CONTENTS_NAME}\n"]
     lines += [f"{file.sha256}  {file.name}\n" for file in contents.files]
@@ -22,7 +22,7 @@ def checksums(contents: Contents) -> bytes:
 
 
 def contents_digest(data: bytes) -> str:
-    """The hexadecimal sha256 of `bundle.json` that `SHA256SUMS` states.
+    """Return the hexadecimal sha256 of `bundle.json` that `SHA256SUMS` states.
 
     Raises:
         IntegrityError: Its first line is not of the form.

@@ -65,7 +65,7 @@ class ImageEntry:
         return parse_reference(self.name)
 
     def serves(self, platform: Platform) -> bool:
-        """Whether an engine that wants a platform takes what is carried.
+        """Return whether an engine that wants a platform takes what is carried.
 
         An engine asks for the best that the index names, even if that was left out. An image
         without an index that states no platform is good for every one.
@@ -187,36 +187,36 @@ class Contents:
         return tuple(file for file in self.files if file.name.startswith(REPLAY_TAR))
 
     def numbered(self, file: FileEntry) -> str:
-        """A file's name, and which of how many volumes of its tar it is."""
+        """Return a file's name, and which of how many volumes of its tar it is."""
         for volumes in (self.volumes, self.replay_volumes):
             if file in volumes and len(volumes) > 1:
                 return f"{file.name} (volume {volumes.index(file) + 1} of {len(volumes)})"
         return file.name
 
     def with_files(self, files: Iterable[FileEntry]) -> Contents:
-        """The same contents with its list of files."""
+        """Return the same contents with its list of files."""
         return replace(self, files=tuple(files))
 
     def with_recordings(
         self, recordings: Iterable[RecordingEntry], replay: Iterable[BlobEntry]
     ) -> Contents:
-        """The same contents with recordings; without any they stay as they are."""
+        """Return the same contents with recordings; without any they stay as they are."""
         entries = tuple(recordings)
         critical = (_RECORDINGS,) if entries else ()
         return replace(self, recordings=entries, replay=tuple(replay), critical=critical)
 
     def to_bytes(self) -> bytes:
-        """The canonical bytes of `bundle.json`."""
+        """Return the canonical bytes of `bundle.json`."""
         return canonical(asdict(self))
 
 
 def is_bundle_name(text: str) -> bool:
-    """Whether `text` may name a bundle: it becomes part of file names on the host."""
+    """Return whether `text` may name a bundle: it becomes part of file names on the host."""
     return _NAME.fullmatch(text) is not None
 
 
 def parse_contents(body: bytes) -> Contents:
-    """Reads `bundle.json`.
+    """Read `bundle.json`.
 
     Raises:
         IntegrityError: The bytes break a rule of the format; the message names it.
@@ -236,7 +236,7 @@ def parse_contents(body: bytes) -> Contents:
 
 
 def broken(why: str) -> IntegrityError:
-    """The error for contents that break a rule."""
+    """Return the error for contents that break a rule."""
     return IntegrityError(
         f"bundle.json breaks a rule of the format: {why}",
         meaning="The bundle was not made by airgap, or was changed. Nothing of it was used.",
@@ -416,7 +416,7 @@ def _is_time_or_empty(text: str) -> bool:
 
 
 def is_platform(text: str) -> bool:
-    """Whether the platform is exactly what its own parsing gives back."""
+    """Return whether the platform is exactly what its own parsing gives back."""
     try:
         return str(parse_platform(text)) == text
     except AirgapError:
@@ -424,7 +424,7 @@ def is_platform(text: str) -> bool:
 
 
 def is_qualified(text: str) -> bool:
-    """Whether the name is exactly what its own parsing gives back."""
+    """Return whether the name is exactly what its own parsing gives back."""
     try:
         return str(parse_reference(text)) == text
     except AirgapError:

@@ -20,7 +20,7 @@ def _unseen(_: int) -> None:
 
 
 def open_whole(media: Media, contents: Contents, entry: FileEntry, seen: Seen = _unseen) -> int:
-    """Opens a listed file; the caller closes the descriptor.
+    """Open a listed file; the caller closes the descriptor.
 
     Where only one medium has it, its size is checked and nothing is read: whoever reads it hashes
     it. Where several have it, one may be a repaired copy, so that they are hashed to find it.
@@ -55,7 +55,7 @@ def open_whole(media: Media, contents: Contents, entry: FileEntry, seen: Seen = 
 
 
 def digest_of_file(descriptor: int, entry: FileEntry, name: str, seen: Seen = _unseen) -> str:
-    """The hexadecimal SHA-256 of an open file, read from its beginning.
+    """Return the hexadecimal SHA-256 of an open file, read from its beginning.
 
     Args:
         descriptor: The file.
@@ -82,7 +82,7 @@ def digest_of_file(descriptor: int, entry: FileEntry, name: str, seen: Seen = _u
 
 
 def damaged(*names: str) -> IntegrityError:
-    """The error for files that are not what `SHA256SUMS` says."""
+    """Return the error for files that are not what `SHA256SUMS` says."""
     are = "is damaged: it is" if len(names) == 1 else "are damaged: they are"
     return IntegrityError(
         f"{', '.join(names)} {are} not what SHA256SUMS says",

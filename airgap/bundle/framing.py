@@ -51,14 +51,14 @@ class Piece:
 
 
 def padding(size: int) -> int:
-    """How many zero bytes follow `size` bytes to fill the block."""
+    """Return how many zero bytes follow `size` bytes to fill the block."""
     return -size % BLOCK
 
 
 def place_blobs(
     head_size: int, blobs: Iterable[tuple[str, int]], small_bytes: int = 0
 ) -> tuple[BlobEntry, ...]:
-    """Gives each blob its offset.
+    """Give each blob its offset.
 
     Args:
         head_size: Bytes before the first blob's header: whole blocks.
@@ -76,7 +76,7 @@ def place_blobs(
 
 
 def end_of(head_size: int, blobs: Sequence[BlobEntry]) -> int:
-    """Where the tar's closing blocks begin."""
+    """Return where the tar's closing blocks begin."""
     if not blobs:
         return head_size
     end = blobs[-1].offset + blobs[-1].size
@@ -92,7 +92,7 @@ def head(
     *,
     tag_pins: bool = False,
 ) -> bytes:
-    """The first three files of `images.tar`, with headers and padding.
+    """Return the first three files of `images.tar`, with headers and padding.
 
     Args:
         images: What the tar holds.
@@ -131,7 +131,7 @@ def pieces(head_bytes: bytes, blobs: Sequence[BlobEntry], mtime: int) -> Iterato
 
 
 def _files(blobs: Iterable[BlobEntry]) -> Iterator[list[BlobEntry]]:
-    """The blobs of each file of a tar: where they share one, they adjoin."""
+    """Yield the blobs of each file of a tar: where they share one, they adjoin."""
     file: list[BlobEntry] = []
     for blob in blobs:
         if file and blob.offset != file[-1].offset + file[-1].size:
@@ -143,7 +143,7 @@ def _files(blobs: Iterable[BlobEntry]) -> Iterator[list[BlobEntry]]:
 
 
 def blob_path(digest: str) -> str:
-    """A blob's path in an OCI image layout."""
+    """Return a blob's path in an OCI image layout."""
     return f"blobs/sha256/{hex_of(digest)}"
 
 
@@ -204,7 +204,7 @@ def _manifest_json(
 def _for_classic_load(
     image: ImageEntry, documents: Mapping[str, Manifest | Index], host_platforms: Sequence[str]
 ) -> Manifest | None:
-    """The one manifest that an engine without multi-platform images can load."""
+    """Return the one manifest that an engine without multi-platform images can load."""
     document = documents.get(image.digest)
     if not isinstance(document, Index):
         return document
@@ -216,7 +216,7 @@ def _for_classic_load(
 def check_offsets(
     contents_blobs: Sequence[BlobEntry], head_size: int, tar_size: int, small_bytes: int = 0
 ) -> None:
-    """Compares stated offsets with those that the framing gives.
+    """Compare stated offsets with those that the framing gives.
 
     Args:
         contents_blobs: With their stated offsets.

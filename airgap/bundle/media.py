@@ -42,7 +42,7 @@ class Media:
             )
 
     def holds(self, name: str) -> bool:
-        """Whether one of the folders has something of that name.
+        """Return whether one of the folders has something of that name.
 
         Raises:
             HostError: The medium cannot be read.
@@ -50,7 +50,7 @@ class Media:
         return any(_is_there(folder / name) for folder in self.folders)
 
     def open(self, name: str) -> int:
-        """Opens a file of the bundle; the caller closes the descriptor.
+        """Open a file of the bundle; the caller closes the descriptor.
 
         Raises:
             IntegrityError: It is missing, or not a regular file.
@@ -67,7 +67,7 @@ class Media:
         )
 
     def copies(self, name: str) -> list[int]:
-        """Opens a file of the bundle in every folder that has it, in their order.
+        """Open a file of the bundle in every folder that has it, in their order.
 
         The caller closes the descriptors. A copy that cannot be opened is left out if others can.
 
@@ -90,7 +90,7 @@ class Media:
         return opened or [self.open(name)]
 
     def read(self, name: str, limit: int) -> bytes:
-        """All bytes of a small file.
+        """Return all bytes of a small file.
 
         Raises:
             IntegrityError: Missing, not regular, or larger than `limit` bytes.
@@ -121,7 +121,7 @@ class Media:
 
 
 def read_small(descriptor: int, name: str, limit: int) -> bytes:
-    """All bytes of an open file that is small; closes it.
+    """Return all bytes of an open file that is small; closes it.
 
     Raises:
         IntegrityError: It is larger than `limit` bytes.
@@ -138,7 +138,7 @@ def read_small(descriptor: int, name: str, limit: int) -> bytes:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether something has this name; a medium that fails has not said that nothing has."""
+    """Return whether something has this name; a medium that fails has not said that nothing has."""
     try:
         path.lstat()
     except OSError as error:
@@ -149,7 +149,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _open_beneath(folder: Path, name: str) -> int:
-    """Opens each part of `name` without following links."""
+    """Open each part of `name` without following links."""
     *parents, last = PurePosixPath(name).parts
     try:
         opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

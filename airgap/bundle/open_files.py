@@ -52,12 +52,12 @@ class FewOpen:
                 self._users[number] -= 1
 
     def close(self) -> None:
-        """Closes all files; nobody may use one."""
+        """Close all files; nobody may use one."""
         with self._lock:
             self._close_unused(0)
 
     def _close_unused(self, most: int) -> None:
-        """Closes files that nobody uses until so many are left open, the oldest first."""
+        """Close files that nobody uses until so many are left open, the oldest first."""
         for number in [item for item in self._open if not self._users.get(item)]:
             if len(self._open) <= most:
                 return

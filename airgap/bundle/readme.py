@@ -67,7 +67,7 @@ name the folders of the others behind it, as in  install MEDIUM OTHER OTHER
 
 
 def render(contents: Contents, key: PublicKey) -> str:
-    """The text, with this bundle's names filled in.
+    """Return the text, with this bundle's names filled in.
 
     Args:
         contents: What the bundle is; of its files at least the volumes are known.
@@ -97,7 +97,7 @@ def render(contents: Contents, key: PublicKey) -> str:
 
 
 def _recordings(contents: Contents) -> str:
-    """A line for each recording."""
+    """Return a line for each recording."""
     lines = [
         f"  {recording.name}  {', '.join(recording.platforms)}"
         + (f"  (with apt's checks of dates until {recording.until})" if recording.until else "")

@@ -67,7 +67,7 @@ class TarReader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Closes the volumes."""
+        """Close the volumes."""
         self._open.close()
 
     def read(self, offset: int, size: int) -> bytes:
@@ -75,7 +75,7 @@ class TarReader:
         return b"".join(bytes(chunk) for chunk in self.chunks(offset, size))
 
     def chunks(self, offset: int, size: int) -> Iterator[memoryview]:
-        """The same in pieces of at most 1 MiB; each is valid until the next is asked for.
+        """Yield the same in pieces of at most 1 MiB; each is valid until the next is asked for.
 
         Raises:
             HostError: The medium cannot be read.
@@ -92,7 +92,7 @@ class TarReader:
             offset += count
 
     def blob(self, entry: BlobEntry) -> Iterator[memoryview]:
-        """The bytes of a blob, in pieces; the last one is given only if the digest holds.
+        """Yield the bytes of a blob, in pieces; the last one is given only if the digest holds.
 
         Raises:
             HostError: The medium cannot be read.
@@ -110,7 +110,7 @@ class TarReader:
             self._check(entry, digest.hexdigest())
 
     def small_blob(self, digest: str, limit: int) -> bytes:
-        """All bytes of a blob that is small: a manifest or a config.
+        """Return all bytes of a blob that is small: a manifest or a config.
 
         Raises:
             IntegrityError: It is not carried, is larger than `limit`, or is damaged.
@@ -123,7 +123,7 @@ class TarReader:
         return b"".join(bytes(chunk) for chunk in self.blob(entry))
 
     def damaged(self, entry: BlobEntry) -> IntegrityError:
-        """The error for a blob whose bytes are not those of its digest."""
+        """Return the error for a blob whose bytes are not those of its digest."""
         first = self._volume_at(entry.offset)
         last = self._volume_at(entry.offset + max(0, entry.size - 1))
         volumes = f"{first} is damaged" if first == last else f"one of {first} to {last} is damaged"
@@ -134,7 +134,7 @@ class TarReader:
         )
 
     def _check_framing(self, head: bytes, small_bytes: int = 0) -> None:
-        """Reads all framing and compares it with what the contents give.
+        """Read all framing and compares it with what the contents give.
 
         Args:
             head: What the tar must begin with.
@@ -150,7 +150,7 @@ class TarReader:
                 raise self._strange_framing(piece.offset)
 
     def _strange_framing(self, offset: int) -> IntegrityError:
-        """The error for framing that differs at an offset."""
+        """Return the error for framing that differs at an offset."""
         return IntegrityError(
             f"{self._volume_at(offset)} differs from what bundle.json says near byte {offset}",
             meaning="The file is damaged or was changed: other tools could read other blobs "
@@ -163,7 +163,7 @@ class TarReader:
             raise self.damaged(entry)
 
     def _volume_at(self, offset: int) -> str:
-        """The volume that has this byte of the tar, as messages name it."""
+        """Return the volume that has this byte of the tar, as messages name it."""
         return self.contents.numbered(self._volumes[bisect_right(self._starts, offset) - 1])
 
     def _read_volume(self, number: int, view: memoryview, position: int) -> int:

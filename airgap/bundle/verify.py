@@ -70,7 +70,7 @@ class VerifiedBundle:
 
 
 def read_signed(media: Media, keys: Sequence[PublicKey]) -> VerifiedBundle:
-    """Checks the signature first, then reads what it covers.
+    """Check the signature first, then reads what it covers.
 
     Raises:
         TrustError: No trusted signature.
@@ -86,7 +86,7 @@ def read_signed(media: Media, keys: Sequence[PublicKey]) -> VerifiedBundle:
 
 
 def read_contents(media: Media) -> Contents:
-    """The contents, consistent with `SHA256SUMS`, whoever may have signed it.
+    """Return the contents, consistent with `SHA256SUMS`, whoever may have signed it.
 
     Raises:
         IntegrityError: They are damaged or break the format.
@@ -95,7 +95,7 @@ def read_contents(media: Media) -> Contents:
 
 
 def _contents_under(sums: bytes, media: Media) -> Contents:
-    """The contents that `sums`, the bytes of `SHA256SUMS`, covers."""
+    """Return the contents that `sums`, the bytes of `SHA256SUMS`, covers."""
     body = media.read(CONTENTS_NAME, LIMITS.contents_bytes)
     if hashlib.sha256(body).hexdigest() != contents_digest(sums):
         raise damaged(CONTENTS_NAME)
@@ -106,13 +106,13 @@ def _contents_under(sums: bytes, media: Media) -> Contents:
 
 
 def listed_names(contents: Contents) -> list[str]:
-    """The names of all files that a bundle with these contents has."""
+    """Return the names of all files that a bundle with these contents has."""
     files = [file.name for file in contents.files]
     return [CONTENTS_NAME, CHECKSUMS_NAME, SIGNATURE_NAME, *files]
 
 
 def read_file(media: Media, contents: Contents, name: str, limit: int) -> bytes:
-    """A small listed file, hashed on this very read.
+    """Return a small listed file, hashed on this very read.
 
     Raises:
         IntegrityError: It is missing or damaged, or larger than `limit` bytes.
@@ -126,7 +126,7 @@ def read_file(media: Media, contents: Contents, name: str, limit: int) -> bytes:
 
 
 def verify_all(media: Media, contents: Contents, progress: Progress) -> None:
-    """Reads every byte of every listed file and checks it in every way there is.
+    """Read every byte of every listed file and checks it in every way there is.
 
     Files and what is in the tars are hashed side by side, so that a medium is read once (but
     for files of which there are several copies).
@@ -181,7 +181,7 @@ def _check_tars(archive: Archive, replay: ReplayTar, stop: Event) -> None:
 
 
 def _check_blobs(tar: TarReader, known: Container[str], stop: Event) -> None:
-    """Hashes all blobs of a tar but those that are known to be good."""
+    """Hash all blobs of a tar but those that are known to be good."""
     for blob in tar.blobs.values():
         if blob.digest not in known:
             for _ in tar.blob(blob):

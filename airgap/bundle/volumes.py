@@ -25,7 +25,7 @@ class Volume:
 
 
 def cut(tar_bytes: int, volume_bytes: int = 0, tar: str = IMAGES_TAR) -> tuple[Volume, ...]:
-    """The volumes of a tar.
+    """Return the volumes of a tar.
 
     Args:
         tar_bytes: Size of the tar.

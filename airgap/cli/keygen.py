@@ -50,7 +50,7 @@ def command(name: Path, algorithm: str, ask: bool, passphrase_file: Path | None)
 
 
 def read_passphrase(path: Path | None) -> bytes | None:
-    """The first line of a file, if one is named."""
+    """Return the first line of a file, if one is named."""
     if path is None:
         return None
     return path.read_bytes().partition(b"\n")[0] or None

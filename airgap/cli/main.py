@@ -168,7 +168,7 @@ def _take_defaults(context: click.Context) -> None:
 
 
 def main() -> None:
-    """Runs the command and exits with the code that `ExitCode` documents."""
+    """Run the command and exits with the code that `ExitCode` documents."""
     signal.signal(signal.SIGTERM, _interrupt)
     # What install puts in place is for all users; private keys get a mode of their own.
     os.umask(0o022)
@@ -184,7 +184,7 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """The command as a function: its exit code, errors on standard error.
+    """Return the command as a function: its exit code, errors on standard error.
 
     Whatever it prints, prompts and warnings too, passes one place that escapes what a terminal
     would obey.

@@ -46,7 +46,7 @@ _PARAMETERS = (
 
 
 def build_parameters(command: _Command) -> _Command:
-    """Gives a command the paths and options that decide what is built."""
+    """Give a command the paths and options that decide what is built."""
     for parameter in reversed(_PARAMETERS):
         command = parameter(command)
     return command
@@ -58,7 +58,7 @@ def scan_paths(
     build_arg: Sequence[str],
     platform: Sequence[str],
 ) -> list[tuple[Build, Scan]]:
-    """All builds, each with what it needs.
+    """Return all builds, each with what it needs.
 
     Raises:
         UsageError: A file cannot be read, or BuildKit would refuse it.

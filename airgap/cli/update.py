@@ -85,7 +85,7 @@ def command(
 
 
 def _report(path: Path, before: Lock | None, after: Lock, *, dry_run: bool) -> str:
-    """What changed as people read it: a line an image, the rest, and what was written."""
+    """Return what changed as people read it: a line an image, the rest, and what was written."""
     from airgap.cli._shared.table import table
     from airgap.spec.lock_changes import image_changes, other_changes
 

@@ -83,7 +83,7 @@ class Unfinished:
         self._name = ""
 
     def load(self) -> Checkpoint | None:
-        """What an earlier run of the same request has fixed; None for a fresh folder.
+        """Return what an earlier run of the same request has fixed; None for a fresh folder.
 
         Raises:
             UsageError: The folder holds something else.
@@ -206,7 +206,7 @@ class Unfinished:
 
 
 def check_past(created: str) -> None:
-    """Refuses to sign a bundle whose moment has not come: hosts would refuse all later ones.
+    """Refuse to sign a bundle whose moment has not come: hosts would refuse all later ones.
 
     Args:
         created: As in the contents.
@@ -236,7 +236,7 @@ def not_written(path: Path, error: OSError) -> AirgapError:
 
 
 def _is_sound(started: Checkpoint) -> bool:
-    """Whether what a file says is of the form that a run writes."""
+    """Return whether what a file says is of the form that a run writes."""
     return (
         type(started.serial) is int
         and is_time(started.created)
@@ -245,7 +245,7 @@ def _is_sound(started: Checkpoint) -> bool:
 
 
 def _plain(request: Request) -> dict[str, Any]:
-    """A request as JSON, for comparing; but for recordings, which every run makes again.
+    """Return a request as JSON, for comparing; but for recordings, which every run makes again.
 
     Their build arguments, which may be secret, must not be on the medium.
     """

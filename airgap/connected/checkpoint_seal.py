@@ -34,7 +34,7 @@ _OTHERS_WRITE = 0o022
 
 
 def read(name: str) -> dict[str, Any] | None:
-    """Returns what the run that a medium names has fixed; None if this workstation has no such.
+    """Return what the run that a medium names has fixed; None if this workstation has no such.
 
     Raises:
         HostError: It cannot be read, or others could have changed it.
@@ -57,7 +57,7 @@ def read(name: str) -> dict[str, Any] | None:
 
 
 def write(output: Path, document: Mapping[str, Any]) -> str:
-    """Keeps what a run has fixed, and forgets what was begun in the same folder before.
+    """Keep what a run has fixed, and forgets what was begun in the same folder before.
 
     Args:
         output: The bundle's folder.
@@ -83,7 +83,7 @@ def write(output: Path, document: Mapping[str, Any]) -> str:
 
 
 def remove(name: str) -> None:
-    """Forgets a run whose bundle is signed.
+    """Forget a run whose bundle is signed.
 
     Raises:
         HostError: It cannot be removed.
@@ -99,7 +99,7 @@ def _folder() -> Path:
 
 
 def _file(name: str) -> Path | None:
-    """The file of a name, if it is one and there is one."""
+    """Return the file of a name, if it is one and there is one."""
     if not _NAME.fullmatch(name):
         return None
     return next(_folder().glob(f"{name}-*.json"), None)

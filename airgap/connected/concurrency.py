@@ -98,7 +98,7 @@ class RateLimit:
         """The most to read at once."""
 
     def spend(self, count: int) -> None:
-        """Waits until `count` bytes that came are within the limit."""
+        """Wait until `count` bytes that came are within the limit."""
         if self._rate:
             with self._lock:
                 now = time.monotonic()

@@ -57,7 +57,7 @@ def write_tar(  # noqa: PLR0913, PLR0917 - what the work needs
     pace: TransferLimits,
     progress: Progress,
 ) -> list[FileEntry]:
-    """Writes everything of the tar that the journal does not hold, and hashes what it does.
+    """Write everything of the tar that the journal does not hold, and hashes what it does.
 
     Args:
         tar: The open volumes.
@@ -95,7 +95,7 @@ def write_tar(  # noqa: PLR0913, PLR0917 - what the work needs
 
 
 def _parts(plan: BundlePlan) -> list[Part]:
-    """What every byte of the tar must be: framing and blobs in turn."""
+    """Return what every byte of the tar must be: framing and blobs in turn."""
     parts: list[Part] = []
     for number, piece in enumerate(plan.framing):
         digest = hashlib.sha256(piece.data).hexdigest()
@@ -145,7 +145,7 @@ class _Job:
         self._rate = RateLimit(pace.bytes_per_second, self._pause)
 
     def run(self) -> None:
-        """Writes all units, in the order in which they lie: manifests, then large blobs first."""
+        """Write all units, in the order in which they lie: manifests, then large blobs first."""
         self._progress.start("fetching", self._plan.fetch_bytes)
         blobs = self._plan.contents.blobs
         self._write_framing(0)
@@ -176,7 +176,7 @@ class _Job:
             self._hasher.written(unit, piece.offset + len(piece.data))
 
     def _fetch(self, number: int, blob: BlobEntry) -> None:
-        """Writes a blob to its place; tries again, from where it broke off, with patience."""
+        """Write a blob to its place; tries again, from where it broke off, with patience."""
         self._progress.item(self._plan.sources[blob.digest].familiar)
         attempts = self._source.attempts(self._pause)
         received = self._resumed(number, blob)
@@ -197,7 +197,7 @@ class _Job:
     def _receive_all(
         self, number: int, blob: BlobEntry, received: _Received, attempts: RetryBudget
     ) -> None:
-        """Receives the rest of a blob."""
+        """Receive the rest of a blob."""
         while received.count < blob.size:
             try:
                 with self._connections.slot():
@@ -237,7 +237,7 @@ class _Job:
             self._hasher.written(number + 1, blob.offset + received.count)
 
     def _resumed(self, number: int, blob: BlobEntry) -> _Received:
-        """What an earlier run received, its hash computed again from the disk."""
+        """Return what an earlier run received, its hash computed again from the disk."""
         received = _Received(0, hashlib.sha256())
         for chunk in self._tar.chunks(blob.offset, self._journal.done.get(number, 0)):
             self._check_stop()
@@ -267,7 +267,7 @@ class _Job:
 
 
 def _lower_priority() -> None:
-    """Lets the thread of the checksums go first, so that they keep up where cores are few."""
+    """Let the thread of the checksums go first, so that they keep up where cores are few."""
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 

@@ -38,18 +38,18 @@ class _Failure:
 
 
 def shown(url: RequestedUrl) -> str:
-    """The URL for people: without secrets, also those that somebody wrote into the file."""
+    """Return the URL for people: without secrets, also those that somebody wrote into the file."""
     return RequestKey(url.url).shown
 
 
 def why_not(url: RequestedUrl) -> str:
-    """Why a URL is not fetched, or nothing if it is."""
+    """Return why a URL is not fetched, or nothing if it is."""
     secret = has_secrets(url.url) or any(map(holds_secrets, (url.accept, url.range)))
     return url.obstacle or (_SECRET if secret else "")
 
 
 def check_hosts(request_file: RequestFile, refused: Networks = REFUSED) -> None:
-    """Looks at what is written, without asking anybody.
+    """Look at what is written, without asking anybody.
 
     Args:
         request_file: What is asked for.
@@ -82,7 +82,7 @@ def fetch_requested(  # noqa: PLR0913 - what the work needs
     jobs: int = 1,
     refused: Networks = REFUSED,
 ) -> Recorded:
-    """Fetches URLs, and what they redirect to.
+    """Fetch URLs, and what they redirect to.
 
     Args:
         urls: What to fetch; those that `why_not` speaks of are left out.
@@ -134,7 +134,7 @@ def _fetch(recorder: Recorder, url: RequestedUrl) -> _Failure | None:
 
 
 def _merged(failures: Sequence[_Failure]) -> AirgapError:
-    """One error for all: what a person must decide comes before what may be well later."""
+    """Return one error for all: what a person must decide comes before what may be well later."""
     lines = [f"{failure.url}: {failure.error.message}" for failure in failures[:_SHOWN]]
     if len(failures) > _SHOWN:
         lines.append(f"and {len(failures) - _SHOWN} more")
@@ -155,6 +155,6 @@ def _merged(failures: Sequence[_Failure]) -> AirgapError:
 
 
 def _without_port(server: str) -> str:
-    """The host of `HOST[:PORT]`."""
+    """Return the host of `HOST[:PORT]`."""
     host, colon, port = server.rpartition(":")
     return host if colon and port.isdigit() else server

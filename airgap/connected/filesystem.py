@@ -24,12 +24,12 @@ _MOUNTS = Path("/proc/self/mountinfo")
 
 
 def has_holes(folder: Path) -> bool:
-    """Whether a file can be written in any order without zeros being written in between."""
+    """Return whether a file can be written in any order without zeros being written in between."""
     return kind_of(folder) not in _WITHOUT_HOLES
 
 
 def check_room(folder: Path, volumes: Sequence[Volume]) -> None:
-    """Refuses to begin what cannot end.
+    """Refuse to begin what cannot end.
 
     Args:
         folder: Where the bundle goes; it may be absent still.
@@ -72,7 +72,7 @@ def check_output(folder: Path) -> None:
 
 
 def kind_of(folder: Path) -> str:
-    """The kind of file system that a folder is on, such as `ext4`; empty if unknown.
+    """Return the kind of file system that a folder is on, such as `ext4`; empty if unknown.
 
     Source: `/proc/self/mountinfo`, proc(5).
     """
@@ -91,7 +91,7 @@ def kind_of(folder: Path) -> str:
 
 
 def _present(folder: Path, volumes: Sequence[Volume]) -> int:
-    """Bytes that an interrupted run has taken of the disk."""
+    """Return bytes that an interrupted run has taken of the disk."""
     paths = [folder / TOOL_NAME, *(folder / volume.name for volume in volumes)]
     found = [path.lstat() for path in paths if path.is_file() and not path.is_symlink()]
     return sum(item.st_blocks * 512 for item in found)

@@ -74,7 +74,7 @@ class Journal:
             self._notes[number] = done
 
     def close(self) -> None:
-        """Makes all that was noted last, and ends.
+        """Make all that was noted last, and ends.
 
         Raises:
             OSError: The disk failed, now or before.
@@ -91,7 +91,7 @@ class Journal:
         return self._closing or self._error is not None
 
     def _read(self, blobs: Sequence[BlobEntry]) -> dict[int, int]:
-        """What an earlier run noted, as far as the tar has it."""
+        """Return what an earlier run noted, as far as the tar has it."""
         length = len(blobs) * _RECORD_BYTES
         data = os.pread(self._file, length, 0)
         missing = length - len(data)

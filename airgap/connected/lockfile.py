@@ -33,7 +33,7 @@ def resolve_lock(  # noqa: PLR0913, PLR0917 - what the work needs
     progress: Progress,
     jobs: int = 1,
 ) -> Lock:
-    """Resolves every name again.
+    """Resolve every name again.
 
     Args:
         request: What is wanted.
@@ -66,7 +66,7 @@ def resolve_lock(  # noqa: PLR0913, PLR0917 - what the work needs
 
 
 def lock_of(request: Request, contents: Contents, tool: bytes) -> Lock:
-    """The lock of a bundle that is being made.
+    """Return the lock of a bundle that is being made.
 
     Args:
         request: What was wanted.
@@ -89,12 +89,12 @@ def lock_of(request: Request, contents: Contents, tool: bytes) -> Lock:
 
 
 def describe_tool(tool: bytes) -> LockedTool:
-    """What is locked of an `airgap.pyz` that this airgap built."""
+    """Return what is locked of an `airgap.pyz` that this airgap built."""
     return LockedTool(__version__, hashlib.sha256(tool).hexdigest(), wheels_of(tool))
 
 
 def write_lock(path: Path, lock: Lock) -> None:
-    """Writes a lock, whole or not at all.
+    """Write a lock, whole or not at all.
 
     Raises:
         SpaceError: There is no room for it.
@@ -120,7 +120,7 @@ class Locked:
 
     @classmethod
     def open(cls, path: Path, request: Request, expires: datetime | None, update: str) -> Locked:
-        """Reads a lock and holds it against what is wanted.
+        """Read a lock and holds it against what is wanted.
 
         Args:
             path: Its file.
@@ -167,7 +167,7 @@ class Locked:
         return self.expires is not None and self.expires <= datetime.now(UTC)
 
     def check_tool(self, tool: bytes) -> None:
-        """Refuses an `airgap.pyz` that is not the locked one.
+        """Refuse an `airgap.pyz` that is not the locked one.
 
         Raises:
             UsageError: It is another one.

@@ -49,7 +49,7 @@ def open_folder(output: Path, name: str = "", mode: int = 0o755) -> Iterator[int
 
 
 def open_file(output: Path, name: str) -> int:
-    """Opens a file below a bundle's folder for reading and writing, and makes it if it is absent.
+    """Open a file below a bundle's folder for reading and writing, and makes it if it is absent.
 
     Args:
         output: The bundle's folder.
@@ -71,7 +71,7 @@ def open_file(output: Path, name: str) -> int:
 
 
 def write_file(output: Path, name: str, data: bytes) -> None:
-    """Writes a file below a bundle's folder, whole or not at all; see `write_atomic`.
+    """Write a file below a bundle's folder, whole or not at all; see `write_atomic`.
 
     Raises:
         OSError: It cannot be written.
@@ -91,7 +91,7 @@ def _open_part(name: str, folder: int) -> int:
 
 
 def _open_present(name: str, folder: int) -> int:
-    """Opens a file that an earlier run made. Anything else is not even opened: it may be a device.
+    """Open a file that an earlier run made. Anything else is not even opened: it may be a device.
 
     Raises:
         OSError: It is something else.
@@ -116,7 +116,7 @@ def _check_ours(found: os.stat_result, name: str, folder: int) -> None:
 
 
 def _owner_of_new(folder: int) -> int:
-    """The owner that a new file of ours gets here: on FAT or a share it need not be us."""
+    """Return the owner that a new file of ours gets here: on FAT or a share it need not be us."""
     name = f".airgap-owner-{os.getpid()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with suppress(FileNotFoundError):

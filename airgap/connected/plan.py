@@ -58,7 +58,7 @@ class BundlePlan:
 def make_plan(
     contents: Contents, images: Sequence[ResolvedImage], volume_bytes: int = 0
 ) -> BundlePlan:
-    """Lays out the tar: manifests first, then configs and layers, large ones first.
+    """Lay out the tar: manifests first, then configs and layers, large ones first.
 
     That is also the order in which they are fetched: so no connection is left alone with a large
     one at the end, and checksums can follow close behind.
@@ -109,7 +109,7 @@ def make_plan(
 def _documents(
     images: Sequence[ResolvedImage], sizes: Mapping[str, int]
 ) -> dict[str, Manifest | Index]:
-    """The documents of all images, as a reader of the bundle finds them.
+    """Return the documents of all images, as a reader of the bundle finds them.
 
     What one image leaves out of its index another one may include.
 
@@ -133,7 +133,7 @@ def _documents(
 
 
 def _entry(entry: ImageEntry, documents: Mapping[str, Manifest | Index]) -> ImageEntry:
-    """What the contents say of an image: other images may include further of its indexes."""
+    """Return what the contents say of an image: other images may include further of its indexes."""
     if not isinstance(documents[entry.digest], Index):
         return entry
     omitted = image_tree.omitted_platforms(entry.digest, documents, entry.platforms)

@@ -82,12 +82,12 @@ class PublicAdapter(BoundedAdapter):
         super().__init__(context, connections)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as there
-        """Has connections without a proxy look where they go."""
+        """Have connections without a proxy look where they go."""
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = _pools(self._refused)
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        """Refuses, proxy or not, what is no name of a public host.
+        """Refuse, proxy or not, what is no name of a public host.
 
         Raises:
             RefusedAddressError: The URL has such an address.
@@ -97,7 +97,7 @@ class PublicAdapter(BoundedAdapter):
 
 
 def check_host(host: str, refused: Networks = REFUSED) -> None:
-    """Looks at a host as it is written; a name is not resolved.
+    """Look at a host as it is written; a name is not resolved.
 
     Args:
         host: A name or an address, of any form that the C library takes (`127.1`, `0x7f000001`).
@@ -116,7 +116,7 @@ def check_host(host: str, refused: Networks = REFUSED) -> None:
 
 
 def is_refused(address: Address, refused: Networks) -> bool:
-    """Whether an address, or the IPv4 address inside it, is in one of the networks."""
+    """Return whether an address, or the IPv4 address inside it, is in one of the networks."""
     if isinstance(address, IPv6Address):
         inside = address.ipv4_mapped
         if address in _NAT64:
@@ -129,7 +129,7 @@ def is_refused(address: Address, refused: Networks) -> bool:
 def _resolve(
     host: str, port: int, refused: Networks, family: socket.AddressFamily, flags: int = 0
 ) -> list[str]:
-    """The addresses of a host, none of which is refused.
+    """Return the addresses of a host, none of which is refused.
 
     Raises:
         RefusedAddressError: One is.
@@ -152,7 +152,7 @@ def _resolve(
 
 
 def _connect(connection: HTTPConnection, refused: Networks) -> socket.socket:
-    """Connects to what was checked, in urllib3's way.
+    """Connect to what was checked, in urllib3's way.
 
     Raises:
         RefusedAddressError: The host has a refused address.

@@ -59,7 +59,7 @@ class RecordOptions:
 
 
 def check_workstation(request: Request) -> None:
-    """Makes sure that builds can be recorded here.
+    """Make sure that builds can be recorded here.
 
     Args:
         request: With builds to record.
@@ -89,7 +89,7 @@ def check_workstation(request: Request) -> None:
 
 
 def scan(recording: RecordingSpec) -> Scan:
-    """What a build to be recorded needs from outside.
+    """Return what a build to be recorded needs from outside.
 
     Raises:
         UsageError: Its Dockerfile is not valid.
@@ -106,7 +106,7 @@ def scan(recording: RecordingSpec) -> Scan:
 
 
 def with_images(request: Request) -> Request:
-    """The request with all images that its builds need.
+    """Return the request with all images that its builds need.
 
     Raises:
         UsageError: A Dockerfile is not valid.
@@ -127,7 +127,7 @@ def record(
     answers: Store,
     progress: Progress,
 ) -> Recorded:
-    """Records builds, one after the other, each without a cache of the one before.
+    """Record builds, one after the other, each without a cache of the one before.
 
     Args:
         recordings: What to record; at least one.
@@ -154,7 +154,7 @@ def record(
 def _material(
     recordings: Sequence[RecordingSpec], archive: Archive, folder: Path, progress: Progress
 ) -> BuilderInputs:
-    """The images that the builds take, in a store of their own."""
+    """Return the images that the builds take, in a store of their own."""
     images = archive.contents.images
     needed = {str(need.reference) for recording in recordings for need in scan(recording).images}
     included = [image for image in images if image.name in needed or set(image.roles) - {"base"}]
@@ -246,7 +246,7 @@ def until(recording: Recording, answers: Store) -> str:
 
 
 def _valid_until(release: bytes) -> Iterable[datetime]:
-    """The Valid-Until of a Debian release file (Debian wiki, "DebianRepository/Format")."""
+    """Return the Valid-Until of a Debian release file (Debian wiki, "DebianRepository/Format")."""
     found = _VALID_UNTIL.search(release)
     try:
         moment = parsedate_to_datetime(found[1].decode("ascii")) if found else None

@@ -18,25 +18,25 @@ class BlobStream(Protocol):
     start: int
 
     def read(self, most: int, /) -> bytes:
-        """What came next; empty at the end."""
+        """Return what came next; empty at the end."""
 
 
 class Registry(Protocol):
     """`airgap.oci.registry.RegistryClient`, which documents errors."""
 
     def manifest(self, reference: Reference) -> tuple[Descriptor, bytes]:
-        """A manifest or index by digest, or else by tag, with its bytes."""
+        """Return a manifest or index by digest, or else by tag, with its bytes."""
 
     def small_blob(self, reference: Reference, descriptor: Descriptor) -> bytes:
-        """The verified bytes of a config."""
+        """Return the verified bytes of a config."""
 
     def blob(
         self, reference: Reference, digest: str, size: int, start: int
     ) -> AbstractContextManager[BlobStream]:
-        """The bytes of a blob, from `start` if the server can do that, not verified yet."""
+        """Return the bytes of a blob, from `start` if the server can do that, not verified yet."""
 
     def attempts(self, pause: Callable[[float], object]) -> RetryBudget:
-        """The tries of one piece of work."""
+        """Return the tries of one piece of work."""
 
     def avoid(self, server: str) -> None:
-        """Has a server asked after the others for a while."""
+        """Have a server asked after the others for a while."""

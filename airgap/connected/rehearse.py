@@ -33,7 +33,7 @@ def rehearse(
     progress: Progress,
     recording: str = "",
 ) -> None:
-    """Builds each from nothing but the bundle. Nothing is left behind.
+    """Build each from nothing but the bundle. Nothing is left behind.
 
     Args:
         archive: The bundle's images.

@@ -46,7 +46,7 @@ class Recorded:
         platforms: tuple[str, ...] = (),
         until: str = "",
     ) -> Recorded:
-        """One recording, whose map is written beside what it names.
+        """Return one recording, whose map is written beside what it names.
 
         Args:
             recording: What was recorded.
@@ -74,7 +74,7 @@ class Recorded:
         return cls((entry,), store, {**sizes, digest: len(body)})
 
     def merge(self, other: Recorded) -> Recorded:
-        """Both; they must be in the same store."""
+        """Return both; they must be in the same store."""
         if other.store.root != self.store.root:
             raise ValueError("recordings of different stores")
         blobs = {**self.blobs, **other.blobs}
@@ -103,7 +103,7 @@ class ReplayPlan:
 
 
 def plan_replay(recorded: Recorded, mtime: int, volume_bytes: int = 0) -> ReplayPlan:
-    """Lays out the tar.
+    """Lay out the tar.
 
     Args:
         recorded: What it holds.
@@ -127,7 +127,7 @@ def plan_replay(recorded: Recorded, mtime: int, volume_bytes: int = 0) -> Replay
 
 
 def remove_replay(output: Path) -> None:
-    """Removes what an earlier run has written: it is recorded again, and may be cut otherwise.
+    """Remove what an earlier run has written: it is recorded again, and may be cut otherwise.
 
     Raises:
         OSError: The folder cannot be written to.
@@ -139,7 +139,7 @@ def remove_replay(output: Path) -> None:
 def write_replay(
     plan: ReplayPlan, store: Store, output: Path, progress: Progress, *, durable: bool = True
 ) -> list[FileEntry]:
-    """Writes the volumes; those of an earlier run must be gone: see `remove_replay`.
+    """Write the volumes; those of an earlier run must be gone: see `remove_replay`.
 
     Args:
         plan: From `plan_replay`.
@@ -176,7 +176,7 @@ def write_replay(
 
 
 def _all_bytes(plan: ReplayPlan, store: Store) -> Iterator[bytes]:
-    """The tar from its beginning to its end."""
+    """Yield the tar from its beginning to its end."""
     frame = framing.pieces(b"", plan.blobs, plan.mtime)
     yield next(frame).data
     for blob in plan.blobs:

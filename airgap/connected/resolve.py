@@ -57,7 +57,7 @@ class ResolvedImage:
 
 
 def resolve_image(source: Registry, image: WantedImage, pinned: str = "") -> ResolvedImage:
-    """Resolves one image, with one request for its tag.
+    """Resolve one image, with one request for its tag.
 
     Args:
         source: Where registries are asked.
@@ -83,7 +83,7 @@ def resolve_image(source: Registry, image: WantedImage, pinned: str = "") -> Res
 def resolve_all(
     source: Registry, request: Request, pinned: Mapping[str, str], jobs: int = 1
 ) -> tuple[ResolvedImage, ...]:
-    """Resolves every image of a request, in its order.
+    """Resolve every image of a request, in its order.
 
     Args:
         source: Where registries are asked.
@@ -123,7 +123,7 @@ class _Upstream:
     wants: Callable[[Descriptor], bool] = field(default=lambda _: True)
 
     def has(self, entry: Descriptor) -> bool:
-        """Whether an entry is wanted; the index has to state its size rightly."""
+        """Return whether an entry is wanted; the index has to state its size rightly."""
         if not self.wants(entry):
             return False
         if is_document(entry.media_type):
@@ -155,13 +155,13 @@ class _Upstream:
     def tree(
         self, top: Descriptor, wants: Callable[[Descriptor], bool]
     ) -> dict[str, Manifest | Index]:
-        """The documents of an image, of those entries that are wanted."""
+        """Return the documents of an image, of those entries that are wanted."""
         holder = replace(self, wants=wants)
         return image_tree.read_tree(top.digest, top.media_type, str(self.reference), holder)
 
 
 def _indexed(upstream: _Upstream, image: WantedImage, top: Descriptor) -> ResolvedImage:
-    """An image with an index: with all of its entries, or with those for some platforms."""
+    """Return an image with an index: with all of its entries, or with those for some platforms."""
     if not image.platforms:
         seen = documents = upstream.tree(top, lambda entry: entry.media_type not in _FORGOTTEN)
         platforms = image_tree.carried_platforms(top.digest, documents)
@@ -209,7 +209,7 @@ def _configs(documents: Mapping[str, Manifest | Index]) -> dict[str, Platform]:
 
 
 def _single(upstream: _Upstream, image: WantedImage, top: Descriptor) -> ResolvedImage:
-    """An image without an index has the platform that its config states.
+    """Return an image without an index has the platform that its config states.
 
     One that states none is good for every platform, as it is for the engines.
     """
@@ -240,7 +240,7 @@ def _single(upstream: _Upstream, image: WantedImage, top: Descriptor) -> Resolve
 
 
 def _check_single(image: WantedImage, platform: Platform) -> None:
-    """Makes sure that a platform serves what is wanted.
+    """Make sure that a platform serves what is wanted.
 
     Raises:
         NotFoundError: It serves nothing that is wanted, or not all that somebody named.
@@ -269,7 +269,7 @@ def _choose(
     digest: str,
     documents: Mapping[str, Manifest | Index],
 ) -> list[image_tree.Entry]:
-    """The entries that engines may choose for platforms.
+    """Return the entries that engines may choose for platforms.
 
     Raises:
         NotFoundError: There is none for one of them; all of those are named.
@@ -308,7 +308,7 @@ def _no_image(
     found: Iterable[image_tree.Entry],
     documents: Mapping[str, Manifest | Index],
 ) -> NotFoundError:
-    """The error for an index that names no image."""
+    """Return the error for an index that names no image."""
     named = [(item.descriptor, documents.get(item.descriptor.digest)) for item in found]
     words = dict.fromkeys(
         artifact(document) if isinstance(document, Manifest) else f"a blob of {item.media_type}"
@@ -324,7 +324,7 @@ def _no_image(
 
 
 def wrong_size(reference: Reference, digest: str) -> IntegrityError:
-    """The error for a descriptor that does not fit what it names."""
+    """Return the error for a descriptor that does not fit what it names."""
     return IntegrityError(
         f"{reference} states a wrong size for {digest}",
         meaning="No tool can verify this image: its index or manifest is wrong.",
@@ -340,7 +340,7 @@ def _is_image(entry: image_tree.Entry, documents: Mapping[str, Manifest | Index]
 
 
 def _left_out(entry: ImageEntry, documents: Mapping[str, Manifest | Index]) -> Iterable[str]:
-    """What is not carried of an index, other than the platforms that the contents name.
+    """Return what is not carried of an index, other than the platforms that the contents name.
 
     Attestations of what is left out are not named.
     """
@@ -373,7 +373,7 @@ def _described(entry: Descriptor) -> str:
 
 
 def _check_foreign(source: Registry, image: ResolvedImage) -> tuple[str, ...]:
-    """Looks for layers that a manifest says are elsewhere: the registry must have them, too.
+    """Look for layers that a manifest says are elsewhere: the registry must have them, too.
 
     Nothing is fetched from the addresses that a manifest names.
 
@@ -410,7 +410,7 @@ def _check_foreign(source: Registry, image: ResolvedImage) -> tuple[str, ...]:
 
 
 def _open_blob(source: Registry, reference: Reference, blob: Descriptor) -> None:
-    """Makes sure that a registry has a blob, before hours are spent on others.
+    """Make sure that a registry has a blob, before hours are spent on others.
 
     Raises:
         NotFoundError: It does not.
@@ -425,7 +425,7 @@ def _open_blob(source: Registry, reference: Reference, blob: Descriptor) -> None
 
 
 def _host_of(blob: Descriptor) -> str:
-    """The server that a descriptor names, fit to be shown."""
+    """Return the server that a descriptor names, fit to be shown."""
     host = next((_HOST.match(url) for url in blob.urls), None)
     return host[1] if host else "an address that is not stated"
 

@@ -56,11 +56,11 @@ class TarWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Closes the files."""
+        """Close the files."""
         self._open.close()
 
     def holds(self, start: int, end: int) -> bool:
-        """Whether there is something at all of these bytes."""
+        """Return whether there is something at all of these bytes."""
         return all(
             self._size(number) >= min(end, volume.start + volume.size) - volume.start
             for number, volume in enumerate(self._volumes)
@@ -72,7 +72,7 @@ class TarWriter:
             return os.fstat(descriptor).st_size
 
     def write(self, data: bytes, offset: int) -> None:
-        """Writes all of `data` to its place."""
+        """Write all of `data` to its place."""
         view = memoryview(data)
         while view:
             number, volume = self._at(offset)
@@ -98,7 +98,7 @@ class TarWriter:
             offset += count
 
     def sync(self) -> None:
-        """Returns once everything that was written lasts through a power cut."""
+        """Return once everything that was written lasts through a power cut."""
         for number in sorted(self._unsynced) if self.durable else ():
             self._unsynced.discard(number)  # whoever writes to it from now on adds it again
             try:
@@ -115,6 +115,6 @@ class TarWriter:
 
 
 def _cut_off(descriptor: int, size: int) -> None:
-    """Removes bytes behind the end of a volume, which are not ours: readers refuse them."""
+    """Remove bytes behind the end of a volume, which are not ours: readers refuse them."""
     if os.fstat(descriptor).st_size > size:
         os.ftruncate(descriptor, size)

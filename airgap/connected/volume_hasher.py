@@ -114,7 +114,7 @@ class VolumeHasher:
             self._rewind |= unit == self._saved[0]
 
     def result(self, progress: Progress) -> list[FileEntry]:
-        """The entries of the volumes, once all is written; shows what is left to do.
+        """Return the entries of the volumes, once all is written; shows what is left to do.
 
         Raises:
             OSError: The disk failed.
@@ -131,7 +131,7 @@ class VolumeHasher:
         return self._state.ended
 
     def stop(self) -> None:
-        """Ends it before the tar is written in full."""
+        """End it before the tar is written in full."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -149,7 +149,7 @@ class VolumeHasher:
             self._error = error
 
     def _step(self) -> bool:
-        """Hashes a little more; False if it was stopped."""
+        """Hash a little more; False if it was stopped."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or self._rewind or self._left() > 0)
             if self._stopped:
@@ -169,7 +169,7 @@ class VolumeHasher:
         return True
 
     def _left(self) -> int:
-        """How many more bytes there are to read."""
+        """Return how many more bytes there are to read."""
         written = self._ends[-1]
         if self._first < len(self._ends):
             written = self._written[self._first]

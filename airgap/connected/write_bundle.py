@@ -229,7 +229,7 @@ def _writing(output: Path) -> Iterator[None]:
 
 
 def _check_limits(contents: Contents, tar_bytes: int, undone: str) -> None:
-    """Refuses at once what no reader of bundles would take.
+    """Refuse at once what no reader of bundles would take.
 
     Args:
         contents: Of the bundle.
@@ -257,7 +257,7 @@ def _check_limits(contents: Contents, tar_bytes: int, undone: str) -> None:
 
 
 def _check_tags(contents: Contents) -> None:
-    """Refuses two images that would have one tag on the host."""
+    """Refuse two images that would have one tag on the host."""
     if found := colliding(contents.images):
         tag, first, second = found
         raise UsageError(
@@ -270,13 +270,13 @@ def _check_tags(contents: Contents) -> None:
 
 
 def _planned_files(plan: BundlePlan) -> list[FileEntry]:
-    """The files that a bundle will have, with sums that nobody knows yet."""
+    """Return the files that a bundle will have, with sums that nobody knows yet."""
     sizes = {volume.name: volume.size for volume in plan.volumes} | {TOOL_NAME: 0, README_NAME: 0}
     return [FileEntry(name, size, "0" * 64) for name, size in sizes.items()]
 
 
 def _check_readable(output: Path, contents: Contents) -> None:
-    """Reads the bundle back, by the rules that `install` applies to it.
+    """Read the bundle back, by the rules that `install` applies to it.
 
     Raises:
         IntegrityError: No host would install it.

@@ -54,7 +54,7 @@ class BakeTarget:
 def read_bake_file(
     path: Path, targets: Sequence[str] = (), overrides: Iterable[str] = ()
 ) -> tuple[BakeTarget, ...]:
-    """The builds of a bake or compose file, those that others stand on included.
+    """Return the builds of a bake or compose file, those that others stand on included.
 
     Paths in it count from its folder.
 
@@ -109,7 +109,7 @@ def _target(name: str, table: Mapping[str, Any]) -> BakeTarget:
 
 
 def _buildx() -> list[str]:
-    """The command that is buildx: Docker's plugin, or the program by itself.
+    """Return the command that is buildx: Docker's plugin, or the program by itself.
 
     Raises:
         HostError: There is none.

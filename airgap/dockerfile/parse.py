@@ -77,11 +77,11 @@ class Instruction:
     stage: int
 
     def flag(self, name: str) -> str:
-        """The value of `--name=value`; empty if there is none."""
+        """Return the value of `--name=value`; empty if there is none."""
         return next(iter(self.flag_values(name)), "")
 
     def flag_values(self, name: str) -> tuple[str, ...]:
-        """The values of a flag that may be repeated, in order."""
+        """Return the values of a flag that may be repeated, in order."""
         start = f"--{name}="
         return tuple(flag.removeprefix(start) for flag in self.flags if flag.startswith(start))
 
@@ -140,7 +140,7 @@ class Dockerfile:
 
 
 def read_dockerfile(path: Path) -> str:
-    """The text of a Dockerfile; bytes that are not UTF-8 become U+FFFD.
+    """Return the text of a Dockerfile; bytes that are not UTF-8 become U+FFFD.
 
     Raises:
         UsageError: It cannot be read, or is too large.
@@ -156,7 +156,7 @@ def read_dockerfile(path: Path) -> str:
 
 
 def parse_dockerfile(text: str, file: str) -> Dockerfile:
-    """Reads a Dockerfile.
+    """Read a Dockerfile.
 
     Args:
         text: The file, with or without a byte order mark, lines ending in LF or CRLF.
@@ -174,7 +174,7 @@ def parse_dockerfile(text: str, file: str) -> Dockerfile:
 
 
 def parse_trigger(text: str, file: str, line: int) -> Instruction:
-    """Reads what an image's ONBUILD left for those that derive from it.
+    """Read what an image's ONBUILD left for those that derive from it.
 
     Args:
         text: One instruction, as an image config has it.
@@ -191,7 +191,7 @@ def parse_trigger(text: str, file: str, line: int) -> Instruction:
 
 
 def detect_syntax(text: str) -> tuple[str, int]:
-    """The frontend image that the first lines ask for, and the line; empty and 0 if none.
+    """Return the frontend image that the first lines ask for, and the line; empty and 0 if none.
 
     `# syntax=`, `// syntax=` and a JSON file's `"syntax"` count, as for BuildKit.
     """
@@ -219,7 +219,7 @@ def _json_syntax(text: str) -> str:
 
 
 def _instructions(text: str, file: str) -> tuple[tuple[Instruction, ...], str]:
-    """All instructions, and the escape character.
+    """Return all instructions, and the escape character.
 
     The library reads no trigger. So ONBUILD is blanked out, which makes the trigger an
     instruction like any other, with the very same places.

@@ -26,7 +26,7 @@ _BUILD_ARG = "give it a value: --build-arg NAME=VALUE"
 
 @dataclass(frozen=True, slots=True)
 class ImageNeed:
-    """An image.
+    """An image that a build needs.
 
     Attributes:
         reference: Its name.
@@ -106,7 +106,7 @@ class Scan:
 def scan_dockerfile(
     text: str, file: str, options: BuildOptions, onbuild: OnBuild | None = None
 ) -> Scan:
-    """What a build of one Dockerfile needs from outside.
+    """Return what a build of one Dockerfile needs from outside.
 
     Args:
         text: The Dockerfile.
@@ -123,7 +123,7 @@ def scan_dockerfile(
 def scan_parsed(
     dockerfile: Dockerfile, options: BuildOptions, onbuild: OnBuild | None = None
 ) -> Scan:
-    """The same of one that was parsed before."""
+    """Return the same of one that was parsed before."""
     scans = [_frontend(dockerfile, options)]
     for platform in options.platforms:
         stages = Stages(dockerfile, options, platform, onbuild)
@@ -157,7 +157,7 @@ def unite(scans: Iterable[Scan]) -> Scan:
 
 
 def is_git(source: str) -> bool:
-    """Whether ADD has git fetch it: `git@host:path`, `ssh://…`, `git://…`, `https://….git`.
+    """Return whether ADD has git fetch it: `git@host:path`, `ssh://…`, `git://…`, `https://….git`.
 
     Source: `dfgitutil.ParseGitRef` of BuildKit 0.32.
     """
@@ -177,7 +177,7 @@ def _path_of(url: str) -> str:
 
 
 def _frontend(dockerfile: Dockerfile, options: BuildOptions) -> Scan:
-    """The image that reads the Dockerfile, if the builder's own frontend does not."""
+    """Return the image that reads the Dockerfile, if the builder's own frontend does not."""
     given = options.args.get(SYNTAX_ARG, "").strip().partition(" ")[0]
     name, line = given or dockerfile.syntax, 1 if given else dockerfile.syntax_line
     if not name:
@@ -314,7 +314,7 @@ class _Walk:
 
 
 def _is_from_scratch(state: StageState) -> bool:
-    """Whether no image config can set variables that are not in the Dockerfile."""
+    """Return whether no image config can set variables that are not in the Dockerfile."""
     while state.base:
         state = state.base
     return state.image is None and state.base_name == SCRATCH

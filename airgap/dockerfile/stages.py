@@ -146,7 +146,7 @@ class Stages:
         return f"{self._dockerfile.file}:{line}"
 
     def platform_of(self, state: StageState) -> Platform:
-        """The platform that a state is of: that of the stage at its bottom."""
+        """Return the platform that a state is of: that of the stage at its bottom."""
         while state.base:
             state = state.base
         return state.platform or self._platform
@@ -244,7 +244,7 @@ class Stages:
         return state
 
     def _reach(self, target: StageState, onbuild: OnBuild | None) -> frozenset[StageState]:
-        """What the target needs, triggers included: they may need more."""
+        """Return what the target needs, triggers included: they may need more."""
         visited: set[StageState] = set()
         while True:
             reachable = _closure(target)
@@ -306,7 +306,7 @@ def _closure(target: StageState) -> frozenset[StageState]:
 
 
 def _mounted_from(instruction: Instruction, place: str) -> Iterable[str]:
-    """The values of `from=` in the `--mount` flags of a RUN."""
+    """Return the values of `from=` in the `--mount` flags of a RUN."""
     for value in instruction.flag_values("mount"):
         try:
             fields = next(csv.reader([value]), [])
@@ -339,7 +339,7 @@ def _platform(text: str, build: Platform) -> Platform | None:
 
 
 def _context_name(text: str) -> str:
-    """A build context's name as BuildKit compares it, its platform kept."""
+    """Return a build context's name as BuildKit compares it, its platform kept."""
     name, separator, platform = text.partition("::")
     try:
         name = parse_reference(name).familiar.removesuffix(":latest")

@@ -56,7 +56,7 @@ _ENGINE = Unrecordable(
 
 
 def unrecordable(script: str) -> Iterator[Unrecordable]:
-    """What a shell script does that cannot be recorded, each kind once.
+    """Yield what a shell script does that cannot be recorded, each kind once.
 
     Args:
         script: The text of a RUN with its heredocs.
@@ -71,7 +71,7 @@ def unrecordable(script: str) -> Iterator[Unrecordable]:
 
 
 def _commands(script: str) -> Iterator[tuple[str, Sequence[str]]]:
-    """The names of commands, without folders, each with the words that follow it."""
+    """Yield the names of commands, without folders, each with the words that follow it."""
     text = _COMMENT.sub(r"\1", script.replace("\\\n", " "))
     for piece in _BETWEEN.split(text):
         words = [word.strip("'\"") for word in piece.split()]
@@ -110,7 +110,7 @@ def _wget(words: Sequence[str]) -> Unrecordable | None:
 
 
 def _other_method(words: Sequence[str], number: int, option: re.Pattern[str]) -> bool:
-    """Whether a word is the option that names the method, and names another one than GET."""
+    """Return whether a word is the option that names the method, and names another one than GET."""
     found = option.match(words[number])
     if found is None:
         return False

@@ -31,13 +31,13 @@ class Variables(dict[str, str]):
         self._unsure: set[str] = set(values._unsure) if isinstance(values, Variables) else set()
 
     def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
-        """The value, or None."""
+        """Return the value, or None."""
         if name not in self or name in self._unsure:
             self.missed.add(name)
         return super().get(name, default)
 
     def assign(self, name: str, value: str, *, sure: bool) -> None:
-        """Sets a value; not `sure` if it was made with a missing one."""
+        """Set a value; not `sure` if it was made with a missing one."""
         self[name] = value
         (self._unsure.discard if sure else self._unsure.add)(name)
 
@@ -72,7 +72,7 @@ def expand(word: str, variables: Variables, escape: str, place: str) -> tuple[st
 def default_args(
     target: Platform, build: Platform, overrides: Mapping[str, str], stage: str
 ) -> Variables:
-    """The arguments that are there without being declared, for FROM lines.
+    """Return the arguments that are there without being declared, for FROM lines.
 
     Args:
         target: The platform that is built for.
@@ -103,7 +103,7 @@ def declare_global(
     escape: str,
     file: str,
 ) -> None:
-    """Adds what the ARG lines before the first FROM declare.
+    """Add what the ARG lines before the first FROM declare.
 
     Raises:
         UsageError: A default cannot be expanded.
@@ -119,7 +119,7 @@ def declare_global(
 
 
 def _check_patterns(word: str, variables: Variables, place: str) -> None:
-    """Refuses patterns that would take ages: the library matches them by trying."""
+    """Refuse patterns that would take ages: the library matches them by trying."""
     if _WITH_PATTERN.search(word) is None:
         return
     texts = [word, *(variables[name] for name in _NAME.findall(word) if name in variables)]

@@ -110,7 +110,7 @@ class Context:
     moves: TagMoves | None = None
 
     def engine_ids(self, image: ImageEntry, platform: Platform | None) -> set[str]:
-        """The ids under which Docker may know an image: of its index, manifests or configs.
+        """Return the ids under which Docker may know an image: of its index, manifests or configs.
 
         Which one depends on Docker's image store. One with an index's id has all its platforms.
 
@@ -139,7 +139,7 @@ class Context:
 
 
 def run_check(what: str, check: Callable[[], CheckResult]) -> CheckResult:
-    """What a check saw, with every foreseeable error as its finding."""
+    """Return what a check saw, with every foreseeable error as its finding."""
     try:
         with translate_os_errors(what):
             return check()

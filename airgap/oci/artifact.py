@@ -38,7 +38,7 @@ _KINDS = (
 
 
 def artifact(manifest: Manifest) -> str:
-    """What a manifest is of, in words, if it is not an image's.
+    """Return what a manifest is of, in words, if it is not an image's.
 
     Args:
         manifest: The manifest.

@@ -46,7 +46,7 @@ class Authorization:
         self._lock = Lock()
 
     def header(self, endpoint: Endpoint) -> Mapping[str, str]:
-        """What to send; nothing while the server has not asked for anything."""
+        """Return what to send; nothing while the server has not asked for anything."""
         with self._lock:
             known = self._headers.get(_key(endpoint))
         return {"Authorization": known} if known else {}
@@ -96,7 +96,7 @@ class Authorization:
             self._headers[_key(endpoint)] = header
 
     def _scopes(self, endpoint: Endpoint, challenge: Challenge) -> list[str]:
-        """What a token is to allow, each thing once."""
+        """Return what a token is to allow, each thing once."""
         default = [f"repository:{endpoint.repository}:pull"]
         scopes = challenge.get("scope").split() or default
         if self._actions:

@@ -45,7 +45,7 @@ class BlobReader:
         self._speed = speed
 
     def read(self, most: int = MIB) -> bytes:
-        """What came next, at most so many bytes; empty at the end.
+        """Return what came next, at most so many bytes; empty at the end.
 
         Raises:
             TemporaryError: The connection broke or crawls, or there are too few bytes.
@@ -63,7 +63,7 @@ class BlobReader:
         return piece
 
     def close(self) -> None:
-        """Ends the connection, or keeps it for the next request if the body was read in full."""
+        """End the connection, or keeps it for the next request if the body was read in full."""
         if self._left == 0:
             with suppress(HTTPError, OSError):
                 self._response.raw.read(1)  # finds the end
@@ -71,7 +71,7 @@ class BlobReader:
 
 
 def read_document(response: requests.Response, what: str, limit: int, timeout: float) -> bytes:
-    """All bytes of an answer that is small; one more than `limit` if there are too many.
+    """Return all bytes of an answer that is small; one more than `limit` if there are too many.
 
     Args:
         response: The answer, its body not read yet.
@@ -114,7 +114,7 @@ def read_words(response: requests.Response, timeout: float) -> Words:
 
 
 def starts_at(response: requests.Response, start: int, size: int) -> bool:
-    """Whether a 206 answer is what was asked for: the blob from `start` to its end.
+    """Return whether a 206 answer is what was asked for: the blob from `start` to its end.
 
     The form of the header is that of RFC 9110, 14.4.
     """

@@ -173,12 +173,12 @@ class BoundedAdapter(HTTPAdapter):
         super().__init__(connections, connections)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as there
-        """Has connections without a proxy bound what comes."""
+        """Have connections without a proxy bound what comes."""
         super().init_poolmanager(*args, **self._trusting(kwargs))
         _bind(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:  # noqa: ANN401 - as there
-        """Has connections through a proxy bound what comes."""
+        """Have connections through a proxy bound what comes."""
         manager = super().proxy_manager_for(proxy, **self._trusting(kwargs))
         if not proxy.lower().startswith("socks"):
             _bind(manager)

@@ -34,7 +34,7 @@ class Body(Protocol):
         """The bytes, from the first one."""
 
     def __len__(self) -> int:
-        """How many."""
+        """Return the number of bytes."""
 
 
 class Connection:
@@ -66,12 +66,12 @@ class Connection:
         self._sessions: list[requests.Session] = []
 
     def close(self) -> None:
-        """Closes all connections."""
+        """Close all connections."""
         for session in self._sessions:
             session.close()
 
     def url(self, endpoint: Endpoint, path: str) -> str:
-        """The address of something in an endpoint's repository."""
+        """Return the address of something in an endpoint's repository."""
         return f"{self._scheme(endpoint)}://{endpoint.server}/v2/{endpoint.repository}/{path}"
 
     def send(  # noqa: PLR0913 - a request has these parts
@@ -178,7 +178,7 @@ class Connection:
         return self._schemes[endpoint.server]
 
     def _session(self, endpoint: Endpoint) -> requests.Session:
-        """This thread's session for an endpoint's way of connecting."""
+        """Return this thread's session for an endpoint's way of connecting."""
         sessions = self._local.__dict__.setdefault("sessions", {})
         key = replace(endpoint, repository="")
         if key not in sessions:
@@ -193,7 +193,7 @@ class Connection:
 
 
 def _redirected(endpoint: Endpoint, url: str) -> Endpoint:
-    """The server of a URL to which an endpoint redirects, as an endpoint."""
+    """Return the server of a URL to which an endpoint redirects, as an endpoint."""
     parts = urlsplit(url)
     server = parts.netloc.rpartition("@")[2]
     path = _PATH.fullmatch(parts.path)

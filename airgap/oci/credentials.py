@@ -68,7 +68,7 @@ class Credentials:
         return _given(os.environ.get(_VARIABLE, ""))
 
     def find(self, host: str) -> Credential | None:
-        """The credential for a registry host, if there is one.
+        """Return the credential for a registry host, if there is one.
 
         Raises:
             CredentialsError: The configuration is broken, or a credential helper failed.
@@ -108,7 +108,7 @@ class _Config:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> _Config:
-        """Reads it.
+        """Read the credentials of one entry.
 
         Raises:
             ValueError: The docker command does not.
@@ -121,7 +121,7 @@ class _Config:
         )
 
     def helper(self, key: str) -> str:
-        """The helper that is asked for a key; empty if none is."""
+        """Return the helper that is asked for a key; empty if none is."""
         return self.helpers.get(key, self.store)
 
     def entry(self, host: str) -> Credential:
@@ -140,7 +140,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _given(text: str) -> dict[str, Credential]:
-    """What the variable holds; nothing if it is not just as the docker command wants it."""
+    """Return what the variable holds; nothing if it is not just as the docker command wants it."""
     try:
         document = json.loads(text or "{}")
         entries = _mapping(document, "auths")
@@ -173,7 +173,7 @@ def _text(value: object) -> str:
 
 
 def _credential(key: str, entry: Mapping[str, Any]) -> Credential:
-    """What an entry of `auths` holds; `auth` comes before a user name and a password."""
+    """Return what an entry of `auths` holds; `auth` comes before a user name and a password."""
     username, password = (_text(setting(entry, name)) for name in ("username", "password"))
     if auth := _text(setting(entry, "auth")):
         username, password = _decoded(key, auth)
@@ -192,14 +192,14 @@ def _decoded(key: str, auth: str) -> tuple[str, str]:
 
 
 def _host_of(key: str) -> str:
-    """The host and port of a key: `https://a.internal:5000/v1/` is of `a.internal:5000`."""
+    """Return the host and port of a key: `https://a.internal:5000/v1/` is of `a.internal:5000`."""
     _, separator, rest = key.partition("://")
     host = (rest if separator else key).partition("/")[0]
     return host.rpartition("@")[2] if separator else host
 
 
 def _from_helper(helper: str, key: str, entry: Credential) -> Credential:
-    """What a credential helper says (docker/docker-credential-helpers, `client/client.go`).
+    """Return what a credential helper says (docker/docker-credential-helpers, `client/client.go`).
 
     Args:
         helper: Its name.

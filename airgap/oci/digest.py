@@ -16,15 +16,15 @@ _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def is_digest(text: str) -> bool:
-    """Whether `text` is a well-formed sha256 digest; other algorithms are not accepted."""
+    """Return whether `text` is a well-formed sha256 digest; other algorithms are not accepted."""
     return _SHA256.fullmatch(text) is not None
 
 
 def digest_of(data: bytes) -> str:
-    """The digest of `data`."""
+    """Return the digest of `data`."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def hex_of(digest: str) -> str:
-    """The hexadecimal part of a digest."""
+    """Return the hexadecimal part of a digest."""
     return digest.removeprefix("sha256:")

@@ -32,7 +32,7 @@ _RATE_HEADERS = ("ratelimit-limit", "ratelimit-remaining")
 
 
 def broke_off(what: str, error: BaseException | str) -> TemporaryError:
-    """The error for an answer that ended, or stood still, half-way.
+    """Return the error for an answer that ended, or stood still, half-way.
 
     Args:
         what: What was being read.
@@ -48,7 +48,7 @@ def broke_off(what: str, error: BaseException | str) -> TemporaryError:
 
 
 def too_slow(what: str, count: int, seconds: float) -> TemporaryError:
-    """The error for an answer of which only `count` bytes came in so many seconds."""
+    """Return the error for an answer of which only `count` bytes came in so many seconds."""
     return TemporaryError(
         f"{what} came too slowly: {count} bytes in {seconds:.0f} s",
         kind="too slow",
@@ -57,7 +57,7 @@ def too_slow(what: str, count: int, seconds: float) -> TemporaryError:
 
 
 def unreachable(endpoint: Endpoint, error: Exception, *, answered: bool) -> AirgapError:
-    """The error for a request that got no answer.
+    """Return the error for a request that got no answer.
 
     Args:
         endpoint: Who was asked.
@@ -103,7 +103,7 @@ def _server_of(error: Exception) -> str:
 
 
 def scheme_of(url: str) -> str:
-    """The scheme of a URL in lower case; empty if the URL has none or is malformed."""
+    """Return the scheme of a URL in lower case; empty if the URL has none or is malformed."""
     try:
         return urlsplit(url).scheme
     except ValueError:
@@ -113,7 +113,7 @@ def scheme_of(url: str) -> str:
 def bad_status(
     endpoint: Endpoint, response: requests.Response, path: str, words: Words = _NO_WORDS
 ) -> AirgapError:
-    """The error for an answer with a status that is not wanted.
+    """Return the error for an answer with a status that is not wanted.
 
     Args:
         endpoint: Who was asked.
@@ -136,7 +136,7 @@ def bad_status(
 
 
 def refusal(message: str, response: requests.Response, words: Words = _NO_WORDS) -> UpstreamError:
-    """The error for a status that says nothing of names or credentials.
+    """Return the error for a status that says nothing of names or credentials.
 
     Args:
         message: Who answered what.
@@ -157,7 +157,7 @@ def refusal(message: str, response: requests.Response, words: Words = _NO_WORDS)
 
 
 def is_temporary(status: int) -> bool:
-    """Whether the same request may well succeed later."""
+    """Return whether the same request may well succeed later."""
     if status in _LASTING_SERVER_ERRORS:
         return False
     return status in (_TOO_MANY, _REQUEST_TIMEOUT) or status >= _SERVER_ERRORS
@@ -171,7 +171,7 @@ def refused(
     scheme: str = "",
     pushing: bool = False,
 ) -> CredentialsError:
-    """The error for a server that refuses what it was asked with.
+    """Return the error for a server that refuses what it was asked with.
 
     Args:
         endpoint: Who was asked.
@@ -206,7 +206,7 @@ def refused(
 
 
 def if_too_deep(repository: str) -> str:
-    """What else to do for a push, if a path may be too deep for the registry; or nothing.
+    """Return what else to do for a push, if a path may be too deep for the registry; or nothing.
 
     GitLab takes two names below a project, and answers for others as for a wrong account.
     """
@@ -220,7 +220,7 @@ def if_too_deep(repository: str) -> str:
 
 
 def no_token_server(endpoint: Endpoint, realm: str) -> UpstreamError:
-    """The error for a challenge whose token server cannot be asked.
+    """Return the error for a challenge whose token server cannot be asked.
 
     Args:
         endpoint: Who sent the challenge.
@@ -243,7 +243,7 @@ def no_token_server(endpoint: Endpoint, realm: str) -> UpstreamError:
 
 
 def wrong_digest(reference: Reference, expected: str, actual: str) -> IntegrityError:
-    """The error for a document whose bytes are not those of its digest."""
+    """Return the error for a document whose bytes are not those of its digest."""
     return IntegrityError(
         f"{reference}: the bytes served are {actual}, and {expected} was asked for",
         meaning="The registry, or something before it, is faulty or lies.",
@@ -251,7 +251,7 @@ def wrong_digest(reference: Reference, expected: str, actual: str) -> IntegrityE
 
 
 def reason(error: BaseException) -> str:
-    """The innermost cause, which is the sentence that says something."""
+    """Return the innermost cause, which is the sentence that says something."""
     while True:
         inner = getattr(error, "reason", None) or error.__cause__
         if not isinstance(inner, BaseException):
@@ -264,7 +264,7 @@ def reason(error: BaseException) -> str:
 
 
 def remaining(response: requests.Response) -> str:
-    """What a registry says of how often it may still be asked, or nothing.
+    """Return what a registry says of how often it may still be asked, or nothing.
 
     Docker Hub's form: `ratelimit-remaining: 76;w=21600`, of requests and seconds.
     """
@@ -278,7 +278,7 @@ def remaining(response: requests.Response) -> str:
 
 
 def _limits(response: requests.Response) -> str:
-    """What a refusal says of when to come again."""
+    """Return what a refusal says of when to come again."""
     said = ["It limits how often it may be asked"] if response.status_code == _TOO_MANY else []
     if waits := _header(response, "Retry-After"):
         said.append(f"try again {f'in {waits} seconds' if _is_number(waits) else f'after {waits}'}")
@@ -303,5 +303,5 @@ def _header(response: requests.Response, name: str) -> str:
 
 
 def _is_number(text: str) -> bool:
-    """Whether `int` takes it; it does not take all of `isdigit`, such as a raised two."""
+    """Return whether `int` takes it; it does not take all of `isdigit`, such as a raised two."""
     return text.isascii() and text.isdigit()

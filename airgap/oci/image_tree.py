@@ -35,19 +35,19 @@ class Holder(Protocol):
     """Whatever holds an image or a part of it: a registry, a bundle, a storage folder."""
 
     def has(self, entry: Descriptor) -> bool:
-        """Whether it holds that entry of an index."""
+        """Return whether it holds that entry of an index."""
 
     def document(self, digest: str) -> bytes:
-        """The verified bytes of a manifest or index that it holds."""
+        """Return the verified bytes of a manifest or index that it holds."""
 
     def config(self, config: Descriptor) -> bytes | None:
-        """The verified bytes of a config; None if they are not here."""
+        """Return the verified bytes of a config; None if they are not here."""
 
 
 def read_tree(
     digest: str, media_type: str, what: str, holder: Holder
 ) -> dict[str, Manifest | Index]:
-    """Reads an image's index or manifest and all below it that is there.
+    """Read an image's index or manifest and all below it that is there.
 
     Args:
         digest: Of the image.
@@ -96,7 +96,7 @@ def read_tree(
 
 
 def documents_of(digest: str, documents: Documents) -> dict[str, Manifest | Index]:
-    """The documents that an image has, each index before its entries.
+    """Return the documents that an image has, each index before its entries.
 
     Args:
         digest: Of the image, which is among the documents.
@@ -121,7 +121,7 @@ def documents_of(digest: str, documents: Documents) -> dict[str, Manifest | Inde
 
 
 def merge(into: dict[str, Manifest | Index], documents: Documents) -> None:
-    """Adds the documents of an image to those of others, with all that is known of each.
+    """Add the documents of an image to those of others, with all that is known of each.
 
     Args:
         into: Those of others.
@@ -139,7 +139,7 @@ def merge(into: dict[str, Manifest | Index], documents: Documents) -> None:
 
 
 def heights(documents: Documents) -> dict[str, int]:
-    """Digest to how many levels are below a document: 0 for a manifest.
+    """Return digest to how many levels are below a document: 0 for a manifest.
 
     Args:
         documents: As from `documents_of`: each index before its entries.
@@ -167,7 +167,7 @@ class Entry:
 
 
 def entries(digest: str, documents: Documents) -> Iterator[Entry]:
-    """The entries of an image's indexes, carried or not, without indexes and attestations.
+    """Yield the entries of an image's indexes, carried or not, without indexes and attestations.
 
     Args:
         digest: Of an index among the documents.
@@ -180,7 +180,7 @@ def entries(digest: str, documents: Documents) -> Iterator[Entry]:
 
 
 def best(found: Iterator[Entry], platform: Platform) -> list[Entry]:
-    """The entries that an engine may choose for a platform.
+    """Return the entries that an engine may choose for a platform.
 
     There are several where an index has the same platform more than once, such as with layers
     compressed in two ways or for several versions of Windows: engines differ in which they take.
@@ -213,7 +213,7 @@ def images_of(digest: str, documents: Documents) -> dict[Platform, Manifest]:
 
 
 def image_for(digest: str, documents: Documents, platform: Platform) -> Manifest | None:
-    """The carried image that serves a platform best.
+    """Return the carried image that serves a platform best.
 
     Args:
         digest: Of an index among the documents.
@@ -228,7 +228,7 @@ def image_for(digest: str, documents: Documents, platform: Platform) -> Manifest
 
 
 def carried_platforms(digest: str, documents: Documents) -> list[str]:
-    """The platforms for which an image is carried, in the order of its index."""
+    """Return the platforms for which an image is carried, in the order of its index."""
     return [str(item) for item in images_of(digest, documents) if item.os != "unknown"]
 
 
@@ -292,14 +292,14 @@ def attested(digest: str, documents: Documents, chosen: Collection[str]) -> set[
 
 
 def _subjects(entry: Descriptor, documents: Documents) -> set[str]:
-    """The digests of what an entry is about."""
+    """Return the digests of what an entry is about."""
     document = documents.get(entry.digest)
     subject = document.subject if isinstance(document, Manifest) else ""
     return {attest for attest in (entry.attests, subject) if attest}
 
 
 def holders(digest: str, documents: Documents, chosen: Collection[str]) -> set[str]:
-    """The indexes of an image that lead to some of its entries.
+    """Return the indexes of an image that lead to some of its entries.
 
     Args:
         digest: Of the image.
@@ -315,7 +315,7 @@ def holders(digest: str, documents: Documents, chosen: Collection[str]) -> set[s
 
 
 def _children(digest: str, documents: Documents) -> list[str]:
-    """The carried manifests and indexes of an index, each once."""
+    """Return the carried manifests and indexes of an index, each once."""
     document = documents[digest]
     named = document.manifests if isinstance(document, Index) else ()
     return list(dict.fromkeys(item.digest for item in named if item.digest in documents))
@@ -326,7 +326,7 @@ def _levels(digest: str, documents: Documents) -> int:
 
 
 def _completed(documents: Documents, what: str, holder: Holder) -> dict[str, Manifest | Index]:
-    """The documents with what they do not state themselves.
+    """Return the documents with what they do not state themselves.
 
     Those are the platforms of manifests whose entries state none, and which entries that are
     blobs are here.
@@ -344,7 +344,7 @@ def _completed(documents: Documents, what: str, holder: Holder) -> dict[str, Man
 
 
 def with_blobs(index: Index, has: Callable[[Descriptor], bool]) -> Index:
-    """An index with those of its entries that are blobs and are here."""
+    """Return an index with those of its entries that are blobs and are here."""
     others = (manifest for manifest in index.manifests if not is_document(manifest.media_type))
     return replace(index, blobs=tuple(other for other in others if has(other)))
 
@@ -352,7 +352,7 @@ def with_blobs(index: Index, has: Callable[[Descriptor], bool]) -> Index:
 def with_platform(
     manifest: Manifest, what: str, read: Callable[[Descriptor], bytes | None]
 ) -> Manifest:
-    """A manifest with the platform of its config.
+    """Return a manifest with the platform of its config.
 
     Args:
         manifest: Of an image; any other is given back as it is.

@@ -105,7 +105,7 @@ class Index:
 
 
 def parse(body: bytes, media_type: str, what: str) -> Manifest | Index:
-    """Reads the bytes of a manifest or an index.
+    """Read the bytes of a manifest or an index.
 
     What the bytes say of their own type holds: registries serve them by it. An index must not be
     read as an image there, nor an image as an index (CVE-2021-41190).
@@ -144,7 +144,7 @@ def parse(body: bytes, media_type: str, what: str) -> Manifest | Index:
 
 
 def is_index(media_type: str) -> bool:
-    """Whether it is an index's media type."""
+    """Return whether it is an index's media type."""
     return media_type in INDEX_TYPES
 
 
@@ -154,7 +154,7 @@ def is_document(media_type: str) -> bool:
 
 
 def sniffed_type(body: bytes) -> str:
-    """The media type of a manifest or index that a registry served without one.
+    """Return the media type of a manifest or index that a registry served without one.
 
     Returns:
         What the document says, or what its fields show; empty if it is neither.
@@ -180,7 +180,7 @@ def _kind(media_type: object) -> str | None:
 
 
 def blobs_of(documents: Mapping[str, Manifest | Index]) -> dict[str, Descriptor]:
-    """Digest to descriptor, of all configs, layers and other blobs of manifests and indexes.
+    """Return digest to descriptor, of all configs, layers and other blobs of manifests and indexes.
 
     Args:
         documents: Digest to manifest or index.
@@ -216,7 +216,7 @@ def filter_index(
 
 
 def config_platform(body: bytes, what: str) -> Platform | None:
-    """The platform that an image config states (OCI image spec `config.md`), if it does.
+    """Return the platform that an image config states (OCI image spec `config.md`), if it does.
 
     Raises:
         IntegrityError: The bytes are not an image config.
@@ -225,7 +225,7 @@ def config_platform(body: bytes, what: str) -> Platform | None:
 
 
 def load_json(body: bytes, what: str, limit: int) -> dict[str, Any]:
-    """Reads one JSON object within limits of size and depth.
+    """Read one JSON object within limits of size and depth.
 
     Raises:
         IntegrityError: Not a JSON object, too large, or too deep.
@@ -291,7 +291,7 @@ def _descriptor(entry: object, what: str) -> Descriptor:
 
 
 def _platform(fields: dict[str, Any], what: str) -> Platform | None:
-    """The platform in an object's fields; None where it states no architecture.
+    """Return the platform in an object's fields; None where it states no architecture.
 
     A text that nobody could ask for is an unknown platform: it serves no other.
     """

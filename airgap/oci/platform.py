@@ -128,7 +128,7 @@ class Platform:
         os_version: str = "",
         os_features: tuple[str, ...] = (),
     ) -> Platform:
-        """A normalised platform from the fields of a descriptor or an image config."""
+        """Return a normalised platform from the fields of a descriptor or an image config."""
         alias, variant, os = architecture.lower(), variant.lower(), os.lower()
         architecture = _ARCHITECTURES.get(alias, alias)
         variant = _ALIAS_VARIANTS.get(alias, variant)
@@ -138,7 +138,7 @@ class Platform:
 
 
 def preference(host: Platform, offered: Platform) -> int | None:
-    """How well an entry of an index serves a platform.
+    """Return how well an entry of an index serves a platform.
 
     Args:
         host: What is built for or run on.
@@ -157,7 +157,7 @@ def preference(host: Platform, offered: Platform) -> int | None:
 
 @cache
 def _chain(architecture: str, variant: str) -> tuple[tuple[str, str], ...]:
-    """The machines whose programs a machine runs, the best first (`platformVector`)."""
+    """Return the machines whose programs a machine runs, the best first (`platformVector`)."""
     if architecture == "arm64":
         versions = _arm64_versions(variant or "v8")
         return (*versions, *_chain("arm", "v8")) if versions else ()
@@ -172,7 +172,7 @@ def _chain(architecture: str, variant: str) -> tuple[tuple[str, str], ...]:
 
 
 def _arm64_versions(variant: str) -> list[tuple[str, str]]:
-    """An arm64 version and all that it includes; nothing for one that does not exist."""
+    """Return an arm64 version and all that it includes; nothing for one that does not exist."""
     found = _ARM64_VERSION.fullmatch(variant)
     major, minor = (int(found[1]), int(found[2] or 0)) if found else (0, 0)
     if minor > _ARM64_MINORS.get(major, -1):
@@ -185,13 +185,13 @@ def _arm64_versions(variant: str) -> list[tuple[str, str]]:
 
 
 def _number(text: str) -> int:
-    """A version as a number; -1 if the text is not one."""
+    """Return a version as a number; -1 if the text is not one."""
     number = int(text) if text.isascii() and text.isdigit() else -1
     return number if number <= _MOST_VERSIONS else -1
 
 
 def _offers(host: Platform, offered: Platform) -> bool:
-    """Whether a system has the features that an image needs, and a version that runs it."""
+    """Return whether a system has the features that an image needs, and a version that runs it."""
     features = set(offered.os_features)
     if host.os == "windows":
         features.discard("win32k")
@@ -224,7 +224,7 @@ def _windows_version(text: str) -> tuple[int, int, int]:
 
 
 def native_platform() -> Platform:
-    """What this machine runs without an emulator."""
+    """Return what this machine runs without an emulator."""
     return Platform.of("linux", platform.machine())
 
 
@@ -233,7 +233,7 @@ UNKNOWN = Platform("unknown", "unknown")
 
 
 def parse_platform(text: str) -> Platform:
-    """Reads `linux/arm64`, `linux/arm/v7` and the aliases that Docker accepts.
+    """Read `linux/arm64`, `linux/arm/v7` and the aliases that Docker accepts.
 
     Raises:
         UsageError: `text` is not of that form.

@@ -134,11 +134,11 @@ class PushClient:
         self._resumes, self._in_one = True, False
 
     def close(self) -> None:
-        """Closes all connections."""
+        """Close all connections."""
         self._connection.close()
 
     def head_manifest(self, repository: str, target: str) -> str:
-        """The digest under which a tag or digest is served; empty if it is not.
+        """Return the digest under which a tag or digest is served; empty if it is not.
 
         Raises:
             CredentialsError: Credentials are missing or wrong.
@@ -163,7 +163,7 @@ class PushClient:
         return retry(ask, self.attempts())
 
     def push_manifest(self, repository: str, target: str, media_type: str, body: bytes) -> None:
-        """Pushes a manifest or index under a tag or its digest.
+        """Push a manifest or index under a tag or its digest.
 
         Raises:
             RefusedError: The registry does not take it.
@@ -209,7 +209,7 @@ class PushClient:
     def push_blob(
         self, repository: str, blob: Blob, source: str, sent: Callable[[int], object]
     ) -> BlobOutcome:
-        """Pushes a blob into a repository, from where a broken upload ended, if the registry can.
+        """Push a blob into a repository, from where a broken upload ended, if the registry can.
 
         Args:
             repository: Where to.
@@ -239,7 +239,7 @@ class PushClient:
                 upload.url = ""
 
     def attempts(self) -> RetryBudget:
-        """The tries of one piece of work, with this client's patience."""
+        """Return the tries of one piece of work, with this client's patience."""
         return RetryBudget(self._retry_for, self._pause, self._say)
 
     def _try_blob(
@@ -291,7 +291,7 @@ class PushClient:
         return response.status_code not in (_NOT_FOUND, *_WRONG_WAY)
 
     def _initiate_upload(self, repository: str, upload: _Upload, source: str) -> bool:
-        """Begins an upload; whether the registry has taken the blob from `source` instead."""
+        """Begin an upload; whether the registry has taken the blob from `source` instead."""
         query = f"?mount={upload.blob.digest}&from={quote(source)}" if source else ""
         response = self._send("POST", repository, f"blobs/uploads/{query}")
         if source and response.status_code not in (_ACCEPTED, _CREATED):
@@ -304,7 +304,7 @@ class PushClient:
         return False
 
     def _resume(self, repository: str, upload: _Upload) -> None:
-        """Finds out how much of a broken upload has arrived; it begins again where that is lost."""
+        """Find out how much of a broken upload has arrived; it begins again where that is lost."""
         if not upload.url or not self._resumes:
             upload.url = ""
             return
@@ -336,7 +336,7 @@ class PushClient:
         upload.continues(self._location(response), upload.blob.size)
 
     def _check_way(self, upload: _Upload, error: RefusedError) -> None:
-        """Finds another way where a registry does not take bytes in the way that they came.
+        """Find another way where a registry does not take bytes in the way that they came.
 
         A registry may tell how much has arrived, and not take the rest; or take a blob only in one
         request, with the end of its upload. Then all uploads to it do without that.
@@ -356,7 +356,7 @@ class PushClient:
     def _commit_blob(
         self, repository: str, upload: _Upload, body: _RemainingBytes | None = None
     ) -> None:
-        """Ends an upload, with all bytes of the blob where they did not go before."""
+        """End an upload, with all bytes of the blob where they did not go before."""
         joint = "&" if urlsplit(upload.url).query else "?"
         url = f"{upload.url}{joint}digest={quote(upload.blob.digest)}"
         headers = {"Content-Type": "application/octet-stream"} if body else {}
@@ -365,7 +365,7 @@ class PushClient:
         upload.is_sent = True
 
     def _location(self, response: requests.Response) -> str:
-        """Where an upload continues: always at the registry that was named.
+        """Return where an upload continues: always at the registry that was named.
 
         Raises:
             UpstreamError: It sends elsewhere.
@@ -394,7 +394,7 @@ class PushClient:
         headers: dict[str, str] | None = None,
         body: Body | bytes | None = None,
     ) -> requests.Response:
-        """An answer of any status.
+        """Return an answer of any status.
 
         Args:
             method: Of the request.
@@ -430,7 +430,7 @@ class PushClient:
         return self._connection.timeout
 
     def _expect(self, response: requests.Response, repository: str, *statuses: int) -> None:
-        """Ends an exchange whose answer says nothing further.
+        """End an exchange whose answer says nothing further.
 
         Raises:
             AirgapError: It has another status.
@@ -455,7 +455,7 @@ class PushClient:
 
 
 def _of_type(error: RefusedError, server: str, media_type: str) -> RefusedError:
-    """The error for a manifest, whose type a registry may not know."""
+    """Return the error for a manifest, whose type a registry may not know."""
     if error.status != _UNSUPPORTED_TYPE:
         return error
     docker = "vnd.docker." in media_type

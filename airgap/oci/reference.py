@@ -84,7 +84,7 @@ class Reference:
 
 
 def parse_reference(text: str) -> Reference:
-    """Reads an image reference.
+    """Read an image reference.
 
     Raises:
         UsageError: `text` is not one, or its digest is not sha256.
@@ -108,12 +108,12 @@ def parse_reference(text: str) -> Reference:
 
 
 def is_repository(text: str) -> bool:
-    """Whether `text` is a repository's path on a host, such as `library/alpine`."""
+    """Return whether `text` is a repository's path on a host, such as `library/alpine`."""
     return all(_COMPONENT.fullmatch(part) for part in text.split("/"))
 
 
 def _split_tag(text: str) -> tuple[str, str | None]:
-    """Cuts at the last colon, unless it belongs to the host's port."""
+    """Cut at the last colon, unless it belongs to the host's port."""
     name, colon, tag = text.rpartition(":")
     if not colon or "/" in tag:
         return text, None
@@ -121,7 +121,7 @@ def _split_tag(text: str) -> tuple[str, str | None]:
 
 
 def _split_host(name: str) -> tuple[str, str]:
-    """The first part is a host if it looks like one, else Docker Hub is meant."""
+    """Return the first part is a host if it looks like one, else Docker Hub is meant."""
     first, slash, rest = name.partition("/")
     looks_like_host = "." in first or ":" in first or first == "localhost" or first.lower() != first
     if not slash or not looks_like_host:

@@ -33,13 +33,13 @@ _API_HOSTS = {DOCKER_HUB: "registry-1.docker.io"}
 
 
 def is_loopback(server: str) -> bool:
-    """Whether `HOST[:PORT]` is this machine."""
+    """Return whether `HOST[:PORT]` is this machine."""
     host = server if server.endswith("]") else server.rsplit(":", 1)[0]
     return host in ("localhost", "[::1]") or re.fullmatch(r"127(\.\d+){3}", host) is not None
 
 
 def bracketed(host: str) -> str:
-    """A host as it stands before a port: IPv6 addresses in brackets (RFC 3986, 3.2.2)."""
+    """Return a host as it stands before a port: IPv6 addresses in brackets (RFC 3986, 3.2.2)."""
     return f"[{host}]" if ":" in host else host
 
 
@@ -89,7 +89,7 @@ class Registries:
     sections: Mapping[str, RegistryConfig] = field(default_factory=dict)
 
     def endpoints(self, reference: Reference) -> list[Endpoint]:
-        """The places to ask for a reference, in order."""
+        """Return the places to ask for a reference, in order."""
         section = self.sections.get(reference.host, RegistryConfig())
         if section.replace:
             return [self._prefixed(section.replace, reference.repository)]
@@ -116,7 +116,7 @@ class Registries:
 
 
 def load_registries(path: Path) -> Registries:
-    """Reads the file.
+    """Read the file.
 
     Raises:
         UsageError: It cannot be read, or says something that is not allowed; the message names
@@ -187,7 +187,7 @@ def _is_file(path: Path) -> bool:
 
 
 def is_server(value: object) -> bool:
-    """Whether it is `HOST[:PORT][/PREFIX]`, with the prefix part of a repository's path."""
+    """Return whether it is `HOST[:PORT][/PREFIX]`, with the prefix part of a repository's path."""
     if not isinstance(value, str):
         return False
     host, slash, prefix = value.partition("/")

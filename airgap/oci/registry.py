@@ -96,11 +96,11 @@ class RegistryClient:
         """Registry to what it said last of how often it may still be asked."""
 
     def close(self) -> None:
-        """Closes all connections."""
+        """Close all connections."""
         self._connection.close()
 
     def manifest(self, reference: Reference) -> tuple[Descriptor, bytes]:
-        """A manifest or index by digest, or else by tag, with the bytes that were served.
+        """Return a manifest or index by digest, or else by tag, with the bytes that were served.
 
         Raises:
             NotFoundError: There is none.
@@ -114,7 +114,7 @@ class RegistryClient:
         )
 
     def small_blob(self, reference: Reference, descriptor: Descriptor) -> bytes:
-        """A config, verified.
+        """Return a config, verified.
 
         Raises:
             AirgapError: As for `manifest`.
@@ -158,11 +158,11 @@ class RegistryClient:
                 raise
 
     def attempts(self, pause: Callable[[float], object] = time.sleep) -> RetryBudget:
-        """The tries of one piece of work, with this client's patience."""
+        """Return the tries of one piece of work, with this client's patience."""
         return RetryBudget(self._retry_for, pause, self._say)
 
     def avoid(self, server: str) -> None:
-        """Has a server that failed, or sent wrong bytes, asked after the others for a while."""
+        """Have a server that failed, or sent wrong bytes, asked after the others for a while."""
         self._avoided_until[server] = time.monotonic() + _DETOUR_SECONDS
 
     def _read_blob(self, reference: Reference, descriptor: Descriptor) -> bytes:
@@ -179,7 +179,7 @@ class RegistryClient:
     def _blob_response(
         self, endpoint: Endpoint, digest: str, size: int, start: int
     ) -> requests.Response:
-        """The blob from `start`, or whole where the server cannot do that."""
+        """Return the blob from `start`, or whole where the server cannot do that."""
         path = f"blobs/{digest}"
         if start and endpoint.server not in self._without_ranges:
             headers = {"Accept": "*/*", "Range": f"bytes={start}-"}
@@ -211,7 +211,7 @@ class RegistryClient:
         return Descriptor(media_type, digest, len(body)), body
 
     def _ask(self, reference: Reference, ask: Callable[[Endpoint], _T]) -> _T:
-        """Asks one endpoint after the other.
+        """Ask one endpoint after the other.
 
         Raises:
             AirgapError: None had it; see `combine_errors`.
@@ -228,7 +228,7 @@ class RegistryClient:
         raise combine_errors([failed[endpoint] for endpoint in endpoints])
 
     def _endpoints(self, reference: Reference) -> list[Endpoint]:
-        """The places to ask for a reference, in order."""
+        """Return the places to ask for a reference, in order."""
         endpoints = self._registries.endpoints(reference)
         if reference.name not in self._foreign:
             return endpoints
@@ -251,7 +251,7 @@ class RegistryClient:
         headers: dict[str, str],
         accepted: tuple[int, ...] = (_OK,),
     ) -> requests.Response:
-        """A response with a status that is accepted, its body not read yet."""
+        """Return a response with a status that is accepted, its body not read yet."""
         url = self._connection.url(endpoint, path)
         response = self._connection.send("GET", endpoint, url, headers)
         if response.status_code in accepted:
@@ -261,7 +261,7 @@ class RegistryClient:
 
 
 def _own_type(endpoint: Endpoint, reference: Reference, served: str, body: bytes) -> str:
-    """The media type of a document that was served as something else, such as plain JSON.
+    """Return the media type of a document that was served as something else, such as plain JSON.
 
     Raises:
         NotFoundError: It is a manifest of a kind that cannot be carried.
@@ -289,7 +289,7 @@ def _own_type(endpoint: Endpoint, reference: Reference, served: str, body: bytes
 
 
 def _check_length(endpoint: Endpoint, response: requests.Response, what: str, size: int) -> None:
-    """Refuses a whole answer that says that it has another length than the blob.
+    """Refuse a whole answer that says that it has another length than the blob.
 
     Raises:
         UpstreamError: It does.

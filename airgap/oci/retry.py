@@ -84,7 +84,7 @@ class RetryBudget:
         self._begun = time.monotonic()
 
     def failed(self, error: TemporaryError) -> None:
-        """Waits until the next try.
+        """Wait until the next try.
 
         Raises:
             TemporaryError: The one given, if patience is at its end; it tells what failed how
@@ -134,7 +134,7 @@ def once_per_cause(say: Callable[[str], object]) -> Callable[[str], None]:
 
 
 def retry(work: Callable[[], _T], attempts: RetryBudget) -> _T:
-    """The result of `work`, which is done again while it fails and `attempts` has patience.
+    """Return the result of `work`, which is done again while it fails and `attempts` has patience.
 
     Wrong bytes are asked for again too, a few times: whoever faked or spoiled them may be gone.
 
@@ -154,7 +154,7 @@ def retry(work: Callable[[], _T], attempts: RetryBudget) -> _T:
 
 
 def combine_errors(failures: Sequence[AirgapError]) -> AirgapError:
-    """What to raise when all that could be asked failed.
+    """Return what to raise when all that could be asked failed.
 
     Args:
         failures: Those of mirrors, in order, and last that of the registry itself. If it says that

@@ -42,7 +42,7 @@ def new_session(
     authorities: Mapping[str, Path] = _NO_AUTHORITIES,
     new_adapter: NewAdapter = BoundedAdapter,
 ) -> requests.Session:
-    """A session for an endpoint's way of connecting. It tries once: callers have patience.
+    """Return a session for an endpoint's way of connecting. It tries once: callers have patience.
 
     The system's CAs are trusted, and beside them the CA file of the endpoint, also for where it
     sends: to its storage, or to its token server. Such a server may have a CA file of its own.
@@ -71,7 +71,7 @@ def new_session(
 
 
 def _trusting(authorities: list[Path]) -> ssl.SSLContext | None:
-    """What trusts CA files; None without any.
+    """Return what trusts CA files; None without any.
 
     Raises:
         UsageError: A file holds no certificate.
@@ -100,7 +100,7 @@ class _Session(requests.Session):
         self.verify = str(system_ca() or "") or True
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # noqa: ANN401
-        """Sends to this machine only if that was asked for: no other server sends there.
+        """Send to this machine only if that was asked for: no other server sends there.
 
         Raises:
             UpstreamError: The request came from elsewhere, and is for this machine.
@@ -132,7 +132,7 @@ class _Session(requests.Session):
 
 
 def is_same_server(requested: str, answered: str) -> bool:
-    """Whether what is for the server of one URL may be sent to another one.
+    """Return whether what is for the server of one URL may be sent to another one.
 
     This is what is asked of every redirect: its credentials follow only where this holds, and only
     then a challenge is answered with them.
@@ -142,7 +142,7 @@ def is_same_server(requested: str, answered: str) -> bool:
 
 
 def _is_this_machine(host: str) -> bool:
-    """Whether a host is loopback as it is written, in any form that the C library takes."""
+    """Return whether a host is loopback as it is written, in any form that the C library takes."""
     if f".{host.rstrip('.')}".lower().endswith(".localhost"):  # RFC 6761, 6.3
         return True
     try:
@@ -161,7 +161,7 @@ def _log(response: requests.Response, *_: object, **__: object) -> None:
 
 
 def _cut_short(response: requests.Response, *_: object, **__: object) -> None:
-    """Leaves the body of a redirect, which requests would read whole however long it is."""
+    """Leave the body of a redirect, which requests would read whole however long it is."""
     if response.is_redirect:
         with suppress(HTTPError, OSError):
             # A short one is read to its end, so that the connection is used again.
@@ -172,11 +172,11 @@ def _cut_short(response: requests.Response, *_: object, **__: object) -> None:
 
 
 def system_ca() -> Path | None:
-    """The CA bundle of this process: that of its environment, or the system's."""
+    """Return the CA bundle of this process: that of its environment, or the system's."""
     configured = ssl.get_default_verify_paths().cafile
     return Path(configured) if configured and Path(configured).is_file() else host_ca()
 
 
 def host_ca() -> Path | None:
-    """The system's CA bundle, if it has one where it is usually kept."""
+    """Return the system's CA bundle, if it has one where it is usually kept."""
     return next((path for path in map(Path, _CA_BUNDLES) if path.is_file()), None)

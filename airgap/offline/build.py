@@ -80,7 +80,7 @@ class MissedError(BuildError):
 
 
 def build(inputs: BuildInputs, builder: Builder, source: BuildSource, recording: str) -> Built:
-    """Looks for all that is missing first, then builds while a recording answers.
+    """Look for all that is missing first, then builds while a recording answers.
 
     Args:
         inputs: What there is.
@@ -142,7 +142,7 @@ def _shared(inputs: BuildInputs) -> Iterator[Path]:
 
 
 def requested(error: NotHereError | MissedError) -> RequestFile:
-    """What the workstation should include, so that the build continues."""
+    """Return what the workstation should include, so that the build continues."""
     if isinstance(error, NotHereError):
         held = error.missing.held
         images = [
@@ -159,7 +159,7 @@ def requested(error: NotHereError | MissedError) -> RequestFile:
 
 
 def requested_urls(missed: Sequence[RequestKey]) -> RequestFile:
-    """What no recording had, to be asked for."""
+    """Return what no recording had, to be asked for."""
     return RequestFile(
         (),
         tuple(
@@ -179,7 +179,7 @@ def choose(
     dockerfile: str,
     recorded: Mapping[str, str] | None = None,
 ) -> list[RecordingEntry]:
-    """The recording of a build, and after it those that only add what was asked for.
+    """Return the recording of a build, and after it those that only add what was asked for.
 
     Args:
         recordings: Name to recording, of this host; later ones are of newer bundles.
@@ -212,7 +212,7 @@ def choose(
 
 
 def build_options(arguments: BuildArguments) -> BuildOptions:
-    """The options that decide what a Dockerfile needs.
+    """Return the options that decide what a Dockerfile needs.
 
     Raises:
         UsageError: A platform is malformed.

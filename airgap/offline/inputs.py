@@ -11,7 +11,7 @@ from airgap.store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class BuildInputs:
-    """Images and recordings.
+    """What an offline build is fed from: images and recordings.
 
     Attributes:
         desired: Which there are.

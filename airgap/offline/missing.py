@@ -46,7 +46,7 @@ class Missing:
 def find_missing(
     inputs: BuildInputs, scan: Scan, recordings: Sequence[Recording], args: Mapping[str, str]
 ) -> Missing:
-    """Compares what a build needs with the mirror and with recordings.
+    """Compare what a build needs with the mirror and with recordings.
 
     Images of registries that the builder may ask, such as those on this host, are not looked for.
 

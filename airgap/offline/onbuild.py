@@ -15,7 +15,7 @@ from airgap.offline.inputs import BuildInputs
 
 
 def triggers(inputs: BuildInputs, reference: Reference, platform: Platform) -> Sequence[str]:
-    """The ONBUILD triggers of an image (OCI image spec, `config.md`; `OnBuild` is Docker's).
+    """Return the ONBUILD triggers of an image (OCI image spec, `config.md`; `OnBuild` is Docker's).
 
     None if the image is not there, or cannot be read: the build itself will say why.
     """

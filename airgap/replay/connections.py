@@ -96,7 +96,7 @@ class Connections:
 
 
 def _first_silent(connections: Iterable[socket.socket]) -> socket.socket | None:
-    """The first connection on which nothing waits to be read."""
+    """Return the first connection on which nothing waits to be read."""
     by_number = {connection.fileno(): connection for connection in connections}
     poll = select.poll()
     for number in by_number:

@@ -22,7 +22,7 @@ Documents = Mapping[str, Manifest | Index]
 
 
 def check_contents(contents: Contents) -> None:
-    """Checks what `bundle.json` says, by the reader and by the rules of the mirror.
+    """Check what `bundle.json` says, by the reader and by the rules of the mirror.
 
     Raises:
         IntegrityError: It breaks a rule of the format.
@@ -35,7 +35,7 @@ def check_contents(contents: Contents) -> None:
 def check_bundle(
     media: Media, contents: Contents, archive: Archive, replay: ReplayTar
 ) -> Documents:
-    """Checks a whole bundle but for its blobs, which are hashed when they are written.
+    """Check a whole bundle but for its blobs, which are hashed when they are written.
 
     Args:
         media: Where it is.

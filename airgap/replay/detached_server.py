@@ -56,7 +56,7 @@ class DetachedServer:
         self.base = base
 
     def status(self) -> ServerStatus:
-        """What was noted, when the build is over; to be asked once.
+        """Return what was noted, when the build is over; to be asked once.
 
         Raises:
             HostError: The server was killed.
@@ -122,7 +122,7 @@ def _serve(replay: Replay, make: Callable[[], Server], folder: Path, build: Conn
 
 
 def _detach(work: Callable[[], None], kept: int) -> None:
-    """Does work in a process of its own, without a terminal and with nobody to wait for it.
+    """Do work in a process of its own, without a terminal and with nobody to wait for it.
 
     Args:
         work: What to do.

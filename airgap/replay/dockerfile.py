@@ -20,7 +20,7 @@ _DIRECTIVE = re.compile(r"#\s*(?:escape|check)\s*=", re.IGNORECASE)
 
 
 def with_settings(text: str, dockerfile: Dockerfile, settings: Sequence[Setting]) -> str:
-    """The text with the settings mounted into every RUN; no line moves.
+    """Return the text with the settings mounted into every RUN; no line moves.
 
     Triggers of ONBUILD stay as they are: they become part of the image.
 
@@ -41,7 +41,7 @@ def with_settings(text: str, dockerfile: Dockerfile, settings: Sequence[Setting]
 
 
 def without_syntax(text: str, dockerfile: Dockerfile) -> str:
-    """The text without its `# syntax=`, for BuildKit's own frontend; no instruction moves.
+    """Return the text without its `# syntax=`, for BuildKit's own frontend; no instruction moves.
 
     Other directives must come first of all, so the line that is too many follows them.
     """
@@ -55,7 +55,7 @@ def without_syntax(text: str, dockerfile: Dockerfile) -> str:
 
 
 def is_outdated(syntax: str) -> bool:
-    """Whether a frontend is too old to give RUN steps variables.
+    """Return whether a frontend is too old to give RUN steps variables.
 
     BuildKit's own one reads all that such a frontend reads.
 
@@ -69,7 +69,7 @@ def is_outdated(syntax: str) -> bool:
 
 
 def needs(dockerfile: Dockerfile, options: BuildOptions, onbuild: OnBuild | None = None) -> Scan:
-    """What a build needs from outside that is recorded or replayed.
+    """Return what a build needs from outside that is recorded or replayed.
 
     A frontend that is too old is not among it.
 
@@ -90,7 +90,7 @@ def needs(dockerfile: Dockerfile, options: BuildOptions, onbuild: OnBuild | None
 
 
 def _refuse_git(found: Scan) -> None:
-    """Ends what BuildKit must not see: it asks an ssh server for its key before any policy counts.
+    """End what BuildKit must not see: it asks an ssh server for its key before any policy counts.
 
     So does `llb.Git` in BuildKit's `client/llb/source.go`, for the frontend that is built in.
     """
@@ -104,5 +104,5 @@ def _refuse_git(found: Scan) -> None:
 
 
 def is_foreign(syntax: str) -> bool:
-    """Whether a frontend reads something else than Dockerfiles: that text stays as it is."""
+    """Return whether a frontend reads something else than Dockerfiles: that text stays as it is."""
     return bool(syntax) and _FRONTEND.fullmatch(syntax) is None

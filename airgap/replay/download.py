@@ -72,7 +72,7 @@ class Download:
         self._error: BaseException | None = None
 
     def join(self) -> None:
-        """Counts a client in, before the end."""
+        """Count a client in, before the end."""
         with self._changed:
             self._clients += 1
 
@@ -96,12 +96,12 @@ class Download:
         return Response(upstream.status, upstream.headers, body, upstream.size, close=self._leave)
 
     def wait(self, seconds: float) -> bool:
-        """Whether it ended within so many seconds."""
+        """Return whether it ended within so many seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: self._ended, seconds)
 
     def stop(self) -> None:
-        """Has it fail with the next piece."""
+        """Have it fail with the next piece."""
         with self._changed:
             self._stopped = True
 
@@ -111,7 +111,7 @@ class Download:
         store: Store,
         finish: Callable[[Upstream, BlobWriter], object],
     ) -> Iterator[None]:
-        """The download in steps, which different threads may take, one at a time.
+        """Yield the download in steps, which different threads may take, one at a time.
 
         Raises:
             AirgapError: The server does not answer, or not to the end.
@@ -131,7 +131,7 @@ class Download:
             upstream.close()
 
     def _drive(self, enough: Callable[[], bool]) -> None:
-        """Takes steps while nobody else does, until there is enough or no more."""
+        """Take steps while nobody else does, until there is enough or no more."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: enough() or self._ended or not self._busy)
@@ -145,7 +145,7 @@ class Download:
                 self._close_if_done()
 
     def _step(self) -> tuple[bool, BaseException | None]:
-        """Whether there may be more, and why not if that is not as it should be."""
+        """Return whether there may be more, and why not if that is not as it should be."""
         failure: BaseException | None = None
         try:
             next(self._steps)
@@ -192,7 +192,7 @@ class Download:
             yield piece
 
     def _has_more(self, position: int) -> bool:
-        """Whether there are bytes from there on; drives the download until that is known."""
+        """Return whether there are bytes from there on; drives the download until that is known."""
         self._drive(lambda: self._written > position)
         if self._error is not None:
             raise self._error

@@ -63,12 +63,12 @@ _LINKED = re.compile(r"<([^>]*)>")
 
 
 def value_of(headers: Headers, name: str) -> str:
-    """The values of all headers of that name (in lower case), as one."""
+    """Return the values of all headers of that name (in lower case), as one."""
     return ", ".join(value.strip() for key, value in headers if key.lower() == name)
 
 
 def are_credentials(headers: Headers) -> bool:
-    """Whether a request may prove by a header who asks."""
+    """Return whether a request may prove by a header who asks."""
     return any(
         value and (not _PLAIN.fullmatch(name.lower()) or redaction.holds_secrets(value))
         for name, value in headers
@@ -76,7 +76,7 @@ def are_credentials(headers: Headers) -> bool:
 
 
 def passed_on(headers: Headers) -> dict[str, str]:
-    """The headers of a request that the server behind is to see."""
+    """Return the headers of a request that the server behind is to see."""
     of_connection = [name.strip().lower() for name in value_of(headers, "connection").split(",")]
     names = dict.fromkeys(name.lower() for name, _ in headers)
     return {
@@ -87,7 +87,7 @@ def passed_on(headers: Headers) -> dict[str, str]:
 
 
 def kept(headers: Iterable[tuple[str, str]]) -> Headers:
-    """The headers of an answer that clients are given, now and at replay.
+    """Return the headers of an answer that clients are given, now and at replay.
 
     Raises:
         UnrecordableError: They are more than a recording holds.
@@ -108,12 +108,12 @@ def kept(headers: Iterable[tuple[str, str]]) -> Headers:
 
 
 def size_of(headers: Headers) -> int:
-    """How many bytes headers need in a recording, at most."""
+    """Return how many bytes headers need in a recording, at most."""
     return sum(len(json.dumps(header)) for header in headers)
 
 
 def is_kept(name: str, value: str) -> bool:
-    """Whether an answer may have had this header when it was kept."""
+    """Return whether an answer may have had this header when it was kept."""
     fits = len(value) <= LIMITS.url_characters and _VALUE.fullmatch(value)
     return bool(fits and _KEPT.fullmatch(name))
 

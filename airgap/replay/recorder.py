@@ -87,7 +87,7 @@ def _new_adapter(context: SSLContext | None) -> BoundedAdapter:
 def upstream_session(
     ca: Path | None = None, new_adapter: NewAdapter = _new_adapter
 ) -> requests.Session:
-    """A session for all servers: proxies of the environment, certificates of the system.
+    """Return a session for all servers: proxies of the environment, certificates of the system.
 
     Args:
         ca: A file with other certificates to trust, beside those of the system.
@@ -156,7 +156,7 @@ class Recorder:
         return self._refused.all
 
     def recording(self) -> Recording:
-        """All that was recorded; what is still on its way is waited for.
+        """Return all that was recorded; what is still on its way is waited for.
 
         Raises:
             SpaceError: The disk was full.
@@ -181,7 +181,7 @@ class Recorder:
         part: str = "",
         check: Callable[[str], object] = lambda _: None,
     ) -> int:
-        """Records a URL, and all that it redirects to.
+        """Record a URL, and all that it redirects to.
 
         Args:
             url: In normal form; see `normal_url`.
@@ -214,7 +214,7 @@ class Recorder:
         raise UpstreamError(f"{shown} redirects in a circle")
 
     def answer(self, key: RequestKey, sent: Headers, user: str) -> Response:
-        """What the server behind answers, or did before; see `Handler`.
+        """Return what the server behind answers, or did before; see `Handler`.
 
         Raises:
             AirgapError: It cannot be reached.
@@ -228,7 +228,7 @@ class Recorder:
             return refusal(self._refused.add(key, error.message))
 
     def _answer(self, key: RequestKey, sent: Headers, user: str) -> Response:
-        """What is recorded, or what the server behind answers.
+        """Return what is recorded, or what the server behind answers.
 
         Raises:
             UnrecordableError: It cannot be recorded.
@@ -254,7 +254,7 @@ class Recorder:
         return self._pass_on(key, sent, user, private)
 
     def _differs(self, key: RequestKey, sent: Headers, private: str) -> bool:
-        """Whether what was refused may be answered to this request. Needs the lock."""
+        """Return whether what was refused may be answered to this request. Needs the lock."""
         # Credentials may open what was refused without.
         return bool(private) or self._refused_with.get(key.key) != headers.passed_on(sent)
 
@@ -265,7 +265,7 @@ class Recorder:
         return many or self._map_bytes >= LIMITS.recording_bytes - LIMITS.response_room_bytes
 
     def _why_private(self, key: RequestKey, sent: Headers) -> str:
-        """Why an answer may be for this build alone, or nothing."""
+        """Return why an answer may be for this build alone, or nothing."""
         if source := self._private.get(loose(key.url)):
             return f"{source} redirects to it, which was asked for with credentials"
         texts = " ".join((key.url, *(value for _, value in sent)))
@@ -274,7 +274,7 @@ class Recorder:
         return "it was asked for with credentials" if key.credentials else ""
 
     def _pass_on(self, key: RequestKey, sent: Headers, user: str, why: str) -> Response:
-        """Answers and keeps nothing.
+        """Answer and keeps nothing.
 
         Raises:
             AirgapError: The server behind cannot be reached.
@@ -311,7 +311,7 @@ class Recorder:
         return download
 
     def _ended(self, key: RequestKey, request: _Request, failure: BaseException | None) -> None:
-        """Notes what there is to note of a download, before its clients see its end."""
+        """Note what there is to note of a download, before its clients see its end."""
         if isinstance(failure, UnrecordableError):
             self._refused.add(key, failure.message)
         elif isinstance(failure, AirgapError):
@@ -329,7 +329,7 @@ class Recorder:
         upstream: Upstream,
         blob: BlobWriter,
     ) -> None:
-        """Keeps an answer that came whole, if it is worth keeping.
+        """Keep an answer that came whole, if it is worth keeping.
 
         Raises:
             UnrecordableError: The recording has no room for it.
@@ -374,7 +374,7 @@ class Recorder:
         )
 
     def _ask(self, key: RequestKey, sent: Headers, user: str, *, private: bool) -> Upstream:
-        """Asks the server behind, again for a while if it cannot be reached.
+        """Ask the server behind, again for a while if it cannot be reached.
 
         Raises:
             AirgapError: It cannot.
@@ -400,7 +400,7 @@ class Recorder:
         return Upstream(response.status_code, kept, size, pieces, response.close)
 
     def _kept(self, key: RequestKey, response: requests.Response, *, private: bool) -> Headers:
-        """The headers that clients are given of an answer.
+        """Return the headers that clients are given of an answer.
 
         Raises:
             UnrecordableError: They are too large, or lead to a URL with a password.
@@ -425,7 +425,7 @@ class Recorder:
             raise _unreachable(host, error) from None  # that one shows the URL, secrets and all
 
     def _settings(self, url: str) -> Mapping[str, Any]:
-        """The proxy and the certificates for a server, which hold for all of a recording."""
+        """Return the proxy and the certificates for a server, which hold for all of a recording."""
         server = "/".join(url.split("/", 3)[:3])
         if server not in self._known_settings:
             found = self._session.merge_environment_settings(url, {}, True, None, None)
@@ -447,7 +447,7 @@ class Recorder:
         raise UnrecordableError(_TOO_LARGE)
 
     def _location(self, key: RequestKey, value: str, *, private: bool) -> str:
-        """A redirect's target as the build is given it; what it stands for is remembered.
+        """Return a redirect's target as the build is given it; what it stands for is remembered.
 
         Raises:
             UnrecordableError: It has a user and a password. Without them it is the URL of
@@ -469,13 +469,13 @@ class Recorder:
 
 
 def _numbers(shown: str) -> Iterator[str]:
-    """The forms of a URL without secrets that stand for different ones with secrets."""
+    """Yield the forms of a URL without secrets that stand for different ones with secrets."""
     yield shown
     yield from (redaction.numbered(shown, number) for number in itertools.count(2))
 
 
 def _pieces(response: requests.Response, what: str, size: int | None) -> Iterator[bytes]:
-    """The body as it comes.
+    """Yield the body as it comes.
 
     Raises:
         TemporaryError: It broke off.
@@ -496,7 +496,7 @@ def _is_location(name: str) -> bool:
 
 
 def _unreachable(host: str, error: Exception) -> UpstreamError:
-    """The error for a request without an answer; it must not show the request's URL."""
+    """Return the error for a request without an answer; it must not show the request's URL."""
     if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
         return UpstreamError(
             f"the TLS certificate of {host} is not trusted",

@@ -54,7 +54,7 @@ class Recording:
     responses: Mapping[str, RecordedResponse]
 
     def to_bytes(self) -> bytes:
-        """The canonical bytes of the map."""
+        """Return the canonical bytes of the map."""
         ordered = [
             {name: getattr(self.responses[key], name) for name in _FIELDS}
             for key in sorted(self.responses)
@@ -63,12 +63,12 @@ class Recording:
 
 
 def size_of(response: RecordedResponse) -> int:
-    """How many bytes a response needs in a map, at most."""
+    """Return how many bytes a response needs in a map, at most."""
     return len(Recording({response.key: response}).to_bytes())
 
 
 def is_valid(response: RecordedResponse) -> bool:
-    """Whether a map may have a response: readers refuse all of a map that has another."""
+    """Return whether a map may have a response: readers refuse all of a map that has another."""
     fields = {name: getattr(response, name) for name in _FIELDS}
     fields["headers"] = [list(header) for header in response.headers]
     fits = all(accept(fields[name]) for name, accept in _FIELDS.items())
@@ -76,12 +76,12 @@ def is_valid(response: RecordedResponse) -> bool:
 
 
 def lasts(status: int) -> bool:
-    """Whether an answer of this status is worth keeping: a failure of the moment is not."""
+    """Return whether an answer of this status is worth keeping: a failure of the moment is not."""
     return _FIRST_STATUS <= status < _SERVER_ERRORS and status not in _PASSING
 
 
 def parse_recording(body: bytes) -> Recording:
-    """Reads a map.
+    """Read a map.
 
     Raises:
         IntegrityError: The bytes break a rule of the format; the message names it.

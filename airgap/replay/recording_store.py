@@ -10,7 +10,7 @@ from airgap.store.store import Store
 
 
 def load_recording(store: Store, entry: RecordingEntry) -> Recording:
-    """A recording's map, from a store.
+    """Return a recording's map, from a store.
 
     Raises:
         NotFoundError: It is not there.
@@ -20,7 +20,7 @@ def load_recording(store: Store, entry: RecordingEntry) -> Recording:
 
 
 def check_recording(store: Store, entry: RecordingEntry) -> str:
-    """What is missing of a recording, in a few words; empty if nothing is.
+    """Return what is missing of a recording, in a few words; empty if nothing is.
 
     Sizes are compared; blobs but the map are not hashed again.
 

@@ -63,12 +63,12 @@ Arguments = tuple[tuple[str, str], ...]
 
 
 def arguments_of(mapping: Mapping[str, str]) -> Arguments:
-    """The arguments whose values are long enough to be told from other text."""
+    """Return the arguments whose values are long enough to be told from other text."""
     return tuple(sorted(item for item in mapping.items() if len(item[1]) >= _LEAST_CHARACTERS))
 
 
 def without_secrets(url: str) -> str:
-    """The URL, absolute or relative, without user and password and with secrets redacted."""
+    """Return the URL, absolute or relative, without user and password and with secrets redacted."""
     url, hash_sign, fragment = _USERINFO.sub(r"\1", url).partition("#")
     path, question, query = url.partition("?")
     clean = _clean_path(path) + question + _clean_query(query) + hash_sign + _clean_query(fragment)
@@ -81,12 +81,12 @@ def has_user(url: str) -> bool:
 
 
 def numbered(url: str, number: int) -> str:
-    """A URL without secrets, told apart from those that differ from it in secrets alone."""
+    """Return a URL without secrets, told apart from those that differ from it in secrets alone."""
     return url.replace(REDACTED, f"{REDACTED}-{number}")
 
 
 def has_secrets(url: str) -> bool:
-    """Whether there is anything in it that `without_secrets` takes away."""
+    """Return whether there is anything in it that `without_secrets` takes away."""
     return without_secrets(url) != url
 
 
@@ -97,7 +97,7 @@ def header_without_secrets(value: str, arguments: Arguments) -> str:
 
 
 def secret_arguments(arguments: Arguments) -> Arguments:
-    """Those that hold secrets, to go by their names and by how their values look."""
+    """Return those that hold secrets, to go by their names and by how their values look."""
     return tuple(
         (name, value)
         for name, value in arguments
@@ -106,18 +106,18 @@ def secret_arguments(arguments: Arguments) -> Arguments:
 
 
 def used_in(text: str, arguments: Arguments) -> list[str]:
-    """The names of arguments whose values are in a text, plain or percent-encoded."""
+    """Return the names of arguments whose values are in a text, plain or percent-encoded."""
     texts = [*_decodings(text), unquote_plus(text)]
     return [name for name, value in arguments if any(value in item for item in texts)]
 
 
 def without_places(text: str) -> str:
-    """The text of somebody else, which has no braces then: only `hide` makes places."""
+    """Return the text of somebody else, which has no braces then: only `hide` makes places."""
     return text.replace("{", "%7B").replace("}", "%7D")
 
 
 def hide(url: str, arguments: Arguments) -> str:
-    """A URL of somebody else with placeholders for the values of arguments."""
+    """Return a URL of somebody else with placeholders for the values of arguments."""
     return mask(without_places(url), arguments)
 
 
@@ -128,7 +128,7 @@ def mask(text: str, arguments: Arguments) -> str:
 
 
 def reveal(text: str, arguments: Arguments) -> str:
-    """What `hide` gave, with the values of arguments in the places that it left for them."""
+    """Return what `hide` gave, with the values of arguments in the places that it left for them."""
     values = {f"{{{name}}}": _quoted(value, _MARKS) for name, value in arguments}
     values |= {f"{{{name}%}}": _quoted(value) for name, value in arguments}
     return re.sub(_PLACE, lambda match: values.get(match[0], match[0]), text)
@@ -141,13 +141,13 @@ def _quoted(value: str, safe: str = "") -> str:
 
 @lru_cache(maxsize=16)
 def _values(arguments: Arguments) -> re.Pattern[str]:
-    """A pattern with a group for each argument, the longest value first."""
+    """Return a pattern with a group for each argument, the longest value first."""
     order = sorted(range(len(arguments)), key=lambda at: -len(arguments[at][1]))
     return re.compile("|".join(f"(?P<_{at}>{_any_form(arguments[at][1])})" for at in order))
 
 
 def _any_form(value: str) -> str:
-    """A pattern for a value whose characters may each be percent-encoded."""
+    """Return a pattern for a value whose characters may each be percent-encoded."""
     return "".join(f"(?:{'|'.join(_forms(item))})" for item in value)
 
 
@@ -166,7 +166,7 @@ def _place(match: re.Match[str], arguments: Arguments) -> str:
 
 
 def _decodings(text: str) -> list[str]:
-    """The text, and what it is after each time that it is decoded."""
+    """Return the text, and what it is after each time that it is decoded."""
     found = [text]
     while len(found) <= _MOST_DECODINGS and (inner := unquote(found[-1])) != found[-1]:
         found.append(inner)
@@ -174,7 +174,7 @@ def _decodings(text: str) -> list[str]:
 
 
 def _clean_path(path: str) -> str:
-    """The path, in which URLs, parameters (`;name=value`) and shapes may be."""
+    """Return the path, in which URLs, parameters (`;name=value`) and shapes may be."""
     clean = _INNER_USERINFO.sub(rf"\1\2{REDACTED}@", path)
     return "/".join(_clean_segment(segment) for segment in clean.split("/"))
 
@@ -235,13 +235,13 @@ def redact(text: str) -> str:
 
 
 def redact_words(words: Sequence[str]) -> str:
-    """A command, as one would type it, without values of build arguments and secrets."""
+    """Return a command, as one would type it, without values of build arguments and secrets."""
     before = ["", *words]
     return shlex.join(redact(_redact_word(*pair)) for pair in zip(before, words, strict=False))
 
 
 def given_arguments(words: Sequence[str]) -> dict[str, str]:
-    """The build arguments that a command line gives, or takes from the environment."""
+    """Return the build arguments that a command line gives, or takes from the environment."""
     given = [_given(*pair) for pair in zip(["", *words], words, strict=False)]
     pairs = [text.partition("=") for text in given if text]
     return {name: value if equals else os.environ.get(name, "") for name, equals, value in pairs}

@@ -121,7 +121,7 @@ class Replay:
         return recorded_answer(response, self._body(key, response), self._arguments)
 
     def _part(self, key: RequestKey, whole: RecordedResponse) -> Response:
-        """A range of an answer that was recorded whole (RFC 9110, 14)."""
+        """Return a range of an answer that was recorded whole (RFC 9110, 14)."""
         part = _range_of(key.range, whole.size)
         if part is None:  # several ranges, or none that is understood: the whole is allowed
             return self._recorded(key, whole)
@@ -136,7 +136,7 @@ class Replay:
         return Response(_PARTIAL, named, body, len(part))
 
     def _body(self, key: RequestKey, response: RecordedResponse) -> Iterator[bytes]:
-        """The pieces of a body; the last comes only if the digest holds."""
+        """Yield the pieces of a body; the last comes only if the digest holds."""
         try:
             yield from self._store.blob(response.digest)
         except AirgapError as error:
@@ -150,7 +150,7 @@ class Replay:
 def recorded_answer(
     response: RecordedResponse, body: Iterator[bytes], arguments: Arguments
 ) -> Response:
-    """An answer as it was recorded, for a build that has these arguments."""
+    """Return an answer as it was recorded, for a build that has these arguments."""
     named = tuple(
         (name, reveal(value, arguments) if name.lower() == "location" else value)
         for name, value in response.headers
@@ -159,7 +159,7 @@ def recorded_answer(
 
 
 def _range_of(text: str, size: int) -> range | None:
-    """The bytes that a Range header names; empty if there are none of them."""
+    """Return the bytes that a Range header names; empty if there are none of them."""
     match = _RANGE.fullmatch(text.replace(" ", ""))
     if match is None or match.group(1, 2) == (None, None):
         return None

@@ -121,11 +121,11 @@ class RequestKey:
         return len(self.url) + len(self.accept) + len(self.range)
 
     def whole(self) -> RequestKey:
-        """The same without a range."""
+        """Return the same without a range."""
         return replace(self, range="")
 
     def knowing(self, arguments: Arguments) -> RequestKey:
-        """The same, of a build that has these arguments."""
+        """Return the same, of a build that has these arguments."""
         return replace(self, arguments=arguments)
 
 
@@ -146,7 +146,7 @@ class Route:
 
 
 def base_of(address: str, token: str) -> str:
-    """What the URLs that a server answers begin with: `HOST:PORT/airgap-TOKEN`."""
+    """Return what the URLs that a server answers begin with: `HOST:PORT/airgap-TOKEN`."""
     return f"{address}/{PREFIX}-{token}"
 
 
@@ -159,7 +159,7 @@ def own_path(path: str, token: str) -> str | None:
 
 
 def read_path(path: str) -> Route | None:
-    """What `own_path` of a request means, or nothing if it is of neither form."""
+    """Return what `own_path` of a request means, or nothing if it is of neither form."""
     outer = _route(path)
     if outer is None or not outer.url.startswith("http:"):
         return outer
@@ -178,7 +178,7 @@ def normal_url(url: str) -> str | None:
 
 
 def led_to(base: str, location: str) -> Route | None:
-    """Where a redirect from `base` leads to, or nothing if nowhere that can be asked."""
+    """Return where a redirect from `base` leads to, or nothing if nowhere that can be asked."""
     try:
         scheme, separator, rest = urldefrag(urljoin(base, location)).url.partition("://")
     except ValueError:  # such as a bracket that is not closed
@@ -187,12 +187,12 @@ def led_to(base: str, location: str) -> Route | None:
 
 
 def loose(url: str) -> str:
-    """The URL such that the ways in which clients encode it make no difference."""
+    """Return the URL such that the ways in which clients encode it make no difference."""
     return unquote(url)
 
 
 def clean_location(value: str) -> str:
-    """A Location header as clients understand it: in ASCII, without a fragment."""
+    """Return a Location header as clients understand it: in ASCII, without a fragment."""
     clean = quote(value.strip().encode("latin-1", "replace"), safe=_VISIBLE).partition("#")[0]
     return redaction.without_places(clean)
 
@@ -211,7 +211,7 @@ def _key(url: str, accept: str, part: str, arguments: Arguments) -> str:
 
 @lru_cache(maxsize=1024)
 def _key_apart(key: str, url: str) -> str:
-    """A key that a secret can be compared with, at a price for who tries many."""
+    """Return a key that a secret can be compared with, at a price for who tries many."""
     return hashlib.scrypt(url.encode(), salt=key.encode(), n=2**14, r=8, p=1, dklen=32).hex()
 
 

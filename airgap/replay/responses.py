@@ -58,7 +58,7 @@ class Handler(Protocol):
     """Who knows the answers."""
 
     def answer(self, key: RequestKey, sent: Headers, user: str) -> Response:
-        """The answer to a request.
+        """Return the answer to a request.
 
         Args:
             key: What is asked for.
@@ -68,19 +68,19 @@ class Handler(Protocol):
 
 
 def text_answer(status: int, text: str, *extra: tuple[str, str], reason: str = "") -> Response:
-    """An answer of one line for people."""
+    """Return an answer of one line for people."""
     body = f"{text}\n".encode()
     named = (("Content-Type", "text/plain; charset=utf-8"), *extra)
     return Response(status, named, iter([body]), len(body), reason)
 
 
 def is_git(key: RequestKey) -> bool:
-    """Whether a request begins an exchange of git's over its smart HTTP protocol."""
+    """Return whether a request begins an exchange of git's over its smart HTTP protocol."""
     return _GIT.search(key.url) is not None
 
 
 def refusal(note: Note) -> Response:
-    """The answer to what cannot be recorded; no client tries a 403 again."""
+    """Return the answer to what cannot be recorded; no client tries a 403 again."""
     return text_answer(_FORBIDDEN, f"{note.url}: {note.why}")
 
 
@@ -97,7 +97,7 @@ class Listed(Generic[_Item]):
         self._lock = threading.Lock()
 
     def put(self, key: str, item: _Item, size: int) -> None:
-        """Lists an item, for the one that had its key.
+        """List an item, for the one that had its key.
 
         Args:
             key: Of the item.
@@ -114,7 +114,7 @@ class Listed(Generic[_Item]):
             self._bytes = more
 
     def drop(self, key: str) -> None:
-        """Takes an item out, if it is listed."""
+        """Take an item out, if it is listed."""
         with self._lock:
             _, size = self._items.pop(key, (None, 0))
             self._bytes -= size
@@ -133,7 +133,7 @@ class Notes:
         self._notes = Listed[Note]()
 
     def add(self, key: RequestKey, why: str, url: str = "") -> Note:
-        """Notes something; what was noted of the same before gives way.
+        """Note something; what was noted of the same before gives way.
 
         Args:
             key: What it is about.
@@ -145,7 +145,7 @@ class Notes:
         return note
 
     def drop(self, key: RequestKey) -> None:
-        """Forgets what was noted of it."""
+        """Forget what was noted of it."""
         self._notes.drop(key.key)
 
     @property

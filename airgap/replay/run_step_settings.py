@@ -75,7 +75,7 @@ def without_settings(text: str) -> str:
 
 
 def settings(ca: Certificate, *, any_date: bool) -> list[Setting]:
-    """What every RUN step is told.
+    """Return what every RUN step is told.
 
     Args:
         ca: Of the builder's proxy network; all TLS goes through it.

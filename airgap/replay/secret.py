@@ -77,5 +77,5 @@ def is_secret_value(value: str) -> bool:
 
 
 def without_shapes(text: str) -> str:
-    """The text with `REDACTED` for all that has the shape of a secret."""
+    """Return the text with `REDACTED` for all that has the shape of a secret."""
     return _SHAPES.sub(REDACTED, text)

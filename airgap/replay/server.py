@@ -73,7 +73,7 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Ends all connections.
+        """End all connections.
 
         Raises:
             Exception: An answer failed by a fault of this program.
@@ -123,7 +123,7 @@ class _Listener(ThreadingHTTPServer):
         super().close_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Keeps what only a fault of the program can have raised, for the end."""
+        """Keep what only a fault of the program can have raised, for the end."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):  # clients go away
             self.fault = self.fault or error
@@ -168,7 +168,7 @@ class _Exchange(BaseHTTPRequestHandler):
             answer.close()
 
     def _has_body(self) -> bool:
-        """Whether a body follows, or something that some server may take for one."""
+        """Return whether a body follows, or something that some server may take for one."""
         sizes = self.headers.get_all("Content-Length", [])
         unclear = self.headers.defects or "Transfer-Encoding" in self.headers
         return bool(unclear) or any(size != "0" for size in sizes)
@@ -204,7 +204,7 @@ class _Exchange(BaseHTTPRequestHandler):
         self.connection.settimeout(_IDLE_SECONDS)
 
     def _send_body(self, answer: Response, *, chunked: bool) -> None:
-        """Sends the body as it comes.
+        """Send the body as it comes.
 
         Raises:
             OSError: The client went away, or the body has another size than was said.
@@ -225,7 +225,7 @@ class _Exchange(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
 
     def _cut(self) -> None:
-        """Ends the connection with a TCP reset, which nobody can take for the end of a body."""
+        """End the connection with a TCP reset, which nobody can take for the end of a body."""
         self.close_connection = True
         with suppress(OSError):
             linger = struct.pack("ii", 1, 0)
@@ -247,7 +247,7 @@ class _Exchange(BaseHTTPRequestHandler):
         self._send(answer, (*answer.headers, *ends))
 
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing: answerers keep notes of what matters."""
+        """Say nothing: answerers keep notes of what matters."""
 
 
 def _key_of(route: Route, sent: Headers, *, head: bool) -> RequestKey:
@@ -257,7 +257,7 @@ def _key_of(route: Route, sent: Headers, *, head: bool) -> RequestKey:
 
 
 def _upwards(path: str) -> str:
-    """A relative way from the path of a request to where `https/HOST/PATH` begins.
+    """Return a relative way from the path of a request to where `https/HOST/PATH` begins.
 
     It does not tell the client the part before, which a RUN step does not know.
     """
@@ -265,7 +265,7 @@ def _upwards(path: str) -> str:
 
 
 def _led_back(named: Headers, base: str, back: str) -> Headers:
-    """The headers with a redirect that leads this client here again."""
+    """Return the headers with a redirect that leads this client here again."""
     if not back:
         return named
     return tuple(

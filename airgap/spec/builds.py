@@ -32,7 +32,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """One build.
+    """A build that a path stands for.
 
     Attributes:
         name: The bake target's or the service's; empty for a Dockerfile by itself.
@@ -52,7 +52,7 @@ class Build:
 
 
 def find_builds(path: Path, choice: Choice) -> tuple[Build, ...]:
-    """The builds of one path.
+    """Return the builds of one path.
 
     Args:
         path: A folder with a Dockerfile, a Dockerfile, or a bake or compose file.
@@ -82,7 +82,7 @@ def find_builds(path: Path, choice: Choice) -> tuple[Build, ...]:
 
 
 def scan_build(build: Build) -> Scan:
-    """What a build needs from outside.
+    """Return what a build needs from outside.
 
     Raises:
         UsageError: BuildKit would refuse it.

@@ -135,7 +135,7 @@ class Request:
 
 
 def load_spec(path: Path) -> BundleSpec:
-    """Reads a spec file.
+    """Read a spec file.
 
     Raises:
         UsageError: It cannot be read, or says something that is not allowed; the message names
@@ -158,7 +158,7 @@ def make_request(
     all_platforms: bool = False,
     may_be_empty: bool = False,
 ) -> Request:
-    """Puts specs together: images are united, later roles win, the first name holds.
+    """Put specs together: images are united, later roles win, the first name holds.
 
     Args:
         specs: At least one.
@@ -199,7 +199,7 @@ def make_request(
 
 
 def parse_record(text: str) -> RecordingSpec:
-    """Reads `PATH[:DOCKERFILE]`, the value of `--record`.
+    """Read `PATH[:DOCKERFILE]`, the value of `--record`.
 
     A folder whose own name has a colon is meant where there is one.
 
@@ -218,7 +218,7 @@ def parse_record(text: str) -> RecordingSpec:
 
 
 def default_name(context: Path, dockerfile: str = DEFAULT_DOCKERFILE) -> str:
-    """The name of a recording that nobody named, in letters that names may have.
+    """Return the name of a recording that nobody named, in letters that names may have.
 
     It is the folder's, and with what tells its Dockerfile from the usual one: `app-web` for
     `Dockerfile.web`.
@@ -232,7 +232,7 @@ def default_name(context: Path, dockerfile: str = DEFAULT_DOCKERFILE) -> str:
 def _recordings_of(
     specs: Sequence[BundleSpec], platforms: tuple[Platform, ...]
 ) -> tuple[RecordingSpec, ...]:
-    """The recordings of all specs, each with its platforms."""
+    """Return the recordings of all specs, each with its platforms."""
     found: dict[str, RecordingSpec] = {}
     for spec in specs:
         for recording in spec.recordings:
@@ -256,7 +256,7 @@ def unite_images(images: Iterable[WantedImage]) -> tuple[WantedImage, ...]:
 
 
 def _add(by_reference: dict[Reference, WantedImage], image: WantedImage) -> None:
-    """Unites two wishes for one image."""
+    """Unite two wishes for one image."""
     known = by_reference.get(image.reference)
     if known is None:
         by_reference[image.reference] = image
@@ -345,7 +345,7 @@ def _recording(table: Mapping[str, Any], path: str, prefix: str) -> RecordingSpe
 
 
 def _check_recording(recording: RecordingSpec, path: str, prefix: str) -> None:
-    """Refuses what cannot be built, before anything is asked for or written."""
+    """Refuse what cannot be built, before anything is asked for or written."""
     if not is_bundle_name(recording.name):
         raise UsageError(
             f"{path}: {prefix}name: {recording.name[:80]!r} cannot name a recording",

@@ -22,7 +22,7 @@ from airgap.spec.bundle_spec import (
 
 
 def draft_spec(found: Sequence[tuple[Build, Scan]], folder: Path) -> str:
-    """The text of a spec that carries all images, and records what else may be fetched.
+    """Return the text of a spec that carries all images, and records what else may be fetched.
 
     Args:
         found: Builds, each with what it needs.
@@ -47,7 +47,7 @@ def draft_spec(found: Sequence[tuple[Build, Scan]], folder: Path) -> str:
 
 
 def _images(needs: Iterable[ImageNeed], platforms: Sequence[Platform]) -> Iterable[Sequence[str]]:
-    """A table for each image, with the places that name it."""
+    """Return a table for each image, with the places that name it."""
     by_reference: dict[Reference, list[ImageNeed]] = {}
     for need in needs:
         by_reference.setdefault(need.reference, []).append(need)
@@ -63,7 +63,7 @@ def _images(needs: Iterable[ImageNeed], platforms: Sequence[Platform]) -> Iterab
 def _recordings(
     found: Iterable[tuple[Build, Scan]], platforms: Sequence[Platform], folder: Path
 ) -> Iterable[Sequence[str]]:
-    """A table for each build that may fetch something that is no image."""
+    """Return a table for each build that may fetch something that is no image."""
     names: set[str] = set()
     for build, scan in found:
         if not scan.downloads:
@@ -94,7 +94,7 @@ def _recordings(
 
 
 def _name(build: Build, taken: set[str]) -> str:
-    """A name that no other recording has."""
+    """Return a name that no other recording has."""
     folder = Path(build.name) if build.name else build.context or Path()
     stem = default_name(folder)
     stem = stem if is_bundle_name(stem) else DEFAULT_NAME
@@ -119,7 +119,7 @@ def _table(values: Mapping[str, str]) -> str:
 
 
 def _text(value: str) -> str:
-    """A TOML string: JSON's, but for DEL, which TOML wants escaped."""
+    """Return a TOML string: JSON's, but for DEL, which TOML wants escaped."""
     return json.dumps(_shown(value), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -128,12 +128,12 @@ def _comment(text: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """What can be written as UTF-8: file names may be any bytes."""
+    """Return what can be written as UTF-8: file names may be any bytes."""
     return text.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def write_draft(path: Path, text: str, *, force: bool) -> None:
-    """Writes a draft.
+    """Write a draft.
 
     Args:
         path: Where.

@@ -55,7 +55,7 @@ _LAST_YEAR = "9999"  # there is a later second to every moment before it
 
 @dataclass(frozen=True, slots=True)
 class LockedImage:
-    """One image.
+    """An image of a lock.
 
     Attributes:
         name: Fully qualified.
@@ -100,11 +100,11 @@ class Lock:
     images: tuple[LockedImage, ...]
 
     def is_as(self, other: Lock) -> bool:
-        """Whether they differ in nothing but when they were made."""
+        """Return whether they differ in nothing but when they were made."""
         return replace(self, serial=other.serial, created=other.created) == other
 
     def to_text(self) -> str:
-        """The text of `airgap.lock`."""
+        """Return the text of `airgap.lock`."""
         lines = [f"{_HEADER}format = {text(FORMAT)}"]
         lines += [f"name = {text(self.name)}", f"serial = {self.serial}"]
         lines += [f"created = {text(self.created)}", f"expires = {text(self.expires)}"]
@@ -136,7 +136,7 @@ def refuse_recordings(request: Request) -> None:
 
 
 def lock_images(request: Request, entries: Sequence[ImageEntry]) -> tuple[LockedImage, ...]:
-    """The images of a request with what each was resolved to, which are as many."""
+    """Return the images of a request with what each was resolved to, which are as many."""
     return tuple(
         LockedImage(
             entry.name,
@@ -176,7 +176,7 @@ def _differences(lock: Lock, request: Request) -> Iterator[str]:
 
 
 def load_lock(path: Path) -> Lock | None:
-    """Reads a lock, if there is one.
+    """Read a lock, if there is one.
 
     Raises:
         UsageError: It cannot be read, or is not one; the message names the file and the key.
@@ -192,7 +192,7 @@ def load_lock(path: Path) -> Lock | None:
 
 
 def parse_lock(data: bytes, path: str) -> Lock:
-    """Reads the bytes of a lock.
+    """Read the bytes of a lock.
 
     Args:
         data: What to read.

@@ -73,7 +73,7 @@ class ImageChange:
 
 
 def image_changes(before: Lock | None, after: Lock) -> tuple[ImageChange, ...]:
-    """Every image: those of the new lock in its order, then those that are gone."""
+    """Return every image: those of the new lock in its order, then those that are gone."""
     known = {image.name: image for image in before.images} if before else {}
     stayed = [ImageChange(image.name, known.pop(image.name, None), image) for image in after.images]
     gone = [ImageChange(name, image, None) for name, image in known.items()]
@@ -81,7 +81,7 @@ def image_changes(before: Lock | None, after: Lock) -> tuple[ImageChange, ...]:
 
 
 def other_changes(before: Lock | None, after: Lock) -> tuple[Change, ...]:
-    """What differs besides images; nothing where there was no lock."""
+    """Return what differs besides images; nothing where there was no lock."""
     if before is None:
         return ()
     changes = [

@@ -98,7 +98,7 @@ class RequestFile:
     urls: tuple[RequestedUrl, ...] = ()
 
     def merge(self, other: RequestFile) -> RequestFile:
-        """This, and what the other asks for besides."""
+        """Return this, and what the other asks for besides."""
         platforms: dict[Reference, tuple[Platform, ...]] = {}
         for image in (*self.images, *other.images):
             known = platforms.get(image.reference, ())
@@ -107,7 +107,7 @@ class RequestFile:
         return RequestFile(images, tuple(dict.fromkeys((*self.urls, *other.urls))))
 
     def to_toml(self, name: str = str(DEFAULT_PATH)) -> str:
-        """The text of the file.
+        """Return the text of the file.
 
         Args:
             name: The file's, for the command in its first lines.
@@ -122,7 +122,7 @@ class RequestFile:
 
 
 def load_request(path: Path) -> RequestFile:
-    """Reads a request file.
+    """Read a request file.
 
     Raises:
         UsageError: It cannot be read, or says something that is not allowed; the message names
@@ -136,7 +136,7 @@ def load_request(path: Path) -> RequestFile:
 
 
 def add_to_request(path: Path, missing: RequestFile) -> RequestFile:
-    """Writes what is missing to a request file, besides what it asks for already.
+    """Write what is missing to a request file, besides what it asks for already.
 
     Args:
         path: The file; it need not be there. A link in its place is replaced, never followed.
@@ -178,12 +178,12 @@ def _held() -> Iterator[None]:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether there is a file, and no link to one."""
+    """Return whether there is a file, and no link to one."""
     return path.is_file() and not path.is_symlink()
 
 
 def _read(path: Path, flags: int = 0) -> bytes:
-    """The bytes of a file, up to one more than there may be.
+    """Return the bytes of a file, up to one more than there may be.
 
     Raises:
         OSError: It cannot be read, or is no file.
@@ -192,7 +192,7 @@ def _read(path: Path, flags: int = 0) -> bytes:
 
 
 def _fitting(known: RequestFile, urls: Iterable[RequestedUrl]) -> Iterator[RequestedUrl]:
-    """The URLs for which a file has room beside what it asks for already."""
+    """Yield the URLs for which a file has room beside what it asks for already."""
     room = LIMITS.request_bytes - len(known.to_toml("x" * _NAME_CHARACTERS).encode())
     for url in urls:
         room -= len(_url_text(url).encode()) + 1

@@ -10,7 +10,7 @@ _HALF = re.compile("[\ud800-\udfff]")
 
 
 def text(value: str) -> str:
-    """A TOML basic string; all but printable ASCII is escaped.
+    """Return a TOML basic string; all but printable ASCII is escaped.
 
     Raises:
         ValueError: The value has half of a surrogate pair, which TOML cannot say.
@@ -21,7 +21,7 @@ def text(value: str) -> str:
 
 
 def texts(values: Iterable[str]) -> str:
-    """A TOML array of strings in one line.
+    """Return a TOML array of strings in one line.
 
     Raises:
         ValueError: See `text`.

@@ -37,7 +37,7 @@ class BundleSet:
 
     @classmethod
     def of(cls, bundles: Sequence[Contents]) -> BundleSet:
-        """What bundles, in the order of their install, come to."""
+        """Return what bundles, in the order of their install, come to."""
         images: dict[str, ImageEntry] = {}
         tags: dict[str, str] = {}
         roles: dict[str, ImageEntry] = {}
@@ -64,7 +64,7 @@ class BundleSet:
         return sorted({image.reference.host for image in self.images.values()})
 
     def role(self, role: str) -> ImageEntry:
-        """The image for a role.
+        """Return the image for a role.
 
         Raises:
             HostError: No bundle included one.
@@ -79,12 +79,12 @@ class BundleSet:
         return self.roles[role]
 
     def tags_of(self, image: ImageEntry) -> list[str]:
-        """The tags of an image that mean it; another name may have set one of them since."""
+        """Return the tags of an image that mean it; another name may have set one of them since."""
         own = mirror_tags(image.reference)
         return [tag for tag in own if self.tags.get(tag) == image.digest]
 
     def find(self, reference: Reference) -> ImageEntry | None:
-        """The image that a reference means; None if no bundle has it.
+        """Return the image that a reference means; None if no bundle has it.
 
         What is named by its digest is found whichever tag it has.
         """
@@ -95,11 +95,11 @@ class BundleSet:
         return next((image for image in self.images.values() if _place(image) == place), None)
 
     def has(self, name: str) -> bool:
-        """Whether a bundle included the image that people mean by a name."""
+        """Return whether a bundle included the image that people mean by a name."""
         return self.find(parse_reference(name)) is not None
 
     def image(self, name: str) -> ImageEntry:
-        """The image that people mean by a name.
+        """Return the image that people mean by a name.
 
         Raises:
             NotFoundError: No bundle included it.
@@ -115,7 +115,7 @@ class BundleSet:
         return found
 
     def emulated(self, native: Platform) -> list[Platform]:
-        """The Linux platforms that people build for and the host cannot run by itself.
+        """Return the Linux platforms that people build for and the host cannot run by itself.
 
         The images with another role count not: they are carried for the hosts, which run them.
         """
@@ -133,7 +133,7 @@ class BundleSet:
 
 
 def _place(image: ImageEntry) -> tuple[str, str]:
-    """Where the mirror keeps an image: repository and digest."""
+    """Return where the mirror keeps an image: repository and digest."""
     return mirror_repositories(image.reference)[0], image.digest
 
 
@@ -171,7 +171,7 @@ def _recordings(bundles: Sequence[Contents]) -> dict[str, tuple[str, RecordingEn
 
 
 def _runs(native: Platform, platform: Platform) -> bool:
-    """Whether a machine runs a platform's programs without an emulator."""
+    """Return whether a machine runs a platform's programs without an emulator."""
     if native.architecture == "amd64" and platform.architecture == "386":
         return True
     return native.architecture == platform.architecture

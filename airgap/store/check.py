@@ -20,7 +20,7 @@ _WORKERS = 4
 def check_image(
     store: Store, image: ImageEntry, *, whole: bool = True, tags: Collection[str] | None = None
 ) -> str:
-    """What is missing of an image, in a few words; empty if nothing is.
+    """Return what is missing of an image, in a few words; empty if nothing is.
 
     Sizes are compared; blobs are not hashed again.
 
@@ -40,7 +40,7 @@ def check_image(
 
 
 def missing_parts(store: Store, image: ImageEntry, *, whole: bool = True) -> str:
-    """The same, whatever its tag means."""
+    """Return the same, whatever its tag means."""
     name = image.reference.familiar
     documents = store.manifests(image)
     top = documents[image.digest]
@@ -57,7 +57,7 @@ def missing_parts(store: Store, image: ImageEntry, *, whole: bool = True) -> str
 
 
 def damaged_blobs(store: Store, progress: Progress) -> list[Path]:
-    """The files of blobs whose bytes are not what their digest says: all of them are hashed.
+    """Return the files of blobs whose bytes are not what their digest says: all of them are hashed.
 
     Args:
         store: Where.

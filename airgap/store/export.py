@@ -16,7 +16,7 @@ from airgap.store.store import Store
 def export(
     store: Store, image: ImageEntry, host_platforms: Sequence[str], name: str = ""
 ) -> Iterator[bytes]:
-    """The tar in pieces: an OCI image layout with a `manifest.json`, every blob hashed.
+    """Yield the tar in pieces: an OCI image layout with a `manifest.json`, every blob hashed.
 
     Args:
         store: Where the blobs are.

@@ -17,39 +17,39 @@ REPOSITORIES = _V2 / "repositories"
 
 
 def blob_data(digest: str) -> Path:
-    """A blob's bytes."""
+    """Return a blob's bytes."""
     value = hex_of(digest)
     return BLOBS / f"sha256/{value[:2]}/{value}/data"
 
 
 def new_blob(name: str) -> Path:
-    """Where a blob is written whose digest is not known yet."""
+    """Return where a blob is written whose digest is not known yet."""
     return BLOBS / "new" / name
 
 
 def layer_link(repository: str, digest: str) -> Path:
-    """Makes a blob readable through a repository."""
+    """Make a blob readable through a repository."""
     return _repository(repository) / "_layers" / "sha256" / hex_of(digest) / "link"
 
 
 def revision_link(repository: str, digest: str) -> Path:
-    """Makes a manifest or index readable through a repository."""
+    """Make a manifest or index readable through a repository."""
     return _repository(repository) / "_manifests" / "revisions" / "sha256" / hex_of(digest) / "link"
 
 
 def tag_index_link(repository: str, tag: str, digest: str) -> Path:
-    """One of the digests that a tag has had."""
+    """Return one of the digests that a tag has had."""
     tags = _repository(repository) / "_manifests" / "tags" / tag
     return tags / "index" / "sha256" / hex_of(digest) / "link"
 
 
 def tag_link(repository: str, tag: str) -> Path:
-    """What a tag means now. Writing it publishes the image."""
+    """Return what a tag means now. Writing it publishes the image."""
     return _repository(repository) / "_manifests" / "tags" / tag / "current" / "link"
 
 
 def mirror_host(host: str) -> str:
-    """The first part of the path under which the mirror holds a host's repositories.
+    """Return the first part of the path under which the mirror holds a host's repositories.
 
     It is never empty: `[::]` would else lead out of the store.
     """
@@ -57,7 +57,7 @@ def mirror_host(host: str) -> str:
 
 
 def mirror_repositories(reference: Reference) -> tuple[str, ...]:
-    """The mirror's repositories that hold an image.
+    """Return the mirror's repositories that hold an image.
 
     The upstream host comes first in the path. Repositories of Docker Hub are there a second time
     without it, because dockerd's own mirror setting takes no path.
@@ -69,7 +69,7 @@ def mirror_repositories(reference: Reference) -> tuple[str, ...]:
 
 
 def mirror_tags(reference: Reference) -> tuple[str, ...]:
-    """Each tag that an image of this name has in the mirror, as `REPOSITORY:TAG`.
+    """Return each tag that an image of this name has in the mirror, as `REPOSITORY:TAG`.
 
     A name with a digest sets no tag.
     """
@@ -78,7 +78,7 @@ def mirror_tags(reference: Reference) -> tuple[str, ...]:
 
 
 def mirror_name(reference: Reference) -> str:
-    """The one name of an image in the mirror: `REPOSITORY:TAG`, or `REPOSITORY@DIGEST`.
+    """Return the one name of an image in the mirror: `REPOSITORY:TAG`, or `REPOSITORY@DIGEST`.
 
     Names that lead to one place there have the same: `DOCKER.IO/a/b:1` and `docker.io/a/b:1`.
     """

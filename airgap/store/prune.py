@@ -22,7 +22,7 @@ from airgap.store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """What nobody needs.
+    """What no kept image needs.
 
     Attributes:
         links: Files that make something readable, in the order in which they must go.
@@ -41,7 +41,7 @@ def find_garbage(
     unfinished: Sequence[ImageEntry] = (),
     blobs: Iterable[str] = (),
 ) -> Garbage:
-    """What the store holds beyond what is kept.
+    """Return what the store holds beyond what is kept.
 
     Args:
         store: Where; nobody may be writing to it.
@@ -70,7 +70,7 @@ def find_garbage(
 
 
 def prune(store: Store, found: Garbage, progress: Progress) -> None:
-    """Deletes it.
+    """Delete the garbage.
 
     Args:
         store: Where.
@@ -114,7 +114,7 @@ def _kept(store: Store, images: Sequence[ImageEntry]) -> tuple[dict[Path, set[st
 
 
 def _linked(store: Store, images: Sequence[ImageEntry]) -> list[ImageEntry]:
-    """Those whose manifest is here: without it nothing is linked, and no tag was moved."""
+    """Return those whose manifest is here: without it nothing is linked, and no tag was moved."""
     linked = []
     for image in images:
         with suppress(NotFoundError):
@@ -124,7 +124,7 @@ def _linked(store: Store, images: Sequence[ImageEntry]) -> list[ImageEntry]:
 
 
 def _files(folder: Path, name: str) -> Iterator[Path]:
-    """The files of that name; a repository or a tag may be called so too."""
+    """Yield the files of that name; a repository or a tag may be called so too."""
     return (path for path in folder.rglob(name) if path.is_file())
 
 
@@ -142,7 +142,7 @@ def _relative(store: Store, path: Path) -> Path:
 
 
 def _delete(path: Path, root: Path) -> Path:
-    """Deletes a file, and the folders below `root` that are empty without it.
+    """Delete a file, and the folders below `root` that are empty without it.
 
     Returns:
         The last folder that stands.

@@ -24,7 +24,7 @@ _LINKED_AT_ONCE = 500
 
 
 def missing_blobs(store: Store, tar: TarReader) -> list[BlobEntry]:
-    """The blobs of a tar that the store has not, in the order in which they lie."""
+    """Return the blobs of a tar that the store has not, in the order in which they lie."""
     return [blob for blob in tar.blobs.values() if not store.has_blob(blob.digest, blob.size)]
 
 
@@ -35,7 +35,7 @@ def seed(
     images: Sequence[ImageEntry] | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> None:
-    """Copies images of the bundle into the store.
+    """Copy images of the bundle into the store.
 
     Args:
         store: Where to.
@@ -69,7 +69,7 @@ def seed(
 
 
 def seed_documents(store: Store, archive: Archive, images: Sequence[ImageEntry]) -> None:
-    """Copies manifests and configs alone of images whose layers are elsewhere.
+    """Copy manifests and configs alone of images whose layers are elsewhere.
 
     Raises:
         IntegrityError: One is damaged.
@@ -93,7 +93,7 @@ def seed_documents(store: Store, archive: Archive, images: Sequence[ImageEntry])
 
 
 def link_carried(store: Store, contents: Contents) -> None:
-    """Makes the images of a bundle readable by digest, whose blobs are here already.
+    """Make the images of a bundle readable by digest, whose blobs are here already.
 
     Raises:
         NotFoundError: A blob is not here.
@@ -106,7 +106,7 @@ def link_carried(store: Store, contents: Contents) -> None:
 
 
 def seed_replay(store: Store, replay: ReplayTar, progress: Progress) -> None:
-    """Copies all that the recordings of the bundle need into the store.
+    """Copy all that the recordings of the bundle need into the store.
 
     Raises:
         IntegrityError: A blob or the framing is damaged.
@@ -120,7 +120,7 @@ def seed_replay(store: Store, replay: ReplayTar, progress: Progress) -> None:
 
 
 def needed_by(images: Sequence[ImageEntry], documents: Mapping[str, Manifest | Index]) -> set[str]:
-    """The digests of all that images reach."""
+    """Return the digests of all that images reach."""
     needed: set[str] = set()
     for image in images:
         part = documents_of(image.digest, documents)
@@ -131,7 +131,7 @@ def needed_by(images: Sequence[ImageEntry], documents: Mapping[str, Manifest | I
 def _write(
     store: Store, tar: TarReader, blobs: list[BlobEntry], what: str, progress: Progress
 ) -> None:
-    """Writes blobs, several at once."""
+    """Write blobs, several at once."""
     progress.start(what, sum(blob.size for blob in blobs))
     try:
         _write_all(store, tar, blobs, progress)

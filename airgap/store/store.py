@@ -62,11 +62,11 @@ class Store:
         self._unsynced: dict[Path, None] = {}
 
     def has_content(self) -> bool:
-        """Whether anything was ever seeded."""
+        """Return whether anything was ever seeded."""
         return (self.root / "docker").is_dir()
 
     def has_blob(self, digest: str, size: int) -> bool:
-        """Whether the blob is in place, whole (its rename came after its hash)."""
+        """Return whether the blob is in place, whole (its rename came after its hash)."""
         try:
             return (self.root / layout.blob_data(digest)).stat().st_size == size
         except OSError:
@@ -78,7 +78,7 @@ class Store:
         chunks: Iterable[memoryview | bytes],
         damaged: IntegrityError | None = None,
     ) -> None:
-        """Writes a blob and makes it visible if its digest holds.
+        """Write a blob and makes it visible if its digest holds.
 
         Args:
             digest: What it must have.
@@ -106,12 +106,12 @@ class Store:
         return BlobWriter(self.root)
 
     def drop_new_blobs(self) -> None:
-        """Removes new blobs that a killed run left; nobody may be writing any."""
+        """Remove new blobs that a killed run left; nobody may be writing any."""
         for leftover in (self.root / layout.new_blob("x")).parent.glob("*"):
             leftover.unlink(missing_ok=True)
 
     def blob(self, digest: str) -> Iterator[bytes]:
-        """The bytes of a blob in pieces; the last one is given only if the digest holds.
+        """Yield the bytes of a blob in pieces; the last one is given only if the digest holds.
 
         Raises:
             NotFoundError: It is not here.
@@ -135,7 +135,7 @@ class Store:
             yield held
 
     def blob_size(self, digest: str) -> int:
-        """The size of a blob in bytes.
+        """Return the size of a blob in bytes.
 
         Raises:
             NotFoundError: It is not here.
@@ -144,7 +144,7 @@ class Store:
             return os.fstat(file.fileno()).st_size
 
     def small_blob(self, digest: str, limit: int) -> bytes:
-        """All bytes of a manifest or config.
+        """Return all bytes of a manifest or config.
 
         Raises:
             NotFoundError: It is not here.
@@ -173,7 +173,7 @@ class Store:
         return self._reached(image, is_linked)
 
     def carried(self, image: ImageEntry, digests: Container[str]) -> dict[str, Manifest | Index]:
-        """Digest to manifest or index, of all that the image reaches and a bundle has.
+        """Return digest to manifest or index, of all that the image reaches and a bundle has.
 
         Args:
             image: The image.
@@ -186,7 +186,7 @@ class Store:
         return self._reached(image, lambda entry: entry.digest in digests)
 
     def link_image(self, image: ImageEntry, documents: Mapping[str, Manifest | Index]) -> None:
-        """Makes an image readable by digest through its repositories.
+        """Make an image readable by digest through its repositories.
 
         Raises:
             NotFoundError: A blob of it is not here.
@@ -204,7 +204,7 @@ class Store:
     def link_documents(
         self, image: ImageEntry, documents: Iterable[str], blobs: Iterable[str] = ()
     ) -> None:
-        """Has `documents` find manifests and indexes whose layers may not be here.
+        """Have `documents` find manifests and indexes whose layers may not be here.
 
         Args:
             image: The image.
@@ -219,7 +219,7 @@ class Store:
             self._link(layout.revision_link(repository, digest), digest)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Sets tags, each `REPOSITORY:TAG` to the digest of an image that was linked before."""
+        """Set tags, each `REPOSITORY:TAG` to the digest of an image that was linked before."""
         links: dict[Path, str] = {}
         for name, digest in tags.items():
             repository, _, tag = name.rpartition(":")
@@ -234,19 +234,19 @@ class Store:
         self.sync()
 
     def sync_blobs(self, digests: Iterable[str]) -> None:
-        """Makes blobs that are here last through a power cut: their folders name them for good."""
+        """Make blobs that are here last through a power cut: their folders name them for good."""
         for digest in digests:
             self._sync_later(layout.blob_data(digest))
         self.sync()
 
     def sync(self) -> None:
-        """Makes all that was linked, and the blobs behind it, last through a power cut."""
+        """Make all that was linked, and the blobs behind it, last through a power cut."""
         paths, self._unsynced = self._unsynced, {}
         with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
             list(pool.map(sync, paths))
 
     def is_linked(self, image: ImageEntry) -> bool:
-        """Whether the image can be found by its digest, whatever of it is here."""
+        """Return whether the image can be found by its digest, whatever of it is here."""
         repository = layout.mirror_repositories(image.reference)[0]
         return self._read_link(layout.revision_link(repository, image.digest)) == image.digest
 
@@ -256,7 +256,7 @@ class Store:
         return self._read_link(layout.tag_link(repository, tag))
 
     def is_tagged(self, image: ImageEntry, tags: Collection[str] | None = None) -> bool:
-        """Whether the image's name means its digest here (by revision where it sets no tag).
+        """Return whether the image's name means its digest here (by revision where it sets no tag).
 
         Args:
             image: The image.
@@ -291,7 +291,7 @@ class Store:
             ) from error
 
     def _link(self, relative: Path, digest: str) -> None:
-        """Writes a link that will last after the next `sync`."""
+        """Write a link that will last after the next `sync`."""
         self._write_link(relative, digest, durable=False)
         # Also where it was there: the run that wrote it may have been killed before its sync.
         self._sync_later(relative)
@@ -347,7 +347,7 @@ class BlobWriter:
         return self
 
     def write(self, data: bytes) -> None:
-        """Adds bytes."""
+        """Add bytes to the blob."""
         self._actual.update(data)
         self._file.write(data)
         self._size += len(data)
@@ -357,7 +357,7 @@ class BlobWriter:
         return self._file.reader()
 
     def publish(self) -> tuple[str, int]:
-        """Makes the blob visible; a power cut may still take it.
+        """Make the blob visible; a power cut may still take it.
 
         Returns:
             Its digest, and its size in bytes.
@@ -415,7 +415,7 @@ class _AtomicFile:
 
 
 def _start_writeback(descriptor: int, start: int, size: int) -> None:
-    """Has the kernel write to the disk what was just written, so that a sync finds little to do.
+    """Have the kernel write to the disk what was just written, so that a sync finds little to do.
 
     Linux begins that, and does not wait, for what posix_fadvise(2) says is not needed any more.
     What is not on the disk yet stays in memory all the same: who reads it next finds it there.
@@ -425,6 +425,6 @@ def _start_writeback(descriptor: int, start: int, size: int) -> None:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Removes what a killed run left of this file: it may be as large as the file."""
+    """Remove what a killed run left of this file: it may be as large as the file."""
     for leftover in path.parent.glob(f".{path.name}.*"):
         leftover.unlink(missing_ok=True)

@@ -32,7 +32,7 @@ def colliding(images: Iterable[ImageEntry]) -> tuple[str, ImageEntry, ImageEntry
 
 
 def check_tag_collisions(images: Iterable[ImageEntry]) -> None:
-    """Refuses the images of a bundle of which two would have one tag.
+    """Refuse the images of a bundle of which two would have one tag.
 
     Raises:
         IntegrityError: Two have one tag, and different digests.

@@ -37,7 +37,7 @@ class BootError(Exception):
 
 
 def prepare() -> None:
-    """Makes the parts importable, or ends this process with a sentence."""
+    """Make the parts importable, or ends this process with a sentence."""
     pyz = Path(__file__).parent.resolve()
     # The check of the folder allows no extra files, so Python must not add its caches.
     sys.dont_write_bytecode = True
@@ -52,7 +52,7 @@ def prepare() -> None:
 
 
 def native_folder(pyz: Path) -> Path:
-    """The folder with this host's native parts, unpacked and checked.
+    """Return the folder with this host's native parts, unpacked and checked.
 
     Raises:
         BootError: this Python or host is not served, or the folder cannot be written, or others
@@ -85,7 +85,7 @@ def native_folder(pyz: Path) -> Path:
 
 
 def choose_platform(native: "dict[str, Any]", suffix: str, glibc: str) -> str:
-    """The name of the native tree that fits.
+    """Return the name of the native tree that fits.
 
     Args:
         native: What native.json says.
@@ -108,7 +108,7 @@ def choose_platform(native: "dict[str, Any]", suffix: str, glibc: str) -> str:
 
 
 def glibc_version() -> str:
-    """The version of this host's glibc, or nothing where there is another C library."""
+    """Return the version of this host's glibc, or nothing where there is another C library."""
     try:
         return (os.confstr("CS_GNU_LIBC_VERSION") or "").rpartition(" ")[2]
     except (OSError, ValueError):
@@ -159,7 +159,7 @@ def is_intact(folder: Path, files: "dict[str, str]", owners: "list[int]") -> boo
 
 
 def is_private(path: Path, owners: "list[int]") -> bool:
-    """Whether `path` is a folder or regular file, no link, that only `owners` can change."""
+    """Return whether `path` is a folder or regular file, no link, that only `owners` can change."""
     status = path.lstat()
     kept = stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)
     writable_by_others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
@@ -167,7 +167,7 @@ def is_private(path: Path, owners: "list[int]") -> bool:
 
 
 def make_safe(tool: Path) -> None:
-    """Makes the folder of the tool's parts, which nobody else can change or replace.
+    """Make the folder of the tool's parts, which nobody else can change or replace.
 
     Raises:
         BootError: others can.
@@ -183,7 +183,7 @@ def make_safe(tool: Path) -> None:
 
 
 def check_safe(tool: Path) -> None:
-    """Checks the folder and all that is passed on the way to it.
+    """Check the folder and all that is passed on the way to it.
 
     Raises:
         BootError: others can change or replace it.
@@ -200,7 +200,7 @@ def check_safe(tool: Path) -> None:
 
 
 def unpack(pyz: Path, platform: str, files: "dict[str, str]", folder: Path) -> None:
-    """Writes the native parts to `folder`, which appears only when it is complete.
+    """Write the native parts to `folder`, which appears only when it is complete.
 
     Raises:
         BootError: the zip is damaged, or others could change the parts.
@@ -232,7 +232,7 @@ def unpack(pyz: Path, platform: str, files: "dict[str, str]", folder: Path) -> N
 
 
 def write_parts(pyz: Path, platform: str, files: "dict[str, str]", folder: Path) -> None:
-    """Writes one platform's native parts from the zip, each checked on the way.
+    """Write one platform's native parts from the zip, each checked on the way.
 
     Raises:
         BootError: a part is not what native.json says.

@@ -64,7 +64,7 @@ def build_tool(
     *,
     progress: Progress,
 ) -> bytes:
-    """The bytes of `airgap.pyz` for these hosts.
+    """Return the bytes of `airgap.pyz` for these hosts.
 
     Args:
         host_platforms: Of `HOST_PLATFORMS`; glibc is assumed.
@@ -121,7 +121,7 @@ def _build(
 
 
 def wheels_of(tool: bytes) -> dict[str, str]:
-    """The wheels that an `airgap.pyz` is made of: file name to SHA-256."""
+    """Return the wheels that an `airgap.pyz` is made of: file name to SHA-256."""
     with zipfile.ZipFile(io.BytesIO(tool)) as archive:
         wheels: dict[str, str] = json.loads(archive.read(_WHEELS_NAME))
     return wheels
@@ -141,7 +141,7 @@ def package_files(folder: Traversable) -> dict[str, bytes]:
 
 
 def split_wheel(wheel: Wheel) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """A wheel's files that can stay in the zip, and those that must be real files.
+    """Return a wheel's files that can stay in the zip, and those that must be real files.
 
     The latter are every top-level package or module with machine code in it, as a whole: a
     package cannot lie in two places.
@@ -155,7 +155,7 @@ def split_wheel(wheel: Wheel) -> tuple[dict[str, bytes], dict[str, bytes]]:
 
 
 def add_files(files: dict[str, bytes], folder: str, more: dict[str, bytes]) -> None:
-    """Adds `more` below `folder`. Wheels of one version have the same pure Python files."""
+    """Add `more` below `folder`. Wheels of one version have the same pure Python files."""
     for name, data in more.items():
         path = f"{folder}/{name}"
         if files.setdefault(path, data) != data:
@@ -188,7 +188,7 @@ def describe_native(
 
 
 def zip_files(files: dict[str, bytes], shebang: bytes = b"") -> bytes:
-    """A zip of `files`, after a line for the kernel, that depends on nothing else.
+    """Return a zip of `files`, after a line for the kernel, that depends on nothing else.
 
     `files` is emptied on the way, so that nothing is in memory twice.
     """
@@ -219,10 +219,10 @@ def _is_needed(name: str) -> bool:
 
 
 def _tree(platform: Platform) -> str:
-    """The folder below `native/`, such as `linux-amd64`."""
+    """Return the folder below `native/`, such as `linux-amd64`."""
     return str(platform).replace("/", "-")
 
 
 def _top(name: str) -> str:
-    """The package, or module, at the top that a wheel's file belongs to."""
+    """Return the package, or module, at the top that a wheel's file belongs to."""
     return name.partition("/")[0]

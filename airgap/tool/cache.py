@@ -10,7 +10,7 @@ from tempfile import NamedTemporaryFile
 
 
 def kept(folder: Path, ingredients: Iterable[bytes], build: Callable[[], bytes]) -> bytes:
-    """What `build` gives, or what it gave last time for the same ingredients.
+    """Return what `build` gives, or what it gave last time for the same ingredients.
 
     The file's name has the hash of the ingredients and that of its bytes, so that a damaged one
     is not believed. A folder that cannot be written to keeps nothing, and that is no error.

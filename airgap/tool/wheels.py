@@ -51,7 +51,7 @@ class Wheel:
     data: bytes
 
     def fits(self, platform: Platform, python: str) -> bool:
-        """Whether it can be used by CPython `python`, such as `3.11`, on `platform`."""
+        """Return whether it can be used by CPython `python`, such as `3.11`, on `platform`."""
         abi, systems = self.file_name.removesuffix(".whl").split("-")[-2:]
         return abi in ("none", "abi3", _cpython(python)) and (
             systems == "any" or systems.endswith(f"_{platform.machine}")
@@ -59,7 +59,7 @@ class Wheel:
 
 
 def read_requirements() -> list[Requirement]:
-    """The lock that this version of airgap carries."""
+    """Return the lock that this version of airgap carries."""
     text = resources.files("airgap.tool").joinpath("requirements.txt").read_text("utf-8")
     lines = text.replace("\\\n", " ").splitlines()
     requirements = []
@@ -73,7 +73,7 @@ def read_requirements() -> list[Requirement]:
 def collect_wheels(
     platform: Platform, pythons: Sequence[str], cache: Path, progress: Progress
 ) -> list[Wheel]:
-    """The wheels for all `pythons` on `platform`, from `cache`, or else fetched into it.
+    """Return the wheels for all `pythons` on `platform`, from `cache`, or else fetched into it.
 
     Raises:
         UpstreamError: the package index cannot be reached, or does not have the wheels of the lock.
@@ -101,7 +101,7 @@ def collect_wheels(
 def find_wheel(
     requirement: Requirement, platform: Platform, python: str, cache: Path
 ) -> Wheel | None:
-    """The wheel in `cache` that fits and whose hash is in the lock, if there is one."""
+    """Return the wheel in `cache` that fits and whose hash is in the lock, if there is one."""
     name = requirement.name.replace("-", "_")
     for path in sorted(cache.glob(f"{name}-{requirement.version}-*.whl")):
         wheel = Wheel(path.name, path.read_bytes())
@@ -114,7 +114,7 @@ def find_wheel(
 def fetch_wheels(
     requirements: Sequence[Requirement], platform: Platform, python: str, cache: Path
 ) -> None:
-    """Has pip fetch wheels into `cache`.
+    """Have pip fetch wheels into `cache`.
 
     Raises:
         UpstreamError: pip could not.
@@ -146,7 +146,7 @@ def fetch_wheels(
 
 
 def pip_download(platform: Platform, python: str) -> list[str]:
-    """The start of a command that fetches wheels for another platform and Python."""
+    """Return the start of a command that fetches wheels for another platform and Python."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input"]
     command += ["--disable-pip-version-check", "--only-binary=:all:"]
     for tag in _PLATFORM_TAGS:

@@ -50,7 +50,7 @@ class CertificateAndKey:
 
 
 def new_authority(name: str, address: str, now: datetime, days: int) -> CertificateAndKey:
-    """A CA that can sign one address and no other (RFC 5280, 4.2.1.10).
+    """Return a CA that can sign one address and no other (RFC 5280, 4.2.1.10).
 
     Whoever trusts it, even a whole host, trusts it for nothing else.
 
@@ -70,7 +70,7 @@ def new_authority(name: str, address: str, now: datetime, days: int) -> Certific
 def issue(
     authority: CertificateAndKey, address: str, purpose: Purpose, now: datetime, days: int
 ) -> CertificateAndKey:
-    """A certificate by a CA.
+    """Return a certificate by a CA.
 
     Args:
         authority: The CA that signs it.
@@ -100,7 +100,7 @@ def issue(
 
 
 def not_after(certificate: bytes) -> datetime:
-    """When a certificate ends.
+    """Return when a certificate ends.
 
     Raises:
         IntegrityError: That is no certificate.
@@ -109,7 +109,7 @@ def not_after(certificate: bytes) -> datetime:
 
 
 def is_for(certificate: bytes, address: str) -> bool:
-    """Whether a server's certificate is for an address.
+    """Return whether a server's certificate is for an address.
 
     Raises:
         IntegrityError: That is no certificate.
@@ -119,7 +119,7 @@ def is_for(certificate: bytes, address: str) -> bool:
 
 
 def is_authority_of(certificate: bytes, address: str) -> bool:
-    """Whether a CA can sign an address, and for no other.
+    """Return whether a CA can sign an address, and for no other.
 
     It must be one as `new_authority` makes it. Programs take a certificate that they trust for
     that of a server, too, and then look at its own names, and not at its constraints.
@@ -139,7 +139,7 @@ def is_authority_of(certificate: bytes, address: str) -> bool:
 
 
 def is_issued_by(certificate: bytes, authority: bytes) -> bool:
-    """Whether a CA signs a certificate.
+    """Return whether a CA signs a certificate.
 
     Raises:
         IntegrityError: One of them is not a certificate.
@@ -152,7 +152,7 @@ def is_issued_by(certificate: bytes, authority: bytes) -> bool:
 
 
 def key_matches(certified: CertificateAndKey) -> bool:
-    """Whether a key is the certificate's.
+    """Return whether a key is the certificate's.
 
     Raises:
         IntegrityError: One of them cannot be read.
@@ -234,7 +234,7 @@ def _extensions(certificate: x509.Certificate) -> x509.Extensions:
 
 
 def _of_authority(address: str) -> list[x509.ExtensionType]:
-    """The critical extensions of a CA."""
+    """Return the critical extensions of a CA."""
     return [
         x509.BasicConstraints(ca=True, path_length=0),
         _key_usage(signs=True),
@@ -255,7 +255,7 @@ def _general_name(address: str) -> x509.GeneralName:
 
 
 def _constraints(address: str) -> x509.NameConstraints:
-    """The address alone; a kind of name that is not mentioned at all would be free.
+    """Return the address alone; a kind of name that is not mentioned at all would be free.
 
     A name that is permitted permits those below it too, but for what is excluded.
     """

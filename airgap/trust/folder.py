@@ -27,7 +27,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def trusted_keys(folder: Path) -> tuple[PublicKey, ...]:
-    """All keys in the folder, by name; none if there is no folder.
+    """Return all keys in the folder, by name; none if there is no folder.
 
     Raises:
         TrustError: One of them is malformed or weak, or the folder cannot be read, or others than
@@ -65,7 +65,7 @@ def _check_safe(path: Path) -> None:
 
 
 def add_key(folder: Path, source: Path, name: str = "") -> PublicKey:
-    """Takes a public key into the folder.
+    """Take a public key into the folder.
 
     Raises:
         TrustError: The key is malformed or weak, or came with a bundle, or the name has another
@@ -96,7 +96,7 @@ def add_key(folder: Path, source: Path, name: str = "") -> PublicKey:
 
 
 def remove_key(folder: Path, name: str) -> None:
-    """Stops trusting a key.
+    """Stop trusting a key.
 
     Raises:
         UsageError: There is no such key.
@@ -135,7 +135,7 @@ def refuse_key_in(bundle_folders: Iterable[Path], key: Path) -> None:
 
 
 def refuse_key_on_medium(bundle_folders: Sequence[Path], key: Path) -> None:
-    """Refuses a key in a bundle's folder, or on its mount if that is not the root file system.
+    """Refuse a key in a bundle's folder, or on its mount if that is not the root file system.
 
     Raises:
         TrustError: `key` is there, or cannot be read.
@@ -155,7 +155,7 @@ def refuse_key_on_medium(bundle_folders: Sequence[Path], key: Path) -> None:
 
 
 def refuse_key_with_any_bundle(key: Path) -> None:
-    """Refuses a key inside or beside a bundle, or on a mount that has one.
+    """Refuse a key inside or beside a bundle, or on a mount that has one.
 
     The file systems of `/` and of this user's home are no such mounts: bundles are copied there.
 
@@ -180,7 +180,7 @@ def refuse_key_with_any_bundle(key: Path) -> None:
 
 
 def _is_bundle(folder: Path) -> bool:
-    """Whether a folder has what only bundles have, in whatever case a medium keeps names."""
+    """Return whether a folder has what only bundles have, in whatever case a medium keeps names."""
     try:
         return any(_OF_A_BUNDLE.fullmatch(path.name) for path in folder.iterdir())
     except OSError:
@@ -202,7 +202,7 @@ def _all_folders(mount: Path) -> Iterator[Path]:
 
 
 def _resolved(key: Path) -> Path:
-    """Where a key really is.
+    """Return where a key really is.
 
     Raises:
         TrustError: There is no such file, or it cannot be looked at.
@@ -219,7 +219,7 @@ def _real(path: Path) -> Path:
 
 
 def _mount(path: Path) -> Path:
-    """The folder where the file system is mounted that a file is on.
+    """Return the folder where the file system is mounted that a file is on.
 
     That of its folder counts: with an overlay, files have devices of their own.
     """
@@ -229,7 +229,7 @@ def _mount(path: Path) -> Path:
 
 
 def _own_devices() -> set[int]:
-    """The file systems that are this host's for sure."""
+    """Return the file systems that are this host's for sure."""
     found = {_root_device()}
     with suppress(KeyError, OSError):
         found.add(Path(pwd.getpwuid(os.geteuid()).pw_dir).stat().st_dev)

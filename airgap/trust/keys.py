@@ -70,7 +70,7 @@ class PublicKey:
         return pem.write(_PUBLIC, _spki(self.key))
 
     def signed(self, data: bytes, signature: bytes) -> bool:
-        """Whether `signature` over `data` was made with this key's private half."""
+        """Return whether `signature` over `data` was made with this key's private half."""
         try:
             if isinstance(self.key, ed25519.Ed25519PublicKey):
                 self.key.verify(signature, data)
@@ -94,7 +94,7 @@ class PrivateKey:
         return PublicKey(self.name, self.key.public_key())
 
     def sign(self, data: bytes) -> bytes:
-        """A signature as openssl checks it: DER for ECDSA, 64 raw bytes for Ed25519.
+        """Return a signature as openssl checks it: DER for ECDSA, 64 raw bytes for Ed25519.
 
         The same key and data give the same bytes, with ECDSA from OpenSSL 3.2 on.
         """
@@ -149,14 +149,14 @@ def _deterministic_ecdsa() -> ec.ECDSA:
 
 
 def generate(name: str, algorithm: str) -> PrivateKey:
-    """A new key of one of `ALGORITHMS`."""
+    """Return a new key of one of `ALGORITHMS`."""
     if algorithm == "ed25519":
         return PrivateKey(name, ed25519.Ed25519PrivateKey.generate())
     return PrivateKey(name, ec.generate_private_key(ec.SECP256R1()))
 
 
 def write_new_pair(key: PrivateKey, path: Path, passphrase: bytes | None) -> tuple[Path, Path]:
-    """Writes `PATH.key` (mode 0600) and `PATH.pub`.
+    """Write `PATH.key` (mode 0600) and `PATH.pub`.
 
     Returns:
         Both paths, the private key's first.
@@ -198,7 +198,7 @@ def _write(path: Path, data: bytes, mode: int) -> None:
 
 
 def is_encrypted(path: Path) -> bool:
-    """Whether the private key in `path` needs a passphrase.
+    """Return whether the private key in `path` needs a passphrase.
 
     Raises:
         UsageError: It cannot be read.
@@ -207,7 +207,7 @@ def is_encrypted(path: Path) -> bool:
 
 
 def load_private(path: Path, passphrase: bytes | None) -> PrivateKey:
-    """Reads a PKCS#8 PEM private key.
+    """Read a PKCS#8 PEM private key.
 
     Raises:
         UsageError: It cannot be read, is not a private key, or not of `ALGORITHMS`.
@@ -232,7 +232,7 @@ def load_private(path: Path, passphrase: bytes | None) -> PrivateKey:
 
 
 def load_public(path: Path) -> PublicKey:
-    """Reads an SPKI PEM public key.
+    """Read an SPKI PEM public key.
 
     Raises:
         TrustError: It cannot be read, is not a public key, or not of `ALGORITHMS`.

@@ -26,7 +26,7 @@ _AES256_CBC = bytes.fromhex("060960864801650304012a")
 
 
 def encrypted_pem(der: bytes, passphrase: bytes) -> bytes:
-    """The PEM file of a private key.
+    """Return the PEM file of a private key.
 
     Args:
         der: The key as unencrypted PKCS#8.

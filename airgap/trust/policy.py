@@ -40,7 +40,7 @@ class SeenBundle:
 def signers(
     checksums: bytes, signatures: Sequence[bytes], keys: Sequence[PublicKey]
 ) -> tuple[PublicKey, ...]:
-    """The trusted keys that signed, each counted once whatever files it signed in.
+    """Return the trusted keys that signed, each counted once whatever files it signed in.
 
     Raises:
         TrustError: No key is trusted, there is no signature, or none is by a trusted key.
@@ -73,7 +73,7 @@ def signers(
 
 
 def check_expiry(expires: datetime | None, now: datetime, history: Sequence[SeenBundle]) -> None:
-    """Refuses an expired bundle.
+    """Refuse an expired bundle.
 
     The clock of an isolated host may be slow: the newest bundle ever seen is its floor.
 
@@ -89,7 +89,7 @@ def check_expiry(expires: datetime | None, now: datetime, history: Sequence[Seen
 
 
 def check_created(created: datetime, now: datetime, history: Sequence[SeenBundle]) -> None:
-    """Refuses a bundle that says it was made in the future.
+    """Refuse a bundle that says it was made in the future.
 
     Every later bundle with a right date would count as older. A clock that was never set, or that
     is far behind a bundle of this host, says nothing about that.
@@ -114,7 +114,7 @@ def check_created(created: datetime, now: datetime, history: Sequence[SeenBundle
 def check_rollback(
     candidate: SeenBundle, history: Sequence[SeenBundle], *, is_gone: bool, allow_older: bool
 ) -> None:
-    """Refuses what would silently include back old images.
+    """Refuse what would silently include back old images.
 
     Args:
         candidate: The bundle to install.

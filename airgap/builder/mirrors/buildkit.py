@@ -31,7 +31,7 @@ _LOOPBACK = (
 
 
 def buildkit(mirror: Mirror) -> EngineConfig:
-    """The configuration of buildkitd, on its host or in a container that buildx makes."""
+    """Return the configuration of buildkitd, on its host or in a container that buildx makes."""
     text = buildkitd_toml(
         mirror.upstreams,
         [_placed(server) for server in mirror.servers],
@@ -44,5 +44,5 @@ def buildkit(mirror: Mirror) -> EngineConfig:
 
 
 def _placed(server: RegistryServer) -> RegistryServer:
-    """The server with its CA where buildkitd reads it."""
+    """Return the server with its CA where buildkitd reads it."""
     return replace(server, ca=authority_path(_AUTHORITIES, server)) if server.ca else server

@@ -18,7 +18,7 @@ _PLUGINS = {3: "io.containerd.cri.v1.images", 2: "io.containerd.grpc.v1.cri"}
 
 
 def config_path(version: int) -> str:
-    """What has Kubernetes' pulls look into the folder; containerd's own default does not.
+    """Return what has Kubernetes' pulls look into the folder; containerd's own default does not.
 
     The default of containerd 2 is a list of two folders, which it takes for one (its issue 12808).
 
@@ -40,7 +40,7 @@ _NOTES = (
 
 
 def containerd(mirror: Mirror) -> EngineConfig:
-    """The configuration of containerd, for Kubernetes (CRI), nerdctl and ctr."""
+    """Return the configuration of containerd, for Kubernetes (CRI), nerdctl and ctr."""
     return EngineConfig(host_folders(mirror, _FOLDER), _NOTES)
 
 

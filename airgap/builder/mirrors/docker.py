@@ -30,7 +30,7 @@ _FOR_ALL = (
 
 
 def docker(mirror: Mirror) -> EngineConfig:
-    """The configuration of dockerd."""
+    """Return the configuration of dockerd."""
     files = host_folders(mirror, _FOLDER)
     if any(server.prefix for server in mirror.servers):
         return EngineConfig(files, (_NO_PATH, _FOR_ALL))

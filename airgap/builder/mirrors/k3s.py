@@ -24,12 +24,12 @@ _LOOPBACK = (
 
 
 def k3s(mirror: Mirror) -> EngineConfig:
-    """The configuration of k3s, for every node."""
+    """Return the configuration of k3s, for every node."""
     return _config(mirror, "k3s")
 
 
 def rke2(mirror: Mirror) -> EngineConfig:
-    """The configuration of RKE2, for every node."""
+    """Return the configuration of RKE2, for every node."""
     return _config(mirror, "rke2")
 
 
@@ -74,5 +74,5 @@ def _registries_yaml(mirror: Mirror, authorities: str) -> str:
 
 
 def _text(value: str) -> str:
-    """A YAML double-quoted scalar: JSON's strings are some of them."""
+    """Return a YAML double-quoted scalar: JSON's strings are some of them."""
     return json.dumps(value)

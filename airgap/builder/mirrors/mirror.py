@@ -41,7 +41,7 @@ class Mirror:
         )
 
     def authority_files(self, folder: str) -> dict[str, str]:
-        """The authorities as `FOLDER/ADDRESS/ca.crt`, where most engines look for them."""
+        """Return the authorities as `FOLDER/ADDRESS/ca.crt`, where most engines look for them."""
         return {
             authority_path(folder, server): HEADER + self.authorities[server.ca]
             for server in self.all_servers
@@ -63,10 +63,10 @@ class EngineConfig:
 
 
 def authority_path(folder: str, server: RegistryServer) -> str:
-    """Where the CA of a server lies, below an engine's folder for them."""
+    """Return where the CA of a server lies, below an engine's folder for them."""
     return f"{folder}/{server.address}/ca.crt"
 
 
 def endpoint(server: RegistryServer) -> str:
-    """A server's address with its scheme."""
+    """Return a server's address with its scheme."""
     return f"{'http' if server.http else 'https'}://{server.address}"

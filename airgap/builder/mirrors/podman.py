@@ -22,7 +22,7 @@ _NOTES = (
 
 
 def podman(mirror: Mirror) -> EngineConfig:
-    """The configuration of engines that are built on containers/image."""
+    """Return the configuration of engines that are built on containers/image."""
     sections = [_upstream(mirror, host) for host in mirror.upstreams]
     known = set(mirror.upstreams)
     sections += [

@@ -27,7 +27,7 @@ _PORTS = {"http": "80", "https": "443"}
 
 
 def read_requests(paths: Sequence[Path], *, locked: bool) -> RequestFile:
-    """All that request files ask for.
+    """Return all that request files ask for.
 
     Args:
         paths: The files.
@@ -59,7 +59,7 @@ def read_requests(paths: Sequence[Path], *, locked: bool) -> RequestFile:
 
 
 def confirm(request_file: RequestFile, *, yes: bool) -> None:
-    """Shows what is asked for, on standard error, and has a person agree.
+    """Show what is asked for, on standard error, and has a person agree.
 
     Args:
         request_file: What is asked for; if it is nothing, nobody is asked.
@@ -83,7 +83,7 @@ def confirm(request_file: RequestFile, *, yes: bool) -> None:
 
 
 def describe(request_file: RequestFile) -> str:
-    """What is asked for, as tables: what there is to notice stands behind each URL."""
+    """Return what is asked for, as tables: what there is to notice stands behind each URL."""
     from airgap.connected.fetch_urls import why_not
 
     parts = []
@@ -109,7 +109,7 @@ def _shown(url: RequestedUrl) -> str:
 
 
 def _notice(url: RequestedUrl) -> str:
-    """What a person should not overlook of a URL that is fetched."""
+    """Return what a person should not overlook of a URL that is fetched."""
     scheme, _, rest = url.url.partition("://")
     server = rest.partition("/")[0]
     port = server.rpartition(":")[2] if ":" in server.rpartition("]")[2] else _PORTS[scheme]

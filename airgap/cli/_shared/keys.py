@@ -22,7 +22,7 @@ trust_option = click.option(
 
 
 def keys_for(settings: Settings, trust: Sequence[Path], folders: Sequence[Path]) -> list[PublicKey]:
-    """The keys of `--trust`, or else those that this host trusts.
+    """Return the keys of `--trust`, or else those that this host trusts.
 
     Raises:
         TrustError: A key lies in a folder of the bundle, or none is trusted.

@@ -56,7 +56,7 @@ class Settings:
         return self.state_dir
 
     def progress(self) -> Progress:
-        """The progress observer for this process."""
+        """Return the progress observer for this process."""
         from airgap.progress import choose_progress
 
         return choose_progress(quiet=self.quiet)

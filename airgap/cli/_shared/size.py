@@ -25,7 +25,7 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # generic only in recent
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> int:
-        """The bytes.
+        """Return the bytes.
 
         Raises:
             click.BadParameter: It is no size, or too small.

@@ -31,7 +31,7 @@ def unlisted_lines(paths: Iterable[Path]) -> list[str]:
 
 
 def outcome_line(outcome: Outcome) -> str:
-    """What a step came to, as it is shown when it is known."""
+    """Return what a step came to, as it is shown when it is known."""
     detail = printable(outcome.detail)
     return f"{'done' if outcome.changed else 'ok':5} {outcome.name:14} {detail}"
 
@@ -44,7 +44,7 @@ def findings_table(results: Mapping[str, CheckResult]) -> str:
 
 
 def bundles_table(bundles: Sequence[ActiveBundle]) -> str:
-    """What was installed, and what of it counts, a row each."""
+    """Return what was installed, and what of it counts, a row each."""
     rows = [("BUNDLE", "INSTALLED", "BY", "SIGNED BY", "PROVIDES")]
     for bundle in bundles:
         receipt = bundle.receipt

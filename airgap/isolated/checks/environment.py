@@ -26,7 +26,7 @@ _BINFMT = Path("/proc/sys/fs/binfmt_misc/register")
 
 
 def surroundings(context: Context) -> dict[str, CheckResult]:
-    """Name to what was found."""
+    """Return name to what was found."""
     checks = {
         "docker": (_docker, "start Docker: systemctl start docker"),
         "space": (_space, "make room: airgap prune, docker image prune, docker builder prune"),
@@ -51,7 +51,7 @@ def _space(context: Context) -> CheckResult:
 
 
 def space(folders: Sequence[Path], spare: int) -> CheckResult:
-    """Each of the folders' disks has so many bytes free."""
+    """Return each of the folders' disks has so many bytes free."""
     said = []
     for folder in folders:
         free = shutil.disk_usage(nearest_existing(folder)).free

@@ -167,7 +167,7 @@ def _check_only_one(context: Context) -> None:
 
 
 def _to_load(context: Context, documents: Documents) -> int:
-    """Bytes of the images that Docker itself is to have and has not."""
+    """Return bytes of the images that Docker itself is to have and has not."""
     roles = ("builder", "registry", "emulator", "buildx")
     images = {context.desired.roles[role] for role in roles if role in context.desired.roles}
     images |= {context.desired.image(name) for name in context.options.load}

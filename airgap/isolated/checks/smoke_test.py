@@ -30,7 +30,7 @@ RUN ["/airgap-probe"]
 
 
 def probe(context: Context) -> CheckResult:
-    """Builds and pushes, as the user would.
+    """Build and pushes, as the user would.
 
     Raises:
         BuildError: The build failed, or a platform's step ran on another machine.
@@ -76,7 +76,7 @@ def _this_host(context: Context) -> Iterator[list[str]]:
 
 
 def _base(context: Context, platforms: Sequence[Platform]) -> str:
-    """An image of the mirror that is there for all platforms, else none at all."""
+    """Return an image of the mirror that is there for all platforms, else none at all."""
 
     def fits(image: ImageEntry) -> bool:
         return "base" in image.roles and all(map(image.serves, platforms))

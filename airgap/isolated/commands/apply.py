@@ -37,7 +37,7 @@ def apply_steps(
     show: Callable[[Outcome], None],
     begin: Callable[[], None] = lambda: None,
 ) -> list[Outcome]:
-    """Applies those that are not yet so.
+    """Apply those that are not yet so.
 
     Args:
         context: What the host should be.

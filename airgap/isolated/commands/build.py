@@ -13,7 +13,7 @@ _LOOPBACK = "127.0.0.1"
 
 
 def host_inputs(context: Context) -> tuple[BuildInputs, Builder]:
-    """What `install` has set up.
+    """Return what `install` has set up.
 
     Raises:
         HostError: Docker does not answer.

@@ -57,7 +57,7 @@ class Host:
 
 
 def diagnose(context: Context, *, deep: bool = False) -> dict[str, CheckResult]:
-    """Name of a check to what it saw: what the installation lives with, then its steps.
+    """Return name of a check to what it saw: what the installation lives with, then its steps.
 
     What is not well has a remedy.
 
@@ -78,7 +78,7 @@ def diagnose(context: Context, *, deep: bool = False) -> dict[str, CheckResult]:
 def fix(
     host: Host, show: Callable[[Outcome], None], failed: Callable[[str, AirgapError], None]
 ) -> None:
-    """Applies every step that is not well, as far as that needs no medium.
+    """Apply every step that is not well, as far as that needs no medium.
 
     Before, a broken record is made again. An install that did not end is finished if all that it
     includes is in storage.
@@ -115,7 +115,7 @@ def _fix_step(
     show: Callable[[Outcome], None],
     failed: Callable[[str, AirgapError], None],
 ) -> bool:
-    """Applies one step if it is not well; whether it is in the end."""
+    """Apply one step if it is not well; whether it is in the end."""
     try:
         apply_steps(context, [step], show, lambda: preconditions.check_host(context, [step]))
     except AirgapError as error:
@@ -136,7 +136,7 @@ def _fix_log(host: Host, show: Callable[[Outcome], None]) -> None:
 
 
 def _to_finish(host: Host, failed: Callable[[str, AirgapError], None]) -> VerifiedBundle | None:
-    """The bundle whose install did not end, and can do so without its medium."""
+    """Return the bundle whose install did not end, and can do so without its medium."""
     record = receipts.read_receipts(host.state)
     begun = receipts.unfinished(record)
     if begun is None:
@@ -154,7 +154,7 @@ def _to_finish(host: Host, failed: Callable[[str, AirgapError], None]) -> Verifi
 
 
 def _record(context: Context) -> CheckResult:
-    """Whether the last install ended."""
+    """Return whether the last install ended."""
     record = receipts.read_receipts(context.state)
     receipts.history(context.state, record)
     if begun := receipts.unfinished(record):

@@ -18,7 +18,7 @@ from airgap.oci.registries import is_loopback
 
 
 def engine_config(context: Context, engine: str, *, elsewhere: bool) -> EngineConfig:
-    """What an engine is to be told.
+    """Return what an engine is to be told.
 
     Args:
         context: Of this host.
@@ -57,7 +57,7 @@ def engine_config(context: Context, engine: str, *, elsewhere: bool) -> EngineCo
 def reached(
     servers: Sequence[RegistryServer], bridge: str, engine: str, *, elsewhere: bool
 ) -> list[RegistryServer]:
-    """Those of some servers that an engine is to know.
+    """Return those of some servers that an engine is to know.
 
     Args:
         servers: All.
@@ -76,7 +76,7 @@ def reached(
 
 
 def write(files: Mapping[str, str], folder: Path) -> list[Path]:
-    """Writes files below a folder, in the tree that they belong to.
+    """Write files below a folder, in the tree that they belong to.
 
     Args:
         files: Absolute path on the engine's host to content.
@@ -118,7 +118,7 @@ def _is_at(server: RegistryServer, host: str) -> bool:
 
 
 def _authorities(servers: Sequence[RegistryServer]) -> dict[str, str]:
-    """The text of each authority's file."""
+    """Return the text of each authority's file."""
     found = {}
     for path in {server.ca for server in servers if server.ca}:
         try:
@@ -135,7 +135,7 @@ def _authorities(servers: Sequence[RegistryServer]) -> dict[str, str]:
 
 
 def _content(path: Path) -> bytes:
-    """What a file holds; nothing if there is none.
+    """Return what a file holds; nothing if there is none.
 
     Raises:
         HostError: It cannot be read.

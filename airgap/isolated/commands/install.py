@@ -68,7 +68,7 @@ class Report:
 
     @property
     def changed(self) -> bool:
-        """Whether anything was."""
+        """Whether the installation changed anything."""
         return any(outcome.changed for outcome in self.outcomes)
 
 
@@ -79,7 +79,7 @@ def install(
     progress: Progress,
     show: Callable[[Outcome], None],
 ) -> Report:
-    """Checks everything, then changes the host to what the bundle needs, step by step.
+    """Check everything, then changes the host to what the bundle needs, step by step.
 
     Args:
         state: Where this host's state is.
@@ -213,7 +213,7 @@ def _apply_all(
     plan: _InstallPlan,
     show: Callable[[Outcome], None],
 ) -> list[Outcome]:
-    """Applies what is not yet so. Receipts are written only if something is."""
+    """Apply what is not yet so. Receipts are written only if something is."""
     if plan.steps:
         _save_settings(context)
     begun, signed = plan.stands, bundle.signed

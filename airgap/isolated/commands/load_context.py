@@ -21,7 +21,7 @@ from airgap.store.bundle_set import BundleSet
 def load_context(
     state: State, user: User, progress: Progress, *, unfinished: bool = False
 ) -> Context:
-    """What commands after an install work with: what this host should be, by its receipts.
+    """Return what commands after an install work with: what this host should be, by its receipts.
 
     Args:
         state: Where this host's state is.

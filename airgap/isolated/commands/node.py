@@ -22,7 +22,7 @@ from airgap.isolated.steps.enable import EnableStep, enable
 
 
 def add(context: Context, node: Node, days: int, output: Path) -> bool:
-    """Adds a node, gives it to those who have the builder, and writes its file.
+    """Add a node, gives it to those who have the builder, and writes its file.
 
     Args:
         context: From `load_context`.
@@ -43,7 +43,7 @@ def add(context: Context, node: Node, days: int, output: Path) -> bool:
 
 
 def renew(context: Context, node: Node, days: int, output: Path) -> bool:
-    """Makes new certificates for a node, and writes its file.
+    """Make new certificates for a node, and writes its file.
 
     Args:
         context: From `load_context`.
@@ -69,7 +69,7 @@ def renew(context: Context, node: Node, days: int, output: Path) -> bool:
 
 
 def remove(context: Context, node: Node) -> None:
-    """Takes a node back from all to whom it was given by way of root.
+    """Take a node back from all to whom it was given by way of root.
 
     Raises:
         HostError: buildx refuses.
@@ -80,7 +80,7 @@ def remove(context: Context, node: Node) -> None:
 
 
 def join(context: Context, file: NodeFile, show: Callable[[Outcome], None]) -> None:
-    """Makes this host a node.
+    """Make this host a node.
 
     Args:
         context: From `load_context`.
@@ -96,7 +96,7 @@ def join(context: Context, file: NodeFile, show: Callable[[Outcome], None]) -> N
 
 
 def leave(context: Context, show: Callable[[Outcome], None]) -> None:
-    """Makes this host nobody's node.
+    """Make this host nobody's node.
 
     Raises:
         HostError: A step failed.

@@ -38,7 +38,7 @@ class PrunePlan:
 
 
 def plan_prune(state: State, keep: int) -> PrunePlan:
-    """What would go if of each name the last `keep` bundles are kept.
+    """Return what would go if of each name the last `keep` bundles are kept.
 
     A bundle that the installation still uses is kept too. The last one loses nothing
     if its install did not end; one that another was installed after is given up.
@@ -77,7 +77,7 @@ def plan_prune(state: State, keep: int) -> PrunePlan:
 
 
 def carry_out(state: State, plan: PrunePlan, progress: Progress) -> None:
-    """Does it. The receipts come first: after a kill the same command continues.
+    """Do it. The receipts come first: after a kill the same command continues.
 
     Raises:
         HostError: A storage cannot be changed.
@@ -90,7 +90,7 @@ def carry_out(state: State, plan: PrunePlan, progress: Progress) -> None:
 
 
 def _to_drop(bundles: Sequence[Contents], keep: int) -> list[Contents]:
-    """Those bundles, in the order of their install, that are not kept."""
+    """Return those bundles, in the order of their install, that are not kept."""
     last = {role: bundle for bundle in bundles for image in bundle.images for role in image.roles}
     return [
         bundle

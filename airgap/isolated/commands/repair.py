@@ -16,7 +16,7 @@ from airgap.store.store import Store
 
 
 def repair(context: Context, bundle: OpenBundle, active: Sequence[Contents]) -> Outcome:
-    """Hashes every blob in storage, and writes those again that the bundle has.
+    """Hash every blob in storage, and writes those again that the bundle has.
 
     A damaged one stays until a good one takes its place: its bundle may be another one.
 
@@ -54,14 +54,14 @@ def repair(context: Context, bundle: OpenBundle, active: Sequence[Contents]) -> 
 
 
 def _damaged(context: Context, store: Store, tar: TarReader) -> tuple[list[str], list[str]]:
-    """Digests of damaged blobs: those that a tar has, and the others."""
+    """Return digests of damaged blobs: those that a tar has, and the others."""
     digests = [f"sha256:{path.parent.name}" for path in damaged_blobs(store, context.progress)]
     here = [digest for digest in digests if digest in tar.blobs]
     return here, [digest for digest in digests if digest not in tar.blobs]
 
 
 def _who_has(digest: str, active: Sequence[Contents]) -> str:
-    """Which bundle has it."""
+    """Return which bundle has it."""
     names = [
         item.identity
         for item in active

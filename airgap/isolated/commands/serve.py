@@ -36,7 +36,7 @@ def serve(
     ready: Callable[[str], None],
     missed: Callable[[RequestKey], None],
 ) -> None:
-    """Serves until it is interrupted.
+    """Serve until it is interrupted.
 
     Args:
         inputs: What there is.
@@ -67,7 +67,7 @@ def serve(
 
 
 def _tell(replay: Replay, missed: Callable[[RequestKey], None]) -> None:
-    """Tells of each miss soon after it happened, until an interrupt, and then of the last ones."""
+    """Tell of each miss soon after it happened, until an interrupt, and then of the last ones."""
     shown = 0
     try:
         while True:

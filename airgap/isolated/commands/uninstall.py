@@ -20,7 +20,7 @@ _LOG = logging.getLogger(__name__)
 def uninstall(
     context: Context, *, purge: bool, purge_pushed: bool, show: Callable[[str], None]
 ) -> None:
-    """Takes back what install did. Receipts stay, so that an older bundle is still recognised.
+    """Take back what install did. Receipts stay, so that an older bundle is still recognised.
 
     Args:
         context: From `load_context`.

@@ -15,7 +15,7 @@ _NAME = re.compile(r"(?=.{1,253}$)([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)(
 
 
 def parse_listen(text: str) -> str:
-    """The address that is kept of `--listen`: an IP address or a name; empty for `none`.
+    """Return the address that is kept of `--listen`: an IP address or a name; empty for `none`.
 
     Raises:
         UsageError: It is neither, or no address that other machines could use.
@@ -37,7 +37,7 @@ def parse_listen(text: str) -> str:
 
 
 def local_ip(address: str) -> str:
-    """The IP address of this host that an address means.
+    """Return the IP address of this host that an address means.
 
     Raises:
         HostError: It means none, or that of another host.

@@ -44,12 +44,12 @@ _FORMATS = {
 
 
 def is_known(platform: Platform) -> bool:
-    """Whether there is a rule and a test program for a platform."""
+    """Return whether there is a rule and a test program for a platform."""
     return platform.architecture in _FORMATS
 
 
 def qemu_name(platform: Platform) -> str:
-    """What the emulator's program is called."""
+    """Return what the emulator's program is called."""
     return _FORMATS[platform.architecture].qemu
 
 
@@ -90,7 +90,7 @@ def mount_table() -> None:
 
 
 def check_emulator(platform: Platform, scratch: Path) -> str:
-    """What goes wrong when a program of this platform runs; empty if nothing does.
+    """Return what goes wrong when a program of this platform runs; empty if nothing does.
 
     It runs in a folder of its own as its root, as in a container that has no emulator inside.
 
@@ -122,7 +122,7 @@ def check_emulator(platform: Platform, scratch: Path) -> str:
 
 
 def is_machine_of(platform: Platform, machine: str) -> bool:
-    """Whether a machine that uname calls so is one of the platform."""
+    """Return whether a machine that uname calls so is one of the platform."""
     # Four characters: 32-bit arm calls itself armv7l or armv8l.
     return machine[:4] == platform.machine[:4]
 
@@ -134,7 +134,7 @@ def probe_program(platform: Platform) -> bytes:
 
 
 def registered_by_us(platform: Platform) -> Path | None:
-    """The emulator that airgap has registered for a platform, if it has."""
+    """Return the emulator that airgap has registered for a platform, if it has."""
     try:
         shown = (TABLE / _entry(platform)).read_text()
     except OSError:
@@ -144,7 +144,7 @@ def registered_by_us(platform: Platform) -> Path | None:
 
 
 def others(platform: Platform) -> list[str]:
-    """Who else has registered an emulator for a platform: `NAME (PROGRAM, flags F)`.
+    """Return who else has registered an emulator for a platform: `NAME (PROGRAM, flags F)`.
 
     Such an entry may name a program that is in no container, or lose argv[0]; what people run by
     hand (`multiarch/qemu-user-static --reset`) leaves just these.
@@ -161,7 +161,7 @@ def others(platform: Platform) -> list[str]:
 
 
 def register(platform: Platform, qemu: Path, scratch: Path) -> str:
-    """Registers an emulator with the flags that it needs, and returns the rule.
+    """Register an emulator with the flags that it needs, and returns the rule.
 
     Args:
         platform: One that is known.
@@ -192,7 +192,7 @@ def register(platform: Platform, qemu: Path, scratch: Path) -> str:
 
 
 def unregister_ours() -> None:
-    """Removes every entry that airgap has registered."""
+    """Remove every entry that airgap has registered."""
     for path in TABLE.glob(f"{_PREFIX}*") if TABLE.is_dir() else ():
         _remove(path.name)
 
@@ -202,7 +202,7 @@ def _entry(platform: Platform) -> str:
 
 
 def rule(platform: Platform, qemu: Path, flags: str) -> str:
-    """What registers an emulator, as the kernel reads it."""
+    """Return what registers an emulator, as the kernel reads it."""
     form = _FORMATS[platform.architecture]
     magic = bytes([0x7F, *b"ELF", form.elf_class, 1, 1, *bytes(9), 2, 0, form.machine, 0])
     mask = bytes([*b"\xff" * 7, 0, *b"\xff" * 8, 0xFE, *b"\xff" * 3])

@@ -25,7 +25,7 @@ _LINE = f'"{_KEY}": "{_VALUE}"'
 
 
 def config_path(user: User) -> Path:
-    """The configuration of the user's docker command."""
+    """Return the configuration of the user's docker command."""
     return user.docker_folder / FILE_NAME
 
 
@@ -43,13 +43,13 @@ def problem(user: User) -> str:
 
 
 def hides_plugins(client: Mapping[str, Any]) -> bool:
-    """Whether a docker command does, by what `docker version` says of it (`.Client`)."""
+    """Return whether a docker command does, by what `docker version` says of it (`.Client`)."""
     version = version_in(str(client.get("Version", "")))
     return bool(version) and version < _FIRST_THAT_SHOWS_ALL and not client.get("Experimental")
 
 
 def show_all(user: User) -> None:
-    """Sets it in the user's configuration, beside what is there.
+    """Set it in the user's configuration, beside what is there.
 
     Raises:
         HostError: The file is not what the docker command writes, or cannot be written.
@@ -58,7 +58,7 @@ def show_all(user: User) -> None:
 
 
 def take_back(user: User) -> None:
-    """Undoes `show_all`, unless the user has set something else meanwhile.
+    """Undoe `show_all`, unless the user has set something else meanwhile.
 
     Raises:
         HostError: As for `show_all`.
@@ -87,7 +87,7 @@ def _read(user: User) -> dict[str, Any]:
 
 
 def _write(user: User, config: Mapping[str, Any]) -> None:
-    """Replaces the file at once, as the user: it may hold passwords, and lies in their home."""
+    """Replace the file at once, as the user: it may hold passwords, and lies in their home."""
     path = config_path(user)
     is_link = user.run(["test", "-L", str(path)]).returncode == 0
     if not config and not is_link:

@@ -87,7 +87,7 @@ def config_file(number: int | None) -> Path:
 
 
 def states_on_its_command_line(number: int | None, word: str) -> bool:
-    """Whether a word is among dockerd's arguments, by itself or after an option's `=`."""
+    """Return whether a word is among dockerd's arguments, by itself or after an option's `=`."""
     return any(word in (argument, argument.partition("=")[2]) for argument in _arguments(number))
 
 
@@ -135,7 +135,7 @@ def _is_dockerd(number: int) -> bool:
 
 
 def _namespace(number: int) -> str:
-    """What tells its processes from those of containers; empty if it cannot be told."""
+    """Return what tells its processes from those of containers; empty if it cannot be told."""
     with suppress(OSError):
         return str((_PROC / str(number) / "ns" / "pid").readlink())
     return ""
@@ -157,7 +157,7 @@ def _parts(number: int | None, name: str) -> list[bytes]:
 
 
 def _named(arguments: Sequence[str]) -> str:
-    """The file that is named; the last one counts."""
+    """Return the file that is named; the last one counts."""
     named = ""
     for word, following in zip(arguments, [*arguments[1:], ""], strict=False):
         if word == _OPTION:

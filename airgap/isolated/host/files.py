@@ -12,7 +12,7 @@ from airgap.errors import HostError, SpaceError, cannot_write
 
 
 def read_regular(path: Path, limit: int) -> bytes:
-    """The start of a file that is someone's to change while root reads it.
+    """Return the start of a file that is someone's to change while root reads it.
 
     Args:
         path: The file.
@@ -26,7 +26,7 @@ def read_regular(path: Path, limit: int) -> bytes:
 
 
 def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Writes a file of this host, and the folders to it, as `write_atomic` does.
+    """Write a file of this host, and the folders to it, as `write_atomic` does.
 
     Raises:
         HostError: It cannot be written.

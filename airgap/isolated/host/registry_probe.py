@@ -17,17 +17,17 @@ _PATIENCE = 30.0
 
 
 def is_served(address: str) -> bool:
-    """Whether a registry answers at `HOST:PORT`."""
+    """Return whether a registry answers at `HOST:PORT`."""
     return _head(address, "") is not None
 
 
 def served_digest(address: str, repository: str, target: str) -> str:
-    """The digest under which a registry serves a tag or digest; empty if it does not."""
+    """Return the digest under which a registry serves a tag or digest; empty if it does not."""
     return _head(address, f"{repository}/manifests/{target}") or ""
 
 
 def wants_account(address: str, ca: str) -> bool:
-    """Whether a registry answers at `HOST:PORT` with TLS, and not to everybody.
+    """Return whether a registry answers at `HOST:PORT` with TLS, and not to everybody.
 
     Args:
         address: Where.
@@ -44,7 +44,7 @@ def wants_account(address: str, ca: str) -> bool:
 
 
 def wait_until_served(address: str, engine: Engine, container: str, ca: str = "") -> None:
-    """Waits for a registry that was just started.
+    """Wait for a registry that was just started.
 
     Args:
         address: Where it is to answer.
@@ -67,7 +67,7 @@ def wait_until_served(address: str, engine: Engine, container: str, ca: str = ""
 
 
 def _head(address: str, path: str) -> str | None:
-    """The digest that a registry states for a path; None if it does not answer with 200."""
+    """Return the digest that a registry states for a path; None if it does not answer with 200."""
     import requests
 
     with _session() as session:
@@ -84,7 +84,7 @@ def _head(address: str, path: str) -> str | None:
 
 
 def _session() -> requests.Session:
-    """A session for this machine: without a proxy, whoever listens there."""
+    """Return a session for this machine: without a proxy, whoever listens there."""
     import requests
 
     from airgap.oci.bounded_head import BoundedAdapter

@@ -15,7 +15,7 @@ _OUTPUT_LINES = 20
 
 
 def docker_group() -> int:
-    """The group whose members may use Docker; that of this process if it cannot be told."""
+    """Return the group whose members may use Docker; that of this process if it cannot be told."""
     try:
         return docker_endpoint().socket.stat().st_gid
     except (HostError, OSError):
@@ -23,15 +23,15 @@ def docker_group() -> int:
 
 
 def is_root() -> bool:
-    """Whether this process may change the whole host."""
+    """Return whether this process may change the whole host."""
     return os.geteuid() == 0
 
 
 def has_systemd() -> bool:
-    """Whether systemd runs this host (sd_booted(3))."""
+    """Return whether systemd runs this host (sd_booted(3))."""
     return _SYSTEMD.is_dir()
 
 
 def last_lines(output: str) -> str:
-    """The end of what a command printed, where its reason usually is."""
+    """Return the end of what a command printed, where its reason usually is."""
     return "\n".join(output.strip().splitlines()[-_OUTPUT_LINES:])

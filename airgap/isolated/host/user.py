@@ -28,7 +28,7 @@ class User:
 
     @classmethod
     def called(cls, name: str) -> User:
-        """The account of that name.
+        """Return the account of that name.
 
         Raises:
             HostError: There is none.
@@ -41,7 +41,7 @@ class User:
 
     @classmethod
     def behind_this_process(cls) -> User:
-        """Who gave the command: under sudo the real person, not root."""
+        """Return who gave the command: under sudo the real person, not root."""
         if os.geteuid() == 0 and os.environ.get("SUDO_USER"):
             return cls.called(os.environ["SUDO_USER"])
         try:
@@ -50,7 +50,7 @@ class User:
             raise HostError(f"the user with id {os.geteuid()} has no account here") from error
 
     def run(self, argv: Sequence[str], *, text: str = "") -> subprocess.CompletedProcess[str]:
-        """Runs a command as this user; its output is captured, its status not checked.
+        """Run a command as this user; its output is captured, its status not checked.
 
         Args:
             argv: The command.

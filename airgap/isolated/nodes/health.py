@@ -29,7 +29,7 @@ class NodeState:
 
 
 def node_states(state: State, user: User) -> list[NodeState]:
-    """All nodes, by name.
+    """Return all nodes, by name.
 
     Args:
         state: Where this host's state is.

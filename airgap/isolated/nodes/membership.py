@@ -66,7 +66,7 @@ class Joined:
 
 
 def joined(state: State) -> Joined | None:
-    """What this host is to another one; None if it is nobody's node.
+    """Return what this host is to another one; None if it is nobody's node.
 
     Raises:
         HostError: What was kept of that cannot be read.
@@ -102,7 +102,7 @@ def _check_authority(path: Path, registries: Sequence[str]) -> None:
 
 
 def join(state: State, file: NodeFile) -> None:
-    """Keeps what a file says, instead of what one said before.
+    """Keep what a file says, instead of what one said before.
 
     Raises:
         HostError: It wants an address that this host has not, or something cannot be written.
@@ -120,6 +120,6 @@ def join(state: State, file: NodeFile) -> None:
 
 
 def leave(state: State) -> None:
-    """Forgets it all."""
+    """Remove everything that a host keeps as a node."""
     (state.joined / _ABOUT).unlink(missing_ok=True)
     shutil.rmtree(state.joined, ignore_errors=True)

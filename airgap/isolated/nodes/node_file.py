@@ -81,7 +81,7 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 def write_node_file(path: Path, file: NodeFile) -> None:
-    """Writes it for this user alone: it holds the node's private key.
+    """Write it for this user alone: it holds the node's private key.
 
     Raises:
         HostError: It cannot be written.
@@ -108,7 +108,7 @@ def to_bytes(file: NodeFile) -> bytes:
 
 
 def read_node_file(path: Path) -> NodeFile:
-    """Reads one, believing nothing.
+    """Read one, believing nothing.
 
     Raises:
         UsageError: It is not a node file, is broken, or has expired.
@@ -129,7 +129,7 @@ def read_node_file(path: Path) -> NodeFile:
 
 
 def parse_node_file(data: bytes, now: datetime) -> NodeFile:
-    """What such a file says.
+    """Return what such a file says.
 
     Args:
         data: Its bytes.
@@ -160,7 +160,7 @@ def parse_node_file(data: bytes, now: datetime) -> NodeFile:
 
 
 def _is_elsewhere(host: str) -> bool:
-    """Whether a host is another machine for every program: what runs here has its own CA.
+    """Return whether a host is another machine for every program: what runs here has its own CA.
 
     Args:
         host: An IP address or a name, in lower case, from `split_address`.

@@ -84,7 +84,7 @@ class Node:
 
 
 def parse_endpoint(text: str) -> str:
-    """An endpoint as it is kept.
+    """Return an endpoint as it is kept.
 
     Raises:
         UsageError: It is not an endpoint.
@@ -107,7 +107,7 @@ def parse_endpoint(text: str) -> str:
 
 
 def nodes(state: State) -> list[Node]:
-    """All of them, by name.
+    """Return all of them, by name.
 
     Raises:
         HostError: What was kept of one cannot be read.
@@ -126,7 +126,7 @@ def nodes(state: State) -> list[Node]:
 
 
 def node(state: State, name: str) -> Node:
-    """The one of a name.
+    """Return the one of a name.
 
     Raises:
         NotFoundError: There is none.
@@ -138,7 +138,7 @@ def node(state: State, name: str) -> Node:
 
 
 def check_new(state: State, name: str, endpoint: str, platforms: Sequence[str]) -> Node:
-    """A node that may be added.
+    """Return a node that may be added.
 
     Raises:
         UsageError: Its name, endpoint or platforms cannot be taken.
@@ -161,7 +161,7 @@ def check_new(state: State, name: str, endpoint: str, platforms: Sequence[str]) 
 
 
 def keep(node: Node) -> None:
-    """Keeps a node, once it has its certificates.
+    """Keep a node, once it has its certificates.
 
     Raises:
         HostError: It cannot be written.
@@ -171,13 +171,13 @@ def keep(node: Node) -> None:
 
 
 def remove(node: Node) -> None:
-    """Forgets a node and the keys to it."""
+    """Forget a node and the keys to it."""
     (node.folder / _ABOUT).unlink(missing_ok=True)
     shutil.rmtree(node.folder, ignore_errors=True)
 
 
 def issue_server_certificate(node: Node, days: int) -> Port | None:
-    """Makes new certificates for a node; those for this host are kept here.
+    """Make new certificates for a node; those for this host are kept here.
 
     Args:
         node: The node.
@@ -205,7 +205,7 @@ def issue_server_certificate(node: Node, days: int) -> Port | None:
 
 
 def node_file(node: Node, port: Port | None, registries: Sequence[str], ca: str) -> NodeFile:
-    """What the node is to be told.
+    """Return what the node is to be told.
 
     Args:
         node: The node.

@@ -37,12 +37,12 @@ BUILDERS = (BUILDER, REPLAYER)
 
 
 def mirror_spec(context: Context) -> ContainerSpec:
-    """The mirror: read-only in every way, for this host and for containers on its bridge."""
+    """Return the mirror: read-only in every way, for this host and for containers on its bridge."""
     return _registry_spec(context, MIRROR, mirror_addresses(context), context.settings.mirror_port)
 
 
 def mirror_addresses(context: Context) -> list[str]:
-    """Where the mirror listens: on loopback, and on the bridge if there is one."""
+    """Return where the mirror listens: on loopback, and on the bridge if there is one."""
     gateway = context.engine.bridge_gateway()
     return ["127.0.0.1", gateway] if gateway else ["127.0.0.1"]
 
@@ -57,12 +57,12 @@ def mirror_servers(context: Context) -> list[RegistryServer]:
 
 
 def registry_servers(context: Context) -> list[RegistryServer]:
-    """The registries that people push to, and those that are trusted by our own means."""
+    """Return the registries that people push to, and those that are trusted by our own means."""
     return [RegistryServer(context.settings.registry, http=True), *trusted_servers(context)]
 
 
 def trusted_servers(context: Context) -> list[RegistryServer]:
-    """All that have TLS by a CA of an airgap, which this host's programs are told of."""
+    """Return all that have TLS by a CA of an airgap, which this host's programs are told of."""
     node = joined(context.state)
     return [*listening(context).values(), *(node.registries if node else ())]
 
@@ -80,17 +80,17 @@ def listening(context: Context) -> dict[str, RegistryServer]:
 
 
 def owners(engine: Engine) -> set[str]:
-    """The folders of all states whose containers run under the names of ours."""
+    """Return the folders of all states whose containers run under the names of ours."""
     return {engine.owner_of(name) for name in (MIRROR, REGISTRY, *BUILDERS)} - {""}
 
 
 def registry_spec(context: Context) -> ContainerSpec:
-    """The registry for what people push, for this host alone."""
+    """Return the registry for what people push, for this host alone."""
     return _registry_spec(context, REGISTRY, ["127.0.0.1"], context.settings.registry_port)
 
 
 def listening_spec(context: Context, name: str) -> ContainerSpec:
-    """One of those that `listening` names.
+    """Return one of those that `listening` names.
 
     It reads its certificate when it starts: a new one means a new container.
     """
@@ -126,7 +126,7 @@ def builder_spec(context: Context, name: str) -> ContainerSpec:
 
 
 def check_container(context: Context, spec: ContainerSpec) -> CheckResult:
-    """Whether a container runs as it should, with its configuration as it should be."""
+    """Return whether a container runs as it should, with its configuration as it should be."""
     path, _ = _config(context, spec.name)
     try:
         same = path.read_text() == config_text(context, spec.name)
@@ -139,7 +139,7 @@ def check_container(context: Context, spec: ContainerSpec) -> CheckResult:
 
 
 def run_container(context: Context, spec: ContainerSpec) -> None:
-    """Writes a container's configuration and runs it, instead of an older one of ours.
+    """Write a container's configuration and runs it, instead of an older one of ours.
 
     Builds that run may end first, and the image that only the older one used goes.
     """
@@ -153,7 +153,7 @@ def run_container(context: Context, spec: ContainerSpec) -> None:
 
 
 def config_text(context: Context, container: str) -> str:
-    """The configuration file of one of our containers."""
+    """Return the configuration file of one of our containers."""
     if container in BUILDERS:
         node = joined(context.state) if container == BUILDER else None
         return buildkitd_toml(
@@ -167,17 +167,17 @@ def config_text(context: Context, container: str) -> str:
 
 
 def _builders_mirror(context: Context) -> list[RegistryServer]:
-    """The mirror as our builders reach it: on the host's network one address is enough."""
+    """Return the mirror as our builders reach it: on the host's network one address is enough."""
     return mirror_servers(context)[:1]
 
 
 def _inside(server: RegistryServer) -> str:
-    """Where a builder reads the CA that signed a registry."""
+    """Return where a builder reads the CA that signed a registry."""
     return f"{_AUTHORITIES}/{Path(server.ca).name}" if server.ca else ""
 
 
 def _with_files(digest: str, files: Iterable[str]) -> str:
-    """A digest of a configuration and of files that it names, which may be renewed."""
+    """Return a digest of a configuration and of files that it names, which may be renewed."""
     for file in files:
         digest = hashlib.sha256(digest.encode() + Path(file).read_bytes()).hexdigest()
     return digest
@@ -206,7 +206,7 @@ def _registry_spec(context: Context, name: str, addresses: list[str], port: int)
 
 
 def _config(context: Context, container: str) -> tuple[Path, str]:
-    """The configuration file of a container, and the digest of what it should hold."""
+    """Return the configuration file of a container, and the digest of what it should hold."""
     suffix = "toml" if container in BUILDERS else "yml"
     digest = hashlib.sha256(config_text(context, container).encode()).hexdigest()
     return context.state.config / f"{container}.{suffix}", digest

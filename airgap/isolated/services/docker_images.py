@@ -22,7 +22,7 @@ _UNNAMED = "unnamed="
 
 
 def names(context: Context) -> list[str]:
-    """The names that we gave to images in Docker."""
+    """Return the names that we gave to images in Docker."""
     noted = context.changes.of(_STEP)
     return [what for what in noted if not is_digest(what) and "=" not in what]
 
@@ -49,7 +49,7 @@ def record_loaded(context: Context, image: ImageEntry) -> None:
 
 
 def unload(context: Context, name: str) -> None:
-    """Takes a name that we gave away, and gives it back to what had it before.
+    """Take a name that we gave away, and gives it back to what had it before.
 
     An image that a container uses keeps it, and what is noted with it. What somebody else has
     given that name to since is theirs.
@@ -74,7 +74,7 @@ def unload(context: Context, name: str) -> None:
 
 
 def drop_unneeded(context: Context) -> None:
-    """Removes from Docker what we loaded and no bundle needs any more, unless a container uses it.
+    """Remove from Docker what we loaded and no bundle needs any more, unless a container uses it.
 
     Users who may not write to the state change nothing: it could not be noted.
     """
@@ -87,7 +87,7 @@ def drop_unneeded(context: Context) -> None:
 
 
 def unload_all(context: Context) -> None:
-    """Removes all that we loaded."""
+    """Remove all that we loaded."""
     for name in names(context):
         unload(context, name)
     _drop_nameless(context)
@@ -113,7 +113,7 @@ def _drop_unnamed(context: Context, name: str) -> None:
 
 
 def _tagged(reference: Reference) -> str:
-    """The name by which Docker knows it: a tag alone."""
+    """Return the name by which Docker knows it: a tag alone."""
     return replace(reference, digest="").familiar
 
 

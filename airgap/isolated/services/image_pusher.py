@@ -98,7 +98,7 @@ def plan(
     rewrite: bool,
     read: Read | None = None,
 ) -> PushTarget:
-    """What a registry is to hold of an image.
+    """Return what a registry is to hold of an image.
 
     Args:
         image: The image.
@@ -152,7 +152,7 @@ def _rewritten(
 def _levels(
     digest: str, documents: Mapping[str, Manifest | Index], moved: Mapping[str, bytes]
 ) -> tuple[tuple[Descriptor, ...], ...]:
-    """The documents below an image as its registry gets them; see `Target`."""
+    """Return the documents below an image as its registry gets them; see `Target`."""
     named = {
         entry.digest: entry
         for document in documents.values()
@@ -199,7 +199,7 @@ class ServedTarget:
 
 
 def head_targets(client: PushClient, targets: Sequence[PushTarget]) -> list[ServedTarget]:
-    """How a registry serves images, in their order.
+    """Return how a registry serves images, in their order.
 
     Raises:
         CredentialsError: Credentials are missing or wrong.
@@ -240,7 +240,7 @@ class Push:
         self._seen: set[str] = set()
 
     def run(self, targets: Sequence[PushTarget], tagged: Sequence[tuple[PushTarget, str]]) -> Tally:
-        """Pushes images; those that the registry may refuse begin with the smallest.
+        """Push images; those that the registry may refuse begin with the smallest.
 
         Args:
             targets: What it lacks of them is pushed.
@@ -272,7 +272,7 @@ class Push:
     def _check_repositories(
         self, targets: Sequence[PushTarget], tagged: Sequence[tuple[PushTarget, str]]
     ) -> None:
-        """Has the registry make the repositories that it may lack, before anything is sent.
+        """Have the registry make the repositories that it may lack, before anything is sent.
 
         Raises:
             UpstreamError: It does not make them; all of them are named.
@@ -410,7 +410,7 @@ def _refuses_sparse(server: str, target: PushTarget, error: RefusedError) -> Ups
 def _refuses_tag(
     server: str, target: PushTarget, before: str, error: RefusedError
 ) -> UpstreamError:
-    """The error for a tag that a registry does not let us set, when all else is there."""
+    """Return the error for a tag that a registry does not let us set, when all else is there."""
     tag = target.image.reference.tag
     name = f"{target.repository}:{tag}"
     there = f"The image is there under its digest, {target.digest}."
@@ -429,7 +429,7 @@ def _refuses_tag(
 
 
 def _lacks(server: str, missing: Sequence[str]) -> UpstreamError:
-    """The error for repositories that a registry does not have, and does not make."""
+    """Return the error for repositories that a registry does not have, and does not make."""
     names = "\n  ".join(missing)
     return UpstreamError(
         f"{server} lacks {len(missing)} repositories, and does not create them:\n  {names}",

@@ -63,7 +63,7 @@ class RegistryMirror:
 
     @classmethod
     def of(cls, settings: HostSettings) -> RegistryMirror | None:
-        """The one that the operator named, if one was."""
+        """Return the one that the operator named, if one was."""
         if not settings.registry_mirror:
             return None
         ca = Path(settings.registry_mirror_ca) if settings.registry_mirror_ca else None
@@ -80,7 +80,7 @@ class RegistryMirror:
         return f"{self.server}/{self.prefix}".rstrip("/")
 
     def as_engines_reach_it(self) -> RegistryServer:
-        """The same, for the configuration of engines on this host."""
+        """Return the same, for the configuration of engines on this host."""
         server = RegistryServer(self.server, prefix=self.prefix, flat=self.flat)
         if self.ca is None and is_loopback(self.server):
             return replace(server, http=True)
@@ -88,7 +88,7 @@ class RegistryMirror:
         return replace(server, ca=str(self.ca or host_ca() or ""))
 
     def pusher(self, pause: Callable[[float], object], say: Callable[[str], object]) -> PushClient:
-        """What pushes to it, with patience."""
+        """Return what pushes to it, with patience."""
         return PushClient(self.server, self.ca, Credentials(), pause=pause, say=say)
 
     @contextmanager
@@ -103,7 +103,7 @@ class RegistryMirror:
             client.close()
 
     def repository(self, image: ImageEntry) -> str:
-        """Where it holds an image."""
+        """Return where it holds an image."""
         nested = mirror_repositories(image.reference)[0]
         path = image.reference.repository if self.flat else nested
         return f"{self.prefix}/{path}".lstrip("/")
@@ -117,7 +117,7 @@ def choose(
     own_mirror: bool,
     rewrite: bool | None,
 ) -> HostSettings:
-    """The settings with what the operator says of registries.
+    """Return the settings with what the operator says of registries.
 
     Args:
         settings: What else is chosen, and was before.
@@ -200,7 +200,7 @@ def given_ca(state: State, settings: HostSettings, pem: bytes) -> Iterator[HostS
 
 
 def known_mirrors(context: Context) -> list[RegistryMirror]:
-    """Those that may have images of this host: the one that was named, then earlier ones."""
+    """Return those that may have images of this host: the one that was named, then earlier ones."""
     names = [context.settings.registry_mirror, *reversed(context.changes.of(STEP))]
     kept = {name: _ca_path(context.state, name) for name in names if name}
     return [
@@ -213,7 +213,7 @@ def _ca_path(state: State, name: str) -> Path:
 
 
 def kept_here(context: Context) -> list[ImageEntry]:
-    """The images that this host holds itself: all, or those alone that Docker must have."""
+    """Return the images that this host holds itself: all, or those alone that Docker must have."""
     desired = context.desired
     if not context.settings.registry_mirror:
         return list(desired.images.values())
@@ -224,7 +224,7 @@ def kept_here(context: Context) -> list[ImageEntry]:
 
 
 def kept_as(image: ImageEntry) -> tuple[str, str]:
-    """What tells an image from others in the mirror: its name there, and its digest."""
+    """Return what tells an image from others in the mirror: its name there, and its digest."""
     return mirror_name(image.reference), image.digest
 
 
@@ -245,7 +245,7 @@ def check_reached(context: Context) -> None:
 
 
 def _check_paths(mirror: RegistryMirror, images: Iterable[ImageEntry]) -> None:
-    """Refuses a flat layout in which a name could mean the image of another upstream host.
+    """Refuse a flat layout in which a name could mean the image of another upstream host.
 
     Raises:
         UsageError: Two hosts have a repository of the same name.
@@ -263,7 +263,7 @@ def _check_paths(mirror: RegistryMirror, images: Iterable[ImageEntry]) -> None:
 
 
 def fetch(context: Context, mirror: RegistryMirror, image: ImageEntry) -> None:
-    """Copies an image from the registry into the local store, whose tag it gets last.
+    """Copy an image from the registry into the local store, whose tag it gets last.
 
     Raises:
         NotFoundError: The registry does not have it, or no bundle included its manifests.
@@ -303,7 +303,7 @@ def _fetch_blob(
 
 
 def _pieces(reader: BlobReader, size: int) -> Iterator[bytes]:
-    """No more than were stated, however many come."""
+    """Yield no more than were stated, however many come."""
     while size > 0 and (piece := reader.read()):
         yield piece[:size]
         size -= len(piece)

@@ -23,7 +23,7 @@ _LONGEST = 72
 
 
 def accounts(state: State) -> dict[str, str]:
-    """Name to hash.
+    """Return name to hash.
 
     Raises:
         HostError: The file cannot be read.
@@ -40,7 +40,7 @@ def accounts(state: State) -> dict[str, str]:
 
 
 def add_account(state: State, name: str, password: str) -> None:
-    """Adds an account, or gives it another password.
+    """Add an account, or gives it another password.
 
     Raises:
         UsageError: The name or the password cannot be taken.
@@ -61,7 +61,7 @@ def add_account(state: State, name: str, password: str) -> None:
 
 
 def remove_account(state: State, name: str) -> None:
-    """Removes an account; what it was used for ends with its next request.
+    """Remove an account; what it was used for ends with its next request.
 
     Raises:
         NotFoundError: There is none of that name.
@@ -75,7 +75,7 @@ def remove_account(state: State, name: str) -> None:
 
 
 def prepare(state: State) -> None:
-    """Makes sure that there is a file: without one the registry makes an account up.
+    """Make sure that there is a file: without one the registry makes an account up.
 
     Raises:
         HostError: It cannot be written.
@@ -85,7 +85,7 @@ def prepare(state: State) -> None:
 
 
 def count(state: State) -> str:
-    """How many accounts there are, for people; not everybody may know."""
+    """Return how many accounts there are, for people; not everybody may know."""
     if not os.access(state.secrets / _FILE, os.R_OK):
         return "its accounts"
     found = len(accounts(state))

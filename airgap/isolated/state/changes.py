@@ -33,7 +33,7 @@ class Changes:
         self._write([*self._lines(), [step, what]])
 
     def make_folder(self, step: str, folder: Path) -> None:
-        """Makes a folder of the host, with those above it; what was there before is not noted."""
+        """Make a folder of the host, with those above it; what was there before is not noted."""
         for path in reversed([folder, *folder.parents]):
             if not path.exists():
                 self.add(step, f"{path}/")
@@ -43,7 +43,7 @@ class Changes:
             raise not_writable(folder, error) from error
 
     def remove_folders(self, step: str) -> None:
-        """Removes the folders that a step made, but those where others have put something."""
+        """Remove the folders that a step made, but those where others have put something."""
         for text in reversed(self.of(step)):
             if text.endswith("/"):
                 with suppress(OSError):

@@ -45,7 +45,7 @@ class ActiveBundle:
 
 
 def active(state: State) -> list[ActiveBundle]:
-    """The bundles that make up this host, in the order of their install.
+    """Return the bundles that make up this host, in the order of their install.
 
     Raises:
         TrustError: The receipts are broken.
@@ -82,7 +82,7 @@ def active_bundles(record: Sequence[Receipt], bundles: Sequence[Contents]) -> li
 def _origins(
     record: Sequence[Receipt], included: Sequence[Iterable[ImageEntry | RecordingEntry]]
 ) -> dict[str, Origin]:
-    """Name to the bundle since which it has the digest that it has now."""
+    """Return name to the bundle since which it has the digest that it has now."""
     found: dict[str, tuple[str, Origin]] = {}
     for receipt, entries in zip(record, included, strict=True):
         for entry in entries:

@@ -105,7 +105,7 @@ class State:
                 lock.truncate(0)
 
     def _holder(self) -> str:
-        """What the command that holds the lock said of itself."""
+        """Return what the command that holds the lock said of itself."""
         with suppress(OSError):
             return read_regular(self._lock, _LOCK_BYTES).decode("ascii", "replace")
         return ""
@@ -120,7 +120,7 @@ class State:
             raise not_writable(self.root, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
     def settings(self) -> HostSettings:
-        """The settings of the last install, or the defaults.
+        """Return the settings of the last install, or the defaults.
 
         Raises:
             HostError: The file is damaged.
@@ -138,7 +138,7 @@ class State:
             ) from error
 
     def save_settings(self, settings: HostSettings) -> None:
-        """Keeps the settings for later commands."""
+        """Keep the settings for later commands."""
         write_file(self.root / "settings.json", canonical(asdict(settings)))
 
 

@@ -30,7 +30,7 @@ _RENEWED_BEFORE = timedelta(days=30)
 
 
 def issue_server_certificate(state: State, address: str) -> None:
-    """Writes a new certificate for what listens at an address, and a CA if it needs one.
+    """Write a new certificate for what listens at an address, and a CA if it needs one.
 
     Raises:
         HostError: Something cannot be read or written.
@@ -53,7 +53,7 @@ def issue_server_certificate(state: State, address: str) -> None:
 
 
 def certified_until(state: State) -> datetime:
-    """When the certificate of what listens ends.
+    """Return when the certificate of what listens ends.
 
     Raises:
         HostError: There is none, or it cannot be read.
@@ -63,7 +63,7 @@ def certified_until(state: State) -> datetime:
 
 
 def certificate_problem(state: State, address: str) -> str:
-    """Why the certificate of what listens has to be made again; empty if it serves.
+    """Return why the certificate of what listens has to be made again; empty if it serves.
 
     Raises:
         HostError: It cannot be read.
@@ -75,7 +75,7 @@ def certificate_problem(state: State, address: str) -> str:
 
 
 def check_certificate(certificate: bytes, authority: bytes, address: str, now: datetime) -> str:
-    """Why a certificate has to be made again; empty if it serves.
+    """Return why a certificate has to be made again; empty if it serves.
 
     Args:
         certificate: PEM.

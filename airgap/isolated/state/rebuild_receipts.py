@@ -22,7 +22,7 @@ from airgap.trust.keys import PublicKey
 
 
 def read_record(state: State) -> list[Receipt]:
-    """All receipts, oldest first: whole, and there where anything was installed.
+    """Return all receipts, oldest first: whole, and there where anything was installed.
 
     Raises:
         TrustError: They are not.
@@ -38,7 +38,7 @@ def read_record(state: State) -> list[Receipt]:
 
 
 def renew_record(state: State, keys: Sequence[PublicKey]) -> list[str]:
-    """Puts the old record aside and begins a new one.
+    """Put the old record aside and begins a new one.
 
     Args:
         state: Where.
@@ -70,13 +70,13 @@ def renew_record(state: State, keys: Sequence[PublicKey]) -> list[str]:
 
 
 def is_whole(state: State, contents: Contents) -> bool:
-    """Whether all that a bundle includes is in storage."""
+    """Return whether all that a bundle includes is in storage."""
     stores = [(state.mirror, contents.blobs), (state.replay, contents.replay)]
     return all(store.has_blob(blob.digest, blob.size) for store, blobs in stores for blob in blobs)
 
 
 def _kept(state: State, keys: Sequence[PublicKey]) -> list[VerifiedBundle]:
-    """The bundles that are kept, in the order of their making."""
+    """Return the bundles that are kept, in the order of their making."""
     kept = []
     for folder in sorted(state.bundles.glob("*")):
         try:

@@ -65,7 +65,7 @@ class Receipt:
 
 
 def read_receipts(state: State) -> list[Receipt]:
-    """All receipts, oldest first.
+    """Return all receipts, oldest first.
 
     Raises:
         TrustError: One is missing, damaged or changed.
@@ -99,7 +99,7 @@ def write_receipt(
     verified: Verified = "signature",
     answers: Answers | None = None,
 ) -> None:
-    """Adds a receipt; for a bundle also keeps its contents and signature.
+    """Add a receipt; for a bundle also keeps its contents and signature.
 
     Args:
         state: Where.
@@ -126,14 +126,14 @@ def write_receipt(
 
 
 def are_gone(state: State) -> bool:
-    """Whether bundles were here, and no receipt says so."""
+    """Return whether bundles were here, and no receipt says so."""
     if _files(state) or (state.receipts / _NEWEST).exists():
         return False
     return state.mirror.has_content() or any(state.bundles.glob("*"))
 
 
 def retract(state: State, action: Literal["rolled back", "dropped"], earlier: Receipt) -> None:
-    """Adds a receipt after which a bundle does not count any more.
+    """Add a receipt after which a bundle does not count any more.
 
     Args:
         state: Where.
@@ -146,14 +146,14 @@ def retract(state: State, action: Literal["rolled back", "dropped"], earlier: Re
 
 
 def quarantine(state: State) -> None:
-    """Puts broken receipts out of the way, so that a new chain can begin."""
+    """Put broken receipts out of the way, so that a new chain can begin."""
     moment = f"{datetime.now(UTC):%Y-%m-%dT%H%M%S.%f}"
     if state.receipts.exists():
         state.receipts.rename(state.root / f"receipts.broken-{moment}")
 
 
 def history(state: State, receipts: Sequence[Receipt]) -> list[SeenBundle]:
-    """Every bundle that was ever installed or begun here, oldest first.
+    """Return every bundle that was ever installed or begun here, oldest first.
 
     Raises:
         TrustError: A bundle's kept contents are missing or changed.
@@ -169,7 +169,7 @@ def history(state: State, receipts: Sequence[Receipt]) -> list[SeenBundle]:
 
 
 def known_from(contents: Contents, digest: str, answers: Answers) -> SeenBundle:
-    """What the rollback rules need to know of a bundle.
+    """Return what the rollback rules need to know of a bundle.
 
     Args:
         contents: Its contents.
@@ -192,7 +192,7 @@ def known_from(contents: Contents, digest: str, answers: Answers) -> SeenBundle:
 def installed(
     state: State, receipts: Sequence[Receipt], *, unfinished: bool = False
 ) -> list[Contents]:
-    """The contents of the bundles that make up this host now, in the order of their install.
+    """Return the contents of the bundles that make up this host now, in the order of their install.
 
     Args:
         state: Where they are kept.
@@ -207,7 +207,7 @@ def installed(
 
 
 def active_receipts(receipts: Sequence[Receipt], *, unfinished: bool = False) -> list[Receipt]:
-    """The receipt of each bundle that makes up this host now, in the order of their install.
+    """Return the receipt of each bundle that makes up this host now, in the order of their install.
 
     A bundle that was installed again after others counts where it was installed last, and where
     it was before once that is rolled back.
@@ -229,7 +229,7 @@ def _apply_begun(active: list[Receipt], receipt: Receipt) -> list[Receipt]:
 
 
 def _apply_installed(active: list[Receipt], receipt: Receipt) -> list[Receipt]:
-    """An installation replaces its own beginning, and gives up those that never ended."""
+    """Return an installation replaces its own beginning, and gives up those that never ended."""
     before = active[:-1] if _is_last(active, receipt) else active
     return [item for item in (*before, receipt) if item.action == "installed"]
 
@@ -262,18 +262,18 @@ def _is_last(active: list[Receipt], receipt: Receipt) -> bool:
 
 
 def unfinished(receipts: Sequence[Receipt]) -> Receipt | None:
-    """The receipt of the last bundle, if its install did not end."""
+    """Return the receipt of the last bundle, if its install did not end."""
     last = active_receipts(receipts, unfinished=True)[-1:]
     return last[0] if last and last[0].action == "begun" else None
 
 
 def is_standing(receipts: Sequence[Receipt], digest: str) -> bool:
-    """Whether the bundle with this digest is the last thing that was installed."""
+    """Return whether the bundle with this digest is the last thing that was installed."""
     return bool(receipts) and (receipts[-1].action, receipts[-1].digest) == ("installed", digest)
 
 
 def _new(state: State, action: Action) -> Receipt:
-    """A receipt of now that names the one before."""
+    """Return a receipt of now that names the one before."""
     files = _files(state)
     previous = hashlib.sha256(files[-1].read_bytes()).hexdigest() if files else ""
     at, by = format_time(datetime.now(UTC)), User.behind_this_process().name

@@ -48,7 +48,7 @@ class TagMoves:
         always: bool = False,
         required: bool = False,
     ) -> TagMoves:
-        """Those of a bundle's images, from what bundles had under the same tags before."""
+        """Return those of a bundle's images, from what bundles had under the same tags before."""
         meant = {
             tag: frozenset([digest] + [known.tags[tag] for known in history if tag in known.tags])
             for tag, digest in tags_of(images).items()
@@ -56,7 +56,7 @@ class TagMoves:
         return cls(meant, always, required)
 
     def allow(self, tag: str, digest: str) -> bool:
-        """Whether a tag, `REPOSITORY:TAG` in the mirror, may be moved from a digest."""
+        """Return whether a tag, `REPOSITORY:TAG` in the mirror, may be moved from a digest."""
         return tag in self.meant and (self.always or digest in self.meant[tag])
 
 
@@ -75,7 +75,7 @@ def noted_tags(state: State) -> dict[str, list[str]]:
 
 
 def note_tags(state: State, tags: Mapping[str, Sequence[str]]) -> None:
-    """Notes what tags mean, or are about to mean."""
+    """Note what tags mean, or are about to mean."""
     noted = noted_tags(state)
     new = {**noted, **{name: list(digests) for name, digests in tags.items()}}
     if noted != new:
@@ -83,5 +83,5 @@ def note_tags(state: State, tags: Mapping[str, Sequence[str]]) -> None:
 
 
 def forget_tags(state: State) -> None:
-    """Forgets them all."""
+    """Remove the list of tags."""
     (state.root / _FILE).unlink(missing_ok=True)

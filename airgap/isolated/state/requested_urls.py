@@ -28,7 +28,7 @@ _FILE = "answers.json"
 
 
 def answers_in(replay: ReplayTar) -> Answers:
-    """Those of a bundle on a medium.
+    """Return those of a bundle on a medium.
 
     Raises:
         IntegrityError: A map is damaged.
@@ -40,13 +40,13 @@ def answers_in(replay: ReplayTar) -> Answers:
 
 
 def keep_answers(state: State, contents: Contents, answers: Answers) -> None:
-    """Keeps those of a bundle that is about to be installed."""
+    """Keep those of a bundle that is about to be installed."""
     if _requested(contents):
         write_file(state.bundles / contents.identity / _FILE, canonical(dict(answers)))
 
 
 def kept_answers(state: State, contents: Contents) -> Answers:
-    """Those of a bundle that was installed; none if it kept none and they are gone."""
+    """Return those of a bundle that was installed; none if it kept none and they are gone."""
     entries = _requested(contents)
     if not entries:
         return {}

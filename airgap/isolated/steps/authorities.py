@@ -30,7 +30,7 @@ class AuthoritiesStep(Step):
     needs_docker = False
 
     def check(self, context: Context) -> CheckResult:
-        """Compares the files with what they should be."""
+        """Compare the files with what they should be."""
         files = _files(context)
         for path, data in files.items():
             if not path.exists() or path.read_bytes() != data:
@@ -42,12 +42,12 @@ class AuthoritiesStep(Step):
         return CheckResult(True, f"Docker and buildx trust {servers or 'none of our own'}")
 
     def places(self, context: Context) -> list[Path]:
-        """The files, and those of earlier registries."""
+        """Return the files, and those of earlier registries."""
         ours = _ours(context)
         return [path for path in (*_places(context), *ours) if path in ours or _is_free(path)]
 
     def apply(self, context: Context) -> None:
-        """Writes them, and removes those of earlier registries."""
+        """Write them, and removes those of earlier registries."""
         files = _files(context)
         for path in _ours(context):
             if path not in files:
@@ -59,14 +59,14 @@ class AuthoritiesStep(Step):
             write_file(path, data)
 
     def undo(self, context: Context) -> None:
-        """Removes them all."""
+        """Remove every CA file that `apply` wrote."""
         for path in _ours(context):
             path.unlink(missing_ok=True)
         context.changes.remove_folders(self.name)
 
 
 def _files(context: Context) -> dict[Path, bytes]:
-    """Path to content; files that somebody else has put there are left alone."""
+    """Return path to content; files that somebody else has put there are left alone."""
     ours = _ours(context)
     return {
         path: authority.read_bytes()
@@ -76,12 +76,12 @@ def _files(context: Context) -> dict[Path, bytes]:
 
 
 def _is_free(path: Path) -> bool:
-    """Whether nobody has anything there, not even a link that leads nowhere."""
+    """Return whether nobody has anything there, not even a link that leads nowhere."""
     return not os.path.lexists(path)
 
 
 def _places(context: Context) -> dict[Path, Path]:
-    """Path to the file that it is a copy of."""
+    """Return path to the file that it is a copy of."""
     places = {}
     for server in containers.trusted_servers(context):
         host = server.address.rpartition(":")[0].strip("[]")

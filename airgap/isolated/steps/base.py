@@ -29,7 +29,7 @@ class Step(ABC):
 
     @abstractmethod
     def check(self, context: Context) -> CheckResult:
-        """Looks at the world: is it as it should be?"""
+        """Look at the world: is it as it should be?"""
 
     def places(self, context: Context) -> Sequence[Path]:
         """Return the files and folders outside of the state that `apply` writes or makes."""
@@ -64,9 +64,9 @@ class Step(ABC):
 
     @abstractmethod
     def undo(self, context: Context) -> None:
-        """Takes back what `apply` did; called also where it did nothing, or not all."""
+        """Take back what `apply` did; called also where it did nothing, or not all."""
 
 
 def check_step(step: Step, context: Context) -> CheckResult:
-    """A step's check, with every foreseeable error as its finding."""
+    """Return a step's check, with every foreseeable error as its finding."""
     return run_check(step.name, lambda: step.check(context))

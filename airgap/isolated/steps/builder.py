@@ -15,7 +15,7 @@ class BuilderStep(Step):
     roles = ("builder",)
 
     def check(self, context: Context) -> CheckResult:
-        """Asks both for their version, inside their containers."""
+        """Ask both for their version, inside their containers."""
         for name in containers.BUILDERS:
             finding = containers.check_container(context, containers.builder_spec(context, name))
             if not finding.ok:
@@ -24,7 +24,7 @@ class BuilderStep(Step):
         return CheckResult(True, version)
 
     def apply(self, context: Context) -> None:
-        """Starts those that are not well; an older container is replaced and its cache is kept."""
+        """Start those that are not well; an older container is replaced and its cache is kept."""
         for name in containers.BUILDERS:
             spec = containers.builder_spec(context, name)
             if not containers.check_container(context, spec).ok:
@@ -32,7 +32,7 @@ class BuilderStep(Step):
             wait_for_buildkit(context.engine, name)
 
     def undo(self, context: Context) -> None:
-        """Removes the containers and their caches."""
+        """Remove the containers and their caches."""
         for name in containers.BUILDERS:
             context.engine.remove_container(name)
             context.engine.remove_volume(name)

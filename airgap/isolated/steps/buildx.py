@@ -36,7 +36,7 @@ class BuildxStep(Step):
     name = "buildx"
 
     def check(self, context: Context) -> CheckResult:
-        """Asks the docker command, as the user would."""
+        """Ask the docker command, as the user would."""
         version = _version_in_use(context.user)
         if not version:
             problem = docker_cli.problem(context.user) or "the docker command has no buildx"
@@ -50,7 +50,7 @@ class BuildxStep(Step):
         return CheckResult(True, f"buildx {version}")
 
     def places(self, context: Context) -> list[Path]:
-        """The plugin's folder, where root installs it for all."""
+        """Return the plugin's folder, where root installs it for all."""
         return [_SYSTEM_FOLDER] if is_root() else []
 
     def require(self, context: Context) -> None:
@@ -76,7 +76,7 @@ class BuildxStep(Step):
         raise HostError(problem + own, meaning="Nothing was changed.")
 
     def apply(self, context: Context) -> None:
-        """Puts the bundle's plugin in place, unless a newer one is there."""
+        """Put the bundle's plugin in place, unless a newer one is there."""
         image = context.desired.role("buildx")
         folder = _SYSTEM_FOLDER if is_root() else context.user.docker_folder / "cli-plugins"
         context.changes.make_folder(self.name, folder)
@@ -93,7 +93,7 @@ class BuildxStep(Step):
         _show(context)
 
     def undo(self, context: Context) -> None:
-        """Removes the plugin, and puts back the one that stood there before."""
+        """Remove the plugin, and puts back the one that stood there before."""
         for text in context.changes.of(self.name):
             path = Path(text)
             if text.startswith(_SHOWN_TO):
@@ -112,7 +112,7 @@ def _hint(user: User) -> str:
 
 
 def _show(context: Context) -> None:
-    """Has the user's docker command show the plugin, if it is one that hides it.
+    """Have the user's docker command show the plugin, if it is one that hides it.
 
     Raises:
         HostError: That was not asked for; it says what to set.
@@ -140,7 +140,7 @@ def _hide_again(context: Context, name: str) -> None:
 
 
 def _plugin_bytes(context: Context) -> bytes:
-    """The plugin's program, read out of its image by way of Docker."""
+    """Return the plugin's program, read out of its image by way of Docker."""
     from airgap.isolated.steps.load import load_image
 
     image = context.desired.role("buildx")
@@ -166,7 +166,7 @@ def _put_in_place(context: Context, candidate: Path, path: Path) -> None:
 
 
 def _carried_version(context: Context) -> Version | None:
-    """The version in the bundle's image, as it was found when the image was looked into."""
+    """Return the version in the bundle's image, as it was found when the image was looked into."""
     if "buildx" not in context.desired.roles:
         return _OLDEST
     try:
@@ -179,7 +179,7 @@ def _carried_version(context: Context) -> Version | None:
 
 
 def _version_in_use(user: User) -> Version:
-    """The version that the docker command finds; empty if it finds none."""
+    """Return the version that the docker command finds; empty if it finds none."""
     try:
         return _version(["docker", "buildx", "version"], user)
     except HostError:

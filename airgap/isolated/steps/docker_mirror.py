@@ -36,7 +36,7 @@ class DockerMirrorStep(Step):
     needs_root = True
 
     def check(self, context: Context) -> CheckResult:
-        """Asks dockerd for its mirrors, and looks into its file for the time after a restart."""
+        """Ask dockerd for its mirrors, and looks into its file for the time after a restart."""
         if not _is_wanted(context):
             if _knows_own_mirror(context):
                 return CheckResult(False, f"{_CONFIG} still names this host's mirror")
@@ -53,7 +53,7 @@ class DockerMirrorStep(Step):
         return CheckResult(False, f"dockerd does not know {url}")
 
     def places(self, context: Context) -> list[Path]:
-        """The file, where it is to be changed."""
+        """Return the file, where it is to be changed."""
         return [_CONFIG] if _is_wanted(context) else []
 
     def require(self, context: Context) -> None:
@@ -82,7 +82,7 @@ class DockerMirrorStep(Step):
             )
 
     def apply(self, context: Context) -> None:
-        """Adds the mirror to dockerd's file and has it read again.
+        """Add the mirror to dockerd's file and has it read again.
 
         Raises:
             HostError: dockerd does not take it; its file is as it was.
@@ -118,18 +118,18 @@ class DockerMirrorStep(Step):
         _write(_bytes(after))
 
     def undo(self, context: Context) -> None:
-        """Takes the mirror out of dockerd's file."""
+        """Take the mirror out of dockerd's file."""
         _forget_own_mirror(context)
         context.changes.remove_folders(self.name)
 
 
 def _is_wanted(context: Context) -> bool:
-    """Whether dockerd is to ask this host's mirror."""
+    """Return whether dockerd is to ask this host's mirror."""
     return context.settings.docker_mirror and not context.settings.registry_mirror
 
 
 def _note(context: Context) -> str:
-    """What takes the place of that."""
+    """Return what takes the place of that."""
     mirror = RegistryMirror.of(context.settings)
     if mirror is not None:
         return f"docker pull takes names such as {mirror}/docker.io/library/alpine"
@@ -137,7 +137,7 @@ def _note(context: Context) -> str:
 
 
 def _foreign_file(context: Context, file: Path) -> str:
-    """Why dockerd's file is not ours to change; empty if it is the usual one."""
+    """Return why dockerd's file is not ours to change; empty if it is the usual one."""
     if context.engine.is_rootless():
         return "this Docker runs without root, and reads a configuration in its user's home"
     return "" if file == _CONFIG else f"dockerd reads {file}, not {_CONFIG}"
@@ -174,12 +174,12 @@ def _take_out(context: Context) -> None:
 
 
 def _ours(context: Context) -> list[str]:
-    """The mirrors that we have put into dockerd's file, at whatever port."""
+    """Return the mirrors that we have put into dockerd's file, at whatever port."""
     return [what for what in context.changes.of(DockerMirrorStep.name) if not what.endswith("/")]
 
 
 def _restore(config: dict[str, Any], original: Path) -> None:
-    """Leaves the file as it was before, to the byte unless somebody has changed it since."""
+    """Leave the file as it was before, to the byte unless somebody has changed it since."""
     if original.exists() and _without_empty(dockerd.parse(original.read_bytes())) == config:
         _write(original.read_bytes())
     elif config or original.exists():
@@ -190,7 +190,7 @@ def _restore(config: dict[str, Any], original: Path) -> None:
 
 
 def _without_empty(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without a list of mirrors that has none."""
+    """Return a configuration without a list of mirrors that has none."""
     return {key: value for key, value in config.items() if key != _KEY or value}
 
 
@@ -216,7 +216,7 @@ def _mirrors(file: Path) -> list[str]:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """What dockerd reads.
+    """Return what dockerd reads.
 
     Raises:
         HostError: It cannot, or reads no list of mirrors in it.
@@ -250,7 +250,7 @@ def _write(data: bytes) -> None:
 
 
 def _reload() -> None:
-    """Has dockerd read its file again; running containers do not notice."""
+    """Have dockerd read its file again; running containers do not notice."""
     number = dockerd.process()
     if number is None and has_systemd():
         _systemctl("reload")

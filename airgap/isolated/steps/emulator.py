@@ -32,7 +32,7 @@ class EmulatorStep(Step):
     needs_root = True
 
     def check(self, context: Context) -> CheckResult:
-        """Runs a small program of each platform."""
+        """Run a small program of each platform."""
         platforms = _emulated(context)
         for platform in platforms:
             problem = binfmt.check_emulator(platform, context.state.scratch)
@@ -46,7 +46,7 @@ class EmulatorStep(Step):
         return CheckResult(True, _summary(context, platforms))
 
     def places(self, context: Context) -> list[Path]:
-        """Where the emulators are, and what registers them at boot."""
+        """Return where the emulators are, and what registers them at boot."""
         rules = [_SYSTEMD_RULES] if has_systemd() else []
         return [FOLDER, *rules] if _emulated(context) else []
 
@@ -61,7 +61,7 @@ class EmulatorStep(Step):
             binfmt.check_table()
 
     def apply(self, context: Context) -> None:
-        """Registers qemu for those platforms that do not run, and makes that last."""
+        """Register qemu for those platforms that do not run, and makes that last."""
         binfmt.mount_table()
         ours = {platform: binfmt.registered_by_us(platform) for platform in _emulated(context)}
         if any(path and path != _path(context, platform) for platform, path in ours.items()):
@@ -79,7 +79,7 @@ class EmulatorStep(Step):
                 shutil.rmtree(old)
 
     def undo(self, context: Context) -> None:
-        """Takes its registrations, files and container away."""
+        """Take its registrations, files and container away."""
         context.engine.remove_container(binfmt_container.NAME)
         if not context.changes.of(self.name):
             return
@@ -90,7 +90,7 @@ class EmulatorStep(Step):
         context.changes.remove_folders(self.name)
 
     def _register(self, context: Context, platform: Platform) -> str:
-        """Registers the bundle's qemu for one platform, and returns the rule."""
+        """Register the bundle's qemu for one platform, and returns the rule."""
         image = context.desired.role("emulator")
         path = _path(context, platform)
         context.progress.message(f"registering {path.name} for {platform}")
@@ -126,7 +126,7 @@ class EmulatorStep(Step):
 
 
 def _emulated(context: Context) -> list[Platform]:
-    """One foreign platform for each architecture that there is a test program for."""
+    """Return one foreign platform for each architecture that there is a test program for."""
     by_architecture = {
         platform.architecture: platform
         for platform in context.desired.emulated(native_platform())
@@ -157,5 +157,5 @@ def _image_folder(context: Context) -> Path:
 
 
 def _path(context: Context, platform: Platform) -> Path:
-    """Where the bundle's emulator for a platform is kept, and how it is called."""
+    """Return where the bundle's emulator for a platform is kept, and how it is called."""
     return _image_folder(context) / binfmt.qemu_name(platform)

@@ -34,7 +34,7 @@ class EnableStep(Step):
     name = "enable"
 
     def check(self, context: Context) -> CheckResult:
-        """Asks buildx, as the user."""
+        """Ask buildx, as the user."""
         user = context.user
         for name in _INSTANCES:
             if problem := buildx_instance.problem(user.run, name, builder_nodes(context, name)):
@@ -66,7 +66,7 @@ class EnableStep(Step):
             buildx_instance.check_name(user.run, name, builder_nodes(context, name))
 
     def apply(self, context: Context) -> None:
-        """Creates the instances, and selects the first unless the user has chosen another."""
+        """Create the instances, and selects the first unless the user has chosen another."""
         user = context.user
         chosen = buildx_instance.selected(user.run)
         unwell = [
@@ -85,7 +85,7 @@ class EnableStep(Step):
         _write_defaults(context)
 
     def undo(self, context: Context) -> None:
-        """Does so for every user who got them by way of root and still has an account."""
+        """Do so for every user who got them by way of root and still has an account."""
         for name in context.changes.of(self.name):
             try:
                 disable(context, User.called(name))
@@ -94,7 +94,7 @@ class EnableStep(Step):
 
 
 def enable(context: Context) -> CheckResult:
-    """Gives the user what they need; without root, for themselves.
+    """Give the user what they need; without root, for themselves.
 
     Raises:
         HostError: buildx refuses, or the user may not use Docker.
@@ -119,7 +119,7 @@ def _check_buildx(user: User) -> None:
 
 
 def builder_nodes(context: Context, name: str) -> list[BuilderNode]:
-    """Where a user's instance leads: to this host's builder, then to its nodes.
+    """Return where a user's instance leads: to this host's builder, then to its nodes.
 
     With nodes each platform is given to one of them. Else buildx would ask all of them what they
     can before each build, and fail if one is switched off.
@@ -145,7 +145,7 @@ def _builder_node(node: Node, name: str) -> BuilderNode:
 
 
 def disable(context: Context, user: User) -> None:
-    """Removes a user's instances, and the defaults if we wrote them.
+    """Remove a user's instances, and the defaults if we wrote them.
 
     Raises:
         HostError: The docker command is not there.
@@ -172,7 +172,7 @@ def _write_defaults(context: Context) -> None:
 
 
 def _path(user: User) -> Path:
-    """What buildx gives to every builder that is created without a configuration."""
+    """Return what buildx gives to every builder that is created without a configuration."""
     return user.buildx_folder / "buildkitd.default.toml"
 
 

@@ -28,7 +28,7 @@ class ListenStep(Step):
     roles = ("registry",)
 
     def check(self, context: Context) -> CheckResult:
-        """Asks both as another machine would."""
+        """Ask both as another machine would."""
         address, servers = context.settings.listen, containers.listening(context)
         if left := [
             name for name in _NAMES if name not in servers and context.engine.is_ours(name)
@@ -48,7 +48,7 @@ class ListenStep(Step):
         return CheckResult(True, f"{address} serves {who}, certificate until {until:%F}")
 
     def apply(self, context: Context) -> None:
-        """Makes what is needed and starts what is to listen, and removes what is not."""
+        """Make what is needed and starts what is to listen, and removes what is not."""
         address, servers = context.settings.listen, containers.listening(context)
         for name in _NAMES:
             if name not in servers:
@@ -63,6 +63,6 @@ class ListenStep(Step):
             wait_until_served(server.address, context.engine, name, server.ca)
 
     def undo(self, context: Context) -> None:
-        """Removes the containers; accounts and CA stay."""
+        """Remove the containers; accounts and CA stay."""
         for name in _NAMES:
             context.engine.remove_container(name)

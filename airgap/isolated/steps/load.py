@@ -28,17 +28,17 @@ class LoadStep(Step):
         return CheckResult(True, f"{len(images)} images in Docker")
 
     def apply(self, context: Context) -> None:
-        """Loads those that are missing."""
+        """Load those that are missing."""
         for image, platform in _images(context).items():
             bring_image(context, image, platform)
 
     def undo(self, context: Context) -> None:
-        """Removes the images that it loaded."""
+        """Remove the images that it loaded."""
         docker_images.unload_all(context)
 
 
 def bring_image(context: Context, image: ImageEntry, platform: Platform | None) -> None:
-    """Loads an image, unless Docker has it.
+    """Load an image, unless Docker has it.
 
     Args:
         context: The context.
@@ -62,7 +62,7 @@ def bring_image(context: Context, image: ImageEntry, platform: Platform | None) 
 
 
 def load_image(context: Context, image: ImageEntry, platform: Platform | None) -> None:
-    """Copies an image of the mirror into Docker's own store, as `docker load` does.
+    """Copy an image of the mirror into Docker's own store, as `docker load` does.
 
     Args:
         context: The context.
@@ -94,7 +94,7 @@ def load_image(context: Context, image: ImageEntry, platform: Platform | None) -
 
 
 def _images(context: Context) -> dict[ImageEntry, Platform | None]:
-    """The images, and for which platform: our containers are this host's own."""
+    """Return the images, and for which platform: our containers are this host's own."""
     roles = ["registry", "builder"]
     if context.desired.emulated(native_platform()):
         roles.append("emulator")

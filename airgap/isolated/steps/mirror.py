@@ -17,7 +17,7 @@ class MirrorStep(Step):
     roles = ("registry",)
 
     def check(self, context: Context) -> CheckResult:
-        """Asks the mirror for every image; that of somebody else is the push step's."""
+        """Ask the mirror for every image; that of somebody else is the push step's."""
         if context.settings.registry_mirror:
             if context.engine.is_ours(containers.MIRROR):
                 return CheckResult(False, f"{containers.MIRROR} is still there")
@@ -39,7 +39,7 @@ class MirrorStep(Step):
         )
 
     def apply(self, context: Context) -> None:
-        """Starts it, or removes it where the site's registry takes its place."""
+        """Start it, or removes it where the site's registry takes its place."""
         if context.settings.registry_mirror:
             context.engine.remove_container(containers.MIRROR)
             return
@@ -48,5 +48,5 @@ class MirrorStep(Step):
         wait_until_served(context.settings.mirror, context.engine, containers.MIRROR)
 
     def undo(self, context: Context) -> None:
-        """Removes it; the storage is the seed step's."""
+        """Remove it; the storage is the seed step's."""
         context.engine.remove_container(containers.MIRROR)

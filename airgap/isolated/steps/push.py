@@ -49,7 +49,7 @@ class PushStep(Step):
     needs_docker = False
 
     def check(self, context: Context) -> CheckResult:
-        """Asks the registry for every image, and for each of its platforms.
+        """Ask the registry for every image, and for each of its platforms.
 
         During an install it records the tags that are correct: this host owns them too.
         """
@@ -90,14 +90,14 @@ class PushStep(Step):
         return asdict(tally)
 
     def undo(self, context: Context) -> None:
-        """Says what stays: the registry is not this host's."""
+        """Say what stays: the registry is not this host's."""
         for name in context.changes.of(self.name):
             mirror = RegistryMirror.called(name, None)
             context.progress.message(f"left as they are: the images in {mirror}")
 
 
 def _look(context: Context, mirror: RegistryMirror) -> _Look:
-    """Asks the registry for all of it."""
+    """Ask the registry for all of it."""
     noted = noted_tags(context.state)
     targets = [_target(context, mirror, image) for image in context.desired.images.values()]
     with mirror.looking() as client:
@@ -117,7 +117,7 @@ def _look(context: Context, mirror: RegistryMirror) -> _Look:
 
 
 def _may_move(context: Context, target: PushTarget, tag: str, noted: Sequence[str]) -> bool:
-    """Whether a tag is there not at all, or may be moved from what it means."""
+    """Return whether a tag is there not at all, or may be moved from what it means."""
     if not tag or tag in noted:
         return True
     return context.moves is not None and context.moves.allow(
@@ -128,14 +128,14 @@ def _may_move(context: Context, target: PushTarget, tag: str, noted: Sequence[st
 def _note(
     context: Context, mirror: RegistryMirror, tags: Iterable[tuple[PushTarget, Sequence[str]]]
 ) -> None:
-    """Notes what tags of images mean."""
+    """Note what tags of images mean."""
     if context.state.writable:
         own = {_tag_of(mirror, tag): each for tag, each in tags if tag.image.reference.own_tag}
         note_tags(context.state, own)
 
 
 def _tag_of(mirror: RegistryMirror, target: PushTarget) -> str:
-    """The name under which a tag is noted.
+    """Return the name under which a tag is noted.
 
     In a flat layout images of several upstream hosts can have one tag, each at its time. What was
     set for one of them is somebody else's for the others.
@@ -168,13 +168,13 @@ def check_registry_moves(context: Context) -> None:
 
 
 def _names(targets: Sequence[PushTarget]) -> str:
-    """The names of some, for people."""
+    """Return the names of some, for people."""
     few = [target.image.reference.familiar for target in targets[:_FEW]]
     return ", ".join(few) + (f" and {len(targets) - _FEW} more" if len(targets) > _FEW else "")
 
 
 def _target(context: Context, mirror: RegistryMirror, image: ImageEntry) -> PushTarget:
-    """What the registry is to hold, as it follows from what is here of an image."""
+    """Return what the registry is to hold, as it follows from what is here of an image."""
     return plan(
         image,
         _documents(context, image),
@@ -186,7 +186,7 @@ def _target(context: Context, mirror: RegistryMirror, image: ImageEntry) -> Push
 
 
 def _documents(context: Context, image: ImageEntry) -> Mapping[str, Manifest | Index]:
-    """What is carried of an image: by this bundle, and by those before."""
+    """Return what is carried of an image: by this bundle, and by those before."""
     found: dict[str, Manifest | Index] = {}
     with suppress(NotFoundError):
         found |= context.state.mirror.manifests(image)
@@ -201,7 +201,7 @@ def _documents(context: Context, image: ImageEntry) -> Mapping[str, Manifest | I
 
 
 def _read(context: Context, digest: str) -> Iterable[bytes | memoryview]:
-    """The bytes of a blob, from the bundle that is being installed or of an earlier one."""
+    """Return the bytes of a blob, from the bundle that is being installed or of an earlier one."""
     if context.bundle is not None and digest in context.bundle.archive.blobs:
         archive = context.bundle.archive
         return archive.blob(archive.blobs[digest])

@@ -15,7 +15,7 @@ class RegistryStep(Step):
     roles = ("registry",)
 
     def check(self, context: Context) -> CheckResult:
-        """Asks it."""
+        """Ask the registry for its API."""
         finding = containers.check_container(context, containers.registry_spec(context))
         if not finding.ok:
             return finding
@@ -25,11 +25,11 @@ class RegistryStep(Step):
         return CheckResult(True, f"{address} takes pushes")
 
     def apply(self, context: Context) -> None:
-        """Starts it."""
+        """Start the registry."""
         context.state.pushed.mkdir(mode=0o755, parents=True, exist_ok=True)
         containers.run_container(context, containers.registry_spec(context))
         wait_until_served(context.settings.registry, context.engine, containers.REGISTRY)
 
     def undo(self, context: Context) -> None:
-        """Removes the container; what was pushed stays."""
+        """Remove the container; what was pushed stays."""
         context.engine.remove_container(containers.REGISTRY)

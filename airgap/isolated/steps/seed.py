@@ -25,7 +25,7 @@ class SeedStep(Step):
     needs_docker = False
 
     def check(self, context: Context) -> CheckResult:
-        """Every tag means its digest, and every blob that it needs is there in full."""
+        """Check that every tag has its digest, and that every blob it needs is complete."""
         kept = set(kept_here(context))
         for image in context.desired.images.values():
             if problem := _problem(context, image, whole=image in kept):
@@ -33,7 +33,7 @@ class SeedStep(Step):
         return CheckResult(True, f"{len(kept)} images")
 
     def apply(self, context: Context) -> None:
-        """Reads each blob once from the medium, and writes it as its hash is computed.
+        """Read each blob once from the medium, and writes it as its hash is computed.
 
         The tags of what other bundles included are set to what is in the storage: an install that
         did not end may have moved them.
@@ -53,13 +53,13 @@ class SeedStep(Step):
         store.set_tags({tag: image.digest for image in whole for tag in tags(image)})
 
     def undo(self, context: Context) -> None:
-        """Deletes the mirror's storage."""
+        """Delete the mirror's storage."""
         if context.state.mirror.root.exists():
             shutil.rmtree(context.state.mirror.root)
 
 
 def bring(context: Context, bundle: OpenBundle) -> None:
-    """Copies the images of a bundle. Tags that a newer bundle has moved are left alone."""
+    """Copy the images of a bundle. Tags that a newer bundle has moved are left alone."""
     archive, store, desired = bundle.archive, context.state.mirror, context.desired
     kept = {kept_as(image) for image in kept_here(context)}
     images = archive.contents.images
@@ -74,7 +74,7 @@ def bring(context: Context, bundle: OpenBundle) -> None:
 
 
 def _link(context: Context, image: ImageEntry) -> bool:
-    """Makes an image readable by digest, if it is whole; else the check names what it lacks."""
+    """Make an image readable by digest, if it is whole; else the check names what it lacks."""
     store = context.state.mirror
     with suppress(AirgapError):
         store.link_image(image, store.manifests(image))
@@ -83,7 +83,7 @@ def _link(context: Context, image: ImageEntry) -> bool:
 
 
 def _problem(context: Context, image: ImageEntry, *, whole: bool = True) -> str:
-    """What is missing of an image; empty if nothing is."""
+    """Return what is missing of an image; empty if nothing is."""
     try:
         tags = context.desired.tags_of(image)
         return check_image(context.state.mirror, image, whole=whole, tags=tags)

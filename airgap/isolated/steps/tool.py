@@ -40,7 +40,7 @@ class ToolStep(Step):
     needs_docker = False
 
     def check(self, context: Context) -> CheckResult:
-        """Hashes the installed tool and runs it."""
+        """Hash the installed tool and runs it."""
         if context.desired.tool is None:
             return CheckResult(True, "no bundle includes it")
         if not _COMMAND.exists():
@@ -58,11 +58,11 @@ class ToolStep(Step):
         return CheckResult(True, f"airgap {installed}")
 
     def places(self, context: Context) -> list[Path]:
-        """Where the tool and its command are, if a bundle includes it."""
+        """Return where the tool and its command are, if a bundle includes it."""
         return [FOLDER, _COMMAND] if context.bundle is not None else []
 
     def apply(self, context: Context) -> None:
-        """Writes the tool, its native parts beside it, and the command."""
+        """Write the tool, its native parts beside it, and the command."""
         if context.bundle is None:
             return
         contents = context.bundle.signed.contents
@@ -77,7 +77,7 @@ class ToolStep(Step):
             write_file(_COMMAND, _LAUNCHER.encode(), 0o755)
 
     def undo(self, context: Context) -> None:
-        """Removes what it wrote."""
+        """Remove what it wrote."""
         changed = context.changes.of(self.name)
         if str(_COMMAND) in changed and str(_PYZ) in _text(_COMMAND):
             _COMMAND.unlink()
@@ -86,12 +86,12 @@ class ToolStep(Step):
 
 
 def _tool_of(bundle: OpenBundle) -> FileEntry:
-    """The tool of a bundle."""
+    """Return the tool of a bundle."""
     return next(file for file in bundle.signed.contents.files if file.name == TOOL_NAME)
 
 
 def _is_whole(context: Context, file: FileEntry) -> bool:
-    """Whether the installed tool has the bytes that were included.
+    """Return whether the installed tool has the bytes that were included.
 
     Another bundle may have included the same version in other bytes; it stays when that one is
     rolled back. A tool's folder is named after what it was installed with.
@@ -118,7 +118,7 @@ def _unpack_native_parts(pyz: Path) -> None:
 
 
 def _make_current(folder: Path) -> None:
-    """Moves the link, and removes versions but this one and the one before."""
+    """Move the link, and removes versions but this one and the one before."""
     before = _CURRENT.resolve().name
     link = FOLDER / ".current.new"
     link.unlink(missing_ok=True)
@@ -130,14 +130,14 @@ def _make_current(folder: Path) -> None:
 
 
 def _installed_version() -> str:
-    """What the installed tool says of itself; empty if it does not start."""
+    """Return what the installed tool says of itself; empty if it does not start."""
     command = [sys.executable, "-I", str(_PYZ), "--version"]
     done = processes.run(command, capture_output=True, text=True, check=False)
     return done.stdout.split()[-1] if done.returncode == 0 and done.stdout else ""
 
 
 def _text(path: Path) -> str:
-    """A small file's text; empty if there is none, or it is not one."""
+    """Return a small file's text; empty if there is none, or it is not one."""
     try:
         return path.read_text()
     except (OSError, ValueError):
