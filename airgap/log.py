@@ -281,7 +281,7 @@ def _start(root: Path, words: Sequence[str]) -> None:
 
 
 def _add(handler: logging.Handler) -> None:
-    """Add a handler, and gives it what was logged before."""
+    """Add a handler, and give it what was logged before."""
     handler.addFilter(_REDACTION)
     for record in [*_KEPT.records]:
         if record.levelno >= handler.level:

@@ -269,7 +269,7 @@ class Engine:
         return "" if container.status == "running" else f"it is {container.status}"
 
     def run(self, spec: ContainerSpec) -> None:
-        """Make and starts a container, instead of an older one of ours.
+        """Make and start a container, instead of an older one of ours.
 
         Raises:
             HostError: Docker refuses, or somebody else's container has the name.
@@ -309,7 +309,7 @@ class Engine:
                 raise
 
     def run_once(self, name: str, image: str, command: Sequence[str]) -> str:
-        """Run a privileged container to its end, and removes it with its volumes.
+        """Run a privileged container to its end, and remove it with its volumes.
 
         Returns:
             What it printed, on both streams.
@@ -380,7 +380,7 @@ class Engine:
         return container is not None and container.status == "running"
 
     def remove_container(self, name: str) -> None:
-        """Stop and removes a container of ours, if there is one.
+        """Stop and remove a container of ours, if there is one.
 
         Raises:
             HostError: Docker refuses, or the container is somebody else's.

@@ -93,7 +93,7 @@ class Archive(TarReader):
             raise broken(f"{image.name} does not leave out the platforms that are stated")
 
     def check_framing(self, documents: Mapping[str, Manifest | Index]) -> None:
-        """Read all framing and compares it with what the contents give.
+        """Read all framing and compare it with what the contents give.
 
         Args:
             documents: From `documents`.

@@ -24,7 +24,7 @@ class ReplayTar(TarReader):
         super().__init__(media, contents, contents.replay_volumes, contents.replay)
 
     def check_framing(self) -> None:
-        """Read all framing and compares it with what the contents give.
+        """Read all framing and compare it with what the contents give.
 
         Raises:
             IntegrityError: It differs: another tool would read another tar.

@@ -134,7 +134,7 @@ class TarReader:
         )
 
     def _check_framing(self, head: bytes, small_bytes: int = 0) -> None:
-        """Read all framing and compares it with what the contents give.
+        """Read all framing and compare it with what the contents give.
 
         Args:
             head: What the tar must begin with.

@@ -70,7 +70,7 @@ class VerifiedBundle:
 
 
 def read_signed(media: Media, keys: Sequence[PublicKey]) -> VerifiedBundle:
-    """Check the signature first, then reads what it covers.
+    """Check the signature first, then read what it covers.
 
     Raises:
         TrustError: No trusted signature.
@@ -126,7 +126,7 @@ def read_file(media: Media, contents: Contents, name: str, limit: int) -> bytes:
 
 
 def verify_all(media: Media, contents: Contents, progress: Progress) -> None:
-    """Read every byte of every listed file and checks it in every way there is.
+    """Read every byte of every listed file and check it in every way there is.
 
     Files and what is in the tars are hashed side by side, so that a medium is read once (but
     for files of which there are several copies).

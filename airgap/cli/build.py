@@ -71,7 +71,7 @@ def command(
 
 
 def _add(path: Path, missing: RequestFile) -> str:
-    """Add what is missing to the request file, and says what to do with it."""
+    """Add what is missing to the request file, and say what to do with it."""
     if not missing.images and not missing.urls:
         return ""
     try:

@@ -168,7 +168,7 @@ def _take_defaults(context: click.Context) -> None:
 
 
 def main() -> None:
-    """Run the command and exits with the code that `ExitCode` documents."""
+    """Run the command and exit with the code that `ExitCode` documents."""
     signal.signal(signal.SIGTERM, _interrupt)
     # What install puts in place is for all users; private keys get a mode of their own.
     os.umask(0o022)

@@ -57,7 +57,7 @@ def read(name: str) -> dict[str, Any] | None:
 
 
 def write(output: Path, document: Mapping[str, Any]) -> str:
-    """Keep what a run has fixed, and forgets what was begun in the same folder before.
+    """Keep what a run has fixed, and forget what was begun in the same folder before.
 
     Args:
         output: The bundle's folder.

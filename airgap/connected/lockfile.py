@@ -120,7 +120,7 @@ class Locked:
 
     @classmethod
     def open(cls, path: Path, request: Request, expires: datetime | None, update: str) -> Locked:
-        """Read a lock and holds it against what is wanted.
+        """Read a lock and hold it against what is wanted.
 
         Args:
             path: Its file.

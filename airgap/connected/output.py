@@ -49,7 +49,7 @@ def open_folder(output: Path, name: str = "", mode: int = 0o755) -> Iterator[int
 
 
 def open_file(output: Path, name: str) -> int:
-    """Open a file below a bundle's folder for reading and writing, and makes it if it is absent.
+    """Open a file below a bundle's folder for reading and writing, and make it if it is absent.
 
     Args:
         output: The bundle's folder.

@@ -63,7 +63,7 @@ class BlobReader:
         return piece
 
     def close(self) -> None:
-        """End the connection, or keeps it for the next request if the body was read in full."""
+        """End the connection, or keep it for the next request if the body was read in full."""
         if self._left == 0:
             with suppress(HTTPError, OSError):
                 self._response.raw.read(1)  # finds the end

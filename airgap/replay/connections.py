@@ -17,7 +17,7 @@ from airgap.limits import LIMITS
 
 
 class Connections:
-    """Thread-safe.
+    """The open connections of a server, which are limited; thread-safe.
 
     Args:
         most: Connections at once.

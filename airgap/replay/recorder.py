@@ -274,7 +274,7 @@ class Recorder:
         return "it was asked for with credentials" if key.credentials else ""
 
     def _pass_on(self, key: RequestKey, sent: Headers, user: str, why: str) -> Response:
-        """Answer and keeps nothing.
+        """Answer and keep nothing.
 
         Raises:
             AirgapError: The server behind cannot be reached.

@@ -78,7 +78,7 @@ class Store:
         chunks: Iterable[memoryview | bytes],
         damaged: IntegrityError | None = None,
     ) -> None:
-        """Write a blob and makes it visible if its digest holds.
+        """Write a blob and make it visible if its digest holds.
 
         Args:
             digest: What it must have.

@@ -37,7 +37,7 @@ class BootError(Exception):
 
 
 def prepare() -> None:
-    """Make the parts importable, or ends this process with a sentence."""
+    """Make the parts importable, or end this process with a sentence."""
     pyz = Path(__file__).parent.resolve()
     # The check of the folder allows no extra files, so Python must not add its caches.
     sys.dont_write_bytecode = True

@@ -26,7 +26,7 @@ _BINFMT = Path("/proc/sys/fs/binfmt_misc/register")
 
 
 def surroundings(context: Context) -> dict[str, CheckResult]:
-    """Return name to what was found."""
+    """Return what each check saw, by name."""
     checks = {
         "docker": (_docker, "start Docker: systemctl start docker"),
         "space": (_space, "make room: airgap prune, docker image prune, docker builder prune"),
@@ -51,7 +51,7 @@ def _space(context: Context) -> CheckResult:
 
 
 def space(folders: Sequence[Path], spare: int) -> CheckResult:
-    """Return each of the folders' disks has so many bytes free."""
+    """Check that the disk of each folder has this many bytes free."""
     said = []
     for folder in folders:
         free = shutil.disk_usage(nearest_existing(folder)).free
@@ -67,7 +67,7 @@ def _clock(context: Context) -> CheckResult:
 
 
 def clock(bundles: Sequence[Contents], now: datetime) -> CheckResult:
-    """It cannot be earlier than when a bundle that is here was made."""
+    """Check that the clock is not earlier than the newest bundle here."""
     newest = max(bundles, key=_made)
     if now < _made(newest):
         detail = f"it is {now:%Y-%m-%d %H:%M} UTC here, and {newest.identity} was made later"

@@ -30,7 +30,7 @@ RUN ["/airgap-probe"]
 
 
 def probe(context: Context) -> CheckResult:
-    """Build and pushes, as the user would.
+    """Build and push, as the user would.
 
     Raises:
         BuildError: The build failed, or a platform's step ran on another machine.

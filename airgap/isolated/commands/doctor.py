@@ -57,7 +57,7 @@ class Host:
 
 
 def diagnose(context: Context, *, deep: bool = False) -> dict[str, CheckResult]:
-    """Return name of a check to what it saw: what the installation lives with, then its steps.
+    """Return what each check saw, by name: first the environment, then the steps.
 
     What is not well has a remedy.
 
@@ -165,6 +165,6 @@ def _record(context: Context) -> CheckResult:
 
 
 def _host(context: Context) -> CheckResult:
-    """Whether the host still can do what the steps need: ports that others have taken since."""
+    """Check that the host can still do what the steps need, such as free ports."""
     preconditions.check_host(context, STEPS)
     return CheckResult(True, "has what the installation needs")

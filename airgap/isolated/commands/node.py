@@ -22,7 +22,7 @@ from airgap.isolated.steps.enable import EnableStep, enable
 
 
 def add(context: Context, node: Node, days: int, output: Path) -> bool:
-    """Add a node, gives it to those who have the builder, and writes its file.
+    """Add a node, gives it to those who have the builder, and write its file.
 
     Args:
         context: From `load_context`.
@@ -43,7 +43,7 @@ def add(context: Context, node: Node, days: int, output: Path) -> bool:
 
 
 def renew(context: Context, node: Node, days: int, output: Path) -> bool:
-    """Make new certificates for a node, and writes its file.
+    """Make new certificates for a node, and write its file.
 
     Args:
         context: From `load_context`.

@@ -16,7 +16,7 @@ from airgap.store.store import Store
 
 
 def repair(context: Context, bundle: OpenBundle, active: Sequence[Contents]) -> Outcome:
-    """Hash every blob in storage, and writes those again that the bundle has.
+    """Hash every blob in storage, and write those again that the bundle has.
 
     A damaged one stays until a good one takes its place: its bundle may be another one.
 

@@ -14,7 +14,7 @@ from airgap.store.check import damaged_blobs
 
 
 def status(context: Context, *, deep: bool = False) -> dict[str, CheckResult]:
-    """Step to what its check found.
+    """Return what the check of each step saw, by its name.
 
     Args:
         context: From `load_context`.
@@ -29,7 +29,7 @@ def status(context: Context, *, deep: bool = False) -> dict[str, CheckResult]:
 
 
 def _nodes(context: Context) -> CheckResult:
-    """The nodes of this host's builder, or this host as one; what ends is renewed by hand."""
+    """Check the nodes of this builder, or this host as a node; certificates are renewed by hand."""
     problems, said = [], []
     now = datetime.now(UTC)
     for state in node_states(context.state, context.user):

@@ -35,7 +35,7 @@ def spec(context: Context, folder: Path, rules: Path) -> ContainerSpec:
 
 
 def run(context: Context, folder: Path, rules: Path) -> None:
-    """Put the program beside the emulators and starts the container."""
+    """Put the program beside the emulators and start the container."""
     name = f"keeper-{native_platform().architecture}"
     program = resources.files("airgap.isolated").joinpath("programs", name).read_bytes()
     write_file(folder / _PROGRAM, program, 0o755)

@@ -139,7 +139,7 @@ def check_container(context: Context, spec: ContainerSpec) -> CheckResult:
 
 
 def run_container(context: Context, spec: ContainerSpec) -> None:
-    """Write a container's configuration and runs it, instead of an older one of ours.
+    """Write a container's configuration and run it, instead of an older one of ours.
 
     Builds that run may end first, and the image that only the older one used goes.
     """

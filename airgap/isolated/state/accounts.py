@@ -40,7 +40,7 @@ def accounts(state: State) -> dict[str, str]:
 
 
 def add_account(state: State, name: str, password: str) -> None:
-    """Add an account, or gives it another password.
+    """Add an account, or give it another password.
 
     Raises:
         UsageError: The name or the password cannot be taken.

@@ -38,7 +38,7 @@ def read_record(state: State) -> list[Receipt]:
 
 
 def renew_record(state: State, keys: Sequence[PublicKey]) -> list[str]:
-    """Put the old record aside and begins a new one.
+    """Put the old record aside and begin a new one.
 
     Args:
         state: Where.

@@ -47,7 +47,7 @@ class AuthoritiesStep(Step):
         return [path for path in (*_places(context), *ours) if path in ours or _is_free(path)]
 
     def apply(self, context: Context) -> None:
-        """Write them, and removes those of earlier registries."""
+        """Write them, and remove those of earlier registries."""
         files = _files(context)
         for path in _ours(context):
             if path not in files:

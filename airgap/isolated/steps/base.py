@@ -29,7 +29,7 @@ class Step(ABC):
 
     @abstractmethod
     def check(self, context: Context) -> CheckResult:
-        """Look at the world: is it as it should be?"""
+        """Look at the host: is everything as it should be?"""
 
     def places(self, context: Context) -> Sequence[Path]:
         """Return the files and folders outside of the state that `apply` writes or makes."""

@@ -93,7 +93,7 @@ class BuildxStep(Step):
         _show(context)
 
     def undo(self, context: Context) -> None:
-        """Remove the plugin, and puts back the one that stood there before."""
+        """Remove the plugin, and put back the one that stood there before."""
         for text in context.changes.of(self.name):
             path = Path(text)
             if text.startswith(_SHOWN_TO):

@@ -36,7 +36,7 @@ class DockerMirrorStep(Step):
     needs_root = True
 
     def check(self, context: Context) -> CheckResult:
-        """Ask dockerd for its mirrors, and looks into its file for the time after a restart."""
+        """Ask dockerd for its mirrors, and look into its file for the time after a restart."""
         if not _is_wanted(context):
             if _knows_own_mirror(context):
                 return CheckResult(False, f"{_CONFIG} still names this host's mirror")

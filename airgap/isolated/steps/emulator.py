@@ -90,7 +90,7 @@ class EmulatorStep(Step):
         context.changes.remove_folders(self.name)
 
     def _register(self, context: Context, platform: Platform) -> str:
-        """Register the bundle's qemu for one platform, and returns the rule."""
+        """Register the bundle's qemu for one platform, and return the rule."""
         image = context.desired.role("emulator")
         path = _path(context, platform)
         context.progress.message(f"registering {path.name} for {platform}")

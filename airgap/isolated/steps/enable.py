@@ -66,7 +66,7 @@ class EnableStep(Step):
             buildx_instance.check_name(user.run, name, builder_nodes(context, name))
 
     def apply(self, context: Context) -> None:
-        """Create the instances, and selects the first unless the user has chosen another."""
+        """Create the instances, and select the first unless the user has chosen another."""
         user = context.user
         chosen = buildx_instance.selected(user.run)
         unwell = [

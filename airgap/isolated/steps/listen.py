@@ -48,7 +48,7 @@ class ListenStep(Step):
         return CheckResult(True, f"{address} serves {who}, certificate until {until:%F}")
 
     def apply(self, context: Context) -> None:
-        """Make what is needed and starts what is to listen, and removes what is not."""
+        """Make what is needed and start what is to listen, and remove what is not."""
         address, servers = context.settings.listen, containers.listening(context)
         for name in _NAMES:
             if name not in servers:

@@ -20,7 +20,7 @@ class LoadStep(Step):
     roles = ("registry", "builder")
 
     def check(self, context: Context) -> CheckResult:
-        """Docker knows each image under its very id."""
+        """Check that Docker has each image under its id."""
         images = _images(context)
         for image, platform in images.items():
             if not context.engine_id(image, platform):

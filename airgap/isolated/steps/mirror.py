@@ -17,7 +17,7 @@ class MirrorStep(Step):
     roles = ("registry",)
 
     def check(self, context: Context) -> CheckResult:
-        """Ask the mirror for every image; that of somebody else is the push step's."""
+        """Ask the mirror for every image; the push step asks a site registry."""
         if context.settings.registry_mirror:
             if context.engine.is_ours(containers.MIRROR):
                 return CheckResult(False, f"{containers.MIRROR} is still there")
@@ -39,7 +39,7 @@ class MirrorStep(Step):
         )
 
     def apply(self, context: Context) -> None:
-        """Start it, or removes it where the site's registry takes its place."""
+        """Start it, or remove it where the site's registry takes its place."""
         if context.settings.registry_mirror:
             context.engine.remove_container(containers.MIRROR)
             return

@@ -23,7 +23,7 @@ class RecordingsStep(Step):
     needs_docker = False
 
     def check(self, context: Context) -> CheckResult:
-        """Check that every map and every blob it names is complete, and not readable by everyone."""
+        """Check that every map and blob is complete, and not readable by everyone."""
         if not _is_kept_from_others(context.state.replay.root):
             return CheckResult(
                 False, f"{context.state.replay.root} is not for users of Docker alone"
@@ -39,7 +39,7 @@ class RecordingsStep(Step):
         return CheckResult(True, f"{len(recordings)} recordings")
 
     def apply(self, context: Context) -> None:
-        """Read each blob once from the medium, and writes it as its hash is computed."""
+        """Read each blob once from the medium, and write it as its hash is computed."""
         _keep_from_others(context.state.replay.root)
         if context.bundle is not None:
             seed_replay(context.state.replay, context.bundle.replay, context.progress)

@@ -33,7 +33,7 @@ class SeedStep(Step):
         return CheckResult(True, f"{len(kept)} images")
 
     def apply(self, context: Context) -> None:
-        """Read each blob once from the medium, and writes it as its hash is computed.
+        """Read each blob once from the medium, and write it as its hash is computed.
 
         The tags of what other bundles included are set to what is in the storage: an install that
         did not end may have moved them.

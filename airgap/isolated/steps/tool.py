@@ -40,7 +40,7 @@ class ToolStep(Step):
     needs_docker = False
 
     def check(self, context: Context) -> CheckResult:
-        """Hash the installed tool and runs it."""
+        """Hash the installed tool and run it."""
         if context.desired.tool is None:
             return CheckResult(True, "no bundle includes it")
         if not _COMMAND.exists():
@@ -118,7 +118,7 @@ def _unpack_native_parts(pyz: Path) -> None:
 
 
 def _make_current(folder: Path) -> None:
-    """Move the link, and removes versions but this one and the one before."""
+    """Move the link, and remove versions but this one and the one before."""
     before = _CURRENT.resolve().name
     link = FOLDER / ".current.new"
     link.unlink(missing_ok=True)
