@@ -52,7 +52,7 @@ class Entry:
 
 
 def parse_entry(shown: str) -> Entry | None:
-    """Read what the kernel shows of an entry; None if it is off, or go by a file's name."""
+    """Read what the kernel shows of an entry; None if it is off, or goes by a file's name."""
     state, *lines = shown.splitlines() or [""]
     facts = dict(line.split(" ", 1) for line in lines if " " in line)
     if state != "enabled" or "magic" not in facts:

@@ -45,7 +45,7 @@ _UNPACKED = 4
 def check_policy(
     bundle: OpenBundle, history: Sequence[SeenBundle], *, is_gone: bool, allow_older: bool
 ) -> None:
-    """The bundle has not expired and restore nothing that was replaced.
+    """Check that the bundle has not expired and restores nothing that was replaced.
 
     Raises:
         TrustError: It is refused.

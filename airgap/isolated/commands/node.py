@@ -22,7 +22,7 @@ from airgap.isolated.steps.enable import EnableStep, enable
 
 
 def add(context: Context, node: Node, days: int, output: Path) -> bool:
-    """Add a node, gives it to those who have the builder, and write its file.
+    """Add a node to the builder of each user, and write its file.
 
     Args:
         context: From `load_context`.
