@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import secrets
 import shlex
 import tarfile
@@ -19,6 +20,7 @@ from airgap.canonical import canonical
 from airgap.errors import HostError
 from airgap.limits import KIB
 from airgap.oci.platform import Platform
+from airgap.oci.response_log import log_response
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -33,6 +35,7 @@ ROOT_LABEL = "airgap.root"
 SECRET_LABEL = "airgap.secret"  # noqa: S105 - its name
 """On every container that runs for long: what only those know who may use Docker."""
 
+_LOG = logging.getLogger(__name__)
 _READER = "airgap-reader"
 
 _SECONDS = 600
@@ -105,7 +108,9 @@ class Engine:
         """The connection; nothing is ever sent to the Docker of another host."""
         import docker
 
-        return docker.DockerClient(base_url=f"unix://{self.endpoint.socket}", timeout=_SECONDS)
+        client = docker.DockerClient(base_url=f"unix://{self.endpoint.socket}", timeout=_SECONDS)
+        client.api.hooks["response"] = [log_response]
+        return client
 
     def check(self) -> None:
         """Make sure that it answers, and is this host's own.
@@ -459,6 +464,7 @@ class Engine:
         except APIError as error:
             raise HostError(f"{what}: {error.explanation or error}") from error
         except (DockerException, RequestException) as error:
+            _LOG.debug("no response of Docker: %s", error)
             named, start = self.endpoint.named_by, "start Docker (systemctl start docker)"
             raise HostError(
                 f"{what}: {_innermost(error)}" + (f" ({self.endpoint.shown})" if named else ""),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import ssl
 from collections.abc import Callable, Mapping
@@ -22,6 +21,7 @@ from airgap.limits import LIMITS
 from airgap.oci.bounded_head import BoundedAdapter
 from airgap.oci.error_text import shown
 from airgap.oci.registries import Endpoint
+from airgap.oci.response_log import log_failure, log_response
 
 # Where distributions keep the system's CA certificates.
 _CA_BUNDLES = (
@@ -31,7 +31,6 @@ _CA_BUNDLES = (
     "/etc/ssl/cert.pem",
 )
 _NO_AUTHORITIES: Mapping[str, Path] = {}
-_LOG = logging.getLogger(__name__)
 
 NewAdapter = Callable[[ssl.SSLContext | None], BoundedAdapter]
 """Makes what connects to servers for a session: with certificates to trust beside requests' own."""
@@ -96,7 +95,7 @@ class _Session(requests.Session):
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__()
         self._endpoint = endpoint
-        self.hooks["response"] = [_log, _cut_short]
+        self.hooks["response"] = [log_response, _cut_short]
         self.verify = str(system_ca() or "") or True
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # noqa: ANN401
@@ -112,7 +111,11 @@ class _Session(requests.Session):
                 f"{there.server} sends to {shown(host)}, which is this machine",
                 meaning="A registry elsewhere has nothing here. Nothing was asked there.",
             )
-        return super().send(request, **kwargs)
+        try:
+            return super().send(request, **kwargs)
+        except requests.RequestException as error:
+            log_failure(request, error)
+            raise
 
     def resolve_redirects(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as there
         """Do without the next request where redirects are not followed: nobody asks for it.
@@ -152,12 +155,6 @@ def _is_this_machine(host: str) -> bool:
     address = ip_address(str(found[0][4][0]).partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None) or address
     return bool(mapped.is_loopback or mapped.is_unspecified)
-
-
-def _log(response: requests.Response, *_: object, **__: object) -> None:
-    seconds, size = response.elapsed.total_seconds(), response.headers.get("Content-Length", "?")
-    request = f"{response.request.method} {response.url}"
-    _LOG.debug("%d after %.2f s, %s bytes: %s", response.status_code, seconds, size, request)
 
 
 def _cut_short(response: requests.Response, *_: object, **__: object) -> None:

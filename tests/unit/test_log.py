@@ -12,14 +12,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+import requests
 from click.shell_completion import ShellComplete
 
 from airgap import __version__, log, processes
+from airgap.builder.engine import Engine
 from airgap.cli.main import cli, run
 from airgap.connected.record_builds import scan
 from airgap.errors import AirgapError, ExitCode, HostError
 from airgap.isolated.commands.uninstall import _remove_state
 from airgap.isolated.state.layout import State
+from airgap.oci.response_log import log_failure
 from airgap.progress import LineProgress
 from airgap.spec.bundle_spec import RecordingSpec
 from tests.forge import make_bundle, new_key
@@ -470,3 +473,23 @@ def test_an_error_of_ours_that_is_raised_stays_what_it_is(root: Path) -> None:
     with pytest.raises(AirgapError) as caught, log.logged(root, []):
         raise error
     assert caught.value is error
+
+
+def test_a_request_without_a_response_is_logged_without_its_secrets(
+    root: Path, tmp_path: Path
+) -> None:
+    request = requests.Request("GET", f"http://registry.example/v2/?token={CANARY}").prepare()
+    with log.logged(root, ["bundle"]):
+        log.write_to(tmp_path / "log")
+        log_failure(request, OSError(f"no route to http://registry.example/?token={CANARY}"))
+    text = (tmp_path / "log").read_text()
+    assert "no response: GET http://registry.example/v2/" in text
+    assert CANARY not in text
+
+
+def test_docker_that_does_not_answer_is_in_the_log(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(HostError), log.logged(root, ["status"]):
+        log.write_to(tmp_path / "log")
+        with Engine(root)._errors("Docker does not answer"):
+            raise requests.ConnectionError("refused")
+    assert "no response of Docker: refused" in (tmp_path / "log").read_text()

@@ -88,9 +88,11 @@ def _session() -> requests.Session:
     import requests
 
     from airgap.oci.bounded_head import BoundedAdapter
+    from airgap.oci.response_log import log_response
 
     session = requests.Session()
     session.trust_env = False
+    session.hooks["response"] = [log_response]
     for scheme in ("http://", "https://"):
         session.mount(scheme, BoundedAdapter())
     return session
