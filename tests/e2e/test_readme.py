@@ -150,14 +150,14 @@ def test_every_command_has_a_place() -> None:
 
 
 def test_the_fingerprint_is_the_same_on_both_sides(walked: Walked) -> None:
-    fingerprint = walked.server["On the server"].split()[0]
+    fingerprint = walked.server["On the host"].split()[0]
     assert f"fingerprint sha256:{fingerprint}" in walked.workstation["On the workstation"]
 
 
 def test_the_key_that_is_trusted_is_the_one_that_was_made(walked: Walked) -> None:
     said = re.search(
         r"^trusted: site, .*(fingerprint sha256:[0-9a-f]{64})$",
-        walked.server["On the server"],
+        walked.server["On the host"],
         re.M,
     )
     assert said
@@ -165,7 +165,7 @@ def test_the_key_that_is_trusted_is_the_one_that_was_made(walked: Walked) -> Non
 
 
 def test_the_tool_is_checked_as_the_readme_says(walked: Walked) -> None:
-    checked = walked.server["On the server"].splitlines()[1:3]
+    checked = walked.server["On the host"].splitlines()[1:3]
     assert checked == ["Verified OK", "tool/airgap.pyz: OK"]
 
 

@@ -132,7 +132,7 @@ def _walk_arm64(walk: Walk, machine: Machine, key: Path, drive: Medium) -> None:
         said = "".join(
             _run(machine, block.text.replace(f"{_DRIVE}/airgap", _NATIVE))
             for block in blocks()
-            if block.heading == "On the server"
+            if block.heading == "On the host"
         )
         for wanted in ("airgap.pyz: OK", "nothing to emulate", "built for linux/arm64 from"):
             walk.expect(wanted, said)

@@ -22,7 +22,7 @@ def test_a_row_says_what_the_dockerfile_runs() -> None:
 
 
 def test_the_fingerprint_of_the_trusted_key_is_compared_before_the_install() -> None:
-    before, install = section("On the server").split("airgap.pyz install ", 1)
+    before, install = section("On the host").split("airgap.pyz install ", 1)
     _, compare = before.split("airgap.pyz trust add ", 1)
-    assert "Continue only if it, too, is the one that `keygen` printed" in compare
+    assert "Continue only if it is the one that `keygen` printed" in compare
     assert "airgap.pyz" not in install
