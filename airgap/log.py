@@ -236,7 +236,7 @@ def logged(root: Path, words: Sequence[str]) -> Iterator[None]:
         words: The command line.
 
     Raises:
-        BugError: An exception that nobody foresaw was raised, and a log has its traceback.
+        BugError: An exception that nobody foresaw was raised.
     """
     began = time.monotonic()
     _start(root, words)
@@ -259,9 +259,7 @@ def logged(root: Path, words: Sequence[str]) -> Iterator[None]:
         raise
     except Exception as error:
         _ended("a bug", ExitCode.INTERNAL, error)
-        if bug := _bug(error):
-            raise bug from error
-        raise
+        raise _bug(error) from error
     finally:
         _stop()
 
@@ -294,15 +292,22 @@ def _ended(text: str, code: int, error: Exception | None = None) -> None:
     _LOG.error("%s\nexit status %d", text, code, exc_info=error)
 
 
-def _bug(error: Exception) -> BugError | None:
-    """Return what to tell of an exception that nobody foresaw; None if no log has it."""
+def _bug(error: Exception) -> BugError:
+    """Return the report of an exception that nobody foresaw; it has the traceback if no log has."""
+    message = f"this is a bug in airgap: {type(error).__name__}"
     files = [
         handler for handler in _ROOT.handlers if isinstance(handler, _File) and handler.written
     ]
     if not files:
-        return None
+        # The record of `_ended`, after its two lines: secrets are out of it.
+        _text, _status, *traceback = _KEPT.records[-1].getMessage().split("\n")
+        return BugError(
+            message,
+            meaning="\n".join(line.removeprefix("    ") for line in traceback),
+            remedy="report these lines, and say what you did before",
+        )
     return BugError(
-        f"this is a bug in airgap: {type(error).__name__}",
+        message,
         meaning=f"The log has the details: {files[-1].baseFilename}",
         remedy="report it with that file, and say what you did before",
     )

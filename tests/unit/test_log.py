@@ -238,9 +238,16 @@ def test_a_bug_names_the_file_of_the_option(
 
 @pytest.mark.usefixtures("bug")
 @pytest.mark.parametrize("words", [[], ["--log", "/dev/full"]])
-def test_the_traceback_of_a_bug_without_a_log_is_not_lost(words: list[str], tmp_path: Path) -> None:
-    with pytest.raises(Broken):
-        run(["--root", str(tmp_path / "none"), *words, "trust", "list"])
+def test_a_bug_without_a_log_prints_its_traceback_without_secrets(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["--root", str(tmp_path / "none"), *words, "trust", "list"]) == ExitCode.INTERNAL
+    first, *traceback, last = capsys.readouterr().err.splitlines()
+    assert first == "error: this is a bug in airgap: Broken"
+    assert traceback[0].strip() == "Traceback (most recent call last):"
+    assert any("in fail" in line for line in traceback)
+    assert "Broken: password=REDACTED" in traceback[-1]
+    assert last == "  -> report these lines, and say what you did before"
 
 
 @pytest.mark.parametrize(
