@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+
+from airgap.disk import write_atomic
 
 
 def kept(folder: Path, ingredients: Iterable[bytes], build: Callable[[], bytes]) -> bytes:
@@ -39,6 +40,4 @@ def _keep(folder: Path, name: str, data: bytes) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for other in folder.iterdir():
         other.unlink()
-    with NamedTemporaryFile(dir=folder, delete=False) as file:
-        file.write(data)
-    Path(file.name).replace(folder / name)
+    write_atomic(folder / name, data)
