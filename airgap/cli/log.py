@@ -23,14 +23,14 @@ def command(settings: Settings, as_json: bool) -> None:
     """
     from airgap.cli._shared.table import table
     from airgap.isolated.state.layout import State
-    from airgap.isolated.state.rebuild_receipts import read_record
-    from airgap.isolated.state.receipts import history
+    from airgap.isolated.state.rebuild_receipts import read_log
     from airgap.views.host import Receipt
     from airgap.views.view import to_json, view_of
 
     state = State(settings.root)
-    receipts = read_record(state)
-    history(state, receipts)
+    receipt_log = read_log(state)
+    receipt_log.history()  # the bundles' kept files are checked, too
+    receipts = receipt_log.receipts
     if as_json:
         click.echo(to_json([view_of(Receipt, receipt) for receipt in receipts]))
         return

@@ -14,7 +14,7 @@ from airgap.bundle.contents import Contents
 from airgap.canonical import parse_time
 from airgap.disk import nearest_existing
 from airgap.isolated.context import CheckResult, Context, run_check
-from airgap.isolated.state import receipts
+from airgap.isolated.state.receipts import ReceiptLog
 from airgap.limits import MIB
 from airgap.oci.platform import native_platform
 from airgap.progress import format_bytes
@@ -62,7 +62,7 @@ def space(folders: Sequence[Path], spare: int) -> CheckResult:
 
 
 def _clock(context: Context) -> CheckResult:
-    bundles = receipts.installed(context.state, receipts.read_receipts(context.state))
+    bundles = ReceiptLog.read(context.state).installed()
     return clock(bundles, datetime.now(UTC))
 
 

@@ -23,7 +23,7 @@ from airgap.isolated.host.system import is_root
 from airgap.isolated.services import containers
 from airgap.isolated.services.site_registry import check_reached, kept_as, kept_here
 from airgap.isolated.services.users_docker import check_user
-from airgap.isolated.state.receipts import known_from
+from airgap.isolated.state.receipts import seen_bundle
 from airgap.isolated.state.requested_urls import answers_in
 from airgap.isolated.steps.base import Step, check_step
 from airgap.isolated.steps.push import check_registry_moves
@@ -55,7 +55,7 @@ def check_policy(
     policy.check_created(parse_time(contents.created), now, history)
     policy.check_expiry(expires, now, history)
     policy.check_rollback(
-        known_from(contents, bundle.signed.digest, answers_in(bundle.replay)),
+        seen_bundle(contents, bundle.signed.digest, answers_in(bundle.replay)),
         history,
         is_gone=is_gone,
         allow_older=allow_older,

@@ -18,7 +18,8 @@ from airgap.isolated.host.system import is_root
 from airgap.isolated.host.user import User
 from airgap.isolated.state import receipts
 from airgap.isolated.state.layout import State
-from airgap.isolated.state.rebuild_receipts import is_whole, read_record, renew_record
+from airgap.isolated.state.rebuild_receipts import is_whole, read_log, renew_log
+from airgap.isolated.state.receipts import ReceiptLog
 from airgap.isolated.state.registry_tags import TagMoves
 from airgap.isolated.steps import STEPS
 from airgap.isolated.steps.base import Step
@@ -97,7 +98,7 @@ def fix(
         unfinished = _to_finish(host, failed)
         context = load_context(host.state, host.user, host.progress, unfinished=bool(unfinished))
         if unfinished:
-            history = receipts.history(host.state, receipts.read_receipts(host.state))
+            history = ReceiptLog.read(host.state).history()
             context = replace(
                 context, moves=TagMoves.of(unfinished.contents.images, history, required=True)
             )
@@ -126,10 +127,10 @@ def _fix_step(
 
 def _fix_log(host: Host, show: Callable[[Outcome], None]) -> None:
     try:
-        receipts.history(host.state, read_record(host.state))
+        read_log(host.state).history()
     except TrustError as error:
         with translate_os_errors("receipts"):
-            names = renew_record(host.state, host.keys)
+            names = renew_log(host.state, host.keys)
         what = ", ".join(names) or "no bundle"
         host.progress.message(error.message)
         show(Outcome("receipts", True, f"by a new record this host has {what}"))
@@ -137,11 +138,11 @@ def _fix_log(host: Host, show: Callable[[Outcome], None]) -> None:
 
 def _to_finish(host: Host, failed: Callable[[str, AirgapError], None]) -> VerifiedBundle | None:
     """Return the bundle whose install did not end, and can do so without its medium."""
-    record = receipts.read_receipts(host.state)
-    begun = receipts.unfinished(record)
+    log = ReceiptLog.read(host.state)
+    begun = log.unfinished()
     if begun is None:
         return None
-    contents = receipts.installed(host.state, record, unfinished=True)[-1]
+    contents = log.installed(unfinished=True)[-1]
     try:
         if not is_whole(host.state, contents):
             raise HostError(f"what {begun.bundle} includes is not all here", remedy=_UNFINISHED)
@@ -155,12 +156,12 @@ def _to_finish(host: Host, failed: Callable[[str, AirgapError], None]) -> Verifi
 
 def _record(context: Context) -> CheckResult:
     """Return whether the last install ended."""
-    record = receipts.read_receipts(context.state)
-    receipts.history(context.state, record)
-    if begun := receipts.unfinished(record):
+    log = ReceiptLog.read(context.state)
+    log.history()
+    if begun := log.unfinished():
         detail = f"the install of {begun.bundle} by {begun.by} was not finished"
         return CheckResult(False, detail, _UNFINISHED)
-    last = receipts.active_receipts(record)[-1]
+    last = log.active()[-1]
     return CheckResult(True, f"{last.bundle} is the last bundle, installed {last.at} by {last.by}")
 
 

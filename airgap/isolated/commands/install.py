@@ -23,6 +23,7 @@ from airgap.isolated.services.site_registry import STEP, given_ca
 from airgap.isolated.state import receipts
 from airgap.isolated.state.changes import Changes
 from airgap.isolated.state.layout import State
+from airgap.isolated.state.receipts import ReceiptLog
 from airgap.isolated.state.registry_tags import TagMoves
 from airgap.isolated.state.requested_urls import answers_in
 from airgap.isolated.state.settings import HostSettings
@@ -33,7 +34,6 @@ from airgap.progress import Progress
 from airgap.replay.contents_rules import check_bundle
 from airgap.store.bundle_set import BundleSet
 from airgap.trust.keys import PublicKey
-from airgap.trust.policy import SeenBundle
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +158,11 @@ def _plan(state: State, order: InstallOptions, bundle: OpenBundle) -> _InstallPl
         TrustError: The bundle is too old, or the receipts are broken.
     """
     signed = bundle.signed
-    before, history, broken = _record(state, allow_older=order.options.allow_older)
+    log, broken = _read_log(state, allow_older=order.options.allow_older)
+    history = log.history()
     repairs = order.options.repair
-    installed = receipts.installed(state, before)
-    active = receipts.installed(state, before, unfinished=True) if repairs else []
+    installed = log.installed()
+    active = log.installed(unfinished=True) if repairs else []
     steps = [step for step in STEPS if not order.only or step.name in order.only]
     if repairs and signed.contents in installed:
         # Of one that newer ones came after nothing but its bytes is wanted.
@@ -173,7 +174,7 @@ def _plan(state: State, order: InstallOptions, bundle: OpenBundle) -> _InstallPl
         is_gone=receipts.are_gone(state),
         allow_older=order.options.allow_older,
     )
-    stands = receipts.is_standing(before, signed.digest)
+    stands = log.ends_with(signed.digest)
     known = state.settings()
     other = (order.settings or known).registry_mirror != known.registry_mirror
     moves = TagMoves.of(
@@ -187,17 +188,16 @@ def _plan(state: State, order: InstallOptions, bundle: OpenBundle) -> _InstallPl
     return _InstallPlan(steps, desired, active, stands, moves, broken)
 
 
-def _record(
-    state: State, *, allow_older: bool
-) -> tuple[list[receipts.Receipt], list[SeenBundle], bool]:
-    """The receipts, what follows from them, and whether they are broken (with --allow-older)."""
+def _read_log(state: State, *, allow_older: bool) -> tuple[ReceiptLog, bool]:
+    """Return the receipts, and whether they are broken: with --allow-older there are none then."""
     try:
-        before = receipts.read_receipts(state)
-        return before, receipts.history(state, before), False
+        log = ReceiptLog.read(state)
+        log.history()  # the bundles' kept files are checked, too
     except TrustError:
         if not allow_older:
             raise
-        return [], [], True
+        return ReceiptLog(state, ()), True
+    return log, False
 
 
 def _save_settings(context: Context) -> None:

@@ -10,10 +10,9 @@ from airgap.errors import HostError
 from airgap.isolated.context import Context
 from airgap.isolated.host.user import User
 from airgap.isolated.services.containers import owners
-from airgap.isolated.state import receipts
 from airgap.isolated.state.changes import Changes
 from airgap.isolated.state.layout import State
-from airgap.isolated.state.rebuild_receipts import read_record
+from airgap.isolated.state.rebuild_receipts import read_log
 from airgap.progress import Progress
 from airgap.store.bundle_set import BundleSet
 
@@ -33,10 +32,10 @@ def load_context(
         HostError: Nothing is installed here.
         TrustError: The receipts are broken, or gone.
     """
-    record = read_record(state)
-    bundles = receipts.installed(state, record, unfinished=unfinished)
+    log = read_log(state)
+    bundles = log.installed(unfinished=unfinished)
     if not bundles and not (unfinished and state.root.exists()):
-        begun = receipts.active_receipts(record, unfinished=True)
+        begun = log.active(unfinished=True)
         what, meaning, remedy = "nothing is installed", *_elsewhere(state)
         if begun:
             what = f"the install of {begun[-1].bundle} was not finished"

@@ -9,7 +9,7 @@ from airgap.bundle.contents import Contents
 from airgap.errors import HostError, translate_os_errors
 from airgap.isolated.state import receipts
 from airgap.isolated.state.layout import State
-from airgap.isolated.state.receipts import Receipt
+from airgap.isolated.state.receipts import Receipt, ReceiptLog
 from airgap.progress import Progress
 from airgap.store.bundle_set import BundleSet
 from airgap.store.prune import Garbage, find_garbage, prune
@@ -49,14 +49,14 @@ def plan_prune(state: State, keep: int) -> PrunePlan:
         IntegrityError: A manifest that is needed was damaged, so that nobody knows what it needs.
         TrustError: The receipts are broken.
     """
-    record = receipts.read_receipts(state)
-    active = receipts.active_receipts(record, unfinished=True)
-    bundles = receipts.installed(state, record, unfinished=True)
+    log = ReceiptLog.read(state)
+    active = log.active(unfinished=True)
+    bundles = log.installed(unfinished=True)
     if not bundles:
         # With nothing to keep all would go.
         raise HostError(f"no receipt says what is installed here ({state.root})")
-    installed = receipts.installed(state, record)
-    unfinished = bundles[-1:] if receipts.unfinished(record) else []
+    installed = log.installed()
+    unfinished = bundles[-1:] if log.unfinished() else []
     gone = [item for item in _to_drop(installed, keep) if item not in unfinished]
     kept = [bundle for bundle in bundles if bundle not in gone]
     before, after = BundleSet.of(bundles), BundleSet.of(kept)

@@ -9,7 +9,7 @@ from airgap.errors import HostError
 from airgap.isolated.checks import preconditions
 from airgap.isolated.commands.apply import Outcome, apply_steps
 from airgap.isolated.context import Context
-from airgap.isolated.state import receipts
+from airgap.isolated.state.receipts import ReceiptLog, retract
 from airgap.isolated.steps import STEPS
 from airgap.store.bundle_set import BundleSet
 
@@ -45,22 +45,22 @@ def rollback(context: Context, show: Callable[[Outcome], None]) -> RolledBack:
         TrustError: The receipts are broken.
     """
     with context.state.lock("airgap rollback"):
-        record = receipts.read_receipts(context.state)
-        active = receipts.active_receipts(record, unfinished=True)
+        log = ReceiptLog.read(context.state)
+        active = log.active(unfinished=True)
         if not active:
             raise HostError(f"nothing is installed here ({context.state.root})")
         last = active[-1]
-        undone = [*record, replace(last, action="rolled back")]
-        before = receipts.active_receipts(undone)
+        undone = log.rolled_back(last)
+        before = undone.active()
         if not before:
             raise HostError(
                 f"{last.bundle} is the only bundle of this host",
                 meaning="There is none before it to go back to.",
                 remedy="airgap uninstall takes back what it did",
             )
-        context = replace(context, desired=BundleSet.of(receipts.installed(context.state, undone)))
+        context = replace(context, desired=BundleSet.of(undone.installed()))
         preconditions.check_host(context, STEPS)
         outcomes = apply_steps(context, STEPS, show)
         # Last: if it was stopped before, the same command continues and undoes no further bundle.
-        receipts.retract(context.state, "rolled back", last)
+        retract(context.state, "rolled back", last)
     return RolledBack(last.bundle, before[-1].bundle, outcomes)

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from airgap.bundle.contents import Contents, ImageEntry, RecordingEntry
-from airgap.isolated.state import receipts
 from airgap.isolated.state.layout import State
-from airgap.isolated.state.receipts import Receipt
+from airgap.isolated.state.receipts import Receipt, ReceiptLog
 from airgap.store.bundle_set import BundleSet
 
 _BASE = "base"
@@ -50,8 +49,8 @@ def active(state: State) -> list[ActiveBundle]:
     Raises:
         TrustError: The receipts are broken.
     """
-    record = receipts.read_receipts(state)
-    return active_bundles(receipts.active_receipts(record), receipts.installed(state, record))
+    log = ReceiptLog.read(state)
+    return active_bundles(log.active(), log.installed())
 
 
 def active_bundles(record: Sequence[Receipt], bundles: Sequence[Contents]) -> list[ActiveBundle]:

@@ -15,29 +15,29 @@ from airgap.bundle.verify import VerifiedBundle, read_signed
 from airgap.errors import AirgapError, TrustError
 from airgap.isolated.state import receipts
 from airgap.isolated.state.layout import State
-from airgap.isolated.state.receipts import Receipt
+from airgap.isolated.state.receipts import ReceiptLog
 from airgap.store import layout
 from airgap.store.tags import tags_of
 from airgap.trust.keys import PublicKey
 
 
-def read_record(state: State) -> list[Receipt]:
-    """Return all receipts, oldest first: whole, and there where anything was installed.
+def read_log(state: State) -> ReceiptLog:
+    """Return the receipts, which are there if anything was installed.
 
     Raises:
-        TrustError: They are not.
+        TrustError: They are broken or gone.
     """
-    record = receipts.read_receipts(state)
+    log = ReceiptLog.read(state)
     if receipts.are_gone(state):
         raise TrustError(
             "bundles were installed here, but the receipts of that are gone",
             meaning="It is not known what this host should be.",
             remedy="make a new record of the bundles that are kept: airgap doctor --fix",
         )
-    return record
+    return log
 
 
-def renew_record(state: State, keys: Sequence[PublicKey]) -> list[str]:
+def renew_log(state: State, keys: Sequence[PublicKey]) -> list[str]:
     """Put the old record aside and begin a new one.
 
     Args:
@@ -63,7 +63,7 @@ def renew_record(state: State, keys: Sequence[PublicKey]) -> list[str]:
         if signed.contents in active:
             receipts.write_receipt(draft, "installed", signed, "signature kept here")
         else:
-            receipts.retract(draft, "dropped", receipts.read_receipts(draft)[-1])
+            receipts.retract(draft, "dropped", ReceiptLog.read(draft).receipts[-1])
     receipts.quarantine(state)
     draft.receipts.rename(state.receipts)
     return [contents.identity for contents in active]

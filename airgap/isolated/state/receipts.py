@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,32 +64,101 @@ class Receipt:
     verified: str = ""
 
 
-def read_receipts(state: State) -> list[Receipt]:
-    """Return all receipts, oldest first.
+@dataclass(frozen=True, slots=True)
+class ReceiptLog:
+    """All receipts of a host.
 
-    Raises:
-        TrustError: One is missing, damaged or changed.
+    Attributes:
+        state: Where they are kept, and the bundles' own files.
+        receipts: The receipts, oldest first.
     """
-    receipts: list[Receipt] = []
-    # Read first: who reads without the lock may see receipts that were written since.
-    newest, hashes, previous = _newest(state), [""], ""
-    for number, path in enumerate(_files(state), start=1):
-        data = path.read_bytes()
-        try:
-            document = json.loads(data)
-            receipt = Receipt(**{**document, "signers": tuple(document["signers"])})
-        except (ValueError, TypeError, KeyError) as error:
-            raise _broken(path) from error
-        known = receipt.action in get_args(Action)
-        if path.name != _name(number) or receipt.previous != previous or not known:
-            raise _broken(path)
-        previous = hashlib.sha256(data).hexdigest()
-        hashes.append(previous)
-        receipts.append(receipt)
-    # A kill after a receipt was written leaves the one before it named; before the first, none.
-    if newest not in hashes or (not newest and len(receipts) > 1):
-        raise _broken(state.receipts / _NEWEST)
-    return receipts
+
+    state: State
+    receipts: tuple[Receipt, ...]
+
+    @classmethod
+    def read(cls, state: State) -> ReceiptLog:
+        """Return the log that is kept in a state folder.
+
+        Raises:
+            TrustError: A receipt is missing, damaged or changed.
+        """
+        receipts: list[Receipt] = []
+        # Read first: who reads without the lock may see receipts that were written since.
+        newest, hashes, previous = _newest(state), [""], ""
+        for number, path in enumerate(_files(state), start=1):
+            data = path.read_bytes()
+            receipt = _parse(path, data)
+            if path.name != _name(number) or receipt.previous != previous:
+                raise _broken(path)
+            previous = hashlib.sha256(data).hexdigest()
+            hashes.append(previous)
+            receipts.append(receipt)
+        # A kill after a receipt was written leaves the one before it named; before the first, none.
+        if newest not in hashes or (not newest and len(receipts) > 1):
+            raise _broken(state.receipts / _NEWEST)
+        return cls(state, tuple(receipts))
+
+    def rolled_back(self, last: Receipt) -> ReceiptLog:
+        """Return the log as it will be after the rollback of a bundle.
+
+        Args:
+            last: The receipt of the bundle's install.
+        """
+        return replace(self, receipts=(*self.receipts, replace(last, action="rolled back")))
+
+    def active(self, *, unfinished: bool = False) -> list[Receipt]:
+        """Return the receipt of each bundle that makes up this host, in the order of their install.
+
+        A bundle that was installed again after others counts where it was installed last, and
+        where it was before once that is rolled back.
+
+        Args:
+            unfinished: Include bundles whose install did not end.
+        """
+        active: list[Receipt] = []
+        for receipt in self.receipts:
+            active = _APPLY[receipt.action](active, receipt)
+        active = [item for item in active if unfinished or item.action == "installed"]
+        last = {receipt.bundle: receipt for receipt in active}
+        return [receipt for receipt in active if receipt is last[receipt.bundle]]
+
+    def installed(self, *, unfinished: bool = False) -> list[Contents]:
+        """Return the contents of the bundles of `active`.
+
+        Args:
+            unfinished: Include bundles whose install did not end.
+
+        Raises:
+            TrustError: A bundle's kept contents are missing or changed.
+        """
+        return [_kept_contents(self.state, item) for item in self.active(unfinished=unfinished)]
+
+    def unfinished(self) -> Receipt | None:
+        """Return the receipt of the last bundle, if its install did not end."""
+        last = self.active(unfinished=True)[-1:]
+        return last[0] if last and last[0].action == "begun" else None
+
+    def ends_with(self, digest: str) -> bool:
+        """Return whether the bundle with this digest is the last thing that was installed."""
+        last = self.receipts[-1:]
+        return bool(last) and (last[0].action, last[0].digest) == ("installed", digest)
+
+    def history(self) -> list[SeenBundle]:
+        """Return every bundle that was ever installed or begun here, oldest first.
+
+        Raises:
+            TrustError: A bundle's kept contents are missing or changed.
+        """
+        active = {receipt.digest for receipt in self.active()}
+        seen = []
+        for receipt in self.receipts:
+            if receipt.action == "begun":
+                contents = _kept_contents(self.state, receipt)
+                answers = kept_answers(self.state, contents)
+                bundle = seen_bundle(contents, receipt.digest, answers)
+                seen.append(replace(bundle, stands=receipt.digest in active))
+        return seen
 
 
 def write_receipt(
@@ -152,23 +221,7 @@ def quarantine(state: State) -> None:
         state.receipts.rename(state.root / f"receipts.broken-{moment}")
 
 
-def history(state: State, receipts: Sequence[Receipt]) -> list[SeenBundle]:
-    """Return every bundle that was ever installed or begun here, oldest first.
-
-    Raises:
-        TrustError: A bundle's kept contents are missing or changed.
-    """
-    active = {receipt.digest for receipt in active_receipts(receipts)}
-    known = []
-    for receipt in receipts:
-        if receipt.action == "begun":
-            contents = _kept_contents(state, receipt)
-            seen = known_from(contents, receipt.digest, kept_answers(state, contents))
-            known.append(replace(seen, stands=receipt.digest in active))
-    return known
-
-
-def known_from(contents: Contents, digest: str, answers: Answers) -> SeenBundle:
+def seen_bundle(contents: Contents, digest: str, answers: Answers) -> SeenBundle:
     """Return what the rollback rules need to know of a bundle.
 
     Args:
@@ -187,41 +240,6 @@ def known_from(contents: Contents, digest: str, answers: Answers) -> SeenBundle:
     tool = next(file for file in contents.files if file.name == TOOL_NAME)
     parts = {f"airgap {contents.tool}": tool.sha256, **answers}
     return SeenBundle(contents.name, contents.serial, created, digest, tags, parts)
-
-
-def installed(
-    state: State, receipts: Sequence[Receipt], *, unfinished: bool = False
-) -> list[Contents]:
-    """Return the contents of the bundles that make up this host now, in the order of their install.
-
-    Args:
-        state: Where they are kept.
-        receipts: All receipts.
-        unfinished: Those count, too, whose install did not end.
-
-    Raises:
-        TrustError: A bundle's kept contents are missing or changed.
-    """
-    active = active_receipts(receipts, unfinished=unfinished)
-    return [_kept_contents(state, receipt) for receipt in active]
-
-
-def active_receipts(receipts: Sequence[Receipt], *, unfinished: bool = False) -> list[Receipt]:
-    """Return the receipt of each bundle that makes up this host now, in the order of their install.
-
-    A bundle that was installed again after others counts where it was installed last, and where
-    it was before once that is rolled back.
-
-    Args:
-        receipts: All receipts.
-        unfinished: Those count, too, whose install did not end.
-    """
-    active: list[Receipt] = []
-    for receipt in receipts:
-        active = _APPLY[receipt.action](active, receipt)
-    active = [item for item in active if unfinished or item.action == "installed"]
-    last = {receipt.bundle: receipt for receipt in active}
-    return [receipt for receipt in active if receipt is last[receipt.bundle]]
 
 
 def _apply_begun(active: list[Receipt], receipt: Receipt) -> list[Receipt]:
@@ -261,15 +279,15 @@ def _is_last(active: list[Receipt], receipt: Receipt) -> bool:
     return bool(active) and active[-1].bundle == receipt.bundle
 
 
-def unfinished(receipts: Sequence[Receipt]) -> Receipt | None:
-    """Return the receipt of the last bundle, if its install did not end."""
-    last = active_receipts(receipts, unfinished=True)[-1:]
-    return last[0] if last and last[0].action == "begun" else None
-
-
-def is_standing(receipts: Sequence[Receipt], digest: str) -> bool:
-    """Return whether the bundle with this digest is the last thing that was installed."""
-    return bool(receipts) and (receipts[-1].action, receipts[-1].digest) == ("installed", digest)
+def _parse(path: Path, data: bytes) -> Receipt:
+    try:
+        document = json.loads(data)
+        receipt = Receipt(**{**document, "signers": tuple(document["signers"])})
+    except (ValueError, TypeError, KeyError) as error:
+        raise _broken(path) from error
+    if receipt.action not in get_args(Action):
+        raise _broken(path)
+    return receipt
 
 
 def _new(state: State, action: Action) -> Receipt:

@@ -260,7 +260,7 @@ def test_a_registry_of_the_site_is_held_to_the_same_tags(
 ) -> None:
     """An install moves a tag from what an earlier bundle meant by it, under any name."""
     assume(not collide(first) and not collide(then))  # neither side takes such a bundle
-    known = receipts.known_from(_contents(first), "", {})
+    known = receipts.seen_bundle(_contents(first), "", {})
     moves = TagMoves.of(_contents(then).images, [known])
     for one in then:
         for tag in one.tags[:1]:
@@ -415,7 +415,7 @@ def test_an_answer_that_was_taken_away_does_not_come_back_older(tmp_path: Path, 
     request(tmp_path / "new", 3, 2, {URLS[0]: b"new"})
     put_in(state, tmp_path / "new")
     if way == "rolled back":
-        receipts.retract(state, "rolled back", receipts.read_receipts(state)[-1])
+        receipts.retract(state, "rolled back", receipts.ReceiptLog.read(state).receipts[-1])
     else:
         receipts.write_receipt(state, "uninstalled")
     shutil.rmtree(state.replay.root)
@@ -432,7 +432,7 @@ def test_answers_of_hosts_that_kept_none_are_read_from_their_storage(tmp_path: P
     request(tmp_path / "new", 3, 2, {URLS[0]: b"new"})
     put_in(state, tmp_path / "new")
     (state.bundles / "requested-3" / "answers.json").unlink()
-    receipts.retract(state, "rolled back", receipts.read_receipts(state)[-1])
+    receipts.retract(state, "rolled back", receipts.ReceiptLog.read(state).receipts[-1])
     with pytest.raises(TrustError, match="the answer to"):
         put_in(state, tmp_path / "old")
 
@@ -515,7 +515,7 @@ def test_an_older_bundle_does_not_replace_the_tool(
     put_in(state, with_tool(tmp_path, 2, programs[2]))
     said = []
     for day in (1, 2, 3):
-        bundles = receipts.installed(state, receipts.read_receipts(state))
+        bundles = receipts.ReceiptLog.read(state).installed()
         with opened(with_tool(tmp_path, day, programs[day])) as bundle:
             wanted = BundleSet.of([*bundles, bundle.signed.contents])
             work = load_context(state, User.behind_this_process(), Progress())

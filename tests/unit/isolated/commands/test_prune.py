@@ -98,9 +98,9 @@ def test_what_goes_is_what_no_kept_bundle_needs(state: State) -> None:
     assert "site 2" in left
     assert "site 1" not in left
     assert plan_prune(state, 1).size == 0
-    record = receipts.read_receipts(state)
-    assert [one.identity for one in receipts.installed(state, record)] == ["site-2"]
-    assert (record[-1].action, record[-1].bundle) == ("dropped", "site-1")
+    log = receipts.ReceiptLog.read(state)
+    assert [one.identity for one in log.installed()] == ["site-2"]
+    assert (log.receipts[-1].action, log.receipts[-1].bundle) == ("dropped", "site-1")
 
 
 def test_a_bundle_stays_that_still_includes_a_part_of_the_set_up(state: State) -> None:

@@ -14,7 +14,7 @@ from airgap.isolated.commands.install import InstallOptions, Report, install
 from airgap.isolated.context import Options
 from airgap.isolated.host.user import User
 from airgap.isolated.state.layout import State
-from airgap.isolated.state.receipts import read_receipts
+from airgap.isolated.state.receipts import ReceiptLog
 from airgap.isolated.state.settings import HostSettings
 from airgap.oci.manifest import Manifest
 from airgap.progress import Progress
@@ -92,14 +92,14 @@ def test_a_bundle_that_newer_ones_came_after_restores_its_blobs_and_no_tag(state
     answers = [path for path in state.replay.root.rglob("data") if path.read_bytes()]
     for path in answers:
         flip(path)
-    before = read_receipts(state)
+    before = ReceiptLog.read(state).receipts
     with pytest.raises(TrustError, match="would go back to an older state"):
         bring(state, 1)
     report = bring(state, 1, repair=True)
     assert report.changed
     assert good(own_blobs(state, 1), IMAGES[1])
     assert state.mirror.is_tagged(IMAGES[2].entry)
-    assert read_receipts(state) == before
+    assert ReceiptLog.read(state).receipts == before
     left = bring(state, 2, repair=True)
     assert [one.detail for one in left.outcomes if one.name == "repair"] == [
         "2 blobs restored"  # of the recording: its map, and the answer
@@ -161,7 +161,7 @@ def test_that_a_rule_was_set_aside_is_in_the_record(state: State) -> None:
         [state.root.parent / "1"], [KEY.public], STORAGE, options=Options(allow_older=True)
     )
     install(state, order, User.behind_this_process(), Progress(), lambda outcome: None)
-    record = read_receipts(state)
+    record = ReceiptLog.read(state).receipts
     assert [one.verified for one in record[-3:]] == [
         "signature",
         "signature, --allow-older",

@@ -14,8 +14,8 @@ from airgap.errors import TrustError
 from airgap.isolated.commands.prune import carry_out, plan_prune
 from airgap.isolated.state import receipts
 from airgap.isolated.state.layout import State
-from airgap.isolated.state.rebuild_receipts import read_record, renew_record
-from airgap.isolated.state.receipts import history, installed, read_receipts
+from airgap.isolated.state.rebuild_receipts import read_log, renew_log
+from airgap.isolated.state.receipts import ReceiptLog
 from airgap.isolated.state.settings import HostSettings
 from airgap.progress import Progress
 from airgap.store import layout
@@ -48,29 +48,31 @@ def state(tmp_path: Path) -> State:
 
 
 def standing(state: State) -> list[str]:
-    return [one.identity for one in installed(state, read_receipts(state))]
+    return [one.identity for one in ReceiptLog.read(state).installed()]
 
 
 def renew(state: State) -> None:
-    renew_record(state, [KEY.public])
+    renew_log(state, [KEY.public])
 
 
 @pytest.mark.parametrize("damage", [deleted, garbled])
 def test_what_counts_is_found_again_and_all_is_remembered(state: State, damage: Damage) -> None:
     before = standing(state)
-    known = {one.digest for one in history(state, read_receipts(state))}
+    known = {one.digest for one in ReceiptLog.read(state).history()}
     damage(state)
     with pytest.raises(TrustError) as caught:
-        read_record(state)
+        read_log(state)
     assert "airgap doctor --fix" in caught.value.remedy
     renew(state)
-    read_record(state)
+    read_log(state)
     assert standing(state) == before == ["site-2", "site-3"]
-    record = read_receipts(state)
-    assert {one.digest for one in history(state, record)} == known
-    assert receipts.unfinished(record) is None
-    assert all(one.signers for one in record)
-    assert {one.verified for one in record if one.action == "begun"} == {"signature kept here"}
+    log = ReceiptLog.read(state)
+    assert {one.digest for one in log.history()} == known
+    assert log.unfinished() is None
+    assert all(one.signers for one in log.receipts)
+    assert {one.verified for one in log.receipts if one.action == "begun"} == {
+        "signature kept here"
+    }
 
 
 def test_what_was_rolled_back_stays_so(state: State) -> None:
@@ -141,7 +143,7 @@ def test_killed_on_the_way_it_is_noticed_and_continues(
         with pytest.raises(KeyboardInterrupt):
             renew(state)
     with pytest.raises(TrustError):
-        read_record(state)
+        read_log(state)
     renew(state)
     assert standing(state) == ["site-2", "site-3"]
 
@@ -149,7 +151,7 @@ def test_killed_on_the_way_it_is_noticed_and_continues(
 def test_without_a_bundle_that_is_trusted_the_old_record_stays(state: State) -> None:
     garbled(state)
     with pytest.raises(TrustError, match="cannot be believed"):
-        renew_record(state, [forge.new_key().public])
+        renew_log(state, [forge.new_key().public])
     shutil.rmtree(state.bundles)
     with pytest.raises(TrustError, match="nothing is kept of any bundle"):
         renew(state)
@@ -181,7 +183,7 @@ def test_receipts_are_missed_though_the_mirror_is_gone_too(state: State) -> None
     shutil.rmtree(state.mirror.root)
     shutil.rmtree(state.receipts)
     with pytest.raises(TrustError, match="the receipts of that are gone"):
-        read_record(state)
+        read_log(state)
     assert receipts.are_gone(state)
 
 
@@ -195,9 +197,9 @@ def test_killed_before_its_first_receipt_an_install_can_be_run_again(
         patch.setattr(receipts, "_add", lambda state, receipt: None)
         receipts.write_receipt(state, "begun", signed)
     assert list(state.bundles.iterdir())
-    read_record(state)
+    read_log(state)
     assert not receipts.are_gone(state)
 
 
 def test_a_host_on_which_nothing_was_installed_has_a_record(tmp_path: Path) -> None:
-    read_record(State(tmp_path))
+    read_log(State(tmp_path))

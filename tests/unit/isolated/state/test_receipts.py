@@ -14,14 +14,10 @@ from airgap.isolated.state.layout import State
 from airgap.isolated.state.receipts import (
     Action,
     Receipt,
-    active_receipts,
-    history,
-    installed,
-    is_standing,
-    known_from,
+    ReceiptLog,
     quarantine,
-    read_receipts,
     retract,
+    seen_bundle,
     write_receipt,
 )
 from tests import forge
@@ -37,6 +33,10 @@ def state(tmp_path: Path) -> State:
     return state
 
 
+def _log(receipts: list[Receipt]) -> ReceiptLog:
+    return ReceiptLog(State(Path("/nonexistent")), tuple(receipts))
+
+
 def signed(tmp_path: Path, serial: int, name: str = "small") -> VerifiedBundle:
     folder, key = tmp_path / f"{name}-{serial}", forge.new_key()
     forge.make_bundle(folder, key, name=name, serial=serial)
@@ -44,22 +44,22 @@ def signed(tmp_path: Path, serial: int, name: str = "small") -> VerifiedBundle:
 
 
 def test_receipts_are_read_as_they_were_written(state: State) -> None:
-    actions = [(receipt.action, receipt.bundle) for receipt in read_receipts(state)]
+    actions = [(receipt.action, receipt.bundle) for receipt in ReceiptLog.read(state).receipts]
     assert actions == [("begun", "small-1"), ("installed", "small-1"), ("begun", "small-2")]
 
 
 def test_a_host_without_receipts_has_none(tmp_path: Path) -> None:
-    assert read_receipts(State(tmp_path)) == []
+    assert ReceiptLog.read(State(tmp_path)).receipts == ()
 
 
 def test_what_was_begun_counts_for_rollback_and_not_for_what_is_there(state: State) -> None:
-    receipts = read_receipts(state)
-    assert [known.serial for known in history(state, receipts)] == [1, 2]
-    assert [contents.serial for contents in installed(state, receipts)] == [1]
+    log = ReceiptLog.read(state)
+    assert [known.serial for known in log.history()] == [1, 2]
+    assert [contents.serial for contents in log.installed()] == [1]
 
 
 def test_the_rollback_rules_are_given_the_tags_of_each_bundle(state: State) -> None:
-    tags = history(state, read_receipts(state))[0].tags
+    tags = ReceiptLog.read(state).history()[0].tags
     # Each as the mirror has it: images of Docker Hub are there under a second name.
     assert sorted(tags) == [
         "docker.io/library/alpine:3.20",
@@ -73,7 +73,7 @@ def test_what_replaces_a_part_of_the_set_up_is_held_to_the_same_rules(tmp_path: 
     folder, key = tmp_path / "bundle", forge.new_key()
     builder = forge.indexed("docker.io/moby/buildkit:v0.9", roles=["builder", "frontend"])
     forge.make_bundle(folder, key, images=[builder], recordings=[forge.recorded("app")])
-    seen = known_from(read_signed(Media([folder]), [key.public]).contents, "", {})
+    seen = seen_bundle(read_signed(Media([folder]), [key.public]).contents, "", {})
     digest = builder.entry.digest
     assert seen.tags == {
         "docker.io/moby/buildkit:v0.9": digest,
@@ -86,9 +86,9 @@ def test_what_replaces_a_part_of_the_set_up_is_held_to_the_same_rules(tmp_path: 
 
 def test_after_an_uninstall_nothing_is_there_and_all_is_remembered(state: State) -> None:
     write_receipt(state, "uninstalled")
-    receipts = read_receipts(state)
-    assert installed(state, receipts) == []
-    assert len(history(state, receipts)) == 2
+    log = ReceiptLog.read(state)
+    assert log.installed() == []
+    assert len(log.history()) == 2
 
 
 def test_a_bundle_that_is_installed_again_becomes_the_last_one(
@@ -97,9 +97,9 @@ def test_a_bundle_that_is_installed_again_becomes_the_last_one(
     other = signed(tmp_path, 1, "other")
     write_receipt(state, "installed", other)
     folder = State(tmp_path / "state")
-    again = [contents.name for contents in installed(folder, read_receipts(folder))]
+    again = [contents.name for contents in ReceiptLog.read(folder).installed()]
     assert again == ["small", "other"]
-    assert is_standing(read_receipts(state), other.digest)
+    assert ReceiptLog.read(state).ends_with(other.digest)
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
@@ -108,7 +108,7 @@ def test_a_changed_receipt_is_noticed(state: State, number: int) -> None:
     changed = path.read_text().replace('"digest":"sha256:', '"digest":"sha256:0')
     path.write_text(changed)
     with pytest.raises(TrustError, match="record of what was installed here is broken"):
-        history(state, read_receipts(state))
+        ReceiptLog.read(state).history()
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
@@ -116,20 +116,20 @@ def test_each_byte_of_a_receipt_counts(state: State, number: int) -> None:
     path = state.receipts / f"{number:06}.json"
     path.write_text(path.read_text().replace('"at":"2', '"at":"1'))
     with pytest.raises(TrustError, match="record of what was installed here is broken"):
-        read_receipts(state)
+        ReceiptLog.read(state)
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_a_missing_receipt_is_noticed(state: State, number: int) -> None:
     (state.receipts / f"{number:06}.json").unlink()
     with pytest.raises(TrustError):
-        read_receipts(state)
+        ReceiptLog.read(state)
 
 
 def test_the_name_of_the_newest_receipt_is_missed(state: State) -> None:
     (state.receipts / "newest").unlink()
     with pytest.raises(TrustError, match="newest"):
-        read_receipts(state)
+        ReceiptLog.read(state)
 
 
 def test_a_kill_before_the_newest_receipt_is_named_does_no_harm(
@@ -138,9 +138,9 @@ def test_a_kill_before_the_newest_receipt_is_named_does_no_harm(
     named = (state.receipts / "newest").read_bytes()
     write_receipt(state, "installed", signed(tmp_path, 2))
     (state.receipts / "newest").write_bytes(named)
-    assert len(read_receipts(state)) == 4
+    assert len(ReceiptLog.read(state).receipts) == 4
     write_receipt(state, "uninstalled")
-    assert len(read_receipts(state)) == 5
+    assert len(ReceiptLog.read(state).receipts) == 5
 
 
 UNKNOWN_ACTION = (
@@ -155,14 +155,14 @@ UNKNOWN_ACTION = (
 def test_a_garbled_receipt_is_noticed(state: State, text: str) -> None:
     (state.receipts / "000002.json").write_text(text)
     with pytest.raises(TrustError, match="000002"):
-        read_receipts(state)
+        ReceiptLog.read(state)
 
 
 def test_changed_contents_of_an_installed_bundle_are_noticed(state: State) -> None:
     path = state.bundles / "small-1" / "bundle.json"
     path.write_text(path.read_text().replace("alpine:3.20", "alpine:3.21"))
     with pytest.raises(TrustError, match="small-1"):
-        installed(state, read_receipts(state))
+        ReceiptLog.read(state).installed()
 
 
 def test_broken_receipts_can_be_put_aside_for_a_new_chain(state: State, tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_broken_receipts_can_be_put_aside_for_a_new_chain(state: State, tmp_path
     quarantine(state)
     assert list(state.root.glob("receipts.broken-*/000002.json"))
     write_receipt(state, "begun", signed(tmp_path, 3))
-    assert [receipt.bundle for receipt in read_receipts(state)] == ["small-3"]
+    assert [receipt.bundle for receipt in ReceiptLog.read(state).receipts] == ["small-3"]
 
 
 @pytest.mark.parametrize("action", ["rolled back", "dropped"])
@@ -178,13 +178,13 @@ def test_a_bundle_that_was_taken_out_does_not_count_and_is_remembered(
     state: State, tmp_path: Path, action: Literal["rolled back", "dropped"]
 ) -> None:
     write_receipt(state, "installed", signed(tmp_path, 2))
-    retract(state, action, active_receipts(read_receipts(state))[-1])
-    receipts = read_receipts(state)
-    assert [contents.serial for contents in installed(state, receipts)] == [1]
-    assert [known.serial for known in history(state, receipts)] == [1, 2]
-    assert (receipts[-1].action, receipts[-1].bundle) == (action, "small-2")
+    retract(state, action, ReceiptLog.read(state).active()[-1])
+    log = ReceiptLog.read(state)
+    assert [contents.serial for contents in log.installed()] == [1]
+    assert [known.serial for known in log.history()] == [1, 2]
+    assert (log.receipts[-1].action, log.receipts[-1].bundle) == (action, "small-2")
     write_receipt(state, "installed", signed(tmp_path, 2))
-    assert [one.bundle for one in active_receipts(read_receipts(state))] == ["small-1", "small-2"]
+    assert [one.bundle for one in ReceiptLog.read(state).active()] == ["small-1", "small-2"]
 
 
 def test_a_bundle_that_was_installed_again_is_rolled_back_to_where_it_was(
@@ -192,40 +192,40 @@ def test_a_bundle_that_was_installed_again_is_rolled_back_to_where_it_was(
 ) -> None:
     for serial in (2, 1, 1):
         write_receipt(state, "installed", signed(tmp_path, serial))
-    first = active_receipts(read_receipts(state))
+    first = ReceiptLog.read(state).active()
     assert [one.bundle for one in first] == ["small-2", "small-1"]
     retract(state, "rolled back", first[-1])
-    second = active_receipts(read_receipts(state))
+    second = ReceiptLog.read(state).active()
     assert [one.bundle for one in second] == ["small-1", "small-2"]
     retract(state, "rolled back", second[-1])
-    assert [one.bundle for one in active_receipts(read_receipts(state))] == ["small-1"]
+    assert [one.bundle for one in ReceiptLog.read(state).active()] == ["small-1"]
 
 
 def test_what_was_begun_and_not_finished_is_rolled_back_first(state: State, tmp_path: Path) -> None:
     write_receipt(state, "installed", signed(tmp_path, 2))
     write_receipt(state, "begun", signed(tmp_path, 1))  # once more, and not finished
-    begun = active_receipts(read_receipts(state), unfinished=True)
+    begun = ReceiptLog.read(state).active(unfinished=True)
     assert [(one.action, one.bundle) for one in begun] == [
         ("installed", "small-2"),
         ("begun", "small-1"),
     ]
     retract(state, "rolled back", begun[-1])
-    record = read_receipts(state)
-    assert [one.bundle for one in active_receipts(record)] == ["small-1", "small-2"]
-    assert active_receipts(record, unfinished=True) == active_receipts(record)
+    log = ReceiptLog.read(state)
+    assert [one.bundle for one in log.active()] == ["small-1", "small-2"]
+    assert log.active(unfinished=True) == log.active()
 
 
 def test_a_bundle_that_is_begun_again_keeps_its_place(state: State, tmp_path: Path) -> None:
     write_receipt(state, "installed", signed(tmp_path, 2))
-    before = active_receipts(read_receipts(state))
+    before = ReceiptLog.read(state).active()
     write_receipt(state, "begun", signed(tmp_path, 2))
-    assert active_receipts(read_receipts(state), unfinished=True) == before
+    assert ReceiptLog.read(state).active(unfinished=True) == before
 
 
 def test_what_is_taken_out_is_said_with_who_signed_it(state: State) -> None:
-    installed = active_receipts(read_receipts(state))[-1]
+    installed = ReceiptLog.read(state).active()[-1]
     retract(state, "rolled back", installed)
-    assert read_receipts(state)[-1].signers == installed.signers != ()
+    assert ReceiptLog.read(state).receipts[-1].signers == installed.signers != ()
 
 
 RECEIPTS = st.lists(
@@ -242,11 +242,11 @@ RECEIPTS = st.lists(
 def test_a_bundle_is_active_once_and_a_finished_one_was_installed(
     before: list[Receipt], after: list[Receipt]
 ) -> None:
-    known = active_receipts([*before, *after], unfinished=True)
+    known = _log([*before, *after]).active(unfinished=True)
     bundles = [receipt.bundle for receipt in known]
     assert len(set(bundles)) == len(bundles)
     assert all(receipt.action in ("begun", "installed") for receipt in known)
-    finished = active_receipts([*before, *after])
+    finished = _log([*before, *after]).active()
     assert all(receipt.action == "installed" for receipt in finished)
     assert {receipt.bundle for receipt in finished} <= set(bundles)
 
@@ -255,7 +255,7 @@ def test_a_bundle_is_active_once_and_a_finished_one_was_installed(
 def test_the_last_action_decides_about_its_bundle(before: list[Receipt], bundle: str) -> None:
     def after(action: Action) -> list[str]:
         receipts = [*before, Receipt("", action, "", "", "", bundle=bundle)]
-        return [receipt.bundle for receipt in active_receipts(receipts)]
+        return [receipt.bundle for receipt in _log(receipts).active()]
 
     assert after("installed")[-1] == bundle
     assert bundle not in after("dropped")

@@ -8,7 +8,7 @@ from airgap.isolated.commands.install import InstallOptions, install
 from airgap.isolated.commands.load_context import load_context
 from airgap.isolated.host.user import User
 from airgap.isolated.state.layout import State
-from airgap.isolated.state.receipts import installed, read_receipts
+from airgap.isolated.state.receipts import ReceiptLog
 from airgap.isolated.steps.base import check_step
 from airgap.isolated.steps.seed import SeedStep
 from airgap.progress import Progress
@@ -30,7 +30,7 @@ def test_the_next_bundle_sets_tags_right_that_a_failed_one_has_moved(tmp_path: P
     install(state, order, User.behind_this_process(), Progress(), lambda outcome: None)
     assert state.mirror.is_tagged(version(1).entry)
     assert state.mirror.is_tagged(other.entry)
-    standing = installed(state, read_receipts(state))
+    standing = ReceiptLog.read(state).installed()
     assert [one.identity for one in standing] == ["site-1", "other-3"]
 
 
@@ -46,7 +46,7 @@ def test_a_tag_is_set_to_nothing_that_is_not_whole(tmp_path: Path) -> None:
     assert state.mirror.is_tagged(version(1).entry)
     assert not check_step(SeedStep(), work).ok
 
-    link_carried(state.mirror, installed(state, read_receipts(state), unfinished=True)[-1])
+    link_carried(state.mirror, ReceiptLog.read(state).installed(unfinished=True)[-1])
     SeedStep().apply(work)
     assert check_image(state.mirror, new.entry) == ""
     assert check_step(SeedStep(), work).ok
