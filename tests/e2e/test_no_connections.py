@@ -237,6 +237,9 @@ def _look_after(watched: Watched) -> None:
     watched.run("airgap", "doctor", "--fix")
     watched.run("airgap", "install", SECOND, "--repair")
     watched.run("airgap", "log")
+    watched.run("airgap", "help", "install")
+    watched.run("airgap", "schema", "status")
+    watched.run("airgap", "version")
     for engine in ("buildkit", "containerd", "docker", "k3s", "podman", "rke2"):
         watched.run("airgap", "mirrors", "--for", engine)
     watched.run("airgap", "rollback")
