@@ -119,7 +119,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _depth(value: object) -> int:
-    """Levels of nesting, counted without recursion: the input is not trusted yet."""
+    """Count levels of nesting, without recursion: the input is not trusted yet."""
     depth, level = 0, [value]
     while level and depth <= LIMITS.json_depth:
         depth += 1

@@ -72,7 +72,7 @@ class AirgapError(Exception):
         return changed
 
     def __str__(self) -> str:
-        """All three parts, a line each; what a terminal would obey is escaped."""
+        """Return all three parts, a line each; characters that control a terminal are escaped."""
         lines = [printable(self.message)]
         # Only this part may have several lines.
         meant = [line.removeprefix("  ") for line in self.meaning.split("\n") if line]

@@ -62,7 +62,7 @@ class Redaction(logging.Filter):
         self.arguments: Arguments = ()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Changes the record in place; every record passes."""
+        """Change the record in place; every record passes."""
         if not hasattr(record, "redacted"):
             if isinstance(record.args, tuple):
                 record.args = tuple(map(self._as_command, record.args))
@@ -77,7 +77,7 @@ class Redaction(logging.Filter):
         return True
 
     def _as_command(self, value: object) -> object:
-        """The text of a command that was logged as a list of words; anything else as it is."""
+        """Return the text of a command that was logged as a list; anything else unchanged."""
         if not isinstance(value, (list, tuple)):
             return value
         return redact_words([mask(str(word), self.arguments) for word in value])
@@ -288,7 +288,7 @@ def _add(handler: logging.Handler) -> None:
 
 
 def _ended(text: str, code: int, error: Exception | None = None) -> None:
-    """Logs how it ended; the terminal has its own words for that."""
+    """Log how the command ended; the terminal has its own message."""
     _LOG.error("%s\nexit status %d", text, code, exc_info=error)
 
 

@@ -49,7 +49,7 @@ def changeable_by_others(path: Path) -> Path | None:
 
 
 def is_open_to_others(status: os.stat_result) -> bool:
-    """Whether the mode lets others than the owner write, but for a group of the owner alone."""
+    """Return whether users other than the owner, or the owner's own group, can write."""
     if status.st_mode & stat.S_IWGRP and not _is_own_group(status.st_gid):
         return True
     return bool(status.st_mode & stat.S_IWOTH)
@@ -116,7 +116,7 @@ def _way_to(path: Path) -> Iterator[tuple[Path, os.stat_result | None]]:
 
 
 def _is_own_group(number: int) -> bool:
-    """Whether a group is the one that many systems make for each user, of this user alone."""
+    """Return whether a group is a user's private group, with no other members."""
     if os.geteuid() == 0:
         return False
     try:

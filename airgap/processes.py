@@ -23,5 +23,5 @@ else:
 
 
 def ended(argv: Sequence[str], status: int) -> None:
-    """Logs a program that has ended."""
+    """Log a program that has ended."""
     _LOG.info("ran %s: exit status %d", [*argv], status)

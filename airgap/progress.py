@@ -34,13 +34,13 @@ class Progress:
         _LOG.info("%s: %s", what, format_bytes(total))
 
     def item(self, name: str) -> None:
-        """The work is on this now, such as an image."""
+        """Show the current item, such as an image."""
 
     def advance(self, count: int) -> None:
         """`count` more bytes are done."""
 
     def finish(self) -> None:
-        """The work that was started has ended, well or not."""
+        """End the current task, also after an error."""
 
     def __enter__(self) -> Progress:
         """So that a display ends on every way out."""

@@ -35,15 +35,15 @@ class Version:
     before_release: tuple[int, ...] = ()
 
     def __bool__(self) -> bool:
-        """Whether there is one."""
+        """Return whether there is a version."""
         return bool(self.numbers)
 
     def __str__(self) -> str:
-        """The numbers."""
+        """Return the numbers."""
         return ".".join(map(str, self.numbers))
 
     def __lt__(self, other: Version) -> bool:
-        """Whether it is older; no version is older than any, a pre-release than its release."""
+        """Return whether this is older; no version is older than any other."""
         own, others = (
             (version.numbers, not version.before_release, version.before_release)
             for version in (self, other)

@@ -83,7 +83,7 @@ class BuildArguments:
         return (self.all(name) or [""])[-1]
 
     def build_args(self) -> dict[str, str]:
-        """The build arguments; one without a value has it from the environment, or is left out.
+        """Return the build arguments; those without a value have it from the environment.
 
         Raises:
             UsageError: One has no name.

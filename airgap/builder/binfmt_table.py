@@ -105,7 +105,7 @@ def _start_of(architecture: str) -> bytes:
 
 
 def _runs(native: Platform, other: Platform) -> bool:
-    """Whether the machine itself runs programs of another platform: its own, and of 32 bits."""
+    """Return whether the machine itself runs programs of another platform."""
     pair = native.architecture, other.architecture
     if pair == ("arm64", "arm"):
         # Not every 64-bit processor runs these; the kernel knows (personality(2)).

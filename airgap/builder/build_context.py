@@ -50,7 +50,7 @@ class BuildSource:
 
 @contextmanager
 def open_source(arguments: BuildArguments) -> Iterator[BuildSource]:
-    """Reads what is to be built; what came on standard input lies in a folder meanwhile.
+    """Read what will be built; input from standard input is in a folder meanwhile.
 
     Raises:
         UsageError: There is no such Dockerfile or context, or it is not one.

@@ -91,7 +91,7 @@ def _without_base(path: str, arguments: Arguments) -> str:
 
 @contextmanager
 def _folder(source: BuildSource, way_out: Egress) -> Iterator[Path]:
-    """A folder with all that buildx is given beside the user's context."""
+    """Make a folder for everything that buildx gets beside the user's context."""
     run_settings = settings(way_out.ca, any_date=way_out.any_date)
     text = source.text
     if not is_foreign(source.dockerfile.syntax):

@@ -134,7 +134,7 @@ def check_name(run: Runner, name: str, nodes: Sequence[BuilderNode]) -> None:
 
 @contextmanager
 def alone(run: Runner, nodes: Sequence[BuilderNode]) -> Iterator[str]:
-    """The variable with which buildx knows one instance alone, which is gone later.
+    """Return the variable with which buildx sees only one instance, which is removed later.
 
     Args:
         run: Runs as the user.
@@ -196,7 +196,7 @@ def selected(run: Runner) -> str:
 
 
 def started(container: str) -> str:
-    """What tells this start of a builder's container from all others; empty if it cannot be told.
+    """Return an identifier of this start of a builder's container; empty if Docker does not tell.
 
     It is asked for as this process, as builds are. Only those know it who may use Docker.
     """
@@ -221,7 +221,7 @@ def remove(run: Runner, name: str) -> None:
 
 @contextmanager
 def _folder(run: Runner) -> Iterator[str]:
-    """A folder of the user's own for as long as this lasts."""
+    """Make a folder that only the user can reach, for as long as the context lasts."""
     folder = _checked(run, ["mktemp", "-d"]).strip()
     try:
         yield folder
@@ -236,7 +236,7 @@ def _configured_in(folder: str) -> str:
 
 @contextmanager
 def _without_defaults(run: Runner, folder: Path) -> Iterator[str]:
-    """The variable that gives buildx the user's instances, and no `buildkitd.default.toml`.
+    """Return the variable that gives buildx the user's instances without `buildkitd.default.toml`.
 
     buildx passes that file to every builder it creates, and refuses to for a remote one (its
     `builder/builder.go`, `driver/remote/factory.go`).
@@ -264,7 +264,7 @@ def _shown(run: Runner, name: str, *, patient: bool = False) -> list[dict[str, s
 
 
 def _is_same(shown: dict[str, str], node: BuilderNode) -> bool:
-    """Whether buildx has a node as it should be; with an error it does not show its platforms."""
+    """Return whether buildx has a node with these settings, and no error."""
     if (shown.get("Name"), shown.get("Endpoint")) != (node.name, node.endpoint):
         return False
     found = {each[:-1] for each in shown.get("Platforms", "").split(", ") if each.endswith("*")}

@@ -47,7 +47,7 @@ class EmulatedStep:
 
 
 def may_emulate(found: Scan, options: BuildOptions) -> bool:
-    """Whether anything of a build is for another machine: its result, or an image that it takes.
+    """Return whether the result of a build, or an image that it uses, is for another machine.
 
     Args:
         found: What the build needs.

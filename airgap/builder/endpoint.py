@@ -100,7 +100,7 @@ def _default(environment: Mapping[str, str]) -> Endpoint:
 
 
 def _selected(folder: Path) -> str:
-    """The name of the selected context; the default one where the configuration is broken."""
+    """Return the name of the selected context; the default one if the configuration is broken."""
     with suppress(OSError, ValueError):
         name = setting(parse_config(_read(folder / FILE_NAME)), "currentcontext")
         if isinstance(name, str) and name:

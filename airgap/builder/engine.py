@@ -134,7 +134,7 @@ class Engine:
         return "name=rootless" in (self._info().get("SecurityOptions") or ())
 
     def image_folder(self) -> str:
-        """Where it keeps its images: containerd's folder, or with the classic store its own."""
+        """Return the folder of Docker's images: containerd's, or that of the classic store."""
         info = self._info()
         drivers = [value for _, value in info.get("DriverStatus") or ()]
         if "io.containerd.snapshotter.v1" in drivers:
@@ -184,7 +184,7 @@ class Engine:
                 return ""
 
     def image_platform(self, name: str) -> Platform | None:
-        """What an image is for; with containerd's store, which has several, that of this host."""
+        """Return the platform of an image; of several in containerd's store, that of this host."""
         from docker.errors import ImageNotFound
 
         with self._errors(f"the image {name} cannot be read"):
@@ -371,7 +371,7 @@ class Engine:
                 return
 
     def owner_of(self, name: str) -> str:
-        """The folder of the state that a container belongs to; empty if it is not airgap's."""
+        """Return the state folder that a container belongs to; empty if it is not airgap's."""
         container = self._container(name)
         return "" if container is None else str(container.labels.get(ROOT_LABEL, ""))
 

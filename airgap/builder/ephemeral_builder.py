@@ -78,7 +78,7 @@ class _Place:
 
 @contextmanager
 def ephemeral_folder(cache: Path) -> Iterator[Path]:
-    """A folder for the one ephemeral builder that a user can have; it is removed at the end.
+    """Make the folder of a user's only ephemeral builder, and remove it at the end.
 
     Args:
         cache: Where it is made; what a killed run left there is removed first.
@@ -114,7 +114,7 @@ def ephemeral_folder(cache: Path) -> Iterator[Path]:
 def open_ephemeral_builder(
     material: BuilderInputs, hosts: Sequence[str], progress: Progress, *, closed: bool
 ) -> Iterator[Builder]:
-    """Starts it, and removes it at the end.
+    """Start the builder, and remove it at the end.
 
     Args:
         material: What it is made of.

@@ -37,7 +37,7 @@ COPY --from=probe /ca.crt /
 
 
 def kept_ca(builder: Builder, platform: Platform) -> Certificate:
-    """The certificate, as this user has kept it since this BuildKit started; else of a build.
+    """Return the certificate that this user stored since BuildKit started, or get it from a build.
 
     Args:
         builder: The builder.

@@ -27,6 +27,6 @@ class RegistryServer:
     flat: bool = False
 
     def mirrored(self, host: str) -> str:
-        """Where the mirror in it holds the repositories of an upstream host, with the address."""
+        """Return the address and path of an upstream host's repositories in the mirror."""
         parts = (self.address, self.prefix, "" if self.flat else mirror_host(host))
         return "/".join(part for part in parts if part)

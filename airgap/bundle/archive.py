@@ -60,7 +60,7 @@ class Archive(TarReader):
         return sum(self.blobs[digest].size for digest in self._reach(image, part))
 
     def _reach(self, image: ImageEntry, part: Mapping[str, Manifest | Index]) -> set[str]:
-        """All digests of an image, each checked to be carried with the size stated for it."""
+        """Return all digests of an image; check that the bundle has each in its stated size."""
         for document in part.values():
             for blob in document.blobs:
                 self.check_carried(blob, image.name)
@@ -77,7 +77,7 @@ class Archive(TarReader):
             raise broken(f"{what} needs {stated.digest} of {stated.size} bytes")
 
     def _check_platforms(self, image: ImageEntry, part: Mapping[str, Manifest | Index]) -> None:
-        """What the contents say that an image is made for is what its own documents say."""
+        """Check that an image's own documents state the platforms that the contents state."""
         top = part[image.digest]
         if top.media_type != image.media_type:
             raise broken(f"{image.name} says it is {top.media_type}, not {image.media_type}")

@@ -75,7 +75,7 @@ class ImageEntry:
         return bool(self.chosen_for(platform))
 
     def chosen_for(self, platform: Platform) -> str:
-        """The carried platform that an engine takes for a platform; empty if there is none."""
+        """Return the included platform that an engine uses; empty if there is none."""
         ranks = {
             text: rank
             for text in (*self.omitted, *self.platforms)
@@ -263,7 +263,7 @@ def _reserialised(document: dict[str, Any]) -> bytes | None:
 
 
 def _check_blobs(blobs: Iterable[BlobEntry], volumes: Iterable[FileEntry]) -> None:
-    """Blobs are distinct and lie one after another, inside their tar; the framing says where."""
+    """Check that blobs are distinct, and at the offsets of the framing."""
     seen: set[str] = set()
     end, total = 0, sum(volume.size for volume in volumes)
     for blob in blobs:
@@ -278,7 +278,7 @@ def _check_blobs(blobs: Iterable[BlobEntry], volumes: Iterable[FileEntry]) -> No
 
 
 def _check_blocks(blobs: Iterable[BlobEntry]) -> None:
-    """Each blob is a file of its tar."""
+    """Check that each blob is a file of its tar."""
     for blob in blobs:
         if blob.offset % 512:
             raise broken(f"{blob.digest} does not lie on a block boundary")

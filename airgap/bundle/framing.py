@@ -114,7 +114,7 @@ def head(
 
 
 def pieces(head_bytes: bytes, blobs: Sequence[BlobEntry], mtime: int) -> Iterator[Piece]:
-    """All framing of a tar, in order of offset: its head, what lies before each blob, its end.
+    """Return all framing of a tar, in order of offset: its head, headers and padding, its end.
 
     Nothing lies before a blob that shares a file and is not the first there.
     """
@@ -148,7 +148,7 @@ def blob_path(digest: str) -> str:
 
 
 def header(name: str, size: int, mtime: int) -> bytes:
-    """The block before a file of so many bytes: a regular one of mode 0644 that is root's."""
+    """Return the header of a regular file of this size, with mode 0644 and owner root."""
 
     def block(checksum: bytes) -> bytes:
         owner = (_number(0o644, 8), _number(0, 8), _number(0, 8))

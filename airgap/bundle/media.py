@@ -99,7 +99,7 @@ class Media:
         return read_small(self.open(name), name, limit)
 
     def unlisted(self, names: Iterable[str]) -> list[Path]:
-        """Files that are there but are none of `names`. They are only named, never opened."""
+        """Return files on the media that are not in `names`. They are never opened."""
         known = set(names)
         found = []
         for folder in self.folders:

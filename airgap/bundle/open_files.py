@@ -29,7 +29,7 @@ class FewOpen:
 
     @contextmanager
     def use(self, number: int) -> Iterator[int]:
-        """Opens a file, unless it is open.
+        """Open a file, unless it is open.
 
         Yields:
             Its descriptor, which stays open until the end.

@@ -180,7 +180,7 @@ class TarReader:
 
 
 def _check_present(media: Media, contents: Contents, volumes: Sequence[FileEntry]) -> None:
-    """All volumes are there: else all that are not are named at once.
+    """Check that all volumes are there, and name all that are missing at once.
 
     Raises:
         IntegrityError: One is missing.

@@ -172,7 +172,7 @@ def _check_files(media: Media, contents: Contents, stop: Event, progress: Progre
 
 
 def _check_tars(archive: Archive, replay: ReplayTar, stop: Event) -> None:
-    """The framing, and every blob; manifests are hashed when they are read."""
+    """Check the framing and every blob; manifests are hashed when they are read."""
     documents = archive.manifests()
     archive.check_framing(documents)
     replay.check_framing()

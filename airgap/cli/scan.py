@@ -105,7 +105,7 @@ def command(
 
 
 def hints_text(hints: Sequence[Hint]) -> str:
-    """Hints for people, two lines each."""
+    """Return hints for people, two lines each."""
     return "\n".join(f"{hint.place}: {hint.text}\n  -> {hint.remedy}" for hint in hints)
 
 

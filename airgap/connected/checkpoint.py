@@ -134,7 +134,7 @@ class Unfinished:
 
     @contextmanager
     def resume(self, started: Checkpoint) -> Iterator[None]:
-        """Holds the folder for this run alone, so that the next one of the same request continues.
+        """Lock the folder for this run, so that the next run of the same request can continue.
 
         Raises:
             HostError: The folder cannot be written to, or another run is at it.
@@ -156,7 +156,7 @@ class Unfinished:
             yield
 
     def _hold(self, folder: int) -> None:
-        """The kernel lets go of it when the process ends, however it does."""
+        """Take a lock that the kernel releases when the process ends in any way."""
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -187,12 +187,13 @@ class Unfinished:
         return self._folder / "journal"
 
     def remove(self) -> None:
-        """The bundle is finished. A plan without its journal would have all fetched again.
+        """Remove the checkpoint of a finished bundle.
 
         Raises:
             OSError: The folder cannot be written to.
             HostError: What was fixed cannot be removed from the workstation.
         """
+        # The plan first: with a plan and no journal, the next run would fetch everything again.
         with open_folder(self.output, _FOLDER) as folder:
             os.unlink("plan.json", dir_fd=folder)
         shutil.rmtree(self._folder)

@@ -35,7 +35,7 @@ class Connections:
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Waits for its turn, and counts as one while it lasts."""
+        """Wait for a turn, and use one slot while the context lasts."""
         with self._changed:
             self._changed.wait_for(lambda: self._used < self.allowed)
             self._used += 1
@@ -47,7 +47,7 @@ class Connections:
                 self._changed.notify()
 
     def overloaded(self) -> None:
-        """A server said that it is asked too often, or took too long: half as many from now on."""
+        """Halve the number of connections, as a server limits requests or is too slow."""
         with self._changed:
             now = time.monotonic()
             if now - self._reduced > _ONE_CAUSE_SECONDS:
@@ -56,7 +56,7 @@ class Connections:
                 self.allowed = max(1, self.allowed // 2)
 
     def look(self) -> None:
-        """One more if this machine has little to do, and no server has complained so far."""
+        """Add a connection if this machine is not busy and no server complained so far."""
         now, spent = time.monotonic(), time.process_time()
         before, spent_before = self._looked
         if now - before < _LOOK_SECONDS:
@@ -69,7 +69,7 @@ class Connections:
                 self._changed.notify()
 
     def succeeded(self) -> None:
-        """A blob came whole: after twice as many as are allowed, one more is."""
+        """Count a complete blob: after twice as many as are allowed, allow one more."""
         with self._changed:
             self._successes += 1
             if not self._was_overloaded:

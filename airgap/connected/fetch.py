@@ -169,7 +169,7 @@ class _Job:
         self._hasher.written(number + 1, blob.offset + blob.size)
 
     def _write_framing(self, unit: int) -> None:
-        """The framing at the beginning of a unit; the first and the last unit are that alone."""
+        """Write the framing at the start of a unit."""
         piece = self._plan.framing[unit]
         self._write(piece.data, piece.offset)
         if unit in (0, len(self._plan.framing) - 1):

@@ -185,7 +185,7 @@ class Locked:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Says of what is not found that it is the lock that names it.
+        """Add to an error of a missing image that the lock names it.
 
         Raises:
             NotFoundError: With that.

@@ -22,7 +22,7 @@ _FILE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 @contextmanager
 def open_folder(output: Path, name: str = "", mode: int = 0o755) -> Iterator[int]:
-    """Opens a folder below a bundle's folder, and makes it if it is absent.
+    """Open a folder below a bundle's folder, and create it if it does not exist.
 
     Args:
         output: The bundle's folder.

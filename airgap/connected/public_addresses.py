@@ -181,7 +181,7 @@ def _connect(connection: HTTPConnection, refused: Networks) -> socket.socket:
 
 
 def _pools(refused: Networks) -> dict[str, type[HTTPConnectionPool]]:
-    """urllib3's pools by scheme, with connections that look where they go."""
+    """Return urllib3's pools by scheme, with connections that check addresses."""
 
     class Plain(BoundedConnection):
         def _new_conn(self) -> socket.socket:

@@ -75,7 +75,7 @@ def rehearse(
 def _named(
     build: RecordingSpec, recordings: Mapping[str, RecordingEntry], name: str
 ) -> tuple[RecordingSpec, str]:
-    """A build with platforms, and which recording it replays; empty to choose by its Dockerfile.
+    """Return a build with platforms, and the name of its recording; empty to choose by Dockerfile.
 
     Its platforms are its own, or those that were recorded, or this machine's.
     """

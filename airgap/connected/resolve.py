@@ -255,7 +255,7 @@ def _serves(platform: Platform, platforms: Iterable[Platform]) -> bool:
 
 
 def _is_looked_at(entry: Descriptor, platforms: Iterable[Platform]) -> bool:
-    """Whether an entry may lead to an image for a platform, as far as the index itself says."""
+    """Return whether an entry may lead to an image for a platform, by the index alone."""
     if entry.attests is not None or not is_document(entry.media_type):
         return False
     if entry.platform is None:
@@ -291,7 +291,7 @@ def _images(
     chosen: Iterable[image_tree.Entry],
     documents: Mapping[str, Manifest | Index],
 ) -> list[image_tree.Entry]:
-    """The chosen entries that are images. Only now those are read whose platform an index states.
+    """Return the chosen entries that are images. Those with a stated platform are read only here.
 
     Raises:
         NotFoundError: All that engines may choose for a platform are artifacts.

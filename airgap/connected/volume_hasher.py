@@ -99,7 +99,7 @@ class VolumeHasher:
         self._thread.start()
 
     def written(self, unit: int, position: int) -> None:
-        """A unit is written from its beginning up to this place in the tar."""
+        """Note that a unit is written from its beginning up to this offset in the tar."""
         with self._changed:
             self._written[unit] = position
             while self._first < len(self._ends) and self._is_finished(self._first):
@@ -108,7 +108,7 @@ class VolumeHasher:
                 self._changed.notify_all()
 
     def restarted(self, unit: int) -> None:
-        """A unit that is not finished will be written again."""
+        """Note that an unfinished unit will be written again."""
         with self._changed:
             self._written[unit] = self._starts[unit]
             self._rewind |= unit == self._saved[0]

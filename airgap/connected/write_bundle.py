@@ -291,7 +291,7 @@ def _check_readable(output: Path, contents: Contents) -> None:
 
 @contextmanager
 def _installable(undone: str) -> Iterator[None]:
-    """What a reader would say of the bundle, as an error for who makes it."""
+    """Turn what a reader of the bundle would report into an error for its maker."""
     try:
         yield
     except IntegrityError as error:

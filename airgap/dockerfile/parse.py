@@ -295,7 +295,7 @@ def _instruction(
 
 
 def _end_of_word(lines: Sequence[str], line: int, length: int, escape: str) -> tuple[int, int]:
-    """Where the first `length` characters of an instruction end: it may even be cut in two."""
+    """Return the end of the word in which the first `length` characters of an instruction end."""
     token = re.escape(escape)
     continued = re.compile(rf"(?<!{token}){token}[ \t]*$")
     left = length

@@ -221,7 +221,7 @@ class _Walk:
             self._images.append(ImageNeed(state.image, platforms, file, state.line, state.by))
 
     def _check_context(self, state: StageState) -> None:
-        """A build context that git fetches: BuildKit takes `github.com/…` for one, too."""
+        """Report a build context that git fetches, such as `github.com/…`."""
         context = state.context or ""
         if is_git(context) or context.startswith("github.com/"):
             remedy = "clone it before the build, and give the folder as the build context"
@@ -243,7 +243,7 @@ class _Walk:
                 self._run(instruction)
 
     def _check_order(self, state: StageState, command: Command) -> None:
-        """A stage cannot read one that is built after it. A trigger may have it read itself."""
+        """Report a stage that reads one that is built after it."""
         for source in command.sources:
             if source.stage and not source.replaced and source not in self._variables:
                 place = self._stages.place(command.instruction.line)

@@ -325,7 +325,7 @@ def _expands(name: str, escape: str, place: str) -> bool:
 
 
 def _platform(text: str, build: Platform) -> Platform | None:
-    """A platform as BuildKit reads it: an operating system or an architecture alone will do."""
+    """Return a platform as BuildKit reads it: an operating system or an architecture is enough."""
     if "/" not in text:
         if text in _SYSTEMS:
             return Platform.of(text, build.architecture, build.variant)

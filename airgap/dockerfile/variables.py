@@ -43,7 +43,7 @@ class Variables(dict[str, str]):
 
 
 def expand(word: str, variables: Variables, escape: str, place: str) -> tuple[str, frozenset[str]]:
-    """A word with its variables expanded and its quotes removed, and the names that have no value.
+    """Return a word with variables expanded and quotes removed, and the names without a value.
 
     Args:
         word: As written.

@@ -127,7 +127,7 @@ class Context:
         return {*documents, *(manifest.config.digest for manifest in manifests)}
 
     def engine_id(self, image: ImageEntry, platform: Platform | None) -> str:
-        """Docker's id of exactly this image, under its own name; empty if it has it not.
+        """Return Docker's id of exactly this image, under its own name; empty if Docker lacks it.
 
         Args:
             image: Of an installed bundle.

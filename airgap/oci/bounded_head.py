@@ -95,7 +95,7 @@ class _Lines(io.BufferedReader):
         return super().readinto(buffer)
 
     def _body(self) -> None:
-        """What comes now is no line."""
+        """Note that the body begins, which has no lines."""
         self._timed.deadline = None
         self._count = self._bytes = 0
 

@@ -31,7 +31,7 @@ class Body(Protocol):
     """What a request carries: its bytes can be read again, for a request that is repeated."""
 
     def __iter__(self) -> Iterator[bytes | memoryview]:
-        """The bytes, from the first one."""
+        """Yield the bytes, from the first one."""
 
     def __len__(self) -> int:
         """Return the number of bytes."""
@@ -85,7 +85,7 @@ class Connection:
         redirects: bool = True,
         patience: float = 0,
     ) -> requests.Response:
-        """A response of whatever status, its body not read yet; a server's 401 is answered once.
+        """Return a response with any status, its body not read yet; answer a server's 401 once.
 
         A server to which the endpoint redirects is another one: it gets a token of its own, fetched
         without credentials, and is then asked itself.

@@ -125,7 +125,7 @@ class _Config:
         return self.helpers.get(key, self.store)
 
     def entry(self, host: str) -> Credential:
-        """What `auths` holds for a host: under its very name, or under an address with it."""
+        """Return the entry of `auths` for a host, by its name or by an address with it."""
         names = [_HUB_KEY, *_HUB_NAMES] if host == _HUB else [host]
         exact = [self.auths[name] for name in names if name in self.auths]
         other = [value for key, value in self.auths.items() if _host_of(key) in names]

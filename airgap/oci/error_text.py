@@ -101,7 +101,7 @@ def _errors_in(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _text_of(error: dict[str, Any]) -> str:
-    """The message of one error, with its detail if that is a text or a few names and values."""
+    """Return the message of one error, with its detail if that is short."""
     message, detail = error.get("message"), error.get("detail")
     if isinstance(detail, dict):
         scalars = (str, int)

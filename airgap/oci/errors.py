@@ -94,7 +94,7 @@ def unreachable(endpoint: Endpoint, error: Exception, *, answered: bool) -> Airg
 
 
 def _server_of(error: Exception) -> str:
-    """The host of the request that failed: not always who was asked first, after a redirect."""
+    """Return the host of the failed request, which is another one after a redirect."""
     request = getattr(error, "request", None)
     try:
         return urlsplit(request.url).netloc.rpartition("@")[2] if request is not None else ""

@@ -233,7 +233,7 @@ def carried_platforms(digest: str, documents: Documents) -> list[str]:
 
 
 def omitted_platforms(digest: str, documents: Documents, carried: Collection[str]) -> list[str]:
-    """The platforms that the carried indexes of an image state, without those that are carried."""
+    """Return the platforms that an image's included indexes state, and that are not included."""
     indexes = {
         item: document
         for item, document in documents_of(digest, documents).items()
@@ -259,7 +259,7 @@ def omitted_platforms(digest: str, documents: Documents, carried: Collection[str
 
 
 def _is_image(document: Manifest | Index | None) -> TypeGuard[Manifest]:
-    """Whether it is an image's manifest: an index may state a platform for an artifact, too."""
+    """Return whether this is an image's manifest, and not an artifact's."""
     return isinstance(document, Manifest) and not artifact(document)
 
 
@@ -270,7 +270,7 @@ def _entry(descriptor: Descriptor, documents: Documents) -> Entry:
 
 
 def attested(digest: str, documents: Documents, chosen: Collection[str]) -> set[str]:
-    """The attestations, signatures and the like of manifests, and of each other, in an index.
+    """Return the attestations and signatures of manifests, and of each other, in an index.
 
     Args:
         digest: Of the index.

@@ -149,7 +149,7 @@ def is_index(media_type: str) -> bool:
 
 
 def is_document(media_type: str) -> bool:
-    """Whether it is the media type of a manifest or an index: all else is fetched as a blob."""
+    """Return whether this is the media type of a manifest or an index; all others are blobs."""
     return media_type in INDEX_TYPES + MANIFEST_TYPES
 
 
@@ -191,7 +191,7 @@ def blobs_of(documents: Mapping[str, Manifest | Index]) -> dict[str, Descriptor]
 def filter_index(
     body: bytes, carried: Collection[str], moved: Mapping[str, bytes] | None = None
 ) -> bytes:
-    """An index with those entries alone whose manifests are carried; the same for the same input.
+    """Return an index with only the included entries; the same output for the same input.
 
     Args:
         body: The bytes of the index as it was served, already read by `parse`.
@@ -244,7 +244,7 @@ def load_json(body: bytes, what: str, limit: int) -> dict[str, Any]:
 def _refuse_fields(
     document: dict[str, Any], keys: tuple[str, ...], media_type: str, what: str
 ) -> None:
-    """One digest must not be read as an image here and as an index there (CVE-2021-41190)."""
+    """Refuse a document that is both an image and an index (CVE-2021-41190)."""
     for key in keys:
         if document.get(key):
             raise _broken(what, f"has {key!r}, which {media_type} has not")

@@ -201,7 +201,7 @@ def _offers(host: Platform, offered: Platform) -> bool:
 
 
 def _runs_version(host: str, image: str) -> bool:
-    """Whether a Windows of one version runs images of another; without a version, it does."""
+    """Return whether one Windows version runs images of another; true if none is stated."""
     here, there = _windows_version(host), _windows_version(image)
     if here == (0, 0, 0) or not image:
         return True

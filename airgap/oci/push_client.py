@@ -494,7 +494,7 @@ class _Upload:
         self._sent = sent
 
     def continues(self, url: str, start: int) -> None:
-        """The next byte goes to this address, and is that one."""
+        """Note the address and offset of the next byte."""
         self.url = url
         self.start = start
         self.reached(start)

@@ -52,7 +52,7 @@ class Reference:
     digest: str = ""
 
     def __str__(self) -> str:
-        """The fully qualified text, `docker.io/library/alpine:latest`."""
+        """Return the fully qualified text, `docker.io/library/alpine:latest`."""
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
         return f"{self.name}{tag}{digest}"

@@ -127,7 +127,7 @@ class RegistryClient:
     def blob(
         self, reference: Reference, digest: str, size: int, start: int = 0
     ) -> Iterator[BlobReader]:
-        """The bytes of a blob, which the caller hashes; one try, no patience.
+        """Yield the bytes of a blob, which the caller hashes; one try, no patience.
 
         Args:
             reference: The image that it belongs to.
@@ -241,7 +241,7 @@ class RegistryClient:
         ]
 
     def _avoided_for(self, endpoint: Endpoint) -> float:
-        """Seconds for which a server is still asked after the others."""
+        """Return for how many seconds a server is still tried last."""
         return max(0.0, self._avoided_until.get(endpoint.server, 0) - time.monotonic())
 
     def _get(

@@ -75,7 +75,7 @@ class RetryBudget:
         self._begun = time.monotonic()
 
     def begin(self) -> None:
-        """A try begins now: what lay between the last pause and this does not count."""
+        """Note that a try begins: the time since the last pause does not count."""
         self._begun = time.monotonic()
 
     def progressed(self) -> None:

@@ -129,7 +129,7 @@ class _Session(requests.Session):
     def rebuild_auth(
         self, prepared_request: requests.PreparedRequest, response: requests.Response
     ) -> None:
-        """A redirect to another server goes without our header, and none goes with ~/.netrc's."""
+        """Remove our header on redirects to another server, and never use ~/.netrc."""
         if not is_same_server(str(response.request.url), str(prepared_request.url)):
             prepared_request.headers.pop("Authorization", None)
 

@@ -133,7 +133,7 @@ def build(inputs: BuildInputs, builder: Builder, source: BuildSource, recording:
 
 @contextmanager
 def _shared(inputs: BuildInputs) -> Iterator[Path]:
-    """A folder of all builds that may have answers in common, which other users cannot lock."""
+    """Make a folder for builds that share responses; other users cannot lock it."""
     if inputs.replay.root.is_dir():
         yield inputs.replay.root
         return
@@ -250,7 +250,7 @@ def _without_provenance(arguments: BuildArguments) -> BuildArguments:
 
 @contextmanager
 def _metadata(arguments: BuildArguments) -> Iterator[tuple[BuildArguments, Path]]:
-    """Has buildx say which build it was, in the user's own file or one of ours."""
+    """Make buildx write the build's metadata, to the user's own file or one of ours."""
     own = arguments.last("--metadata-file")
     if own:
         yield arguments, Path(own)

@@ -76,7 +76,7 @@ class DetachedServer:
 def detached_server(
     replay: Replay, address: str, token: str, folder: Path
 ) -> Iterator[DetachedServer]:
-    """Serves until the context is left, and longer while there are other builds.
+    """Serve until the context ends, and longer while other builds use the server.
 
     Args:
         replay: Answers.

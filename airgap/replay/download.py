@@ -77,7 +77,7 @@ class Download:
             self._clients += 1
 
     def answer(self, *, head: bool) -> Response:
-        """What a client is given that joined before. Its body comes as the download continues.
+        """Return the response for a client that joined. Its body arrives as the download continues.
 
         Raises:
             AirgapError: The server does not answer.

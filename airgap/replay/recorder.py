@@ -296,7 +296,7 @@ class Recorder:
         )
 
     def _joined(self, key: RequestKey, sent: Headers, user: str, private: bool) -> Download:
-        """The download of this answer: one that is under way, or a new one. Needs the lock."""
+        """Return the current download of this response, or a new one. The caller holds the lock."""
         passed = headers.passed_on(sent)
         request = (key.key, private, tuple(sorted(passed.items())))
         download = self._downloads.get(request)
@@ -365,7 +365,7 @@ class Recorder:
             self._map_bytes -= size_of(known)
 
     def _without_arguments(self, named: Headers) -> Headers:
-        """The headers as they are kept: names for arguments, and nothing with secret ones."""
+        """Return headers with names for arguments, and without secret ones."""
         secret = redaction.secret_arguments(self._arguments)
         return tuple(
             (name, redaction.hide(value, self._arguments) if _is_location(name) else value)
@@ -433,7 +433,7 @@ class Recorder:
         return self._known_settings[server]
 
     def _registered(self, base: str, shown: str, real: Route) -> tuple[str, Route]:
-        """What a build is to ask for where a redirect has secrets, as text and as it comes here.
+        """Return the URL that a build requests when its redirect has secrets.
 
         Raises:
             UnrecordableError: It is too long.

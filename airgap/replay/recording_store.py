@@ -35,7 +35,7 @@ def check_recording(store: Store, entry: RecordingEntry) -> str:
 
 
 def check_maps(replay: ReplayTar) -> None:
-    """The maps of a bundle's recordings and what is carried for them fit each other.
+    """Check that the maps of a bundle's recordings match the included files.
 
     Raises:
         IntegrityError: A map is damaged or none, names what is not carried, or something that is

@@ -76,7 +76,7 @@ def without_secrets(url: str) -> str:
 
 
 def has_user(url: str) -> bool:
-    """Whether a URL, absolute or relative, has a place for user and password, be it empty."""
+    """Return whether a URL, absolute or relative, has a user or password, even an empty one."""
     return _USERINFO.match(url) is not None
 
 
@@ -91,7 +91,7 @@ def has_secrets(url: str) -> bool:
 
 
 def header_without_secrets(value: str, arguments: Arguments) -> str:
-    """The value of a header of a request, for people: nothing of it where it has a secret."""
+    """Return the value of a request header for people; redacted if it contains a secret."""
     secret = holds_secrets(value) or used_in(value, secret_arguments(arguments))
     return REDACTED if secret else value
 
@@ -122,7 +122,7 @@ def hide(url: str, arguments: Arguments) -> str:
 
 
 def mask(text: str, arguments: Arguments) -> str:
-    """A text for people with placeholders for the values of arguments; nothing can be put back."""
+    """Return a text for people with placeholders for argument values; this cannot be undone."""
     pattern = _values(arguments)
     return pattern.sub(lambda match: _place(match, arguments), text) if arguments else text
 
@@ -135,7 +135,7 @@ def reveal(text: str, arguments: Arguments) -> str:
 
 
 def _quoted(value: str, safe: str = "") -> str:
-    """A value for a URL; what is no UTF-8 came from a command line as the bytes that it was."""
+    """Return a value encoded for a URL; bytes that are not UTF-8 are encoded as they are."""
     return quote(value, safe=safe, errors="surrogateescape")
 
 
@@ -191,7 +191,7 @@ def _clean_query(query: str) -> str:
 
 
 def _clean_parameters(text: str) -> str:
-    """One parameter, or several, as some servers take `;` for `&`; a secret one hides the rest."""
+    """Clean one parameter, or several separated by `;`; a secret one hides the rest."""
     cleaned = []
     for parameter in text.split(";"):
         name, equals, value = parameter.partition("=")
@@ -215,7 +215,7 @@ def _is_shaped(text: str) -> bool:
 
 
 def holds_secrets(value: str) -> bool:
-    """Whether a value is a secret, or a URL or document with secrets, however it is encoded."""
+    """Return whether a value is a secret, or a URL or document with secrets, in any encoding."""
     return any(
         is_secret_value(inner)
         or _USERINFO.match(inner) is not None
@@ -227,7 +227,7 @@ def holds_secrets(value: str) -> bool:
 
 
 def redact(text: str) -> str:
-    """A text for people, such as a line of a log, without what is or may be a secret in it."""
+    """Return a text for people, such as a log line, without secrets and what may be one."""
     text = _ADDRESS.sub(lambda found: without_secrets(found[0]), text)
     for pattern in (_USER, _HEADER, _BUILD_ARGUMENT, _PROOF):
         text = pattern.sub(rf"\1{REDACTED}", text)
@@ -248,7 +248,7 @@ def given_arguments(words: Sequence[str]) -> dict[str, str]:
 
 
 def _given(before: str, word: str) -> str:
-    """The `NAME=VALUE` or `NAME` in a word of a command line; empty if it is another word."""
+    """Return `NAME=VALUE` or `NAME` from a word of a command line; empty for other words."""
     found = _ARGUMENT_WORD.match(word)
     return word[found.end() :] if found else word if before.startswith("--build-a") else ""
 
@@ -260,7 +260,7 @@ def _redact_word(before: str, word: str) -> str:
 
 
 def _without_named(text: str) -> str:
-    """The text without the values of what has the name of a secret; `KeyError` is no such name."""
+    """Return the text without values of secret names; `KeyError` is no such name."""
     clean, at = "", 0
     for found in _SAID.finditer(text):
         value = _VALUE.match(text, found.end())

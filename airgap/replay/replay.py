@@ -75,7 +75,7 @@ class Replay:
         return self._errors.all
 
     def answer(self, key: RequestKey, sent: Headers, user: str) -> Response:
-        """The recorded answer; see `Handler`. A condition is not looked at: all is sent again.
+        """Return the recorded response, in full: conditions are ignored.
 
         That is enough for BuildKit, which compares ETags by itself (`source/http/source.go`).
         """

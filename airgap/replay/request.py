@@ -34,7 +34,7 @@ _PERCENT = "%(?:25)*"  # encoded as often as one likes
 
 
 def _encoded(character: str) -> str:
-    """A pattern for a character, plain or percent-encoded, in every way that a server may read."""
+    """Return a pattern for a character, plain or percent-encoded in any form."""
     code = ord(character)
     digits = [
         "|".join(
@@ -151,7 +151,7 @@ def base_of(address: str, token: str) -> str:
 
 
 def own_path(path: str, token: str) -> str | None:
-    """The path of a request without the part that only builds know, or None if it is another."""
+    """Return a request's path without the secret part, or None if the part is not ours."""
     first, slash, rest = path.removeprefix("/").partition("/")
     expected = f"{PREFIX}-{token}"
     known = hmac.compare_digest(first.encode(errors="replace"), expected.encode())
@@ -172,7 +172,7 @@ def read_path(path: str) -> Route | None:
 
 
 def normal_url(url: str) -> str | None:
-    """An absolute URL in the form that requests for it have, or nothing if it cannot be asked."""
+    """Return a URL in the form of requests for it; None if it cannot be requested."""
     route = led_to("", url)
     return route.url if route else None
 
@@ -216,7 +216,7 @@ def _key_apart(key: str, url: str) -> str:
 
 
 def _without_here(rest: str) -> str:
-    """A path and query without `/./`, with which apt names a folder, as BuildKit is told to ask."""
+    """Return a path and query without `/./`, which apt writes after a folder."""
     path, question, query = rest.partition("?")
     return _HERE.sub("", path) + question + query
 

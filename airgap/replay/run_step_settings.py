@@ -70,7 +70,7 @@ class Setting:
 
 
 def without_settings(text: str) -> str:
-    """A RUN step as it was written, where it is shown with the settings that it was given."""
+    """Return a RUN step as the Dockerfile has it, from a text with added settings."""
     return _MOUNTS.sub("", text)
 
 

@@ -66,13 +66,13 @@ _SCHEMES = re.compile(r"(?:basic|bearer|digest|token)\s+[A-Za-z0-9+/=_.~-]{8,}",
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether the name of a parameter, a header or a build argument says that it holds a secret."""
+    """Return whether the name of a parameter, header or build argument is that of a secret."""
     joined = _HARMLESS.sub(" ", _WORD_PARTS.sub("", name).lower())
     return bool(_SECRET.search(joined) or _SECRET_WORD.search(name))
 
 
 def is_secret_value(value: str) -> bool:
-    """Whether a text has the shape of a secret in it, or is a header that proves who asks."""
+    """Return whether a text contains the shape of a secret, or is a header with credentials."""
     return _SHAPES.search(value) is not None or _SCHEMES.fullmatch(value.strip()) is not None
 
 

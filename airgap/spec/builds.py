@@ -121,7 +121,7 @@ def _bake_build(path: Path, target: BakeTarget) -> Build:
 
 
 def read_args(given: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:
-    """The values of `--build-arg`: `NAME=VALUE`, or `NAME` for a variable of the environment.
+    """Return the values of `--build-arg`: `NAME=VALUE`, or `NAME` for an environment variable.
 
     Raises:
         UsageError: One has no name.

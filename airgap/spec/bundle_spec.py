@@ -248,7 +248,7 @@ def _recordings_of(
 
 
 def unite_images(images: Iterable[WantedImage]) -> tuple[WantedImage, ...]:
-    """Wishes for the same image become one."""
+    """Merge entries for the same image."""
     by_reference: dict[Reference, WantedImage] = {}
     for image in images:
         _add(by_reference, image)

@@ -121,7 +121,7 @@ class Lock:
 
 
 def refuse_recordings(request: Request) -> None:
-    """A lock gives the same bundle again, byte for byte; what servers answer is never the same.
+    """Refuse recordings: a lock repeats a bundle byte for byte, and servers respond differently.
 
     Raises:
         UsageError: The request has recordings.
@@ -150,7 +150,7 @@ def lock_images(request: Request, entries: Sequence[ImageEntry]) -> tuple[Locked
 
 
 def difference(lock: Lock, request: Request) -> str:
-    """How a request differs from the one that was locked: the first difference, or nothing."""
+    """Return the first difference between a request and the locked one; empty if there is none."""
     return next(_differences(lock, request), "")
 
 

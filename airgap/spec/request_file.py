@@ -164,7 +164,7 @@ def add_to_request(path: Path, missing: RequestFile) -> RequestFile:
 
 @contextmanager
 def _held() -> Iterator[None]:
-    """Lets one build of this user at a time add to request files.
+    """Let only one build of this user at a time add to request files.
 
     The lock is not in the folder of the file, where other users could hold it.
     """

@@ -138,7 +138,7 @@ def _place(image: ImageEntry) -> tuple[str, str]:
 
 
 def _merged(image: ImageEntry, same: Sequence[ImageEntry]) -> ImageEntry:
-    """An image with all that bundles have of its digest: platforms, and whether builds use it."""
+    """Return an image with everything that bundles say of its digest: platforms and roles."""
     platforms = dict.fromkeys(platform for item in same for platform in item.platforms)
     omitted = [platform for platform in image.omitted if platform not in platforms]
     is_base = any("base" in item.roles for item in same) and "base" not in image.roles
@@ -147,7 +147,7 @@ def _merged(image: ImageEntry, same: Sequence[ImageEntry]) -> ImageEntry:
 
 
 def _newest_tool(bundles: Sequence[Contents]) -> tuple[FileEntry, str] | None:
-    """The program of the highest version; of several the one of the bundle that was made last."""
+    """Return the program with the highest version; of several, that of the newest bundle."""
     ordered = sorted(bundles, key=lambda bundle: bundle.created)
     newest = max(reversed(ordered), key=lambda bundle: version_in(bundle.tool), default=None)
     if newest is None:

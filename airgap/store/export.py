@@ -43,7 +43,7 @@ def export(
 
 
 def _name(image: ImageEntry) -> str:
-    """Its own name, without a tag beside a digest: an engine would move that tag."""
+    """Return the image's own name, without a tag beside a digest: an engine would move that tag."""
     reference = image.reference
     return str(replace(reference, tag=reference.own_tag))
 

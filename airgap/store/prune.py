@@ -129,7 +129,7 @@ def _files(folder: Path, name: str) -> Iterator[Path]:
 
 
 def _rank(path: Path) -> int:
-    """Tags before manifests before layers. No part of a repository's name begins with `_`."""
+    """Sort tags before manifests before layers. No repository name begins with `_`."""
     if "_layers" in path.parts:
         return 3
     if path.parts[-4] == "revisions":

@@ -102,7 +102,7 @@ class Store:
             file.publish()
 
     def new_blob(self) -> BlobWriter:
-        """A blob whose digest is not known before all its bytes are; enter it to write it."""
+        """Return a writer for a blob whose digest is not known yet; enter it to write."""
         return BlobWriter(self.root)
 
     def drop_new_blobs(self) -> None:
@@ -251,7 +251,7 @@ class Store:
         return self._read_link(layout.revision_link(repository, image.digest)) == image.digest
 
     def tag(self, name: str) -> str:
-        """The digest that a tag, `REPOSITORY:TAG`, means here; empty if there is no such tag."""
+        """Return the digest of a tag, `REPOSITORY:TAG`; empty if there is no such tag."""
         repository, _, tag = name.rpartition(":")
         return self._read_link(layout.tag_link(repository, tag))
 
@@ -309,7 +309,7 @@ class Store:
             return ""
 
     def _sync_later(self, relative: Path) -> None:
-        """Remembers a file and all folders down to it: a rename lasts when its folder is synced."""
+        """Remember a file and all its folders: a rename is durable when its folder is synced."""
         self._unsynced |= dict.fromkeys(self.root / path for path in (relative, *relative.parents))
 
 
@@ -324,7 +324,7 @@ class _Stored:
         return self.store.small_blob(digest, LIMITS.manifest_bytes)
 
     def config(self, config: Descriptor) -> bytes | None:
-        """A config that is missing or damaged states nothing: who needs it finds that out."""
+        """Return a config; None if it is missing or damaged, which other checks report."""
         with suppress(NotFoundError, IntegrityError):
             return self.store.small_blob(config.digest, LIMITS.config_bytes)
         return None
@@ -353,7 +353,7 @@ class BlobWriter:
         self._size += len(data)
 
     def reader(self) -> BinaryIO:
-        """What is written so far and later, for reading; it stays readable after `publish`."""
+        """Return a reader of the bytes so far and later; it stays readable after `publish`."""
         return self._file.reader()
 
     def publish(self) -> tuple[str, int]:

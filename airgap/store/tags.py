@@ -16,12 +16,12 @@ from airgap.store.layout import mirror_tags
 
 
 def tags_of(images: Iterable[ImageEntry]) -> dict[str, str]:
-    """The tags that images set, each `REPOSITORY:TAG` to its digest; of two the later counts."""
+    """Return the tags that images set, `REPOSITORY:TAG` to digest; of two, the later one."""
     return {tag: image.digest for image in images for tag in mirror_tags(image.reference)}
 
 
 def colliding(images: Iterable[ImageEntry]) -> tuple[str, ImageEntry, ImageEntry] | None:
-    """The first tag that would have two meanings, with both images; None if there is none."""
+    """Return the first tag with two digests, and both images; None if there is none."""
     first: dict[str, ImageEntry] = {}
     for image in images:
         for tag in mirror_tags(image.reference):

@@ -121,7 +121,7 @@ def version_of(text: str) -> "list[int]":
 
 
 def state_root(arguments: "list[str]") -> Path:
-    """The folder of airgap's state, by the same rule as the command line has for `--root`."""
+    """Return the state folder, by the same rule as the command line's `--root`."""
     root = os.environ.get("AIRGAP_ROOT", "")
     for number, argument in enumerate(arguments):
         if argument == "--":
@@ -140,7 +140,7 @@ def state_root(arguments: "list[str]") -> Path:
 
 
 def is_intact(folder: Path, files: "dict[str, str]", owners: "list[int]") -> bool:
-    """Whether `folder` holds exactly `files` (name: SHA-256), which only `owners` can change."""
+    """Return whether `folder` has exactly `files`, and only `owners` can change it."""
     found = set()
     try:
         if not is_private(folder, owners):
@@ -251,7 +251,7 @@ def write_parts(pyz: Path, platform: str, files: "dict[str, str]", folder: Path)
 
 
 def import_native_part(folder: Path) -> None:
-    """Imports one small native part, to find out in time whether the host allows it.
+    """Import one small native module, to see early whether the host allows it.
 
     Raises:
         BootError: it does not; mostly because of a file system mounted noexec.

@@ -128,7 +128,7 @@ def wheels_of(tool: bytes) -> dict[str, str]:
 
 
 def package_files(folder: Traversable) -> dict[str, bytes]:
-    """The files of an installed package, whether in a folder, an editable checkout or a zip."""
+    """Return the files of an installed package, from a folder, an editable checkout or a zip."""
     files: dict[str, bytes] = {}
     for entry in folder.iterdir():
         if entry.name == "__pycache__" or entry.name.startswith("."):

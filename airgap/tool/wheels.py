@@ -38,7 +38,7 @@ class Requirement:
     hashes: frozenset[str]
 
     def __str__(self) -> str:
-        """The line as pip reads it."""
+        """Return the line as pip reads it."""
         hashes = "".join(f" --hash=sha256:{digest}" for digest in sorted(self.hashes))
         return f"{self.name}=={self.version}{hashes}"
 

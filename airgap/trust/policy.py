@@ -180,7 +180,7 @@ def _goes_back(what: str, setter: SeenBundle, candidate: SeenBundle) -> TrustErr
 
 
 def _setter(reference: str, history: Sequence[SeenBundle]) -> SeenBundle | None:
-    """The newest bundle behind what a tag means now; older ones may have said the same since."""
+    """Return the newest bundle that set a tag's current digest; older ones may have set it too."""
     setters = [known for known in reversed(history) if reference in known.tags]
     same = takewhile(lambda known: known.tags[reference] == setters[0].tags[reference], setters)
     return max(same, key=lambda known: known.created, default=None)

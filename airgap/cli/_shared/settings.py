@@ -35,7 +35,7 @@ class Settings:
 
     @classmethod
     def choose(cls, root: Path | None, trust_dir: Path | None, *, quiet: bool) -> Settings:
-        """The defaults: the system's folders for root or where there are any, else the user's."""
+        """Return the default folders: the system's for root or if they exist, else the user's."""
         data, config = Path("/var/lib/airgap"), Path("/etc/airgap")
         if os.geteuid() != 0 and not data.exists() and not config.exists():
             from platformdirs import user_config_path, user_data_path

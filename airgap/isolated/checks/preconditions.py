@@ -63,7 +63,7 @@ def check_policy(
 
 
 def check_host(context: Context, steps: Sequence[Step]) -> None:
-    """This host can do what the steps need.
+    """Check that this host can do what the steps need.
 
     Raises:
         HostError: It cannot; nothing was changed.
@@ -107,7 +107,7 @@ def check_space(
     replay: ReplayTar,
     documents: Documents,
 ) -> None:
-    """The disks can take what is missing.
+    """Check that the disks have enough free space.
 
     Raises:
         SpaceError: One cannot; nothing was changed.
@@ -181,7 +181,7 @@ def _to_load(context: Context, documents: Documents) -> int:
 
 
 def _require(step: Step, context: Context) -> None:
-    """What a step needs is there, unless the step has nothing to do."""
+    """Check the requirements of a step, unless the step has nothing to do."""
     try:
         with translate_os_errors(step.name):
             step.require(context)
@@ -191,7 +191,7 @@ def _require(step: Step, context: Context) -> None:
 
 
 def _check_ports(context: Context, steps: Set[str]) -> None:
-    """All ports that the steps publish are free, or are our own containers'."""
+    """Check that all ports of the steps are free, or are our own containers'."""
     settings = context.settings
     mirror, registry = settings.mirror_port, settings.registry_port
     if mirror == registry:
@@ -208,7 +208,7 @@ def _check_ports(context: Context, steps: Set[str]) -> None:
 
 
 def _check_port(context: Context, address: str, port: int, container: str, option: str) -> None:
-    """A port is free, or is our own container's."""
+    """Check that a port is free, or is our own container's."""
     if (
         context.engine.is_ours(container)
         and context.engine.publisher_of(address, port) == container
@@ -236,7 +236,7 @@ def _check_port(context: Context, address: str, port: int, container: str, optio
 
 
 def _listener(port: int) -> str:
-    """The process that listens on a port, as `NAME (process ID)`; root sees those of others."""
+    """Return the process that listens on a port, as `NAME (process ID)`; only root sees all."""
     inodes = set()
     for table in ("tcp", "tcp6"):
         with suppress(OSError):

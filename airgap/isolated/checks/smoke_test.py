@@ -67,7 +67,7 @@ def probe(context: Context) -> CheckResult:
 
 @contextmanager
 def _this_host(context: Context) -> Iterator[list[str]]:
-    """What has buildx build on this host alone: its nodes do not reach its loopback."""
+    """Make buildx build on this host alone: its nodes do not reach its loopback."""
     if not nodes(context.state):
         yield []
         return

@@ -152,7 +152,7 @@ class _InstallPlan:
 
 
 def _plan(state: State, order: InstallOptions, bundle: OpenBundle) -> _InstallPlan:
-    """Decides what is to be done.
+    """Return what the install will do.
 
     Raises:
         TrustError: The bundle is too old, or the receipts are broken.

@@ -53,7 +53,7 @@ def load_context(
 
 
 def _elsewhere(state: State) -> tuple[str, str]:
-    """What Docker's containers tell where the state is, if this is not the place; and a remedy."""
+    """Return where containers say that the state is, if not here, and a remedy."""
     roots: set[str] = set()
     with suppress(HostError):
         roots = owners(Engine(state.root))

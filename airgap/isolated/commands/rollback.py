@@ -30,7 +30,7 @@ class RolledBack:
 
 
 def rollback(context: Context, show: Callable[[Outcome], None]) -> RolledBack:
-    """Undoe the last bundle: tags, images in Docker, emulator, builder. The tool stays.
+    """Undo the last bundle: tags, images in Docker, emulator, builder. The tool stays.
 
     That is one whose install did not end, if there is such a one.
 

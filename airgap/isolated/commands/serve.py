@@ -24,7 +24,7 @@ _SECONDS = 0.2
 
 
 def policy_path() -> Path:
-    """The file with the source policy that sends a user's builds to what is served to them."""
+    """Return the path of the source policy for builds that use the served recording."""
     return user_cache_path("airgap") / "serve.json"
 
 

@@ -46,7 +46,7 @@ def uninstall(
 
 
 def _remove_state(state: State, *, purge: bool, purge_pushed: bool) -> None:
-    """The receipt comes last: after a kill the same command continues."""
+    """Remove the state; the receipt comes last, so that a killed command can continue."""
     secret = (state.secrets, state.nodes, state.joined)
     for folder in (state.config, state.replaced, *secret, state.root / "tool"):
         shutil.rmtree(folder, ignore_errors=True)

@@ -73,7 +73,7 @@ def check_table() -> None:
 
 
 def mount_table() -> None:
-    """Mounts the table if it is not.
+    """Mount the table if it is not mounted.
 
     Raises:
         HostError: This kernel has none.
@@ -128,7 +128,7 @@ def is_machine_of(platform: Platform, machine: str) -> bool:
 
 
 def probe_program(platform: Platform) -> bytes:
-    """A static program that prints its machine and its arguments (`scripts/programs/probe.c`)."""
+    """Return a static program that prints its machine and arguments."""
     name = f"probe-{platform.architecture}"
     return resources.files("airgap.isolated").joinpath("programs", name).read_bytes()
 

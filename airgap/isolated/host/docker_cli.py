@@ -30,7 +30,7 @@ def config_path(user: User) -> Path:
 
 
 def problem(user: User) -> str:
-    """What the user must set, if their docker command may hide buildx; empty if it does not."""
+    """Return what to set if the user's docker command may hide buildx; empty if it does not."""
     done = user.run(["docker", "version", "--format", "{{json .Client}}"])
     try:
         # A second line, if any, says that Docker does not answer.
@@ -58,7 +58,7 @@ def show_all(user: User) -> None:
 
 
 def take_back(user: User) -> None:
-    """Undoe `show_all`, unless the user has set something else meanwhile.
+    """Undo `show_all`, unless the user has changed the setting since.
 
     Raises:
         HostError: As for `show_all`.

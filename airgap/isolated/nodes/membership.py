@@ -86,7 +86,7 @@ def joined(state: State) -> Joined | None:
 
 
 def _check_authority(path: Path, registries: Sequence[str]) -> None:
-    """The CA that programs of this host trust is for the registries, and nothing else.
+    """Check that the CA is limited to the registries: programs of this host will trust it.
 
     Raises:
         ValueError: It is another one: an earlier version took files that held more.

@@ -218,7 +218,7 @@ def node_file(node: Node, port: Port | None, registries: Sequence[str], ca: str)
 
 
 def _open_to_docker_users(path: Path) -> None:
-    """Who may use Docker may build, and is root in all but name; nobody else reads the key."""
+    """Let only users of Docker read the key: they are as powerful as root anyway."""
     try:
         os.chown(path, -1, docker_group())
         path.chmod(0o640)

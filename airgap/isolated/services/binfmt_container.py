@@ -17,7 +17,7 @@ _PROGRAM = "keeper"
 
 
 def spec(context: Context, folder: Path, rules: Path) -> ContainerSpec:
-    """The container: a static program of ours, in the registry's image for want of a smaller one.
+    """Return the container: our own static program, in the registry's image.
 
     Args:
         context: The context.

@@ -48,7 +48,7 @@ def mirror_addresses(context: Context) -> list[str]:
 
 
 def mirror_servers(context: Context) -> list[RegistryServer]:
-    """The mirror, at every address at which this host's engines reach it, the first asked first."""
+    """Return the mirror at every address for this host's engines, the preferred one first."""
     somebodys = RegistryMirror.of(context.settings)
     if somebodys is not None:
         return [somebodys.as_engines_reach_it()]
@@ -102,7 +102,7 @@ def listening_spec(context: Context, name: str) -> ContainerSpec:
 
 
 def builder_spec(context: Context, name: str) -> ContainerSpec:
-    """One of `BUILDERS`. Its own requests reach loopback and the site's registries, no others.
+    """Return one of `BUILDERS`. Its own requests reach only loopback and the site's registries.
 
     That for recordings gives all RUN steps BuildKit's proxy network. For a single build, buildx
     can ask for it with a policy: that costs each request milliseconds, and BusyBox's wget fails.
@@ -213,7 +213,7 @@ def _config(context: Context, container: str) -> tuple[Path, str]:
 
 
 def image_id(context: Context, role: str) -> str:
-    """Docker's id of the image for a role.
+    """Return Docker's id of the image for a role.
 
     Raises:
         HostError: No bundle included one, or it is not loaded.

@@ -94,7 +94,7 @@ def unload_all(context: Context) -> None:
 
 
 def _drop_nameless(context: Context) -> None:
-    """Those images of ours that have lost their names; what people gave a name to is theirs."""
+    """Remove our images that have lost their names, but none that a user has named."""
     for id in filter(is_digest, context.changes.of(_STEP)):
         if context.engine.is_nameless(id):
             context.engine.remove_image(id)
@@ -103,7 +103,7 @@ def _drop_nameless(context: Context) -> None:
 
 
 def _drop_unnamed(context: Context, name: str) -> None:
-    """An image that was loaded by its digest alone; what people gave a name to is theirs."""
+    """Remove an image that was loaded only by digest, unless a user has named it."""
     start = f"{_UNNAMED}{name} "
     for noted in [what for what in context.changes.of(_STEP) if what.startswith(start)]:
         id = noted.removeprefix(start)

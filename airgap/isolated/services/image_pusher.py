@@ -126,7 +126,7 @@ def plan(
 
 
 def _lacking(document: Manifest | Index, documents: Mapping[str, Manifest | Index]) -> list[str]:
-    """The digests of what an index names and nobody has included; of a manifest nothing lacks."""
+    """Return the digests that an index names and no bundle includes."""
     if not isinstance(document, Index):
         return []
     held = {*documents, *(blob.digest for blob in document.blobs)}
@@ -170,7 +170,7 @@ def _levels(
 
 
 def check_tag_collisions(targets: Sequence[PushTarget]) -> None:
-    """Paths can say less than names: `HOST:1/x` and `HOST_1/x` are one.
+    """Check that no two images get one tag: `HOST:1/x` and `HOST_1/x` share a path.
 
     Raises:
         IntegrityError: Two images would have one tag.
@@ -389,7 +389,7 @@ def _counted(way: BlobOutcome, size: int) -> Tally:
 
 
 def _unseen(_count: int) -> None:
-    """Progress that is not shown."""
+    """Ignore progress that is not shown."""
 
 
 def _refuses_sparse(server: str, target: PushTarget, error: RefusedError) -> UpstreamError:

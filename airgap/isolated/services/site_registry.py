@@ -71,7 +71,7 @@ class RegistryMirror:
 
     @classmethod
     def called(cls, name: str, ca: Path | None) -> RegistryMirror:
-        """The one that settings call `HOST[:PORT][/PREFIX]`, and `#flat` if that is its layout."""
+        """Return the registry of `HOST[:PORT][/PREFIX]`; a suffix `#flat` states its layout."""
         server, _, prefix = name.removesuffix(_FLAT).partition("/")
         return cls(server, prefix, ca, name.endswith(_FLAT))
 
@@ -93,7 +93,7 @@ class RegistryMirror:
 
     @contextmanager
     def looking(self) -> Iterator[PushClient]:
-        """What looks at it, with little patience."""
+        """Return a client for checks, with little patience."""
         client = PushClient(
             self.server, self.ca, Credentials(), timeout=_LOOK_SECONDS, retry_for=_LOOK_SECONDS
         )
@@ -169,7 +169,7 @@ def read_ca(path: Path) -> bytes:
 
 @contextmanager
 def given_ca(state: State, settings: HostSettings, pem: bytes) -> Iterator[HostSettings]:
-    """Copies a CA to where all engines of this host read it, and gives the settings so.
+    """Copy a CA to where all engines of this host read it, and return the new settings.
 
     What fails then and there shows that it is not one for that registry: the one before comes back.
 
@@ -229,7 +229,7 @@ def kept_as(image: ImageEntry) -> tuple[str, str]:
 
 
 def check_reached(context: Context) -> None:
-    """The registry that was named answers, and to these credentials; its paths tell images apart.
+    """Check that the registry answers with these credentials, and keeps images apart.
 
     Raises:
         UsageError: Its layout gives repositories of two upstream hosts one path.

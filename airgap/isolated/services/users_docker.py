@@ -13,7 +13,7 @@ from airgap.isolated.host.user import User
 
 
 def check_user(context: Context) -> None:
-    """The person for whom the host is set up uses the Docker that is set up.
+    """Check that the person behind this command uses the Docker that is set up.
 
     Raises:
         HostError: They do not have the docker command, may not use Docker, or use another one.
@@ -73,7 +73,7 @@ def selected_context(user: User) -> str:
 
 
 def _to_give(user: User, path: Path, folder: Path) -> str:
-    """What gives the user what they cannot write to; never more than what is in their home."""
+    """Return what lets the user write to a folder; it changes nothing outside their home."""
     if path != user.home and path.is_relative_to(user.home):
         return f"chown -R {user.name} {shlex.quote(str(path))}"
     return f"make {shlex.quote(str(folder))}, and give it to {user.name}"

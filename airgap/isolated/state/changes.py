@@ -24,7 +24,7 @@ class Changes:
         self._state = state
 
     def add(self, step: str, what: str) -> None:
-        """A step is about to make a change.
+        """Note a change before a step makes it.
 
         Users other than the state's own change only what is theirs, and note nothing.
         """
@@ -50,16 +50,16 @@ class Changes:
                     Path(text).rmdir()
 
     def of(self, step: str) -> list[str]:
-        """All that a step changed, oldest first; the folders that it made end with a slash."""
+        """Return all changes of a step, oldest first; folders that it made end with a slash."""
         return [what for known, what in self._lines() if known == step]
 
     def drop(self, step: str, what: str) -> None:
-        """One change was taken back. Users other than the state's own note nothing."""
+        """Forget a change that was undone. Only the owner of the state keeps notes."""
         if what in self.of(step) and self._state.writable:
             self._write([line for line in self._lines() if line != [step, what]])
 
     def forget(self, step: str) -> None:
-        """The step has taken everything back."""
+        """Forget all changes of a step that was undone."""
         self._write([line for line in self._lines() if line[0] != step])
 
     def _lines(self) -> list[list[str]]:

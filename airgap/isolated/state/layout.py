@@ -111,7 +111,7 @@ class State:
         return ""
 
     def check_writable(self) -> None:
-        """This user may change the state, so that a command does not change other things first.
+        """Check that this user can change the state, before a command changes other things.
 
         Raises:
             HostError: They may not.

@@ -99,7 +99,7 @@ def _kept(state: State, keys: Sequence[PublicKey]) -> list[VerifiedBundle]:
 
 
 def _active(state: State, kept: Sequence[Contents]) -> list[Contents]:
-    """Those that count: not pruned, as they are linked, nor rolled back, as their tags say."""
+    """Return bundles that are linked, so not pruned, and whose tags are set, so not rolled back."""
     active: list[Contents] = []
     for contents in reversed(kept):
         later = {tag for item in active for tag in tags_of(item.images)}
@@ -110,7 +110,7 @@ def _active(state: State, kept: Sequence[Contents]) -> list[Contents]:
 
 
 def _is_rolled_back(state: State, own: Mapping[str, str], kept: Sequence[Contents]) -> bool:
-    """Where bundles differ about a tag, it is as others have it, and never as this one does."""
+    """Return whether every tag that bundles differ about is as another bundle has it."""
     others = [
         (tag, digest)
         for contents in kept
@@ -123,7 +123,7 @@ def _is_rolled_back(state: State, own: Mapping[str, str], kept: Sequence[Content
 
 
 def _is_pruned(state: State, contents: Contents) -> bool:
-    """Links go first; a blob alone may be lost, and comes back from the medium."""
+    """Return whether links are gone: prune removes them first, and a blob alone may be lost."""
     maps = [layout.blob_data(recording.digest) for recording in contents.recordings]
     return not (
         all(state.mirror.is_linked(image) for image in contents.images)

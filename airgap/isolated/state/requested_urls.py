@@ -59,7 +59,7 @@ def kept_answers(state: State, contents: Contents) -> Answers:
 
 
 def _requested(contents: Contents) -> list[RecordingEntry]:
-    """Recordings that answer whatever is built here: they are of no build of their own."""
+    """Return recordings of requested URLs, which belong to no build."""
     return [entry for entry in contents.recordings if not entry.dockerfile]
 
 

@@ -54,7 +54,7 @@ class BuildxStep(Step):
         return [_SYSTEM_FOLDER] if is_root() else []
 
     def require(self, context: Context) -> None:
-        """The user has no plugin of their own that hides the bundle's.
+        """Check that the user has no plugin of their own that hides the bundle's.
 
         Raises:
             HostError: They have, or cannot write where theirs would be.

@@ -57,7 +57,7 @@ class DockerMirrorStep(Step):
         return [_CONFIG] if _is_wanted(context) else []
 
     def require(self, context: Context) -> None:
-        """What dockerd reads can be read, changed, and read again by it.
+        """Check that dockerd's configuration can be read, changed and loaded again.
 
         Raises:
             HostError: It cannot; or dockerd would refuse the change.

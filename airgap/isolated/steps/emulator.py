@@ -51,7 +51,7 @@ class EmulatorStep(Step):
         return [FOLDER, *rules] if _emulated(context) else []
 
     def require(self, context: Context) -> None:
-        """The kernel has a table of foreign program formats.
+        """Check that the kernel has a table of foreign program formats.
 
         Raises:
             HostError: It has none.
@@ -115,7 +115,7 @@ class EmulatorStep(Step):
             binfmt_container.run(context, FOLDER, _RULES)
 
     def _survives_reboot(self, context: Context) -> bool:
-        """Whether what we registered is registered again; other people's is their own matter."""
+        """Return whether our own registrations come back after a reboot."""
         if not any(binfmt.registered_by_us(platform) for platform in _emulated(context)):
             return True
         if has_systemd():
@@ -136,7 +136,7 @@ def _emulated(context: Context) -> list[Platform]:
 
 
 def _culprits(platform: Platform) -> str:
-    """Who else has registered emulators for a platform, to be told where programs do not run.
+    """Return who else registered emulators for a platform, for when programs do not run.
 
     The kernel asks the entry that was registered last.
     """

@@ -54,7 +54,7 @@ class EnableStep(Step):
         return CheckResult(True, f"{user.name} has the builder {buildx_instance.INSTANCE!r}")
 
     def require(self, context: Context) -> None:
-        """The user can write where buildx keeps its files, and has no such builder of their own.
+        """Check that the user can write buildx's files, and has no such builder of their own.
 
         Raises:
             HostError: They cannot, or have.
@@ -177,7 +177,7 @@ def _path(user: User) -> Path:
 
 
 def _defaults(user: User) -> str:
-    """The text of the user's file if we wrote it, a mark if they did; empty if there is none."""
+    """Return the user's file if we wrote it, a mark if they did; else nothing."""
     try:
         data = read_regular(_path(user), LIMITS.spec_bytes)
     except FileNotFoundError:

@@ -146,7 +146,7 @@ def _tag_of(mirror: RegistryMirror, target: PushTarget) -> str:
 
 
 def check_registry_moves(context: Context) -> None:
-    """The tags that a new bundle has to have in the site's registry may be moved.
+    """Check that the tags of a new bundle may be moved in the site's registry.
 
     Raises:
         TrustError: Others have set them.

@@ -51,7 +51,7 @@ class RecordingsStep(Step):
 
 
 def _keep_from_others(folder: Path) -> None:
-    """What builds have downloaded is for those who may build here: root and the group of Docker."""
+    """Let only root and the group of Docker read recordings."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if is_root():
         os.chown(folder, -1, docker_group())
