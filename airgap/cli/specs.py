@@ -37,6 +37,12 @@ def command(name: str | None) -> None:
     from airgap.spec.ready_made import summary
 
     specs = ready_made()
+    if not specs:
+        raise UsageError(
+            "this airgap has no ready-made specs",
+            meaning="airgap.pyz, the program for hosts, does not include them.",
+            remedy="run airgap specs on the workstation",
+        )
     if name is None:
         click.echo(table([(name, summary(path)) for name, path in specs.items()]))
     elif name in specs:

@@ -240,6 +240,7 @@ def _look_after(watched: Watched) -> None:
     watched.run("airgap", "help", "install")
     watched.run("airgap", "schema", "status")
     watched.run("airgap", "version")
+    watched.run("airgap", "specs", status=2)  # only a workstation has them
     for engine in ("buildkit", "containerd", "docker", "k3s", "podman", "rke2"):
         watched.run("airgap", "mirrors", "--for", engine)
     watched.run("airgap", "rollback")

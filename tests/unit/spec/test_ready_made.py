@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from airgap.cli.main import cli
+from airgap.errors import UsageError
 from airgap.spec.bundle_spec import load_spec
 from airgap.spec.ready_made import ready_made, summary
 
@@ -30,3 +31,10 @@ def test_the_verb_lists_them_and_prints_one() -> None:
     assert all(name in listed for name in NAMES)
     printed = runner.invoke(cli, ["specs", "legacy-qemu"]).output
     assert printed == NAMES["legacy-qemu"].read_text()
+
+
+def test_a_program_without_specs_says_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airgap.cli.specs.ready_made", dict)
+    result = CliRunner().invoke(cli, ["specs"])
+    assert isinstance(result.exception, UsageError)
+    assert result.exception.remedy == "run airgap specs on the workstation"
