@@ -95,7 +95,7 @@ def _check_size(body: bytes | str, limit: int) -> None:
 
 
 def _count(body: bytes | str, characters: str) -> int:
-    """Return how often any of these characters is there, in strings too: a bound for the values."""
+    """Count these characters, in strings too: an upper bound for the number of values."""
     if isinstance(body, str):
         return sum(map(body.count, characters))
     return sum(body.count(character.encode()) for character in characters)

@@ -235,7 +235,7 @@ class Engine:
                 return False
 
     def read_file(self, image: str, paths: Sequence[str], limit: int) -> bytes | None:
-        """Return the bytes of the first of these files that an image has, without running it.
+        """Return the bytes of the first of `paths` that an image has, without running it.
 
         Args:
             image: Its name or id.

@@ -18,7 +18,7 @@ from airgap.cli._shared.settings import LOG, LOG_FILE, QUIET, VERBOSE, Settings,
 from airgap.errors import AirgapError, ExitCode, UsageError
 from airgap.printable import PrintableStream, terminal
 
-# Where a verb is used, to its file and its summary, so that help imports none of these files.
+# Where a verb is used, to its file and its summary, so that help imports no verb.
 _GROUPS = {
     "On the connected workstation": {
         "keygen": "Make a key pair: NAME.key signs bundles, NAME.pub checks.",

@@ -60,7 +60,7 @@ class TarWriter:
         self._open.close()
 
     def holds(self, start: int, end: int) -> bool:
-        """Return whether there is something at all of these bytes."""
+        """Return whether the volumes are large enough to hold the range."""
         return all(
             self._size(number) >= min(end, volume.start + volume.size) - volume.start
             for number, volume in enumerate(self._volumes)

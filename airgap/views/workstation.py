@@ -83,7 +83,7 @@ class BundleResult:
         images: The number of images.
         recordings: The number of recordings.
         files: Its files, but for SHA256SUMS and its signature.
-        bytes: The size of these files, in bytes.
+        bytes: The size of all files, in bytes.
         seconds: How long the command took.
     """
 
