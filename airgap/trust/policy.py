@@ -139,9 +139,9 @@ def check_rollback(
         return
     if is_gone and not history:
         raise TrustError(
-            "bundles were installed here, but the receipts of that are gone",
-            meaning="It is not known whether this bundle is older than what is there.",
-            remedy="if that is all right: --allow-older",
+            "bundles were installed here, but the install log is gone",
+            meaning="airgap cannot tell whether this bundle is older than the installed ones.",
+            remedy="to install it nevertheless: --allow-older",
         )
     check_tag_rollback(candidate, history)
     _check_parts(candidate, history)

@@ -81,8 +81,8 @@ def fix(
 ) -> None:
     """Apply every step that is not well, as far as that needs no medium.
 
-    Before, a broken record is made again. An install that did not end is finished if all that it
-    includes is in storage.
+    Before, a broken install log is made again. An install that did not end is finished if all
+    that it includes is in storage.
 
     Args:
         host: Whose.
@@ -91,7 +91,7 @@ def fix(
 
     Raises:
         HostError: Docker does not answer, or another command changes this host.
-        TrustError: There is no record to work by, nor any to be made.
+        TrustError: There is no install log, and none can be made.
     """
     with host.state.lock("airgap doctor"):
         _fix_log(host, show)
@@ -133,7 +133,7 @@ def _fix_log(host: Host, show: Callable[[Outcome], None]) -> None:
             names = renew_log(host.state, host.keys)
         what = ", ".join(names) or "no bundle"
         host.progress.message(error.message)
-        show(Outcome("receipts", True, f"by a new record this host has {what}"))
+        show(Outcome("receipts", True, f"by a new install log, this host has {what}"))
 
 
 def _to_finish(host: Host, failed: Callable[[str, AirgapError], None]) -> VerifiedBundle | None:

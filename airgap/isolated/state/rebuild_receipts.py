@@ -1,7 +1,7 @@
-"""A new record of what was installed here, where the old one is broken or gone.
+"""A new install log, where the old one is broken or gone.
 
-It is made of what is kept of each bundle, whose signature is checked once more. When and by whom
-they were installed is lost, and where nothing in storage tells, what was rolled back.
+It is made from the kept files of each bundle, whose signature is checked once more. When and by
+whom they were installed is lost, and where nothing in storage tells, what was rolled back.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ def read_log(state: State) -> ReceiptLog:
     log = ReceiptLog.read(state)
     if receipts.are_gone(state):
         raise TrustError(
-            "bundles were installed here, but the receipts of that are gone",
-            meaning="It is not known what this host should be.",
-            remedy="make a new record of the bundles that are kept: airgap doctor --fix",
+            "bundles were installed here, but the install log is gone",
+            meaning="airgap cannot tell what this host should be.",
+            remedy="make a new log from the bundles that are kept: airgap doctor --fix",
         )
     return log
 
 
 def renew_log(state: State, keys: Sequence[PublicKey]) -> list[str]:
-    """Put the old record aside and begin a new one.
+    """Put the old log aside and begin a new one.
 
     Args:
         state: Where.
@@ -86,14 +86,14 @@ def _kept(state: State, keys: Sequence[PublicKey]) -> list[VerifiedBundle]:
         except AirgapError as error:
             raise TrustError(
                 f"what is kept of a bundle in {folder} cannot be believed: {error.message}",
-                meaning="The record cannot be made again of it, and stays as it is.",
-                remedy="to begin with no record: airgap install DIR --allow-older",
+                meaning="A new log cannot be made from it; the old log does not change.",
+                remedy="to begin with an empty log: airgap install DIR --allow-older",
             ) from error
         kept.append(signed)
     if not kept:
         raise TrustError(
             f"nothing is kept of any bundle in {state.bundles}",
-            remedy="to begin with no record: airgap install DIR --allow-older",
+            remedy="to begin with an empty log: airgap install DIR --allow-older",
         )
     return sorted(kept, key=lambda signed: (signed.contents.created, signed.contents.serial))
 

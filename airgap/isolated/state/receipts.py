@@ -1,4 +1,4 @@
-"""Receipts: a chained record of what was installed here, and what follows from it.
+"""Receipts: the install log of this host, as a hash chain, and what follows from it.
 
 Each receipt is a file `receipts/NNNNNN.json` that holds the hash of the one before, and
 `receipts/newest` holds that of the last one, so that a changed or missing one is noticed. A
@@ -340,9 +340,9 @@ def _name(number: int) -> str:
 
 def _broken(path: Path) -> TrustError:
     return TrustError(
-        f"the record of what was installed here is broken at {path}",
-        meaning="It was changed or is damaged, so it is not known whether a bundle is older "
-        "than what is there.",
-        remedy="find out who changed it; then make a new record of the bundles that are kept: "
+        f"the install log is broken at {path}",
+        meaning="It was changed or is damaged, so airgap cannot tell whether a bundle is older "
+        "than the installed ones.",
+        remedy="find out who changed it; then make a new log from the bundles that are kept: "
         "airgap doctor --fix",
     )

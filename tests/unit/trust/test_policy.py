@@ -166,7 +166,7 @@ def test_the_same_serial_under_another_name_is_another_bundle() -> None:
 
 
 def test_a_mirror_whose_receipts_are_gone_is_told() -> None:
-    with pytest.raises(TrustError, match="receipts of that are gone"):
+    with pytest.raises(TrustError, match="install log is gone"):
         check(known())
     check(known(), allow_older=True)
 

@@ -1,4 +1,4 @@
-"""Receipts that are gone or garbled: what is kept of bundles makes a new record."""
+"""Receipts that are gone or garbled: what is kept of bundles makes a new log."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_where_a_registry_has_the_layers_manifests_tell(tmp_path: Path) -> None:
 def test_receipts_are_missed_though_the_mirror_is_gone_too(state: State) -> None:
     shutil.rmtree(state.mirror.root)
     shutil.rmtree(state.receipts)
-    with pytest.raises(TrustError, match="the receipts of that are gone"):
+    with pytest.raises(TrustError, match="the install log is gone"):
         read_log(state)
     assert receipts.are_gone(state)
 
