@@ -239,7 +239,7 @@ def _docker_with(host: IsolatedHost, *options: str) -> Iterator[None]:
 def _changed(host: IsolatedHost) -> str:
     """What tells every file of the state, and of the configurations, with its time."""
     folders = [STATE, "/etc/docker", "/srv", "/root/.docker", "/usr/local/bin"]
-    skipped = ["-not", "-name", "lock", "-not", "-name", "airgap.log"]
+    skipped = ["-not", "-name", "lock", "-not", "-name", "airgap.log*"]
     find = ["find", *folders, "-type", "f", *skipped, "-printf", "%p %T@ %s\\n"]
     return "\n".join(sorted(host.run(find).stdout.splitlines()))
 
