@@ -26,8 +26,8 @@ def test_each_request_to_a_registry_is_logged_without_its_secrets(tmp_path: Path
             session.get(f"http://{site.address}/from?token={CANARY}", headers=header)
     text = (tmp_path / log.NAME).read_text()
     first, second = (line for line in text.splitlines() if "GET" in line)
-    assert "session: 302 after" in first
+    assert "response_log: 302 after" in first
     assert first.endswith(f" s, 0 bytes: GET http://{site.address}/from?token=REDACTED")
-    assert "session: 200 after" in second
+    assert "response_log: 200 after" in second
     assert second.endswith(f" s, 5 bytes: GET http://{site.address}/to?signature=REDACTED")
     assert CANARY not in text
